@@ -1,0 +1,1 @@
+//! Composition: config, build, tree, wait for a signal, drain.

@@ -1,0 +1,15 @@
+//! Words without behaviour of their own: ids, times, error codes, secrets, owners.
+//!
+//! Nothing here knows tokio, does I/O or imports another module of the house.
+
+pub mod code;
+pub mod id;
+pub mod owner;
+pub mod secret;
+pub mod time;
+
+pub use code::{Category, Code, Coded, Retry};
+pub use id::{DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, SessionId, TaskId};
+pub use owner::Owner;
+pub use secret::Secret;
+pub use time::Timestamp;

@@ -1,0 +1,1 @@
+//! Configuration: the embedded default, a file, the environment.

@@ -1,0 +1,1 @@
+//! Forwarding pairs: from the journal's events to exactly one copy in the destination.

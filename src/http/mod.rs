@@ -1,0 +1,1 @@
+//! The control API: one table of routes drives router, scopes, limits and OpenAPI.

@@ -1,0 +1,1 @@
+//! Telegram's limits respected before they bite: budgets, flood waits, slow mode.

@@ -1,0 +1,13 @@
+//! Telegram's words in our neutral form: chats, messages, events, session states.
+//!
+//! Pure data: no client library, no tokio, no I/O. `telegram` makes them, everyone reads them.
+
+pub mod chat;
+pub mod event;
+pub mod message;
+pub mod session;
+
+pub use chat::{ChatId, ChatKind, MessageId, UserId};
+pub use event::{Event, EventBody, EventKind};
+pub use message::{Entity, EntityKind, FileRef, Forwarded, Media, MediaKind, Message, ReplyTo, Sender};
+pub use session::{LoginStep, SessionState, Wanted};

@@ -1,0 +1,1 @@
+//! Supervision: child specs, restart strategies, drain, quarantine. It knows no domain word.

@@ -1,0 +1,1 @@
+//! State: one sled tree behind one committer thread; tables, journal, lanes, seal.

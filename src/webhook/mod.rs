@@ -1,0 +1,1 @@
+//! Webhook endpoints: from the journal's events to signed deliveries, at least once.

@@ -1,0 +1,1 @@
+//! User stories over the real daemon and the sandbox.
