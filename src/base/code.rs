@@ -146,6 +146,15 @@ pub trait Coded: std::error::Error {
 
     /// Whether and when to try again.
     fn retry(&self) -> Retry;
+
+    /// What a caller may know beyond the code, as a JSON object: the login step, the session that
+    /// exists already. The API shows it under `details`.
+    ///
+    /// Of errors whose category is validation or conflict the message itself is shown too, as
+    /// `details.reason`: write it for the caller.
+    fn details(&self) -> Option<serde_json::Value> {
+        None
+    }
 }
 
 #[cfg(test)]
