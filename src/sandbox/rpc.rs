@@ -1,0 +1,118 @@
+//! The seam between the wire (MTProto: connections, keys, sessions) and the world (users, chats, methods).
+//!
+//! The wire asks a [`Service`]; the world pushes through a [`Hub`]. Neither knows more of the other.
+//! Promised: calls of one session begin in the order in which the client sent them, and the next one
+//! waits for the one before unless that takes long; a call's `msg_id` is executed once per session.
+//! Not promised: that an answer or a push arrives. Clients find that out as with the real server.
+
+use std::fmt;
+use std::future::Future;
+
+pub use super::wire::hub::Hub;
+
+/// An authorisation key's id: the name by which the world knows a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub i64);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// An MTProto session's id, chosen by the client; several may live on one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MtSession(pub i64);
+
+/// One call as it left its wrappers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Whose key it came under.
+    pub key: KeyId,
+    /// In which session.
+    pub session: MtSession,
+    /// The layer that the client named in `invokeWithLayer`.
+    pub layer: i32,
+    /// Whether it came inside `invokeWithoutUpdates`: such a call subscribes nobody.
+    pub without_updates: bool,
+    /// The bare function: constructor id and parameters.
+    pub body: Vec<u8>,
+}
+
+/// What the world answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// A serialised TL object.
+    Result(Vec<u8>),
+    /// An error as Telegram words it, such as 400 `PEER_ID_INVALID`.
+    Error {
+        /// The code, by its class: 303, 400, 401, 403, 406, 420, 500.
+        code: i32,
+        /// The name, with its number if it has one: `FLOOD_WAIT_3`.
+        name: String,
+    },
+    /// The connection is cut instead of an answer. With an answer the work was done, and the answer is
+    /// kept for the same session's next connection; without one the call counts as never received.
+    DropConnection {
+        /// The serialised answer that the client should have had.
+        answer: Option<Vec<u8>>,
+    },
+    /// No answer ever comes.
+    Silence,
+}
+
+impl Reply {
+    /// An error of that code and name.
+    pub fn error(code: i32, name: impl Into<String>) -> Self {
+        Self::Error {
+            code,
+            name: name.into(),
+        }
+    }
+}
+
+/// What a client told of itself in `initConnection`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// The layer it speaks.
+    pub layer: i32,
+    /// The application's id.
+    pub api_id: i32,
+    /// The device's name.
+    pub device_model: String,
+    /// The operating system.
+    pub system_version: String,
+    /// The application's version.
+    pub app_version: String,
+    /// Its language code.
+    pub lang_code: String,
+}
+
+/// A key of an earlier run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownKey {
+    /// Its id.
+    pub id: KeyId,
+    /// The key.
+    pub auth_key: [u8; 256],
+    /// The layer of its last `initConnection`, if there was one.
+    pub layer: Option<i32>,
+}
+
+/// What the wire asks of the world.
+pub trait Service: Send + Sync + 'static {
+    /// Executes one call. It may await long (other calls of the session then go ahead).
+    fn call(&self, call: Call) -> impl Future<Output = Reply> + Send;
+
+    /// A key exchange has ended well; the client hears of it after this returns.
+    fn key_created(&self, key: KeyId, auth_key: &[u8; 256]);
+
+    /// The client destroyed its key: the login under it is gone.
+    fn key_destroyed(&self, key: KeyId);
+
+    /// A client introduced itself under this key, maybe not for the first time.
+    fn client_known(&self, key: KeyId, client: ClientInfo);
+
+    /// The keys to know from the start, of earlier runs.
+    fn known_keys(&self) -> Vec<KnownKey>;
+}
