@@ -6,10 +6,12 @@ pub mod code;
 pub mod id;
 pub mod owner;
 pub mod secret;
+pub mod span;
 pub mod time;
 
 pub use code::{Category, Code, Coded, Retry};
 pub use id::{DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, SessionId, TaskId};
 pub use owner::Owner;
 pub use secret::Secret;
+pub use span::Span;
 pub use time::Timestamp;
