@@ -1,0 +1,59 @@
+//! What a supervisor hears: news of its children's incarnations, orders from handles, questions about its state.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::sync::oneshot::Sender as Reply;
+
+use super::error::StartError;
+use super::plan::{Exit, Key, Serial};
+use super::spec::ChildSpec;
+use super::tree::View;
+
+/// News of one incarnation.
+#[derive(Debug)]
+pub(super) enum News {
+    /// Its start answered.
+    Started,
+    /// It is gone.
+    Exited(Exit),
+}
+
+/// What an order asks for.
+pub(super) enum Wish {
+    Start(Arc<ChildSpec>),
+    Terminate(Arc<str>),
+    Restart(Arc<str>),
+    Release(Arc<str>),
+}
+
+/// An order and where its answer goes.
+pub(super) struct Order {
+    pub(super) wish: Wish,
+    pub(super) reply: Reply<Result<(), StartError>>,
+}
+
+/// A supervisor's mail.
+pub(super) enum Mail {
+    News(Key, Serial, News),
+    Order(Box<Order>),
+    Look(Reply<View>),
+}
+
+/// Where a supervisor's mail goes.
+pub(super) type Post = mpsc::UnboundedSender<Mail>;
+
+/// The line of one incarnation to its supervisor.
+#[derive(Clone)]
+pub(super) struct Line {
+    pub(super) post: Post,
+    pub(super) key: Key,
+    pub(super) serial: Serial,
+}
+
+impl Line {
+    /// Tells the supervisor. If that is gone itself, nobody needs to know any more.
+    pub(super) fn send(&self, news: News) {
+        self.post.send(Mail::News(self.key, self.serial, news)).ok();
+    }
+}

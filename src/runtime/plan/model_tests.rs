@@ -1,0 +1,1 @@
+//! Random schedules against invariants and a model of OTP.

@@ -1,0 +1,77 @@
+//! A wrapper around each actor child: it beats when one of the actor's handlers is entered and rests when it is
+//! left, so a handler that hangs at an await is seen from outside without a message to the actor.
+
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+
+use super::pulse::Pulse;
+
+/// An actor whose handlers move a pulse.
+pub(super) struct Watched<A> {
+    actor: A,
+    pulse: Arc<Pulse>,
+}
+
+impl<A> Watched<A> {
+    pub(super) fn new(actor: A, pulse: Arc<Pulse>) -> Self {
+        Self { actor, pulse }
+    }
+}
+
+impl<A: Actor> Actor for Watched<A> {
+    type Msg = A::Msg;
+    type State = A::State;
+    type Arguments = A::Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<A::Msg>,
+        args: A::Arguments,
+    ) -> Result<A::State, ActorProcessingErr> {
+        self.actor.pre_start(myself, args).await
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<A::Msg>,
+        state: &mut A::State,
+    ) -> Result<(), ActorProcessingErr> {
+        self.pulse.beat();
+        let result = self.actor.post_start(myself, state).await;
+        self.pulse.rest();
+        result
+    }
+
+    async fn post_stop(
+        &self,
+        myself: ActorRef<A::Msg>,
+        state: &mut A::State,
+    ) -> Result<(), ActorProcessingErr> {
+        self.actor.post_stop(myself, state).await
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<A::Msg>,
+        message: A::Msg,
+        state: &mut A::State,
+    ) -> Result<(), ActorProcessingErr> {
+        self.pulse.beat();
+        let result = self.actor.handle(myself, message, state).await;
+        self.pulse.rest();
+        result
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<A::Msg>,
+        event: SupervisionEvent,
+        state: &mut A::State,
+    ) -> Result<(), ActorProcessingErr> {
+        self.pulse.beat();
+        let result = self.actor.handle_supervisor_evt(myself, event, state).await;
+        self.pulse.rest();
+        result
+    }
+}
