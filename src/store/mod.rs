@@ -1,1 +1,174 @@
 //! State: one sled tree behind one committer thread; tables, journal, lanes, seal.
+//!
+//! [`Store`] is one cheap handle for the whole life of the process. Reads are plain functions that answer at
+//! once. Writes are put into a [`Batch`], which [`Store::commit`] makes durable as a whole or not at all;
+//! many commits at the same time share one sync of the disk. If the disk fails, everyone hears
+//! [`StoreError::Unavailable`] until the committer's supervisor has opened the database anew.
+//!
+//! `app` makes its child, as supervision is a floor above:
+//! ```ignore
+//! ChildSpec::task("store", move |context| {
+//!     let store = store.clone();
+//!     async move { Ok(store.run(context.stop.clone(), || context.ready()).await?) }
+//! })
+//! .ready_within(store::OPENING)
+//! .shutdown(Shutdown::Drain(store::CLOSING))
+//! ```
+//!
+//! - [`catalog`] names every table; a domain implements [`Table`] for its own.
+//! - The journal keeps events in order ([`Batch::append`], [`Store::events`]); a consumer remembers how far it is
+//!   in the same commit as what it made of them ([`Batch::set_cursor`]). Old events go after the configured time,
+//!   but none that a consumer with a cursor has yet to read.
+//! - Lanes keep tasks in order until they are done or dead ([`Batch::enqueue`], [`Store::tasks`]).
+//! - A damaged row is moved aside and counted; its key answers [`StoreError::BadRow`] until it is written anew.
+//!
+//! It does not promise that a commit answered with `Unavailable` was not stored, nor that two reads see the
+//! same moment.
+
+mod apply;
+mod batch;
+mod bytes;
+pub mod catalog;
+mod committer;
+mod config;
+mod error;
+mod gauges;
+mod journal;
+mod key;
+mod lane;
+mod ledger;
+mod open;
+mod quarantine;
+mod read;
+mod row;
+mod seal;
+mod stage;
+mod start;
+mod table;
+mod tasks;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::time::Instant;
+
+use tokio::sync::{oneshot, watch};
+
+pub use apply::Committed;
+pub use batch::Batch;
+pub use bytes::Bytes;
+pub use config::{StoreConfig, SyncMode};
+pub use error::StoreError;
+pub use gauges::LaneStats;
+pub use key::KeyBytes;
+pub use lane::{DeadFilter, DeadKey, DeadLetter, DeadReason, Lane, LaneKind, Task, TaskDraft, TaskKey};
+pub use quarantine::QuarantinedRow;
+pub use read::Row;
+pub use start::{CLOSING, OPENING, OpenStore};
+pub use table::{Scan, Table};
+
+use committer::{Job, Unit};
+use gauges::Gauges;
+use read::Live;
+
+/// The store's handle.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+/// What outlives the committer.
+struct Shared {
+    config: StoreConfig,
+    /// The open database, or what it waits for.
+    live: RwLock<Result<Arc<Live>, String>>,
+    head: watch::Sender<u64>,
+    signals: [watch::Sender<u64>; LaneKind::ALL.len()],
+    /// The last task's number that is durable.
+    number: AtomicU64,
+    gauges: Mutex<Gauges>,
+    /// Whether a committer of this handle has the folder.
+    at_work: AtomicBool,
+}
+
+impl Shared {
+    fn gauges(&self) -> MutexGuard<'_, Gauges> {
+        self.gauges.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    fn durable_number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    fn set_live(&self, live: Result<Arc<Live>, String>) {
+        *self.live.write().unwrap_or_else(|poison| poison.into_inner()) = live;
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("folder", &self.shared.config.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// The handle; nothing is opened before its child starts (or [`Store::open`] is used).
+    pub fn new(config: StoreConfig) -> Self {
+        let shared = Shared {
+            config,
+            live: RwLock::new(Err("it was not opened yet".to_owned())),
+            head: watch::Sender::new(0),
+            signals: std::array::from_fn(|_| watch::Sender::new(0)),
+            number: AtomicU64::new(0),
+            gauges: Mutex::default(),
+            at_work: AtomicBool::new(false),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &StoreConfig {
+        &self.shared.config
+    }
+
+    /// Whether it is open at the moment.
+    pub fn is_open(&self) -> bool {
+        self.live().is_ok()
+    }
+
+    fn live(&self) -> Result<Arc<Live>, StoreError> {
+        match &*self
+            .shared
+            .live
+            .read()
+            .unwrap_or_else(|poison| poison.into_inner())
+        {
+            Ok(live) => Ok(live.clone()),
+            Err(why) => Err(StoreError::unavailable(why)),
+        }
+    }
+
+    /// Makes a batch durable, as a whole or not at all. A commit whose future is dropped may still happen.
+    pub async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
+        let since = Instant::now();
+        let answer = {
+            let live = self.live()?;
+            let ops = batch.into_ops(&live.seal)?;
+            let (reply, answer) = oneshot::channel();
+            let job = Job::Commit(Unit { ops, since, reply });
+            live.jobs
+                .send(job)
+                .map_err(|_| StoreError::unavailable("it is closing"))?;
+            answer
+        };
+        answer
+            .await
+            .unwrap_or_else(|_| Err(StoreError::unavailable("the committer ended before it answered")))
+    }
+}

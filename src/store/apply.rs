@@ -1,0 +1,428 @@
+//! What each change of a batch does to the rows: the committer's rules, without its thread or its disk.
+
+use sled::IVec;
+
+use super::batch::{JournalRow, Op};
+use super::bytes::Bytes;
+use super::catalog::{self, Entry};
+use super::error::StoreError;
+use super::gauges::LaneChange;
+use super::journal::event_key;
+use super::lane::{DeadKey, DeadRow, Lane, Place, TaskKey, TaskRow};
+use super::quarantine::{self, Quarantine};
+use super::read::Live;
+use super::row::{self, Fault, Packed, VALUE_LIMIT};
+use super::seal::Seal;
+use super::stage::Stage;
+use crate::base::{EventId, TaskId, Timestamp};
+use crate::model::Event;
+
+/// The most rows that one batch may change.
+pub(super) const ROWS_LIMIT: usize = 4096;
+
+/// What the store remembers of itself; rewritten by every commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Meta {
+    /// How many commits there were.
+    pub generation: u64,
+    /// The last event's sequence number.
+    pub seq: u64,
+    /// The last task's number.
+    pub number: u64,
+    /// How many rows there are, this one included.
+    pub rows: u64,
+}
+
+/// What a commit gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The sequence numbers of the appended events.
+    pub journal: std::ops::Range<u64>,
+    /// The places of the enqueued tasks, in the order of the batch.
+    pub tasks: Vec<TaskKey>,
+    /// How many events were dropped because the journal knows their keys.
+    pub repeated: usize,
+}
+
+/// A group of units being put together.
+pub(super) struct Desk<'a> {
+    pub stage: Stage<'a>,
+    pub meta: Meta,
+    pub lanes: Vec<LaneChange>,
+    /// Damaged rows that were met.
+    pub bad: Vec<Vec<u8>>,
+    /// Keys of rows in quarantine that are written anew or removed.
+    pub healed: Vec<Vec<u8>>,
+    seal: &'a Seal,
+    quarantine: &'a Quarantine,
+    now: Timestamp,
+}
+
+impl<'a> Desk<'a> {
+    pub fn new(live: &'a Live, meta: Meta, now: Timestamp) -> Self {
+        Self {
+            stage: Stage::new(&live.tree),
+            meta,
+            lanes: Vec::new(),
+            bad: Vec::new(),
+            healed: Vec::new(),
+            seal: &live.seal,
+            quarantine: &live.quarantine,
+            now,
+        }
+    }
+
+    /// The time of all that is on it.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Makes all changes of a unit, or none.
+    pub fn unit(&mut self, ops: Vec<Op>) -> Result<Committed, StoreError> {
+        let (meta, lanes, healed) = (self.meta, self.lanes.len(), self.healed.len());
+        let mark = self.stage.mark();
+        let mut done = Committed {
+            journal: meta.seq + 1..meta.seq + 1,
+            ..Committed::default()
+        };
+        let outcome = ops.into_iter().try_for_each(|op| {
+            self.op(op, &mut done)?;
+            let rows = self.stage.changes_since(mark);
+            if rows > ROWS_LIMIT {
+                return Err(StoreError::TooLarge {
+                    what: "a batch",
+                    size: rows,
+                    limit: ROWS_LIMIT,
+                });
+            }
+            Ok(())
+        });
+        if outcome.is_err() {
+            self.meta = meta;
+            self.lanes.truncate(lanes);
+            self.healed.truncate(healed);
+            self.stage.back_to(mark);
+        }
+        done.journal.end = self.meta.seq + 1;
+        outcome.map(|()| done)
+    }
+
+    fn op(&mut self, op: Op, done: &mut Committed) -> Result<(), StoreError> {
+        match op {
+            Op::Put { entry, key, value } => self.write(&entry, key, value),
+            Op::Remove { key } => self.remove(key),
+            Op::Append { id, dedupe, row } => {
+                if !self.append(id, dedupe, row)? {
+                    done.repeated += 1;
+                }
+                Ok(())
+            }
+            Op::Enqueue {
+                lane,
+                id,
+                due,
+                payload,
+            } => {
+                let row = TaskRow {
+                    id,
+                    due,
+                    attempts: 0,
+                    enqueued_at: self.now,
+                    first_failed_at: None,
+                    last_error: None,
+                    payload: Bytes(payload),
+                };
+                let key = self.enqueue(lane, row)?;
+                done.tasks.push(key);
+                Ok(())
+            }
+            Op::Reschedule {
+                key,
+                due,
+                attempts,
+                error,
+            } => {
+                let now = self.now;
+                self.change_task(key, |row| {
+                    if attempts > row.attempts {
+                        row.first_failed_at.get_or_insert(now);
+                    }
+                    row.due = due;
+                    row.attempts = attempts;
+                    row.last_error = error;
+                })
+            }
+            Op::Amend { key, payload } => self.change_task(key, |row| row.payload = Bytes(payload)),
+            Op::Complete { key } => match self.take_task(key)? {
+                Some(row) => self.remove(id_key(row.id)),
+                None => Ok(()),
+            },
+            Op::DeadLetter { key, reason } => {
+                let Some(task) = self.take_task(key)? else {
+                    return Ok(());
+                };
+                let dead = DeadKey {
+                    at: self.now,
+                    id: task.id,
+                };
+                self.place(task.id, Place::Dead(dead))?;
+                let row = DeadRow {
+                    task,
+                    lane: key.lane,
+                    code: reason.code,
+                    reason: reason.reason,
+                    subject: reason.subject,
+                };
+                self.write_value(&catalog::DEAD_LETTERS, dead.row(), &row)
+            }
+            Op::Requeue { id } => {
+                let Some(dead) = self.take_dead(id)? else {
+                    return Ok(());
+                };
+                let row = TaskRow {
+                    due: self.now,
+                    attempts: 0,
+                    enqueued_at: self.now,
+                    first_failed_at: None,
+                    last_error: None,
+                    ..dead.task
+                };
+                let key = self.enqueue(dead.lane, row)?;
+                done.tasks.push(key);
+                Ok(())
+            }
+            Op::DropDead { id } => match self.take_dead(id)? {
+                Some(_) => self.remove(id_key(id)),
+                None => Ok(()),
+            },
+            Op::Require { entry, key, check } => {
+                let plain = self.value(&entry, &key)?;
+                if check(plain.as_deref())? {
+                    return Ok(());
+                }
+                Err(StoreError::Conflict { table: entry.name })
+            }
+            Op::RequireTask { key } => match self.stage.get(&key.row())? {
+                Some(_) => Ok(()),
+                None => Err(StoreError::Conflict {
+                    table: catalog::TASKS.name,
+                }),
+            },
+        }
+    }
+
+    /// A row's value, as the changes so far leave it.
+    pub fn value(&mut self, entry: &Entry, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(row) = self.stage.get(key)? else {
+            return Ok(None);
+        };
+        let stage = &mut self.stage;
+        let mut fault = None;
+        let opened = row::open(entry, key, &row, Some(self.seal), |part| match stage.get(part) {
+            Ok(row) => row.map(|row| row.to_vec()),
+            Err(error) => {
+                fault = Some(error);
+                None
+            }
+        });
+        if let Some(error) = fault {
+            return Err(error);
+        }
+        match opened {
+            Ok(Some(plain)) => Ok(Some(plain)),
+            Err(Fault::Version(version)) => Err(StoreError::UnknownVersion {
+                table: entry.name,
+                version,
+            }),
+            Ok(None) | Err(Fault::Bad(_) | Fault::Seal) => {
+                self.bad.push(key.to_vec());
+                Err(StoreError::BadRow { table: entry.name })
+            }
+        }
+    }
+
+    fn typed<V: serde::de::DeserializeOwned>(
+        &mut self,
+        entry: &Entry,
+        key: &[u8],
+    ) -> Result<Option<V>, StoreError> {
+        let Some(plain) = self.value(entry, key)? else {
+            return Ok(None);
+        };
+        match rmp_serde::from_slice(&plain) {
+            Ok(value) => Ok(Some(value)),
+            Err(source) => Err(StoreError::Decode {
+                table: entry.name,
+                source,
+            }),
+        }
+    }
+
+    fn forget_parts(&mut self, key: &[u8], row: Option<&IVec>) -> Result<(), StoreError> {
+        for at in 0..row.map_or(0, |row| row::parts_of(row)) {
+            self.stage.remove(row::part_key(key, at))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a value, and forgets the parts of the one before.
+    pub fn write(&mut self, entry: &Entry, key: Vec<u8>, value: Packed) -> Result<(), StoreError> {
+        if value.len() > VALUE_LIMIT {
+            return Err(StoreError::TooLarge {
+                what: entry.name,
+                size: value.len(),
+                limit: VALUE_LIMIT,
+            });
+        }
+        let old = self.stage.get(&key)?;
+        self.forget_parts(&key, old.as_ref())?;
+        self.heal(&key)?;
+        let stage = &mut self.stage;
+        let mut outcome = Ok(());
+        value.rows(key, |key, row| {
+            if outcome.is_ok() {
+                outcome = stage.put(key, row);
+            }
+        });
+        outcome
+    }
+
+    pub fn write_value(
+        &mut self,
+        entry: &Entry,
+        key: Vec<u8>,
+        value: &impl serde::Serialize,
+    ) -> Result<(), StoreError> {
+        let plain = rmp_serde::to_vec_named(value).map_err(|source| StoreError::Encode {
+            table: entry.name,
+            source,
+        })?;
+        self.write(entry, key, Packed::new(plain))
+    }
+
+    /// Removes a value with its parts.
+    pub fn remove(&mut self, key: Vec<u8>) -> Result<(), StoreError> {
+        let old = self.stage.get(&key)?;
+        self.forget_parts(&key, old.as_ref())?;
+        self.heal(&key)?;
+        self.stage.remove(key)
+    }
+
+    /// Forgets what was moved aside from under a key, as its owner decided anew what stands there.
+    fn heal(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        if !self.quarantine.contains(key) {
+            return Ok(());
+        }
+        self.healed.push(key.to_vec());
+        self.remove(quarantine::aside_key(key))
+    }
+
+    fn append(&mut self, id: EventId, dedupe: Option<Vec<u8>>, row: Packed) -> Result<bool, StoreError> {
+        let known = dedupe.map(known_key);
+        if let Some(known) = &known
+            && self.stage.get(known)?.is_some()
+        {
+            return Ok(false);
+        }
+        self.meta.seq += 1;
+        let seq = self.meta.seq.to_be_bytes().to_vec();
+        let stage = &mut self.stage;
+        row.rows(event_key(self.meta.seq), |key, row| stage.put_fresh(key, row));
+        if let Some(known) = known {
+            self.write(&catalog::KNOWN_EVENTS, known, Packed::new(seq.clone()))?;
+        }
+        self.write(&catalog::EVENT_IDS, event_id_key(id), Packed::new(seq))?;
+        Ok(true)
+    }
+
+    /// Forgets the oldest event if it came before `before`; tells whether it did.
+    pub fn trim(&mut self, seq: u64, before: Timestamp) -> Result<bool, StoreError> {
+        let key = event_key(seq);
+        match self.typed::<JournalRow<Event>>(&catalog::JOURNAL, &key) {
+            Ok(Some(row)) if row.event.at < before => {
+                if let Some(dedupe) = row.dedupe {
+                    self.remove(known_key(dedupe.0))?;
+                }
+                self.remove(event_id_key(row.event.id))?;
+            }
+            Ok(Some(_)) => return Ok(false),
+            // Gone, moved aside, or of a form that nobody can serve: its turn to go came with its neighbours'.
+            Ok(None) | Err(StoreError::BadRow { .. } | StoreError::Decode { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.remove(key)?;
+        Ok(true)
+    }
+
+    fn enqueue(&mut self, lane: Lane, row: TaskRow) -> Result<TaskKey, StoreError> {
+        match self.typed(&catalog::TASK_IDS, &id_key(row.id))? {
+            Some(Place::Waiting(key)) => return Ok(key),
+            Some(Place::Dead(dead)) => self.remove(dead.row())?,
+            None => {}
+        }
+        self.meta.number += 1;
+        let key = TaskKey {
+            lane,
+            number: self.meta.number,
+        };
+        self.place(row.id, Place::Waiting(key))?;
+        self.note(&key, &row, 1);
+        self.write_value(&catalog::TASKS, key.row(), &row)?;
+        Ok(key)
+    }
+
+    fn change_task(&mut self, key: TaskKey, change: impl FnOnce(&mut TaskRow)) -> Result<(), StoreError> {
+        let Some(mut row) = self.typed::<TaskRow>(&catalog::TASKS, &key.row())? else {
+            return Ok(());
+        };
+        change(&mut row);
+        self.note(&key, &row, 0);
+        self.write_value(&catalog::TASKS, key.row(), &row)
+    }
+
+    fn take_task(&mut self, key: TaskKey) -> Result<Option<TaskRow>, StoreError> {
+        let Some(row) = self.typed::<TaskRow>(&catalog::TASKS, &key.row())? else {
+            return Ok(None);
+        };
+        self.note(&key, &row, -1);
+        self.remove(key.row())?;
+        Ok(Some(row))
+    }
+
+    fn take_dead(&mut self, id: TaskId) -> Result<Option<DeadRow>, StoreError> {
+        let Some(Place::Dead(key)) = self.typed(&catalog::TASK_IDS, &id_key(id))? else {
+            return Ok(None);
+        };
+        let row = self.typed(&catalog::DEAD_LETTERS, &key.row())?;
+        self.remove(key.row())?;
+        if row.is_none() {
+            self.remove(id_key(id))?;
+        }
+        Ok(row)
+    }
+
+    fn place(&mut self, id: TaskId, place: Place) -> Result<(), StoreError> {
+        self.write_value(&catalog::TASK_IDS, id_key(id), &place)
+    }
+
+    fn note(&mut self, key: &TaskKey, row: &TaskRow, by: i8) {
+        self.lanes.push(LaneChange {
+            kind: key.lane.kind,
+            group: key.lane.group,
+            enqueued_at: row.enqueued_at,
+            by,
+        });
+    }
+}
+
+pub(super) fn id_key(id: TaskId) -> Vec<u8> {
+    [&[catalog::TASK_IDS.prefix], id.to_bytes().as_slice()].concat()
+}
+
+pub(super) fn known_key(dedupe: Vec<u8>) -> Vec<u8> {
+    [&[catalog::KNOWN_EVENTS.prefix], dedupe.as_slice()].concat()
+}
+
+pub(super) fn event_id_key(id: EventId) -> Vec<u8> {
+    [&[catalog::EVENT_IDS.prefix], id.to_bytes().as_slice()].concat()
+}

@@ -1,0 +1,125 @@
+//! Every table of the store, by name and prefix. This is the only place where a prefix is chosen.
+//!
+//! All tables live in one tree, so that one commit may touch any of them atomically; the first byte
+//! of a key says which table it belongs to. A prefix is never given to another table, also not
+//! after its table is gone. To add a table, add a line; the store's own tables stand below 0x20.
+
+/// One table: its name, its prefix, and whether its values are sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name, for errors, metrics and `store check`.
+    pub name: &'static str,
+    /// The first byte of its keys.
+    pub prefix: u8,
+    /// Whether its values are encrypted with the installation's seal key.
+    pub sealed: bool,
+}
+
+macro_rules! catalog {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal, $text:literal, $sealed:ident;)*) => {
+        $($(#[$doc])* pub const $name: Entry = Entry { name: $text, prefix: $prefix, sealed: catalog!(@ $sealed) };)*
+
+        /// Every table.
+        pub const ALL: &[Entry] = &[$($name,)*];
+    };
+    (@ open) => { false };
+    (@ sealed) => { true };
+}
+
+catalog! {
+    /// Generation, sequence numbers and row count, rewritten by every commit.
+    META = 0x01, "meta", open;
+    /// How far each consumer has read the journal.
+    CURSORS = 0x02, "cursors", open;
+    /// Events by sequence number.
+    JOURNAL = 0x03, "journal", open;
+    /// Keys of known events, to drop repeated ones.
+    KNOWN_EVENTS = 0x04, "known_events", open;
+    /// Sequence numbers of events by id.
+    EVENT_IDS = 0x05, "event_ids", open;
+    /// Tasks by lane and number.
+    TASKS = 0x06, "tasks", open;
+    /// Where a task is, by id.
+    TASK_IDS = 0x07, "task_ids", open;
+    /// Discarded tasks by time.
+    DEAD_LETTERS = 0x08, "dead_letters", open;
+    /// Further parts of values that are too long for one row.
+    PARTS = 0x09, "parts", open;
+    /// Rows that failed their checksum, as they were found.
+    QUARANTINE = 0x0a, "quarantine", open;
+    /// Secrets of this installation.
+    INSTALLATION = 0x0b, "installation", sealed;
+
+    /// Sessions: name, owner, wanted state.
+    SESSIONS = 0x20, "sessions", open;
+    /// Authorisation keys and home DCs of sessions.
+    SESSION_AUTH = 0x21, "session_auth", sealed;
+    /// Update states of sessions and their channels.
+    UPDATE_STATES = 0x22, "update_states", open;
+    /// Users and chats a session knows, with access hashes.
+    PEERS = 0x23, "peers", open;
+    /// Dialogs of sessions.
+    DIALOGS = 0x24, "dialogs", open;
+    /// Logins under way.
+    LOGINS = 0x25, "logins", sealed;
+    /// Which chat a message of a private chat or basic group stands in.
+    MESSAGE_CHATS = 0x26, "message_chats", open;
+    /// Phone numbers and other personal data of sessions.
+    SESSION_PRIVATE = 0x27, "session_private", sealed;
+
+    /// Flood waits and other memory of the rate limiter.
+    LIMITS = 0x30, "limits", open;
+
+    /// Forwarding pairs.
+    PAIRS = 0x40, "pairs", open;
+    /// Which message became which, one row a part.
+    MESSAGE_MAP = 0x41, "message_map", open;
+    /// The message map read backwards.
+    MESSAGE_MAP_BACK = 0x42, "message_map_back", open;
+    /// Counters of pairs.
+    PAIR_STATS = 0x43, "pair_stats", open;
+    /// Albums that are being gathered.
+    ALBUMS = 0x44, "albums", open;
+
+    /// Webhook endpoints.
+    ENDPOINTS = 0x50, "endpoints", open;
+    /// Signing secrets of webhook endpoints.
+    ENDPOINT_SECRETS = 0x51, "endpoint_secrets", sealed;
+    /// Deliveries with their attempts.
+    DELIVERIES = 0x52, "deliveries", open;
+    /// Deliveries by endpoint and time.
+    DELIVERIES_BY_ENDPOINT = 0x53, "deliveries_by_endpoint", open;
+    /// Counters of endpoints.
+    ENDPOINT_STATS = 0x54, "endpoint_stats", open;
+
+    /// Incidents.
+    INCIDENTS = 0x60, "incidents", open;
+    /// Open incidents by kind and subject.
+    OPEN_INCIDENTS = 0x61, "open_incidents", open;
+
+    /// API keys, hashed.
+    API_KEYS = 0x70, "api_keys", open;
+    /// Answers kept under an idempotency key.
+    IDEMPOTENCY = 0x71, "idempotency", open;
+}
+
+/// The table that a key's first byte names.
+pub fn of_prefix(prefix: u8) -> Option<Entry> {
+    ALL.iter().copied().find(|entry| entry.prefix == prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_prefix_and_no_name_is_given_twice() {
+        for (at, entry) in ALL.iter().enumerate() {
+            for other in &ALL[at + 1..] {
+                assert_ne!(entry.prefix, other.prefix, "{} and {}", entry.name, other.name);
+                assert_ne!(entry.name, other.name);
+            }
+            assert_eq!(of_prefix(entry.prefix), Some(*entry));
+        }
+    }
+}

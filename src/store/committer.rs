@@ -1,0 +1,380 @@
+//! The committer: the one thread that writes. It gathers units, applies them as one batch, makes them
+//! durable, and only then answers.
+//!
+//! A group is all or nothing on disk; a unit that is refused (precondition, limit, damaged row) leaves no trace in
+//! its group. After an I/O error nothing more is written: the thread ends, all who wait hear
+//! [`StoreError::Unavailable`], and its successor opens the database anew. It does not promise that a commit
+//! answered with `Unavailable` was not stored.
+
+use std::fs::File;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, atomic::Ordering};
+use std::time::{Duration, Instant};
+
+use sled::IVec;
+use tokio::sync::oneshot;
+
+use super::apply::{Committed, Desk, Meta};
+use super::batch::Op;
+use super::config::SyncMode;
+use super::error::StoreError;
+use super::journal::event_key;
+use super::lane::LaneKind;
+use super::open::{meta_key, sled_fault, sled_folder};
+use super::quarantine;
+use super::read::Live;
+use super::row::Packed;
+use super::{Shared, catalog, ledger};
+use crate::base::Timestamp;
+
+/// The most units in a group.
+const GROUP_UNITS: usize = 64;
+/// No further unit joins a group that has this many changes.
+const GROUP_OPS: usize = 384;
+/// How many old events one group forgets besides its own work.
+const TRIM_STEP: usize = 32;
+/// How often the committer looks after itself.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the ledger is written.
+const LEDGER_EVERY: Duration = Duration::from_secs(10);
+/// After how many groups sled's garbage is pushed out.
+const GROUPS_A_COLLECTION: u64 = 64;
+
+/// What the committer is asked.
+pub(super) enum Job {
+    Commit(Unit),
+    Quarantine {
+        key: Vec<u8>,
+        row: IVec,
+        reason: &'static str,
+    },
+    Close,
+}
+
+/// A batch with whoever waits for it.
+pub(super) struct Unit {
+    pub ops: Vec<Op>,
+    pub since: Instant,
+    pub reply: oneshot::Sender<Result<Committed, StoreError>>,
+}
+
+/// The committer's state.
+pub(super) struct Committer {
+    shared: Arc<Shared>,
+    live: Arc<Live>,
+    inbox: Receiver<Job>,
+    /// The database's file, for syncs of our own.
+    file: File,
+    meta: Meta,
+    /// The oldest event that is kept.
+    oldest: u64,
+    trimming: Option<Trim>,
+    ledger: Meta,
+    ledger_at: Instant,
+    ticked_at: Instant,
+    groups: u64,
+    held: Option<Unit>,
+}
+
+/// Which events are to go.
+#[derive(Clone, Copy)]
+struct Trim {
+    before: Timestamp,
+    last: u64,
+}
+
+impl Committer {
+    pub fn new(
+        shared: Arc<Shared>,
+        live: Arc<Live>,
+        inbox: Receiver<Job>,
+        meta: Meta,
+        oldest: u64,
+    ) -> Result<Self, StoreError> {
+        let path = sled_folder(&shared.config.folder).join("db");
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(StoreError::file("open", path))?;
+        Ok(Self {
+            shared,
+            live,
+            inbox,
+            file,
+            meta,
+            oldest,
+            trimming: None,
+            ledger: Meta::default(),
+            ledger_at: Instant::now(),
+            ticked_at: Instant::now(),
+            groups: 0,
+            held: None,
+        })
+    }
+
+    /// Works until it is told to close or cannot go on.
+    pub fn run(&mut self) -> Result<(), StoreError> {
+        self.write_ledger()?;
+        loop {
+            let wait = if self.held.is_some() || self.trimming.is_some() {
+                Duration::ZERO
+            } else {
+                TICK
+            };
+            let job = match self.held.take() {
+                Some(unit) => Ok(Job::Commit(unit)),
+                None => self.inbox.recv_timeout(wait),
+            };
+            match job {
+                Ok(Job::Commit(unit)) => {
+                    let mut others = Vec::new();
+                    let group = self.gather(unit, &mut others);
+                    self.group(group)?;
+                    for job in others {
+                        if self.other(job)? {
+                            return self.close();
+                        }
+                    }
+                }
+                Ok(job) => {
+                    if self.other(job)? {
+                        return self.close();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if self.trimming.is_some() => self.group(Vec::new())?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.close(),
+            }
+            if self.ticked_at.elapsed() >= TICK {
+                self.ticked_at = Instant::now();
+                self.tick()?;
+            }
+        }
+    }
+
+    fn gather(&mut self, first: Unit, others: &mut Vec<Job>) -> Vec<Unit> {
+        let mut ops = first.ops.len();
+        let mut group = vec![first];
+        while group.len() < GROUP_UNITS && others.is_empty() {
+            match self.inbox.try_recv() {
+                Ok(Job::Commit(unit)) if ops + unit.ops.len() > GROUP_OPS => {
+                    self.held = Some(unit);
+                    break;
+                }
+                Ok(Job::Commit(unit)) => {
+                    ops += unit.ops.len();
+                    group.push(unit);
+                }
+                Ok(job) => others.push(job),
+                Err(_) => break,
+            }
+        }
+        group
+    }
+
+    /// Whether to close.
+    fn other(&mut self, job: Job) -> Result<bool, StoreError> {
+        match job {
+            Job::Commit(unit) => self.group(vec![unit]).map(|()| false),
+            Job::Quarantine { key, row, reason } => self.quarantine(key, row, reason).map(|()| false),
+            Job::Close => Ok(true),
+        }
+    }
+
+    fn group(&mut self, units: Vec<Unit>) -> Result<(), StoreError> {
+        let live = self.live.clone();
+        let mut desk = Desk::new(&live, self.meta, Timestamp::now());
+        let mut answers = Vec::with_capacity(units.len());
+        for unit in units {
+            match desk.unit(unit.ops) {
+                Err(error @ StoreError::Unavailable { .. }) => return Err(error),
+                answer => answers.push((unit.reply, unit.since, answer)),
+            }
+        }
+        if !answers.is_empty() {
+            metrics::histogram!("trunkline_store_group_units").record(answers.len() as f64);
+        }
+        self.trim(&mut desk)?;
+        self.apply(desk)?;
+        for (reply, since, answer) in answers {
+            metrics::histogram!("trunkline_store_commit_seconds").record(since.elapsed().as_secs_f64());
+            // Whoever asked may have gone; the commit stands.
+            drop(reply.send(answer));
+        }
+        Ok(())
+    }
+
+    /// Makes what is on the desk durable and known.
+    fn apply(&mut self, mut desk: Desk<'_>) -> Result<(), StoreError> {
+        let bad = std::mem::take(&mut desk.bad);
+        if desk.stage.changes().next().is_some() {
+            desk.meta.generation += 1;
+            let own = i64::from(self.meta.generation == 0);
+            desk.meta.rows = desk.meta.rows.saturating_add_signed(desk.stage.growth() + own);
+            let meta = rmp_serde::to_vec_named(&desk.meta).map_err(|source| StoreError::Encode {
+                table: catalog::META.name,
+                source,
+            })?;
+            desk.write(&catalog::META, meta_key(), Packed::new(meta))?;
+            self.live
+                .tree
+                .apply_batch(desk.stage.batch())
+                .map_err(sled_fault)?;
+            self.sync()?;
+            self.meta = desk.meta;
+            self.publish(&desk);
+        }
+        for key in bad {
+            if let Some(row) = self.live.tree.get(&key).map_err(sled_fault)? {
+                self.quarantine(key, row, "it failed its checksum")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.live.tree.flush().map_err(sled_fault)?;
+        if self.shared.config.sync == SyncMode::Power {
+            self.file.sync_data().map_err(StoreError::unavailable)?;
+        }
+        self.groups += 1;
+        if self.groups.is_multiple_of(GROUPS_A_COLLECTION) {
+            sled::pin().flush();
+        }
+        Ok(())
+    }
+
+    fn publish(&self, desk: &Desk<'_>) {
+        for key in &desk.healed {
+            self.live.quarantine.remove(key);
+        }
+        let mut touched = [false; LaneKind::ALL.len()];
+        {
+            let mut gauges = self.shared.gauges();
+            for change in &desk.lanes {
+                gauges.apply(change);
+                touched[change.kind.index()] = true;
+            }
+        }
+        self.shared.number.store(self.meta.number, Ordering::Release);
+        if *self.shared.head.borrow() != self.meta.seq {
+            self.shared.head.send_replace(self.meta.seq);
+        }
+        for (signal, touched) in self.shared.signals.iter().zip(touched) {
+            if touched {
+                signal.send_modify(|count| *count += 1);
+            }
+        }
+    }
+
+    fn trim(&mut self, desk: &mut Desk<'_>) -> Result<(), StoreError> {
+        let Some(trim) = self.trimming else { return Ok(()) };
+        for _ in 0..TRIM_STEP {
+            let trimmed = self.oldest <= trim.last
+                && match desk.trim(self.oldest, trim.before) {
+                    Ok(trimmed) => trimmed,
+                    Err(error @ StoreError::Unavailable { .. }) => return Err(error),
+                    Err(error) => {
+                        tracing::error!(seq = self.oldest, %error, "an old event cannot be forgotten");
+                        false
+                    }
+                };
+            if !trimmed {
+                self.trimming = None;
+                break;
+            }
+            self.oldest += 1;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<(), StoreError> {
+        sled::pin().flush();
+        if self.ledger_at.elapsed() >= LEDGER_EVERY {
+            self.write_ledger()?;
+        }
+        let now = Timestamp::now();
+        let before = now.minus(self.shared.config.retention());
+        self.trimming = self.slowest_cursor()?.map(|last| Trim { before, last });
+        metrics::gauge!("trunkline_journal_length")
+            .set((self.meta.seq + 1).saturating_sub(self.oldest) as f64);
+        let gauges = self.shared.gauges();
+        for kind in LaneKind::ALL {
+            let stats = gauges.kind(kind);
+            let age = stats.oldest.map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
+            metrics::gauge!("trunkline_lane_depth", "kind" => kind.as_str()).set(stats.depth as f64);
+            metrics::gauge!("trunkline_lane_oldest_age_seconds", "kind" => kind.as_str()).set(age);
+        }
+        Ok(())
+    }
+
+    /// The last event that every consumer is done with; none if there is nothing to forget or a cursor is unreadable.
+    fn slowest_cursor(&self) -> Result<Option<u64>, StoreError> {
+        let mut slowest = self.meta.seq;
+        for row in self.live.tree.scan_prefix([catalog::CURSORS.prefix]) {
+            let (key, _) = row.map_err(sled_fault)?;
+            let Some(seq) = quarantine::cursor_value(&self.live, &key)? else {
+                return Ok(None);
+            };
+            slowest = slowest.min(seq);
+        }
+        if self.live.quarantine.has_cursor() {
+            return Ok(None);
+        }
+        Ok((self.oldest <= slowest).then_some(slowest))
+    }
+
+    fn quarantine(&mut self, key: Vec<u8>, row: IVec, reason: &'static str) -> Result<(), StoreError> {
+        if self.live.tree.get(&key).map_err(sled_fault)? != Some(row) {
+            return Ok(());
+        }
+        let live = self.live.clone();
+        let mut desk = Desk::new(&live, self.meta, Timestamp::now());
+        let table = quarantine::move_aside(&mut desk, &key, reason)?;
+        self.apply(desk)?;
+        metrics::counter!("trunkline_store_rows_quarantined_total", "table" => table).increment(1);
+        tracing::error!(table, key = %super::read::hex(&key), reason, "a damaged row was moved aside");
+        let of_lane = key.first() == Some(&catalog::TASKS.prefix);
+        self.live.quarantine.insert(key);
+        if of_lane {
+            *self.shared.gauges() = quarantine::counted_lanes(&self.live)?;
+        }
+        Ok(())
+    }
+
+    fn write_ledger(&mut self) -> Result<(), StoreError> {
+        self.ledger_at = Instant::now();
+        if self.ledger == self.meta && self.meta.generation > 0 {
+            return Ok(());
+        }
+        if self.shared.config.sync == SyncMode::Process {
+            // The ledger must never be ahead of the database.
+            self.file.sync_data().map_err(StoreError::unavailable)?;
+        }
+        let folder = &self.shared.config.folder;
+        ledger::write(folder, &self.meta).map_err(StoreError::file("write the ledger in", folder))?;
+        self.ledger = self.meta;
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), StoreError> {
+        self.live.tree.flush().map_err(sled_fault)?;
+        self.file.sync_data().map_err(StoreError::unavailable)?;
+        self.write_ledger()
+    }
+
+    /// Gives the database back; whoever still waits is told that it is not available.
+    pub fn into_live(self) -> Arc<Live> {
+        self.live
+    }
+
+    /// The first event's key that may still be there.
+    pub fn first_event(live: &Live, seq: u64) -> Result<u64, StoreError> {
+        let first = live.tree.range(event_key(0)..=event_key(seq)).next().transpose();
+        let first = first.map_err(sled_fault)?;
+        Ok(first
+            .and_then(|(key, _)| super::journal::seq_of(&key))
+            .unwrap_or(seq + 1))
+    }
+}

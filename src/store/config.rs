@@ -1,0 +1,60 @@
+//! The store's section of the configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// When a commit counts as done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SyncMode {
+    /// When it survives the death of the process. A power cut may take the last seconds.
+    Process,
+    /// When it survives a power cut.
+    #[default]
+    Power,
+}
+
+/// Where and how state is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// The data folder. One process owns it at a time.
+    pub folder: PathBuf,
+    /// When a commit counts as done.
+    pub sync: SyncMode,
+    /// How long events stay in the journal. One that a consumer has not read yet stays longer.
+    pub retention_hours: u32,
+    /// Memory for sled's page cache; it is a wish, not a limit.
+    pub cache_mb: u32,
+    /// A file with the seal key; the systemd credential `trunkline-seal` goes before it.
+    pub seal_key_file: Option<PathBuf>,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            folder: PathBuf::from("data"),
+            sync: SyncMode::Power,
+            retention_hours: 72,
+            cache_mb: 16,
+            seal_key_file: None,
+        }
+    }
+}
+
+impl StoreConfig {
+    /// The defaults, in this folder.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            ..Self::default()
+        }
+    }
+
+    /// How long events stay in the journal.
+    pub fn retention(&self) -> Duration {
+        Duration::from_secs(u64::from(self.retention_hours) * 3600)
+    }
+}

@@ -1,0 +1,113 @@
+//! The ledger: a small synced file beside the database that remembers how far it had come, since damaged
+//! files may open silently empty. The database may be ahead of its ledger, never behind.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::apply::Meta;
+
+const NAME: &str = "ledger";
+
+/// Reads it; none if there is none or it is unreadable.
+pub(super) fn read(folder: &Path) -> io::Result<Option<Meta>> {
+    match fs::read_to_string(folder.join(NAME)) {
+        Ok(text) => Ok(parse(&text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes it anew, and syncs.
+pub(super) fn write(folder: &Path, meta: &Meta) -> io::Result<()> {
+    let part = folder.join("ledger.part");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&part)?;
+    file.write_all(text(meta).as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&part, folder.join(NAME))?;
+    fs::File::open(folder)?.sync_all()
+}
+
+fn line(meta: &Meta) -> String {
+    format!("1 {} {} {} {}", meta.generation, meta.seq, meta.number, meta.rows)
+}
+
+fn text(meta: &Meta) -> String {
+    let line = line(meta);
+    let crc = crc32fast::hash(line.as_bytes());
+    format!("{line} {crc:08x}\ncommits, events, tasks and rows of the database beside this file\n")
+}
+
+fn parse(text: &str) -> Option<Meta> {
+    let fields: Vec<&str> = text.lines().next()?.split(' ').collect();
+    let &["1", generation, seq, number, rows, crc] = fields.as_slice() else {
+        return None;
+    };
+    let meta = Meta {
+        generation: generation.parse().ok()?,
+        seq: seq.parse().ok()?,
+        number: number.parse().ok()?,
+        rows: rows.parse().ok()?,
+    };
+    (format!("{:08x}", crc32fast::hash(line(&meta).as_bytes())) == crc).then_some(meta)
+}
+
+/// What the database lost, by its ledger and by its own count; none if it is as it should be.
+///
+/// A few rows are let pass: that is what moving damaged rows aside and repairing leaves.
+pub(super) fn loss(ledger: &Meta, inside: &Meta, counted: u64) -> Option<String> {
+    if inside.generation < ledger.generation {
+        return Some(format!(
+            "it stands at commit {} with {} rows, and had reached commit {} with {} rows",
+            inside.generation, counted, ledger.generation, ledger.rows
+        ));
+    }
+    let missing = inside.rows.saturating_sub(counted);
+    if missing > 64.max(inside.rows / 100) {
+        return Some(format!("{missing} of its {} rows are missing", inside.rows));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const META: Meta = Meta {
+        generation: 7,
+        seq: 3,
+        number: 2,
+        rows: 1000,
+    };
+
+    #[test]
+    fn it_is_read_back_and_a_changed_one_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(read(folder.path()).expect("reads"), None);
+        write(folder.path(), &META).expect("writes");
+        assert_eq!(read(folder.path()).expect("reads"), Some(META));
+        assert_eq!(parse(&text(&META).replacen('7', "8", 1)), None);
+        assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn going_back_or_missing_rows_is_a_loss() {
+        assert_eq!(loss(&META, &META, 1000), None);
+        assert_eq!(loss(&META, &META, 990), None);
+        assert!(loss(&META, &META, 900).is_some());
+        assert!(loss(&META, &Meta::default(), 0).is_some());
+        let ahead = Meta {
+            generation: 9,
+            rows: 1,
+            ..META
+        };
+        assert_eq!(loss(&META, &ahead, 1), None);
+    }
+}

@@ -1,0 +1,170 @@
+//! Opening the data folder: who owns it, what an unlucky start left behind, and whether all is still there.
+//!
+//! `lock` (one owner), `seal.key` (if it was made here), `ledger`, and `sled/`, which is the database's own.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use super::apply::Meta;
+use super::config::StoreConfig;
+use super::error::StoreError;
+use super::{catalog, ledger};
+
+/// The folder's owner is whoever holds this.
+#[derive(Debug)]
+pub(super) struct FolderLock {
+    _file: File,
+}
+
+/// What sled said, in our words.
+pub(super) fn sled_fault(error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) => StoreError::DamagedPage {
+            what: error.to_string(),
+        },
+        error => StoreError::unavailable(error),
+    }
+}
+
+/// Makes the folder if it is not there, and takes it.
+pub(super) fn take_folder(folder: &Path) -> Result<FolderLock, StoreError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(StoreError::file("make the data folder", folder))?;
+    let path = folder.join("lock");
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(StoreError::file("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(FolderLock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
+            folder: folder.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(StoreError::file("lock", &path)(source)),
+    }
+}
+
+/// Where sled keeps its files.
+pub(super) fn sled_folder(folder: &Path) -> PathBuf {
+    folder.join("sled")
+}
+
+/// Opens the database of a folder that is ours. A snapshot that cannot be used is moved aside once: the log
+/// has all that it had.
+pub(super) fn open_sled(config: &StoreConfig) -> Result<sled::Db, StoreError> {
+    let folder = sled_folder(&config.folder);
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(StoreError::file("make", &folder))?;
+    for path in snapshots(&folder)? {
+        if path.extension().is_some_and(|end| end == "generating") {
+            fs::remove_file(&path).map_err(StoreError::file("remove", &path))?;
+        }
+    }
+    let first = match try_open(&folder, config.cache_mb) {
+        Ok(db) => return owned_only(db, &folder),
+        Err(TryOpen::Io(error)) => return Err(StoreError::file("open the database in", folder)(error)),
+        Err(TryOpen::Damaged(what)) => what,
+    };
+    tracing::warn!(folder = %folder.display(), what = first, "the database did not open; trying without its snapshot");
+    let aside = folder.join("aside");
+    fs::create_dir_all(&aside).map_err(StoreError::file("make", &aside))?;
+    for path in snapshots(&folder)? {
+        if let Some(name) = path.file_name() {
+            fs::rename(&path, aside.join(name)).map_err(StoreError::file("move aside", &path))?;
+        }
+    }
+    match try_open(&folder, config.cache_mb) {
+        Ok(db) => owned_only(db, &folder),
+        Err(TryOpen::Io(error)) => Err(StoreError::file("open the database in", folder)(error)),
+        Err(TryOpen::Damaged(what)) => Err(StoreError::Damaged {
+            folder: config.folder.clone(),
+            what,
+        }),
+    }
+}
+
+enum TryOpen {
+    Io(io::Error),
+    Damaged(String),
+}
+
+fn try_open(folder: &Path, cache_mb: u32) -> Result<sled::Db, TryOpen> {
+    let config = sled::Config::new()
+        .path(folder)
+        .cache_capacity(u64::from(cache_mb.max(1)) << 20);
+    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(Ok(db)) => Ok(db),
+        Ok(Err(sled::Error::Io(error))) if error.kind() != io::ErrorKind::UnexpectedEof => {
+            Err(TryOpen::Io(error))
+        }
+        Ok(Err(error)) => Err(TryOpen::Damaged(error.to_string())),
+        Err(_) => Err(TryOpen::Damaged("sled panicked while reading it".to_owned())),
+    }
+}
+
+fn snapshots(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let list = || -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with("snap.") {
+                found.push(entry.path());
+            }
+        }
+        Ok(found)
+    };
+    list().map_err(StoreError::file("list", folder))
+}
+
+/// Sled makes its files with the usual mode; ours are for the owner only.
+fn owned_only(db: sled::Db, folder: &Path) -> Result<sled::Db, StoreError> {
+    let narrow = || -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let mode = if entry.file_type()?.is_dir() { 0o700 } else { 0o600 };
+            fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    };
+    narrow().map_err(StoreError::file("set the mode of files in", folder))?;
+    Ok(db)
+}
+
+/// Refuses a database that lost what its ledger remembers.
+pub(super) fn refuse_loss(folder: &Path, inside: &Meta, counted: u64) -> Result<(), StoreError> {
+    let known = ledger::read(folder).map_err(StoreError::file("read the ledger in", folder))?;
+    let Some(known) = known else {
+        if inside.generation > 0 {
+            tracing::warn!(
+                rows = counted,
+                commits = inside.generation,
+                "the ledger is missing, so whether the database is whole is not known; going on with what is there"
+            );
+        }
+        return Ok(());
+    };
+    match ledger::loss(&known, inside, counted) {
+        Some(what) => Err(StoreError::Shrunk {
+            folder: folder.to_owned(),
+            what,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The key of the row that holds [`Meta`].
+pub(super) fn meta_key() -> Vec<u8> {
+    vec![catalog::META.prefix]
+}

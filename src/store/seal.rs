@@ -1,0 +1,229 @@
+//! The seal: authenticated encryption of values at rest, and where its key comes from.
+//!
+//! XChaCha20-Poly1305 with a random nonce a value; table and key are bound to it, so that a sealed value
+//! cannot be moved to another row. It does not hide how many rows there are, their keys or their sizes.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
+
+use super::error::StoreError;
+
+const NONCE: usize = 24;
+/// The name of the systemd credential.
+const CREDENTIAL: &str = "trunkline-seal";
+/// The environment variable.
+const VARIABLE: &str = "TRUNKLINE_SEAL_KEY";
+/// The file that is made if no key is given.
+const OWN_FILE: &str = "seal.key";
+
+/// The installation's seal.
+pub(super) struct Seal {
+    cipher: XChaCha20Poly1305,
+}
+
+impl Seal {
+    /// The seal of this key.
+    pub fn new(key: [u8; 32]) -> Self {
+        let key = Zeroizing::new(key);
+        Self {
+            cipher: XChaCha20Poly1305::new((&*key).into()),
+        }
+    }
+
+    /// Encrypts a value of this row.
+    pub fn seal(&self, table: &str, key: &[u8], plain: &[u8]) -> Vec<u8> {
+        let mut nonce = [0; NONCE];
+        getrandom::fill(&mut nonce).expect("the kernel's randomness is there once the process runs");
+        let aad = bound_to(table, key);
+        let payload = Payload {
+            msg: plain,
+            aad: &aad,
+        };
+        let sealed = self
+            .cipher
+            .encrypt(&XNonce::from(nonce), payload)
+            .expect("values are far below the cipher's limit of 256 GiB");
+        [nonce.as_slice(), &sealed].concat()
+    }
+
+    /// Decrypts a value of this row; none if it was sealed for another row or with another key, or changed.
+    pub fn unseal(&self, table: &str, key: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
+        let aad = bound_to(table, key);
+        let payload = Payload {
+            msg: sealed,
+            aad: &aad,
+        };
+        self.cipher.decrypt(&XNonce::from(*nonce), payload).ok()
+    }
+}
+
+fn bound_to(table: &str, key: &[u8]) -> Vec<u8> {
+    [table.as_bytes(), &[0], key].concat()
+}
+
+/// Where a seal key may be found, in the order in which it is looked for.
+pub(super) struct Sources {
+    credential: Option<PathBuf>,
+    file: Option<PathBuf>,
+    variable: Option<Zeroizing<String>>,
+}
+
+impl Sources {
+    /// What this process was given.
+    pub fn of_process(file: Option<PathBuf>) -> Self {
+        let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
+            .map(|folder| PathBuf::from(folder).join(CREDENTIAL))
+            .filter(|path| path.exists());
+        Self {
+            credential,
+            file,
+            variable: std::env::var(VARIABLE).ok().map(Zeroizing::new),
+        }
+    }
+
+    /// The key, made beside the data if none was given and `make` allows it.
+    pub fn key(&self, folder: &Path, make: bool) -> Result<Option<[u8; 32]>, StoreError> {
+        if let Some(path) = self.credential.as_ref().or(self.file.as_ref()) {
+            return from_file(path).map(Some);
+        }
+        if let Some(text) = &self.variable {
+            return parse(text.as_bytes(), VARIABLE).map(Some);
+        }
+        let path = folder.join(OWN_FILE);
+        if path.exists() {
+            return from_file(&path).map(Some);
+        }
+        if make { made(&path).map(Some) } else { Ok(None) }
+    }
+}
+
+fn from_file(path: &Path) -> Result<[u8; 32], StoreError> {
+    let bytes = fs::read(path).map_err(StoreError::file("read the seal key from", path))?;
+    parse(&Zeroizing::new(bytes), &path.display().to_string())
+}
+
+fn parse(bytes: &[u8], origin: &str) -> Result<[u8; 32], StoreError> {
+    let text = bytes.trim_ascii();
+    let key = if text.len() == 64 {
+        unhex(text)
+    } else {
+        STANDARD.decode(text).ok().and_then(|key| key.try_into().ok())
+    };
+    key.or_else(|| bytes.try_into().ok())
+        .ok_or_else(|| StoreError::SealKey {
+            what: format!(
+                "the seal key in {origin} must be 32 bytes, written as 64 hexadecimal digits or in base64 \
+             (openssl rand -hex 32)"
+            ),
+        })
+}
+
+fn unhex(text: &[u8]) -> Option<[u8; 32]> {
+    let mut key = [0; 32];
+    for (byte, digits) in key.iter_mut().zip(text.chunks(2)) {
+        let digits = std::str::from_utf8(digits).ok()?;
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some(key)
+}
+
+fn made(path: &Path) -> Result<[u8; 32], StoreError> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).expect("the kernel's randomness is there once the process runs");
+    let text: Zeroizing<String> = Zeroizing::new(key.iter().map(|byte| format!("{byte:02x}")).collect());
+    let part = path.with_extension("key.part");
+    let write = || {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&part)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&part, path)?;
+        fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    write().map_err(StoreError::file("make the seal key", path))?;
+    tracing::warn!(
+        path = %path.display(),
+        "no seal key was given, so one was made beside the data: whoever can read the data folder, or a copy of it, \
+         can read the sealed values too; give one as the systemd credential trunkline-seal, and never lose it"
+    );
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_sealed_value_opens_only_in_its_place_and_unchanged() {
+        let seal = Seal::new([1; 32]);
+        let sealed = seal.seal("session_auth", b"one", b"secret");
+        assert_eq!(
+            seal.unseal("session_auth", b"one", &sealed).as_deref(),
+            Some(b"secret".as_slice())
+        );
+        assert_eq!(seal.unseal("session_auth", b"two", &sealed), None);
+        assert_eq!(seal.unseal("logins", b"one", &sealed), None);
+        assert_eq!(Seal::new([2; 32]).unseal("session_auth", b"one", &sealed), None);
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert_eq!(seal.unseal("session_auth", b"one", &changed), None);
+        }
+        assert_eq!(seal.unseal("session_auth", b"one", b"short"), None);
+    }
+
+    #[test]
+    fn keys_are_read_in_their_usual_forms() {
+        let key = [0xab; 32];
+        for text in [
+            "ab".repeat(32),
+            format!("{}\n", "AB".repeat(32)),
+            STANDARD.encode(key),
+        ] {
+            assert_eq!(parse(text.as_bytes(), "here").ok(), Some(key));
+        }
+        assert_eq!(parse(&key, "here").ok(), Some(key));
+        let refused = parse(b"password", "the file")
+            .expect_err("is refused")
+            .to_string();
+        assert!(refused.contains("the file") && !refused.contains("password"));
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_for_the_owner_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let none = Sources {
+            credential: None,
+            file: None,
+            variable: None,
+        };
+        assert_eq!(none.key(folder.path(), false).expect("looks"), None);
+        let key = none.key(folder.path(), true).expect("makes").expect("is there");
+        assert_eq!(none.key(folder.path(), true).expect("reads"), Some(key));
+        let mode = fs::metadata(folder.path().join(OWN_FILE))
+            .expect("is there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let given = Sources {
+            variable: Some(Zeroizing::new("cd".repeat(32))),
+            ..none
+        };
+        assert_eq!(given.key(folder.path(), true).expect("reads"), Some([0xcd; 32]));
+    }
+}
