@@ -1,3 +1,5 @@
 //! The daemon's entry.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    trunkline::cli::main()
+}

@@ -1,1 +1,20 @@
-//! Who asks and what they may: API keys and scopes.
+//! Who asks and what they may: API keys, scopes, and requests that their callers named.
+//!
+//! A key's text is shown once and stored as a hash. Scopes are ordered (read < send < manage <
+//! admin); a key may be bound to sessions, then nothing else exists for it.
+
+mod error;
+mod first;
+mod idempotency;
+mod key;
+mod keys;
+mod scope;
+mod secret;
+mod tables;
+
+pub use error::AccessError;
+pub use first::FIRST_KEY_FILE;
+pub use idempotency::{Begun, Idempotency, Try, fingerprint};
+pub use key::{ApiKey, NewKey};
+pub use keys::Access;
+pub use scope::{Principal, Scope};

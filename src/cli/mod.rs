@@ -1,1 +1,124 @@
-//! The command line.
+//! The command line: `trunkline <command>`.
+//!
+//! A command either is the daemon (run, demo, sandbox), or talks to a running one over its API, or
+//! works on a stopped one's data folder. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon
+//! answers, 4 the key was refused, 78 wrong configuration.
+
+mod access;
+mod client;
+pub mod data;
+mod endpoints;
+mod login;
+mod pairs;
+mod recovery;
+mod sessions;
+mod show;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use client::{CliError, Client, Target};
+
+/// Keeps Telegram user sessions alive and puts them to work
+#[derive(Debug, Parser)]
+#[command(name = "trunkline", version, arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  trunkline login --phone +989121234567      log an account in
+  trunkline sessions                         what is connected
+  trunkline tree                             the live supervision tree
+
+Environment:
+  TRUNKLINE_URL        where the daemon's API is
+  TRUNKLINE_API_KEY    the API key; else admin.key in the data folder is read")]
+struct Cli {
+    #[command(flatten)]
+    target: Target,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Log a Telegram account in by code
+    Login(login::Login),
+    /// List and steer sessions
+    Sessions(sessions::Sessions),
+    /// List and steer forwarding pairs
+    Pairs(pairs::Pairs),
+    /// List and steer webhook endpoints
+    Endpoints(endpoints::Endpoints),
+    /// Look at discarded tasks, put them back or drop them
+    DeadLetters(recovery::DeadLetters),
+    /// Look at what waits for a person
+    Incidents(recovery::Incidents),
+    /// Show the live supervision tree
+    Tree,
+    /// Make, list and revoke API keys
+    #[command(alias = "keys")]
+    Key(access::Key),
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+/// Reads the arguments and does what they say.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.command.run(cli.target)
+}
+
+impl Command {
+    /// Does it.
+    pub fn run(self, target: Target) -> ExitCode {
+        let done = match self {
+            Self::Login(command) => over_api(&target, |client| command.run(client, &target)),
+            Self::Sessions(command) => over_api(&target, |client| command.run(client, &target)),
+            Self::Pairs(command) => over_api(&target, |client| command.run(client, &target)),
+            Self::Endpoints(command) => over_api(&target, |client| command.run(client, &target)),
+            Self::DeadLetters(command) => over_api(&target, |client| command.run(client, &target)),
+            Self::Incidents(command) => over_api(&target, |client| command.run(client, &target)),
+            Self::Tree => over_api(&target, |client| recovery::tree(client, &target)),
+            Self::Key(command) => over_api(&target, |client| command.run(client, &target)),
+            Self::Openapi => show::json(&crate::http::document()),
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("trunkline: {error}");
+                error.exit_code()
+            }
+        }
+    }
+}
+
+/// Runs a command that talks to the daemon.
+fn over_api<F, Fut>(target: &Target, command: F) -> Result<(), CliError>
+where
+    F: FnOnce(Client) -> Fut,
+    Fut: Future<Output = Result<(), CliError>>,
+{
+    // A process has one TLS provider; whoever came first has installed this very one.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::new(target)?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|cause| CliError::Io {
+            what: "the runtime".to_owned(),
+            cause,
+        })?
+        .block_on(command(client))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

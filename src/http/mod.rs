@@ -1,1 +1,111 @@
 //! The control API: one table of routes drives router, scopes, limits and OpenAPI.
+//!
+//! A request passes [`serve`] (connection) → [`dispatch`] (route, key, scope, size) → a handler of
+//! [`routes`] → a domain's handle. Only this module knows statuses and hyper.
+
+pub mod answer;
+pub mod call;
+pub mod config;
+pub mod dispatch;
+pub mod failure;
+pub mod health;
+pub mod openapi;
+pub mod page;
+pub mod route;
+pub mod router;
+pub mod routes;
+pub mod serve;
+pub mod table;
+pub mod texts;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use dispatch::Service;
+use route::Route;
+use router::Router;
+
+pub use config::HttpConfig;
+pub use health::{Check, Checks, Health, Status};
+pub use serve::Listening;
+
+use crate::access::Access;
+use crate::runtime::{BoxError, ChildSpec, Shutdown, TaskContext};
+
+/// How long the listener may take to get its address.
+const START: Duration = Duration::from_secs(10);
+
+/// After how long without a word the listener is taken for dead.
+const LIVENESS: Duration = Duration::from_secs(60);
+
+/// The handles that the routes ask.
+pub struct Api {
+    /// Who asks.
+    pub access: Access,
+    /// How the daemon is.
+    pub health: Checks,
+    /// The metrics in Prometheus' text format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// The OpenAPI document.
+pub fn document() -> serde_json::Value {
+    openapi::document(&table::table())
+}
+
+/// The API's listener as a child. It says in `listening` which address it got.
+pub fn child(config: HttpConfig, api: Arc<Api>, listening: Listening) -> ChildSpec {
+    let address = config.listen;
+    listener("http", address, config, api, listening, table::table())
+}
+
+/// The listener of the metrics, without a key, as a child; none if the configuration wants none.
+pub fn metrics_child(config: HttpConfig, api: Arc<Api>, listening: Listening) -> Option<ChildSpec> {
+    let address = config.metrics_listen?;
+    let routes = vec![routes::health::open_metrics()];
+    Some(listener("metrics", address, config, api, listening, routes))
+}
+
+fn listener(
+    id: &'static str,
+    address: SocketAddr,
+    config: HttpConfig,
+    api: Arc<Api>,
+    listening: Listening,
+    routes: Vec<Route>,
+) -> ChildSpec {
+    let drain = config.drain();
+    ChildSpec::task(id, move |context: TaskContext| {
+        let (config, api, listening) = (config.clone(), api.clone(), listening.clone());
+        let routes = routes.clone();
+        async move {
+            // After a restart of the listener, the address that its users know.
+            let address = listening.now().unwrap_or(address);
+            let socket = TcpListener::bind(address)
+                .await
+                .map_err(|source| NotListening { address, source })?;
+            let address = socket.local_addr()?;
+            let router = Router::new(routes)?;
+            let service = Arc::new(Service { api, router, config });
+            tracing::info!(listener = id, %address, "listening");
+            listening.set(address);
+            context.ready();
+            serve::serve(socket, service, context.stop.clone(), || context.alive()).await;
+            Ok::<(), BoxError>(())
+        }
+    })
+    .ready_within(START)
+    .liveness(LIVENESS)
+    .shutdown(Shutdown::Drain(drain + Duration::from_secs(1)))
+}
+
+/// The address could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+struct NotListening {
+    address: SocketAddr,
+    source: std::io::Error,
+}

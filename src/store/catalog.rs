@@ -101,6 +101,12 @@ catalog! {
     API_KEYS = 0x70, "api_keys", open;
     /// Answers kept under an idempotency key.
     IDEMPOTENCY = 0x71, "idempotency", open;
+    /// API keys by the public part of their texts.
+    API_KEY_LOOKUPS = 0x72, "api_key_lookups", open;
+    /// When API keys were last used.
+    API_KEY_USES = 0x73, "api_key_uses", open;
+    /// Answers under idempotency keys by time.
+    IDEMPOTENCY_TIMES = 0x74, "idempotency_times", open;
 }
 
 /// The table that a key's first byte names.

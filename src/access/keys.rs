@@ -1,0 +1,233 @@
+//! The handle: keys are made, listed, rotated, revoked and, with every request, recognised.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::error::AccessError;
+use super::first::hand_over;
+use super::idempotency::Idempotency;
+use super::key::{ApiKey, KeySecret, NewKey};
+use super::scope::{Principal, Scope};
+use super::secret;
+use super::tables::{Keys, Lookups, Uses};
+use crate::base::{KeyId, Owner, Secret, Timestamp};
+use crate::runtime::{ChildSpec, TaskContext};
+use crate::store::{Batch, Scan, Store};
+
+/// How exactly it is known when a key was used last.
+const USE_EVERY: Duration = Duration::from_secs(60);
+
+/// How often remembered answers are looked through for old ones.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// No installation has more keys than one list shows.
+const MOST_KEYS: usize = 10_000;
+
+/// A text of the operator's own must be at least this long.
+const SHORTEST_GIVEN: usize = 16;
+
+/// The keys of this installation.
+#[derive(Clone)]
+pub struct Access {
+    store: Store,
+    requests: Idempotency,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// One change of keys at a time: each reads before it writes.
+    changing: tokio::sync::Mutex<()>,
+    used: Mutex<HashMap<KeyId, Timestamp>>,
+}
+
+impl Access {
+    /// The keys in a store.
+    pub fn new(store: Store) -> Self {
+        Self {
+            requests: Idempotency::new(store.clone()),
+            store,
+            shared: Arc::new(Shared {
+                changing: tokio::sync::Mutex::default(),
+                used: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Requests that their callers named.
+    pub fn requests(&self) -> &Idempotency {
+        &self.requests
+    }
+
+    /// Who presents this text.
+    pub async fn authenticate(&self, text: &str) -> Result<Principal, AccessError> {
+        let lookup = secret::lookup(text).ok_or(AccessError::Unknown)?;
+        let id = self.store.get::<Lookups>(&lookup)?.ok_or(AccessError::Unknown)?;
+        let key = self.store.get::<Keys>(&id)?.ok_or(AccessError::Unknown)?;
+        let now = Timestamp::now();
+        let principal = key.admit(text, now).ok_or(AccessError::Unknown)?;
+        self.note_use(id, now).await;
+        Ok(principal)
+    }
+
+    /// Every key, in the order they were made, with the time of its last use.
+    pub fn list(&self) -> Result<Vec<(ApiKey, Option<Timestamp>)>, AccessError> {
+        let keys = self.store.scan::<Keys>(Scan::all(), MOST_KEYS)?;
+        keys.into_iter()
+            .map(|(id, key)| Ok((key, self.last_use(id)?)))
+            .collect()
+    }
+
+    /// Makes a key. Its text is in the answer and nowhere else.
+    pub async fn create(&self, new: NewKey) -> Result<(ApiKey, Secret), AccessError> {
+        new.check(Timestamp::now())?;
+        let text = secret::generate()?;
+        let _changing = self.shared.changing.lock().await;
+        let key = self.put(new, &text).await?;
+        Ok((key, text))
+    }
+
+    /// Gives a key another text; the one before works for the overlap.
+    pub async fn rotate(&self, id: KeyId, overlap: Duration) -> Result<(ApiKey, Secret), AccessError> {
+        let text = secret::generate()?;
+        let fresh = KeySecret::of(text.expose()).ok_or(AccessError::Unknown)?;
+        let _changing = self.shared.changing.lock().await;
+        let key = self.store.get::<Keys>(&id)?.ok_or(AccessError::NoSuchKey)?;
+        let lookup = fresh.lookup.clone();
+        let (key, gone) = key.rotate(fresh, overlap, Timestamp::now())?;
+        let mut batch = Batch::new();
+        for lookup in &gone {
+            batch.remove::<Lookups>(lookup);
+        }
+        batch.require::<Lookups>(&lookup, |taken| taken.is_none());
+        batch.put::<Lookups>(&lookup, &id);
+        batch.put::<Keys>(&id, &key);
+        self.store.commit(batch).await?;
+        Ok((key, text))
+    }
+
+    /// Ends a key at once. Revoking one that is gone does no harm.
+    pub async fn revoke(&self, id: KeyId) -> Result<(), AccessError> {
+        let _changing = self.shared.changing.lock().await;
+        let Some(key) = self.store.get::<Keys>(&id)? else {
+            return Ok(());
+        };
+        if key.is_lasting_admin() {
+            let keys = self.store.scan::<Keys>(Scan::all(), MOST_KEYS)?;
+            if !keys
+                .iter()
+                .any(|(other, key)| *other != id && key.is_lasting_admin())
+            {
+                return Err(AccessError::LastAdmin);
+            }
+        }
+        let mut batch = Batch::new();
+        for secret in &key.secrets {
+            batch.remove::<Lookups>(&secret.lookup);
+        }
+        batch.remove::<Keys>(&id);
+        batch.remove::<Uses>(&id);
+        self.store.commit(batch).await?;
+        Ok(())
+    }
+
+    /// Makes the first admin key if there is no key at all: the text that was given, or a new one
+    /// that is shown once.
+    pub async fn first_key(&self, given: Option<&Secret>, folder: &Path) -> Result<(), AccessError> {
+        let _changing = self.shared.changing.lock().await;
+        if !self.store.scan::<Keys>(Scan::all(), 1)?.is_empty() {
+            return Ok(());
+        }
+        match given {
+            Some(text) if text.expose().len() < SHORTEST_GIVEN => {
+                return Err(AccessError::Invalid(
+                    "the first API key must have at least 16 characters",
+                ));
+            }
+            Some(text) => self.put(first(), text).await?,
+            None => {
+                let text = secret::generate()?;
+                hand_over(&text, folder).map_err(AccessError::HandOver)?;
+                self.put(first(), &text).await?
+            }
+        };
+        Ok(())
+    }
+
+    /// Makes the first key when the store is open, and keeps the memory of named requests short.
+    pub fn child(&self, given: Option<Secret>, folder: PathBuf) -> ChildSpec {
+        let access = self.clone();
+        ChildSpec::task("access", move |context: TaskContext| {
+            let (access, given, folder) = (access.clone(), given.clone(), folder.clone());
+            async move {
+                access.first_key(given.as_ref(), &folder).await?;
+                context.ready();
+                loop {
+                    if let Err(error) = access.requests.sweep(Timestamp::now()).await {
+                        tracing::warn!(%error, "named requests were not looked through");
+                    }
+                    tokio::select! {
+                        () = context.stop.cancelled() => return Ok(()),
+                        () = tokio::time::sleep(SWEEP_EVERY) => {}
+                    }
+                }
+            }
+        })
+        .ready_within(Duration::from_secs(30))
+    }
+
+    async fn put(&self, new: NewKey, text: &Secret) -> Result<ApiKey, AccessError> {
+        let secret = KeySecret::of(text.expose()).ok_or(AccessError::Invalid("this text can be no key"))?;
+        let key = ApiKey {
+            id: KeyId::generate(),
+            name: new.name,
+            scopes: new.scopes,
+            sessions: new.sessions,
+            owner: new.owner,
+            created_at: Timestamp::now(),
+            expires_at: new.expires_at,
+            secrets: vec![secret.clone()],
+        };
+        let mut batch = Batch::new();
+        batch.require::<Lookups>(&secret.lookup, |taken| taken.is_none());
+        batch.put::<Lookups>(&secret.lookup, &key.id);
+        batch.put::<Keys>(&key.id, &key);
+        self.store.commit(batch).await?;
+        Ok(key)
+    }
+
+    fn last_use(&self, id: KeyId) -> Result<Option<Timestamp>, AccessError> {
+        let used = self.shared.used.lock().unwrap_or_else(PoisonError::into_inner);
+        match used.get(&id) {
+            Some(time) => Ok(Some(*time)),
+            None => Ok(self.store.get::<Uses>(&id)?),
+        }
+    }
+
+    /// Remembers that a key is in use; stored at most once a minute, and no reason to refuse anybody.
+    async fn note_use(&self, id: KeyId, now: Timestamp) {
+        {
+            let mut used = self.shared.used.lock().unwrap_or_else(PoisonError::into_inner);
+            if used.get(&id).is_some_and(|last| now.since(*last) < USE_EVERY) {
+                return;
+            }
+            used.insert(id, now);
+        }
+        let mut batch = Batch::new();
+        batch.put::<Uses>(&id, &now);
+        if let Err(error) = self.store.commit(batch).await {
+            tracing::debug!(%error, "a key's use was not stored");
+        }
+    }
+}
+
+fn first() -> NewKey {
+    NewKey {
+        name: "first".to_owned(),
+        scopes: BTreeSet::from([Scope::Admin]),
+        sessions: None,
+        expires_at: None,
+        owner: Owner::admin(),
+    }
+}

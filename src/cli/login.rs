@@ -1,0 +1,109 @@
+//! `trunkline login`: the login process at a terminal.
+
+use std::io::{BufRead, Write};
+
+use serde_json::{Value, json};
+
+use super::client::{CliError, Client, Target, escape};
+use super::show;
+
+/// How often a wrong code may be typed.
+const TRIES: usize = 3;
+
+/// Log a Telegram account in by code.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  trunkline login --phone +989121234567 --name sales
+  trunkline login --phone +989121234567 --session ses_01jc...   log an entry in again
+
+Telegram sends the code to the account's other devices, or by SMS. It is asked for
+here; with the standard input from elsewhere it is its first line.")]
+pub struct Login {
+    /// The account's phone number, with its country code
+    #[arg(long)]
+    phone: String,
+    /// What to call the session
+    #[arg(long, default_value = "main")]
+    name: String,
+    /// The entry to log in, instead of a new one
+    #[arg(long, value_name = "ID", conflicts_with = "name")]
+    session: Option<String>,
+}
+
+impl Login {
+    pub(super) async fn run(self, client: Client, target: &Target) -> Result<(), CliError> {
+        let made = self.session.is_none();
+        let id = match self.session {
+            Some(id) => id,
+            None => {
+                let session = client.post("/api/sessions", &json!({"name": self.name})).await?;
+                text(&session, "id")?
+            }
+        };
+        let done = go_through(&client, &id, &self.phone).await;
+        match done {
+            Ok(()) => show::one(&client.get(&path(&id)).await?, target.json),
+            Err(error) => {
+                // An entry that was made for this login and never got one would only be litter.
+                if made && let Err(left) = client.delete(&path(&id)).await {
+                    eprintln!("trunkline: the entry {id} stays behind: {left}");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn go_through(client: &Client, id: &str, phone: &str) -> Result<(), CliError> {
+    let login = format!("{}/login", path(id));
+    let sent = client.post(&login, &json!({"phone": phone})).await?;
+    if sent.get("step").and_then(Value::as_str) == Some("complete") {
+        return Ok(());
+    }
+    for left in (0..TRIES).rev() {
+        let code = ask("Code from Telegram: ")?;
+        match client
+            .post(&format!("{login}/code"), &json!({"code": code}))
+            .await
+        {
+            Ok(_) => return Ok(()),
+            Err(error) if error.code() == Some("PHONE_CODE_INVALID") && left > 0 => {
+                eprintln!("{error}");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn path(id: &str) -> String {
+    format!("/api/sessions/{}", escape(id))
+}
+
+fn text(value: &Value, field: &str) -> Result<String, CliError> {
+    value
+        .get(field)
+        .and_then(Value::as_str)
+        .map(str::to_owned)
+        .ok_or_else(|| CliError::Here(format!("the daemon's answer has no {field}")))
+}
+
+/// Asks on standard error, so that standard output stays for the answer.
+fn ask(question: &str) -> Result<String, CliError> {
+    let failed = |cause| CliError::Io {
+        what: "the terminal".to_owned(),
+        cause,
+    };
+    let mut terminal = std::io::stderr().lock();
+    terminal
+        .write_all(question.as_bytes())
+        .and_then(|()| terminal.flush())
+        .map_err(failed)?;
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
+    if read == 0 {
+        return Err(CliError::Here("no code was given".to_owned()));
+    }
+    Ok(answer.trim().to_owned())
+}

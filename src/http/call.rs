@@ -1,0 +1,149 @@
+//! One request as a handler sees it: who asks, for what, with which parameters.
+
+use std::sync::Arc;
+
+use hyper::HeaderMap;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error as _};
+use serde_json::{Map, Value};
+
+use super::Api;
+use super::failure::Failure;
+use super::texts::Language;
+use crate::access::Principal;
+use crate::base::Code;
+
+/// One request, its key verified and its path matched.
+pub struct Call {
+    /// The handles of the domains.
+    pub api: Arc<Api>,
+    /// Who asks; none only on the routes that need no key.
+    pub caller: Option<Principal>,
+    /// The parameters of the path.
+    pub params: Vec<(String, String)>,
+    /// What follows the question mark.
+    pub query: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The name of this request in logs and errors.
+    pub request: String,
+    /// The language of errors.
+    pub language: Language,
+}
+
+impl Call {
+    /// Who asks.
+    pub fn principal(&self) -> Result<&Principal, Failure> {
+        self.caller
+            .as_ref()
+            .ok_or_else(|| Failure::new(Code::Unauthorized))
+    }
+
+    /// A parameter of the path as the id it must be; what does not parse does not exist.
+    pub fn id<T: std::str::FromStr>(&self, name: &str) -> Result<T, Failure> {
+        self.param(name)?.parse().map_err(|_| Failure::not_found())
+    }
+
+    /// A parameter of the path.
+    pub fn param(&self, name: &str) -> Result<&str, Failure> {
+        self.params
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+            .ok_or_else(Failure::not_found)
+    }
+
+    /// The query as what the route declares.
+    pub fn query<Q: DeserializeOwned>(&self) -> Result<Q, Failure> {
+        parse_query(&self.query)
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Reads a query: every name once, unknown ones refused. Numbers need [`number`].
+pub fn parse_query<Q: DeserializeOwned>(query: &str) -> Result<Q, Failure> {
+    let mut fields = Map::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if fields
+            .insert(name.to_string(), Value::String(value.into_owned()))
+            .is_some()
+        {
+            return Err(Failure::invalid(format!("{name} stands twice in the query"))
+                .detail("field", name.into_owned()));
+        }
+    }
+    serde_json::from_value(Value::Object(fields)).map_err(|error| invalid(&error))
+}
+
+/// Reads a body.
+pub fn parse_body<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| invalid(&error))
+}
+
+/// What does not fit, with the field's name where serde tells it.
+fn invalid(error: &serde_json::Error) -> Failure {
+    let reason = error.to_string();
+    let failure = Failure::invalid(reason.clone());
+    let named = ["unknown field `", "missing field `", "duplicate field `"]
+        .iter()
+        .find_map(|start| reason.split_once(start))
+        .and_then(|(_, rest)| rest.split_once('`'));
+    match named {
+        Some((field, _)) => failure.detail("field", field),
+        None => failure,
+    }
+}
+
+/// A number in a query, which is always text there.
+pub fn number<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: std::str::FromStr,
+{
+    let text = String::deserialize(deserializer)?;
+    text.parse()
+        .map(Some)
+        .map_err(|_| D::Error::custom(format!("`{text}` is not a number that fits")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Paged {
+        #[serde(default, deserialize_with = "number")]
+        limit: Option<u32>,
+        cursor: Option<String>,
+    }
+
+    #[test]
+    fn a_query_is_read_strictly() {
+        let paged: Paged = parse_query("limit=5&cursor=a%20b").expect("fits");
+        assert_eq!((paged.limit, paged.cursor.as_deref()), (Some(5), Some("a b")));
+        assert!(parse_query::<Paged>("").expect("fits").limit.is_none());
+        for wrong in ["limit=x", "limit=-1", "limit=1&limit=2", "lim=1"] {
+            let failure = parse_query::<Paged>(wrong).expect_err(wrong);
+            assert_eq!(failure.code, Code::InvalidRequest);
+        }
+        let failure = parse_query::<Paged>("lim=1").expect_err("unknown");
+        assert_eq!(failure.details["field"], "lim");
+    }
+
+    #[test]
+    fn an_unknown_field_of_a_body_is_named() {
+        let failure = parse_body::<Paged>(br#"{"cursor":"a","curser":"b"}"#).expect_err("unknown");
+        assert_eq!(failure.details["field"], "curser");
+        assert!(
+            failure.details["reason"]
+                .as_str()
+                .is_some_and(|text| text.contains("curser"))
+        );
+        assert!(parse_body::<Paged>(b"{").is_err());
+    }
+}

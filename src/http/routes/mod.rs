@@ -1,0 +1,5 @@
+//! The routes, a file a resource. Each file shows its rows, its forms and its handlers; handlers
+//! ask domain handles and decide nothing that a domain should decide.
+
+pub mod health;
+pub mod keys;

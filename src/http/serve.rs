@@ -1,0 +1,142 @@
+//! The listeners: connections in, answers out, an orderly end.
+//!
+//! Each connection is a task of its own in the listener's set; the listener is the supervised
+//! child. When it is told to stop it accepts no more, lets requests under way finish within the
+//! drain time, and cuts off what is left.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::dispatch::Service;
+use super::failure::Failure;
+use super::texts::Language;
+use crate::base::Code;
+
+/// How often the listener says that it lives.
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// The address that a listener got, for those who asked for port 0.
+#[derive(Clone, Debug)]
+pub struct Listening(Arc<watch::Sender<Option<SocketAddr>>>);
+
+impl Default for Listening {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(None)))
+    }
+}
+
+impl Listening {
+    /// The address, as soon as the listener has it.
+    pub async fn address(&self) -> SocketAddr {
+        let mut receiver = self.0.subscribe();
+        loop {
+            let known = *receiver.borrow_and_update();
+            match known {
+                Some(address) => return address,
+                // The sender lives as long as this handle: there is always a next change.
+                None => _ = receiver.changed().await,
+            }
+        }
+    }
+
+    /// The address, if the listener has it.
+    pub fn now(&self) -> Option<SocketAddr> {
+        *self.0.borrow()
+    }
+
+    pub(super) fn set(&self, address: SocketAddr) {
+        self.0.send_replace(Some(address));
+    }
+}
+
+/// Serves until told to stop, then drains.
+pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: CancellationToken, alive: impl Fn()) {
+    let permits = Arc::new(Semaphore::new(service.config.max_connections.max(1)));
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = heartbeat.tick() => alive(),
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Err(error) => {
+                    // Too many open files, mostly: the next accept would fail at once as well.
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Ok((stream, _)) => match permits.clone().try_acquire_owned() {
+                    Err(_) => turn_away(&stream),
+                    Ok(permit) => {
+                        let watcher = graceful.watcher();
+                        let connection = connection(stream, service.clone());
+                        connections.spawn(async move {
+                            if let Err(error) = watcher.watch(connection).await {
+                                tracing::debug!(%error, "a connection ended early");
+                            }
+                            drop(permit);
+                        });
+                    }
+                },
+            },
+        }
+    }
+    drop(listener);
+    let open = connections.len();
+    let drained = tokio::time::timeout(service.config.drain(), graceful.shutdown()).await;
+    if drained.is_err() {
+        tracing::warn!(open, left = connections.len(), "requests under way were cut off");
+    }
+    connections.shutdown().await;
+}
+
+/// One connection, until its end.
+fn connection(
+    stream: TcpStream,
+    service: Arc<Service>,
+) -> impl GracefulConnection<Error = hyper::Error> + Send {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps Nagle's delay");
+    }
+    let header_timeout = service.config.header_timeout();
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let service = service.clone();
+        async move { Ok::<_, Infallible>(service.answer(request).await) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), answer)
+}
+
+/// One connection too many: it is told so, and closed.
+fn turn_away(stream: &TcpStream) {
+    metrics::counter!("trunkline_http_turned_away_total").increment(1);
+    let failure = Failure::new(Code::TooBusy);
+    let body = failure.body(Language::En, "none").to_string();
+    let text = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         retry-after: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len(),
+        failure.retry_seconds().unwrap_or(1),
+    );
+    // It fits the empty buffer of a new connection; one that cannot take it is closed all the same.
+    if let Err(error) = stream.try_write(text.as_bytes()) {
+        tracing::debug!(%error, "a connection was turned away without a word");
+    }
+}
