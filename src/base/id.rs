@@ -9,6 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use ulid::Ulid;
 
+use super::Timestamp;
+
 /// A text that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an id of the form {prefix}_…")]
@@ -30,6 +32,11 @@ macro_rules! ids {
             /// A new id, later in order than all made before in other milliseconds.
             pub fn generate() -> Self {
                 Self(Ulid::new())
+            }
+
+            /// When it was made, to the millisecond; without meaning for a derived one.
+            pub fn made_at(self) -> Timestamp {
+                Timestamp(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
             }
 
             /// The id as sixteen bytes whose order is the order of ids.

@@ -1,1 +1,169 @@
-//! Telegram's limits respected before they bite: budgets, flood waits, slow mode.
+//! The limiter: every call to Telegram asks here first, and waits until it may go.
+//!
+//! Owns budgets per account, per destination chat and per (account, cost class), the flood waits
+//! and slow modes that Telegram answered, and what was learned from them. One actor keeps it all in
+//! memory; flood waits, slow modes and peer floods are also rows of the store, written before
+//! [`Limiter::flooded`] returns and read again at every start.
+//!
+//! Calls that change a chat (send, forward, edit, delete) are granted first in, first out within
+//! that chat; a chat waits for another one's flood wait only if the wait is the whole account's.
+//! A call that would wait longer than its caller's patience is refused at once with the time.
+//!
+//! Not promised: budgets themselves are not durable (after a restart they begin unused), and a
+//! grant is not taken back when the caller no longer wants it.
+//!
+//! `budget` is the arithmetic of one budget, `pace` what slows an account down, `core` who may go
+//! when (both without clock), `table` the rows, `actor` the clock and the mailbox, `handle` the way in.
+
+mod account;
+mod actor;
+#[cfg(test)]
+mod actor_tests;
+mod budget;
+mod config;
+mod core;
+mod handle;
+mod pace;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Budget, FloodLesson, LimiterConfig, Profile, Quota, WarmUp};
+pub use handle::{Budgets, ClassBudget, Limiter, Wait};
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Code, Coded, Retry, SessionId, Timestamp};
+use crate::model::ChatId;
+
+/// What a call costs: calls of one class share a budget of their account.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum CostClass {
+    /// A text message.
+    Send,
+    /// A message with media; an album costs a unit a part.
+    SendMedia,
+    /// Messages forwarded, a unit each.
+    Forward,
+    /// An edit.
+    Edit,
+    /// A deletion.
+    Delete,
+    /// A page of history.
+    History,
+    /// A name resolved.
+    Resolve,
+    /// A chat joined or left.
+    Join,
+    /// A step of a login.
+    Login,
+    /// Anything else.
+    Other,
+}
+
+impl CostClass {
+    /// Every class, in the order of their numbers.
+    pub const ALL: [Self; 10] = [
+        Self::Send,
+        Self::SendMedia,
+        Self::Forward,
+        Self::Edit,
+        Self::Delete,
+        Self::History,
+        Self::Resolve,
+        Self::Join,
+        Self::Login,
+        Self::Other,
+    ];
+
+    /// The name, as config and metrics show it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::SendMedia => "send_media",
+            Self::Forward => "forward",
+            Self::Edit => "edit",
+            Self::Delete => "delete",
+            Self::History => "history",
+            Self::Resolve => "resolve",
+            Self::Join => "join",
+            Self::Login => "login",
+            Self::Other => "other",
+        }
+    }
+
+    /// Whether it brings a new message into a chat.
+    pub fn is_send(self) -> bool {
+        matches!(self, Self::Send | Self::SendMedia | Self::Forward)
+    }
+
+    /// Whether it changes a chat, so that its place in the chat's order matters.
+    pub fn is_effect(self) -> bool {
+        self.is_send() || matches!(self, Self::Edit | Self::Delete)
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// A call that wants to go out.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// Whose call.
+    pub session: SessionId,
+    /// Where it goes, if into a chat.
+    pub chat: Option<ChatId>,
+    /// What it costs.
+    pub class: CostClass,
+    /// How much of it: messages of an album, messages forwarded; 1 else.
+    pub units: u32,
+    /// How long the caller would wait.
+    pub patience: Duration,
+}
+
+/// Why a call may not go yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A budget of ours.
+    Budget,
+    /// Telegram asked to wait.
+    FloodWait,
+    /// The chat's slow mode.
+    SlowMode,
+    /// The account sent to too many strangers.
+    PeerFlood,
+}
+
+/// A call that was refused: it would have to wait longer than its caller does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not before {until}")]
+pub struct Limited {
+    /// When it may be tried again.
+    pub until: Timestamp,
+    /// The class it was asked for.
+    pub class: CostClass,
+    /// What it waits for.
+    pub cause: Cause,
+}
+
+impl Coded for Limited {
+    fn code(&self) -> Code {
+        match self.cause {
+            Cause::Budget => Code::RateLimited,
+            Cause::FloodWait => Code::FloodWait,
+            Cause::SlowMode => Code::SlowMode,
+            Cause::PeerFlood => Code::PeerFlood,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        Retry::After(self.until.since(Timestamp::now()))
+    }
+}

@@ -1,0 +1,160 @@
+//! The limiter as a supervised actor over a real store.
+
+use std::time::{Duration, Instant};
+
+use super::{Ask, Cause, CostClass, Limiter, LimiterConfig};
+use crate::base::{SessionId, Timestamp};
+use crate::model::ChatId;
+use crate::runtime::{Root, Strategy, SupervisorSpec};
+use crate::store::{OpenStore, Store, StoreConfig};
+
+async fn start(store: &OpenStore, config: LimiterConfig) -> (Limiter, Root) {
+    let limiter = Limiter::new(config, Store::clone(store));
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(limiter.child());
+    (limiter, Root::start(spec).await.expect("starts"))
+}
+
+fn open(folder: &tempfile::TempDir) -> OpenStore {
+    Store::open(StoreConfig::in_folder(folder.path())).expect("opens")
+}
+
+fn ask(session: SessionId, chat: i64, class: CostClass) -> Ask {
+    Ask {
+        session,
+        chat: Some(ChatId(chat)),
+        class,
+        units: 1,
+        patience: Duration::from_secs(2),
+    }
+}
+
+#[tokio::test]
+async fn waits_outlive_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let session = SessionId::generate();
+    let minute = Duration::from_secs(60);
+    let store = open(&folder);
+    let (limiter, root) = start(&store, LimiterConfig::sandbox()).await;
+    limiter
+        .flooded(session, Some(ChatId(7)), CostClass::Send, minute)
+        .await;
+    limiter.flooded(session, None, CostClass::History, minute).await;
+    limiter
+        .flooded(
+            session,
+            Some(ChatId(9)),
+            CostClass::Send,
+            Duration::from_millis(1),
+        )
+        .await;
+    limiter.slowed(session, ChatId(8), minute).await;
+    root.stop(Duration::from_secs(5)).await;
+    drop((limiter, store));
+
+    let store = open(&folder);
+    let (limiter, root) = start(&store, LimiterConfig::sandbox()).await;
+    let expected = [
+        (7, CostClass::Send, Some(Cause::FloodWait)),
+        (7, CostClass::Edit, None),
+        (8, CostClass::SendMedia, Some(Cause::SlowMode)),
+        (9, CostClass::Send, None),
+        (3, CostClass::History, Some(Cause::FloodWait)),
+    ];
+    for (chat, class, cause) in expected {
+        let answer = limiter.acquire(ask(session, chat, class)).await;
+        assert_eq!(
+            answer.err().map(|limited| limited.cause),
+            cause,
+            "{chat} {class:?}"
+        );
+        if let Err(limited) = answer {
+            let left = limited.until.since(Timestamp::now());
+            assert!(
+                left > Duration::from_secs(55) && left <= Duration::from_secs(61),
+                "{left:?}"
+            );
+        }
+    }
+    let budgets = limiter.budgets(session).await.expect("there");
+    assert_eq!(budgets.waits.len(), 2);
+    root.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_peer_flood_lasts_until_it_is_cleared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let session = SessionId::generate();
+    let store = open(&folder);
+    let (limiter, root) = start(&store, LimiterConfig::sandbox()).await;
+    limiter.peer_flooded(session).await;
+    let refused = limiter
+        .acquire(ask(session, 7, CostClass::Send))
+        .await
+        .expect_err("refused");
+    assert_eq!(refused.cause, Cause::PeerFlood);
+    limiter.clear(session).await.expect("there");
+    root.stop(Duration::from_secs(5)).await;
+    let (limiter, root) = start(&store, LimiterConfig::sandbox()).await;
+    limiter
+        .acquire(ask(session, 7, CostClass::Send))
+        .await
+        .expect("granted");
+    root.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_call_waits_its_time_and_no_longer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let session = SessionId::generate();
+    let store = open(&folder);
+    let (limiter, root) = start(&store, LimiterConfig::sandbox()).await;
+    let began = Instant::now();
+    limiter
+        .flooded(
+            session,
+            Some(ChatId(7)),
+            CostClass::Send,
+            Duration::from_millis(1500),
+        )
+        .await;
+    limiter
+        .acquire(ask(session, 8, CostClass::Send))
+        .await
+        .expect("another chat");
+    assert!(
+        limiter.budgets(session).await.expect("there").waits.len() == 1,
+        "the wait still runs"
+    );
+    limiter
+        .acquire(ask(session, 7, CostClass::Send))
+        .await
+        .expect("in time");
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_millis(1500), "{waited:?}");
+    root.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_calls_passes_the_one_mailbox() {
+    const CALLERS: u64 = 64;
+    const EACH: u64 = 300;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(&folder);
+    let (limiter, root) = start(&store, LimiterConfig::sandbox()).await;
+    let began = Instant::now();
+    let callers = (0..CALLERS).map(|caller| {
+        let limiter = limiter.clone();
+        let session = SessionId::from_bytes([caller as u8 % 8; 16]);
+        async move {
+            for _ in 0..EACH {
+                let call = ask(session, caller as i64 + 1, CostClass::Send);
+                limiter.acquire(call).await.expect("granted");
+            }
+        }
+    });
+    futures_util::future::join_all(callers).await;
+    let rate = (CALLERS * EACH) as f64 / began.elapsed().as_secs_f64();
+    println!("{rate:.0} calls a second");
+    assert!(rate > 5_000.0, "{rate:.0} calls a second, not optimised");
+    root.stop(Duration::from_secs(5)).await;
+}

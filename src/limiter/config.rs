@@ -1,0 +1,258 @@
+//! The limiter's numbers: two named profiles, and each number on its own.
+//!
+//! `profile` chooses where to start from; whatever else the section names replaces that number.
+//! Flood waits are honoured in full by every profile.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::CostClass;
+
+/// A named set of numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// Careful numbers for real accounts.
+    #[default]
+    Default,
+    /// So high that they do not matter; for the sandbox.
+    Sandbox,
+}
+
+/// One budget: a steady rate with some burst, and counts per span.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Budget {
+    /// Seconds between units in the long run; 0 sets no rate.
+    #[serde(rename = "every_s", deserialize_with = "seconds")]
+    pub every: Duration,
+    /// Units that may go at once after a rest; at least 1.
+    pub burst: u32,
+    /// Where the distance between units grows to while they come without a rest; 0 does not grow.
+    #[serde(rename = "grows_to_s", deserialize_with = "seconds")]
+    pub grows_to: Duration,
+    /// Units per span, counted exactly.
+    pub quotas: Vec<Quota>,
+}
+
+/// So many units within any span of this length.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// Units.
+    pub count: u32,
+    /// Seconds.
+    #[serde(rename = "per_s", deserialize_with = "seconds")]
+    pub per: Duration,
+}
+
+/// What a flood wait teaches about the class of call that met it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FloodLesson {
+    /// By how much the budgets of that account and class slow down; 1 does not slow.
+    pub slowdown: f64,
+    /// The most that several lessons add up to.
+    pub slowest: f64,
+    /// Seconds it stays so.
+    #[serde(rename = "hold_s", deserialize_with = "seconds")]
+    pub hold: Duration,
+    /// Seconds it then takes to recover.
+    #[serde(rename = "recovery_s", deserialize_with = "seconds")]
+    pub recovery: Duration,
+}
+
+/// How accounts begin that are new here.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarmUp {
+    /// By how much their budgets are slower; 1 is not slower.
+    pub slowdown: f64,
+    /// Seconds it lasts, from the day the session was added.
+    #[serde(rename = "span_s", deserialize_with = "seconds")]
+    pub span: Duration,
+}
+
+/// All numbers of the limiter.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "Section")]
+pub struct LimiterConfig {
+    /// New messages into one private chat.
+    pub chat: Budget,
+    /// New messages into one group or channel.
+    pub group: Budget,
+    /// New messages of one account into all chats.
+    pub account: Budget,
+    /// Calls of one class of one account, by class.
+    pub classes: BTreeMap<CostClass, Budget>,
+    /// What a flood wait teaches.
+    pub after_flood: FloodLesson,
+    /// How new accounts begin.
+    pub warm_up: WarmUp,
+    /// How long an account rests after a peer flood, unless an admin clears it.
+    pub peer_flood_rest: Duration,
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+impl Budget {
+    fn new(every: Duration, burst: u32) -> Self {
+        Self {
+            every,
+            burst,
+            ..Self::default()
+        }
+    }
+
+    fn quota(mut self, count: u32, per: Duration) -> Self {
+        self.quotas.push(Quota { count, per });
+        self
+    }
+}
+
+impl Default for LimiterConfig {
+    fn default() -> Self {
+        let ms = Duration::from_millis;
+        let secs = Duration::from_secs;
+        let history = Budget {
+            grows_to: secs(15),
+            ..Budget::new(secs(2), 1)
+        };
+        Self {
+            chat: Budget::new(ms(1100), 1),
+            group: Budget::new(ms(1100), 1).quota(20, secs(60)),
+            account: Budget::new(secs(1), 3),
+            classes: BTreeMap::from([
+                (CostClass::Edit, Budget::new(secs(1), 3)),
+                (CostClass::Delete, Budget::new(secs(1), 3)),
+                (CostClass::History, history),
+                (
+                    CostClass::Resolve,
+                    Budget::new(secs(0), 1).quota(5, secs(60)).quota(200, 24 * HOUR),
+                ),
+                (CostClass::Join, Budget::new(secs(0), 1).quota(5, HOUR)),
+                (CostClass::Login, Budget::new(secs(1), 5)),
+                (CostClass::Other, Budget::new(ms(200), 20)),
+            ]),
+            after_flood: FloodLesson {
+                slowdown: 2.0,
+                slowest: 8.0,
+                hold: HOUR,
+                recovery: 2 * HOUR,
+            },
+            warm_up: WarmUp {
+                slowdown: 2.0,
+                span: 72 * HOUR,
+            },
+            peer_flood_rest: 24 * HOUR,
+        }
+    }
+}
+
+impl LimiterConfig {
+    /// Numbers for demo, tests and benches: every call still passes, none has to wait for a budget.
+    pub fn sandbox() -> Self {
+        let wide = Budget::new(Duration::from_micros(10), 10_000);
+        Self {
+            chat: wide.clone(),
+            group: wide.clone(),
+            account: wide.clone(),
+            classes: CostClass::ALL.map(|class| (class, wide.clone())).into(),
+            after_flood: FloodLesson {
+                slowdown: 1.0,
+                slowest: 1.0,
+                hold: Duration::ZERO,
+                recovery: Duration::ZERO,
+            },
+            warm_up: WarmUp {
+                slowdown: 1.0,
+                span: Duration::ZERO,
+            },
+            peer_flood_rest: HOUR,
+        }
+    }
+
+    /// The numbers of a profile.
+    pub fn of(profile: Profile) -> Self {
+        match profile {
+            Profile::Default => Self::default(),
+            Profile::Sandbox => Self::sandbox(),
+        }
+    }
+}
+
+/// The section as it is written: a profile and what differs from it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Section {
+    #[serde(default)]
+    profile: Profile,
+    chat: Option<Budget>,
+    group: Option<Budget>,
+    account: Option<Budget>,
+    #[serde(default)]
+    classes: BTreeMap<CostClass, Budget>,
+    after_flood: Option<FloodLesson>,
+    warm_up: Option<WarmUp>,
+    #[serde(default, deserialize_with = "some_seconds")]
+    peer_flood_rest_s: Option<Duration>,
+}
+
+impl From<Section> for LimiterConfig {
+    fn from(section: Section) -> Self {
+        let mut config = Self::of(section.profile);
+        config.classes.extend(section.classes);
+        Self {
+            chat: section.chat.unwrap_or(config.chat),
+            group: section.group.unwrap_or(config.group),
+            account: section.account.unwrap_or(config.account),
+            classes: config.classes,
+            after_flood: section.after_flood.unwrap_or(config.after_flood),
+            warm_up: section.warm_up.unwrap_or(config.warm_up),
+            peer_flood_rest: section.peer_flood_rest_s.unwrap_or(config.peer_flood_rest),
+        }
+    }
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+}
+
+fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    seconds(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_section_is_the_default_profile() {
+        assert_eq!(
+            toml::from_str::<LimiterConfig>("").expect("parses"),
+            LimiterConfig::default()
+        );
+        let sandbox: LimiterConfig = toml::from_str("profile = \"sandbox\"").expect("parses");
+        assert_eq!(sandbox, LimiterConfig::sandbox());
+    }
+
+    #[test]
+    fn single_numbers_replace_those_of_the_profile() {
+        let text = "chat = { every_s = 0.5, burst = 2 }\n\
+                    [classes]\njoin = { quotas = [{ count = 1, per_s = 3600 }] }\n";
+        let config: LimiterConfig = toml::from_str(text).expect("parses");
+        assert_eq!(config.chat, Budget::new(Duration::from_millis(500), 2));
+        assert_eq!(config.classes[&CostClass::Join].quotas[0].count, 1);
+        assert_eq!(config.group, LimiterConfig::default().group);
+    }
+
+    #[test]
+    fn unknown_names_and_negative_spans_are_refused() {
+        assert!(toml::from_str::<LimiterConfig>("chats = {}").is_err());
+        assert!(toml::from_str::<LimiterConfig>("chat = { every_s = -1.0 }").is_err());
+        assert!(toml::from_str::<LimiterConfig>("profile = \"fast\"").is_err());
+    }
+}
