@@ -12,6 +12,9 @@ mod scope;
 mod secret;
 mod tables;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::AccessError;
 pub use first::FIRST_KEY_FILE;
 pub use idempotency::{Begun, Idempotency, Try, fingerprint};

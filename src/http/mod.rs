@@ -18,6 +18,11 @@ pub mod serve;
 pub mod table;
 pub mod texts;
 
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

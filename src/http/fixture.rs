@@ -1,0 +1,38 @@
+//! Handles for tests: a store in a folder of its own, and nothing that runs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Api, Checks};
+use crate::access::{Access, NewKey, Scope};
+use crate::base::Owner;
+use crate::store::{OpenStore, Store, StoreConfig, SyncMode};
+
+/// The handles, and what they need to live.
+pub(crate) fn api() -> (Api, (tempfile::TempDir, OpenStore)) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = StoreConfig {
+        sync: SyncMode::Process,
+        ..StoreConfig::in_folder(folder.path())
+    };
+    let open = Store::open(config).expect("opened");
+    let api = Api {
+        access: Access::new(open.store()),
+        health: Checks::default(),
+        metrics: Arc::new(String::new),
+    };
+    (api, (folder, open))
+}
+
+/// A new key's text.
+pub(crate) async fn key(api: &Api, scope: Scope) -> String {
+    let new = NewKey {
+        name: "test".to_owned(),
+        scopes: BTreeSet::from([scope]),
+        sessions: None,
+        expires_at: None,
+        owner: Owner::admin(),
+    };
+    let (_, text) = api.access.create(new).await.expect("made");
+    text.expose().to_owned()
+}

@@ -1,0 +1,329 @@
+//! The server as a caller meets it: over a socket, with a few routes of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Json;
+use super::call::Call;
+use super::dispatch::Service;
+use super::failure::Failure;
+use super::route::{Route, route};
+use super::router::Router;
+use super::serve::serve;
+use super::{Api, HttpConfig};
+use crate::access::Scope;
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Word {
+    word: String,
+}
+
+fn routes() -> Vec<Route> {
+    let row = |method, path| route("test", method, path, "A route of the test");
+    vec![
+        row(Method::GET, "/open")
+            .open()
+            .run(async |_: Call| Ok::<_, Failure>(Json("open".to_owned()))),
+        row(Method::POST, "/echo").takes(async |_: Call, word: Word| Ok::<_, Failure>(Json(word))),
+        row(Method::POST, "/admin")
+            .scope(Scope::Admin)
+            .run(async |_: Call| Ok::<_, Failure>(Json(1))),
+        row(Method::POST, "/panic").run(panics),
+        row(Method::POST, "/slow").run(async |_: Call| {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Ok::<_, Failure>(Json("slow".to_owned()))
+        }),
+        row(Method::POST, "/stuck")
+            .run(async |_: Call| std::future::pending::<Result<Json<u8>, Failure>>().await),
+        row(Method::GET, "/things/{id}")
+            .run(async |call: Call| Ok::<_, Failure>(Json(call.param("id")?.to_owned()))),
+    ]
+}
+
+async fn panics(_: Call) -> Result<Json<u8>, Failure> {
+    panic!("a bug of this test")
+}
+
+struct House {
+    address: SocketAddr,
+    stop: CancellationToken,
+    served: tokio::task::JoinHandle<()>,
+    reader: String,
+    admin: String,
+    _api: Arc<Api>,
+    _keep: (tempfile::TempDir, crate::store::OpenStore),
+}
+
+async fn house(config: HttpConfig) -> House {
+    let (api, keep) = super::fixture::api();
+    let api = Arc::new(api);
+    let reader = super::fixture::key(&api, Scope::Read).await;
+    let admin = super::fixture::key(&api, Scope::Admin).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let router = Router::new(routes()).expect("distinct rows");
+    let service = Arc::new(Service {
+        api: api.clone(),
+        router,
+        config,
+    });
+    let stop = CancellationToken::new();
+    let served = tokio::spawn(serve(listener, service, stop.clone(), || {}));
+    House {
+        address,
+        stop,
+        served,
+        reader,
+        admin,
+        _api: api,
+        _keep: keep,
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0);
+        Self {
+            status,
+            head: head.to_ascii_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.body))
+    }
+
+    /// Checks that it is the flat shape, and gives the code.
+    fn code(&self) -> String {
+        let body = self.json();
+        assert_eq!(body["success"], false);
+        assert_eq!(body["error"], body["message"]);
+        assert!(body["details"].is_object() && body["category"].is_string());
+        assert!(self.head.contains(&format!(
+            "x-request-id: {}",
+            body["request_id"].as_str().expect("an id")
+        )));
+        body["code"].as_str().expect("a code").to_owned()
+    }
+}
+
+impl House {
+    async fn raw(&self, text: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.expect("connected");
+        stream.write_all(text).await.expect("written");
+        let mut answer = Vec::new();
+        // A connection that is cut off after the answer has answered all the same.
+        drop(stream.read_to_end(&mut answer).await);
+        Answer::parse(&String::from_utf8_lossy(&answer))
+    }
+
+    async fn ask(&self, method: &str, path: &str, key: Option<&str>, body: Option<&str>) -> Answer {
+        let mut text = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+        if let Some(key) = key {
+            text.push_str(&format!("x-api-key: {key}\r\n"));
+        }
+        if let Some(body) = body {
+            text.push_str(&format!(
+                "content-type: application/json\r\ncontent-length: {}\r\n",
+                body.len()
+            ));
+        }
+        text.push_str("\r\n");
+        text.push_str(body.unwrap_or(""));
+        self.raw(text.as_bytes()).await
+    }
+}
+
+#[tokio::test]
+async fn a_caller_is_admitted_by_key_and_scope() {
+    let house = house(HttpConfig::default()).await;
+    assert_eq!(house.ask("GET", "/open", None, None).await.status, 200);
+    let refused = house.ask("POST", "/echo", None, Some(r#"{"word":"a"}"#)).await;
+    assert_eq!((refused.status, refused.code()), (401, "UNAUTHORIZED".to_owned()));
+    assert!(refused.head.contains("www-authenticate: bearer"));
+    let refused = house.ask("POST", "/echo", Some("tlk_wrong"), None).await;
+    assert_eq!(refused.status, 401);
+    let done = house
+        .ask("POST", "/echo", Some(&house.reader), Some(r#"{"word":"a"}"#))
+        .await;
+    assert_eq!((done.status, done.json()), (200, json!({"word": "a"})));
+    let refused = house.ask("POST", "/admin", Some(&house.reader), None).await;
+    assert_eq!((refused.status, refused.code()), (403, "FORBIDDEN".to_owned()));
+    assert_eq!(
+        house
+            .ask("POST", "/admin", Some(&house.admin), Some("{}"))
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn every_wrong_request_is_refused_in_the_flat_shape() {
+    let house = house(HttpConfig {
+        max_body_bytes: 1000,
+        ..HttpConfig::default()
+    })
+    .await;
+    let key = Some(house.reader.as_str());
+    let expect = async |method: &str, path: &str, body: Option<&str>, status: u16, code: &str| {
+        let answer = house.ask(method, path, key, body).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (status, code),
+            "{method} {path} {body:?}"
+        );
+        answer
+    };
+    expect("GET", "/nowhere", None, 404, "NOT_FOUND").await;
+    let answer = expect("DELETE", "/echo", None, 405, "METHOD_NOT_ALLOWED").await;
+    assert!(answer.head.contains("allow: post"));
+    expect("POST", "/echo", Some("{"), 400, "INVALID_REQUEST").await;
+    expect("POST", "/echo", Some(""), 400, "INVALID_REQUEST").await;
+    expect("POST", "/echo", Some("[]"), 400, "INVALID_REQUEST").await;
+    let answer = expect(
+        "POST",
+        "/echo",
+        Some(r#"{"word":"a","wort":"b"}"#),
+        400,
+        "INVALID_REQUEST",
+    )
+    .await;
+    assert_eq!(answer.json()["details"]["field"], "wort");
+    assert!(
+        answer.json()["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("wort"))
+    );
+    expect("POST", "/panic?x=1", None, 400, "INVALID_REQUEST").await;
+    expect("POST", "/panic", Some(r#"{"a":1}"#), 400, "INVALID_REQUEST").await;
+    expect("POST", "/panic", None, 500, "INTERNAL").await;
+    let huge = format!(r#"{{"word":"{}"}}"#, "x".repeat(2000));
+    expect("POST", "/echo", Some(&huge), 413, "BODY_TOO_LARGE").await;
+    let chunked = format!(
+        "POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-api-key: {}\r\ntransfer-encoding: chunked\r\n\r\n7d0\r\n{}\r\n0\r\n\r\n",
+        house.reader,
+        "x".repeat(2000)
+    );
+    assert_eq!(house.raw(chunked.as_bytes()).await.code(), "BODY_TOO_LARGE");
+    let form = format!(
+        "POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-api-key: {}\r\ncontent-type: text/plain\r\n\
+         content-length: 2\r\n\r\nhi",
+        house.reader
+    );
+    assert_eq!(house.raw(form.as_bytes()).await.code(), "UNSUPPORTED_MEDIA_TYPE");
+}
+
+#[tokio::test]
+async fn the_caller_names_the_request_and_chooses_the_language() {
+    let house = house(HttpConfig::default()).await;
+    let answer = house
+        .raw(
+            b"GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-request-id: mine-7\r\n\
+              accept-language: fa-IR, en;q=0.5\r\n\r\n",
+        )
+        .await;
+    assert_eq!(answer.json()["request_id"], "mine-7");
+    assert_eq!(answer.json()["error"], "پیدا نشد");
+    assert!(answer.head.contains("content-language: fa"));
+    let answer = house
+        .ask("GET", "/things/a%2Fb%20c", Some(&house.reader), None)
+        .await;
+    assert_eq!(answer.json(), "a/b c");
+    let answer = house.ask("HEAD", "/open", None, None).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn slow_callers_are_cut_off() {
+    let house = house(HttpConfig {
+        header_timeout_secs: 1,
+        body_timeout_secs: 1,
+        ..HttpConfig::default()
+    })
+    .await;
+    let began = std::time::Instant::now();
+    let stalled = format!(
+        "POST /echo HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\ncontent-length: 20\r\n\r\n{{",
+        house.reader
+    );
+    let (head, body, idle) = tokio::join!(
+        house.raw(b"GET /open HTTP/1.1\r\nhost:"),
+        house.raw(stalled.as_bytes()),
+        house.raw(b"GET /open HTTP/1.1\r\nhost: x\r\n\r\n"),
+    );
+    assert!(head.status == 408 || head.status == 0, "{}", head.head);
+    assert_eq!((body.status, body.code()), (408, "REQUEST_TIMEOUT".to_owned()));
+    assert_eq!(idle.status, 200);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so() {
+    let house = house(HttpConfig {
+        max_connections: 1,
+        ..HttpConfig::default()
+    })
+    .await;
+    let _first = TcpStream::connect(house.address).await.expect("connected");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut second = TcpStream::connect(house.address).await.expect("connected");
+    let mut text = String::new();
+    second.read_to_string(&mut text).await.expect("read");
+    let answer = Answer::parse(&text);
+    assert_eq!(
+        (answer.status, answer.json()["code"].as_str()),
+        (503, Some("TOO_BUSY"))
+    );
+    assert!(answer.head.contains("retry-after:"));
+}
+
+#[tokio::test]
+async fn a_stop_lets_requests_finish_and_takes_no_more() {
+    let house = house(HttpConfig::default()).await;
+    let slow = house.ask("POST", "/slow", Some(&house.reader), None);
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        house.stop.cancel();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        TcpStream::connect(house.address).await.is_err()
+    };
+    let (answer, refused) = tokio::join!(slow, stop);
+    assert_eq!((answer.status, answer.json()), (200, json!("slow")));
+    assert!(refused, "no connection is taken any more");
+    house.served.await.expect("the listener ended");
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_too_long_is_given_up() {
+    let house = house(HttpConfig {
+        handler_timeout_secs: 1,
+        ..HttpConfig::default()
+    })
+    .await;
+    let answer = house.ask("POST", "/stuck", Some(&house.reader), None).await;
+    assert_eq!((answer.status, answer.code()), (503, "UNAVAILABLE".to_owned()));
+    assert!(answer.head.contains("retry-after:"));
+}
