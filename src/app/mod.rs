@@ -1,1 +1,12 @@
-//! Composition: config, build, tree, wait for a signal, drain.
+//! Composition: Config → handles → tree → wait for a signal → drain.
+//!
+//! [`Daemon`] is the whole house in one value: tests and the demo start it in their own process, and
+//! [`run`] gives it the life of a system service. The tree itself is the table in `tree`.
+
+mod daemon;
+mod health;
+mod life;
+mod tree;
+
+pub use daemon::{Daemon, DaemonError};
+pub use life::run;

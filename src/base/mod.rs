@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows tokio, does I/O or imports another module of the house.
 
+pub mod chain;
 pub mod code;
 pub mod id;
 pub mod owner;
@@ -9,6 +10,7 @@ pub mod secret;
 pub mod span;
 pub mod time;
 
+pub use chain::chain;
 pub use code::{Category, Code, Coded, Retry};
 pub use id::{DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, SessionId, TaskId};
 pub use owner::Owner;

@@ -50,22 +50,20 @@ catalog! {
     /// Secrets of this installation.
     INSTALLATION = 0x0b, "installation", sealed;
 
-    /// Sessions: name, owner, wanted state.
-    SESSIONS = 0x20, "sessions", open;
+    /// Sessions: name, phone, owner, wanted and observed state, login under way.
+    SESSIONS = 0x20, "sessions", sealed;
     /// Authorisation keys and home DCs of sessions.
     SESSION_AUTH = 0x21, "session_auth", sealed;
     /// Update states of sessions and their channels.
     UPDATE_STATES = 0x22, "update_states", open;
-    /// Users and chats a session knows, with access hashes.
-    PEERS = 0x23, "peers", open;
-    /// Dialogs of sessions.
-    DIALOGS = 0x24, "dialogs", open;
-    /// Logins under way.
-    LOGINS = 0x25, "logins", sealed;
+    /// Users and chats a session knows, with names and access hashes.
+    PEERS = 0x23, "peers", sealed;
+    /// The highest message number stored of each chat.
+    HIGH_WATER = 0x24, "high_water", open;
+    /// Messages whose deletion is known.
+    TOMBSTONES = 0x25, "tombstones", open;
     /// Which chat a message of a private chat or basic group stands in.
     MESSAGE_CHATS = 0x26, "message_chats", open;
-    /// Phone numbers and other personal data of sessions.
-    SESSION_PRIVATE = 0x27, "session_private", sealed;
 
     /// Flood waits and other memory of the rate limiter.
     LIMITS = 0x30, "limits", open;

@@ -1,1 +1,32 @@
 //! Telegram: sessions, login, updates in, effects out. The only floor that knows grammers.
+//!
+//! [`Telegram`] is the door. Behind it a manager decides which sessions run, and each that does has a
+//! supervised subtree (`session`). What arrives goes into the store's journal; nobody is told of it here.
+
+mod account;
+mod config;
+mod effects;
+mod entities;
+mod error;
+mod exchange;
+mod from_tl;
+mod handle;
+mod limits;
+mod link;
+mod manager;
+mod outgoing;
+mod peers;
+mod receipt;
+mod requests;
+mod server_key;
+mod session;
+mod session_store;
+mod tables;
+
+pub use account::{Account, AccountPatch, Login, NewAccount};
+pub use config::{DcConfig, ServerConfig, TelegramConfig};
+pub use error::{ErrorClass, TelegramError};
+pub use handle::{ChatInfo, SessionView, Telegram};
+pub use outgoing::{Outgoing, OutgoingBody, OutgoingMedia, SentPart};
+pub use server_key::NotAKey;
+pub use session::CodeSent;

@@ -1,1 +1,9 @@
 //! Logs and metrics of the process.
+
+mod logs;
+mod process;
+mod recorder;
+
+pub use logs::{LogConfig, LogFormat, start as start_logs};
+pub use process::child;
+pub use recorder::{Metrics, metrics};

@@ -1,0 +1,68 @@
+//! How the parts are, for `/health`; and their gauges, for Prometheus.
+
+use crate::http::{Check, Checks, Status};
+use crate::model::SessionState;
+use crate::store::LaneKind;
+
+use super::daemon::Handles;
+
+/// What `/health` asks.
+pub(super) fn checks(handles: &Handles) -> Checks {
+    let store = handles.store.clone();
+    let telegram = handles.telegram.clone();
+    Checks::default()
+        .with("store", move || {
+            if store.is_open() {
+                Check::ok()
+            } else {
+                Check::not_ok(Status::Failing, "not open")
+            }
+        })
+        .with("telegram", move || sessions(&telegram.states()))
+}
+
+/// Sessions that should be connected and are not make the daemon degraded.
+fn sessions(states: &[(SessionState, usize)]) -> Check {
+    let count = |wanted: fn(SessionState) -> bool| {
+        states
+            .iter()
+            .filter(|(state, _)| wanted(*state))
+            .map(|(_, count)| count)
+            .sum::<usize>()
+    };
+    let away = count(|state| state == SessionState::TransientDisconnect);
+    let quarantined = count(|state| state == SessionState::Quarantined);
+    let connected = count(SessionState::is_connected);
+    if away + quarantined == 0 {
+        return Check::ok();
+    }
+    let detail = format!("{connected} connected, {away} away, {quarantined} quarantined");
+    Check::not_ok(Status::Degraded, detail)
+}
+
+/// Gauges that are looked at every few seconds.
+pub(super) fn gauges(handles: &Handles) {
+    for (state, count) in handles.telegram.states() {
+        metrics::gauge!("trunkline_sessions", "state" => state.as_str()).set(count as f64);
+    }
+    for kind in LaneKind::ALL {
+        let stats = handles.store.lane_stats(kind);
+        metrics::gauge!("trunkline_lane_depth", "lane" => kind.as_str()).set(stats.depth as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_that_are_away_degrade_the_whole() {
+        let fine = [(SessionState::Connected, 3), (SessionState::Stopped, 1)];
+        assert_eq!(sessions(&fine).status, Status::Ok);
+        let away = [
+            (SessionState::Connected, 3),
+            (SessionState::TransientDisconnect, 1),
+        ];
+        assert_eq!(sessions(&away).status, Status::Degraded);
+    }
+}

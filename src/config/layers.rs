@@ -1,0 +1,185 @@
+//! Layers of configuration laid over each other, and the faults of all their keys at once.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::environment;
+use super::{Config, ConfigError, DEFAULT, Fault};
+
+/// See the head of the file.
+pub(super) struct Layers {
+    merged: Table,
+    /// Keys that were given as text, so that a number may also mean a text.
+    texts: Vec<(Vec<String>, String)>,
+}
+
+impl Layers {
+    /// The embedded default alone.
+    pub fn embedded() -> Self {
+        let merged = DEFAULT.parse().expect("the embedded default is TOML");
+        Self {
+            merged,
+            texts: Vec::new(),
+        }
+    }
+
+    /// Lays a file over what is there.
+    pub fn add_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let read = std::fs::read_to_string(path);
+        let text = read.map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        self.add_text(path, &text)
+    }
+
+    /// Lays a text over what is there.
+    pub fn add_text(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let table: Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| ConfigError::Syntax {
+                path: path.to_owned(),
+                why: error.message().to_owned(),
+            })?;
+        merge(&mut self.merged, table);
+        Ok(())
+    }
+
+    /// Lays the environment over what is there.
+    pub fn add_environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
+        for (path, text) in environment::settings(variables) {
+            merge(&mut self.merged, nest(&path, literal(&text)));
+            self.texts.push((path, text));
+        }
+    }
+
+    /// The configuration that the layers make.
+    pub fn finish(mut self) -> Result<Config, ConfigError> {
+        for (path, text) in &self.texts {
+            // `api_hash = 123` from the environment is meant as a text.
+            let as_text = nest(path, Value::String(text.clone()));
+            if fault_of(&nest(path, literal(text))).is_some() && fault_of(&as_text).is_none() {
+                merge(&mut self.merged, as_text);
+            }
+        }
+        let mut faults = Vec::new();
+        collect(&self.merged, &mut Vec::new(), &mut faults);
+        if !faults.is_empty() {
+            faults.sort_by(|one, other| one.key.cmp(&other.key));
+            return Err(ConfigError::Faults(faults));
+        }
+        let config: Config = self.merged.try_into().map_err(|error: toml::de::Error| {
+            ConfigError::Faults(vec![Fault {
+                key: "(whole)".into(),
+                why: error.message().to_owned(),
+            }])
+        })?;
+        let faults = config.faults();
+        if faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Faults(faults))
+        }
+    }
+}
+
+fn merge(under: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (under.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => merge(below, above),
+            (_, value) => {
+                under.insert(key, value);
+            }
+        }
+    }
+}
+
+/// A value under its path, and nothing else.
+fn nest(path: &[String], value: Value) -> Table {
+    let mut table = Table::new();
+    match path {
+        [] => {}
+        [key] => {
+            table.insert(key.clone(), value);
+        }
+        [key, rest @ ..] => {
+            table.insert(key.clone(), Value::Table(nest(rest, value)));
+        }
+    }
+    table
+}
+
+/// A text as the TOML value it looks like, else as itself.
+fn literal(text: &str) -> Value {
+    let parsed = format!("value = {text}").parse::<Table>();
+    parsed
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// Tries every key alone, since all others have a default: what fails is that key's fault, or that of one
+/// within it.
+fn collect(table: &Table, path: &mut Vec<String>, faults: &mut Vec<Fault>) {
+    for (key, value) in table {
+        path.push(key.clone());
+        if let Some(why) = fault_of(&nest(path, value.clone())) {
+            let before = faults.len();
+            if let Value::Table(inner) = value {
+                collect(inner, path, faults);
+            }
+            if faults.len() == before {
+                faults.push(Fault {
+                    key: path.join("."),
+                    why,
+                });
+            }
+        }
+        path.pop();
+    }
+}
+
+fn fault_of(table: &Table) -> Option<String> {
+    let parsed: Result<Config, toml::de::Error> = table.clone().try_into();
+    parsed.err().map(|error| error.message().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let mut layers = Layers::embedded();
+        let owned = variables
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        layers.add_environment(owned);
+        layers.finish()
+    }
+
+    #[test]
+    fn the_environment_replaces_single_keys() {
+        let config = with(&[
+            ("TRUNKLINE__TELEGRAM__API_ID", "17"),
+            ("TRUNKLINE__STORE__SYNC", "process"),
+        ]);
+        let config = config.expect("right");
+        assert_eq!(config.telegram.api_id, 17);
+        assert_eq!(config.store.sync, crate::store::SyncMode::Process);
+    }
+
+    #[test]
+    fn a_text_of_digits_stays_a_text() {
+        let config = with(&[("TRUNKLINE__TELEGRAM__API_HASH", "123456")]).expect("right");
+        assert_eq!(config.telegram.api_hash.expose(), "123456");
+    }
+
+    #[test]
+    fn a_wrong_variable_is_named() {
+        let Err(ConfigError::Faults(faults)) = with(&[("TRUNKLINE__HTTP__NOTHING", "1")]) else {
+            panic!("it was taken")
+        };
+        assert_eq!(faults[0].key, "http.nothing");
+    }
+}

@@ -1,0 +1,217 @@
+//! The stored record of a session: who it is, what is wanted of it, what was observed last.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::base::{Owner, Secret, SessionId, Timestamp};
+use crate::model::{LoginStep, SessionState, Wanted};
+
+/// A session's record.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Account {
+    /// Its id.
+    pub id: SessionId,
+    /// The public id of agent sessions.
+    pub uuid: Uuid,
+    /// A name for people.
+    pub name: Option<String>,
+    /// The backend's agent it belongs to.
+    pub agent_id: Option<i64>,
+    /// The phone number, as given or as Telegram tells it.
+    pub phone: Option<Secret>,
+    /// Telegram's number of the account.
+    pub user_id: Option<i64>,
+    /// Public name, without the at sign.
+    pub username: Option<String>,
+    /// What is wanted.
+    pub wanted: Wanted,
+    /// What was observed last.
+    pub state: SessionState,
+    /// Why it is in that state, as a stable word.
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// The login under way.
+    pub login: Option<Login>,
+    /// Whether all dialogs have been read since the last login.
+    pub dialogs_read: bool,
+    /// When it logged in last.
+    pub connected_at: Option<Timestamp>,
+    /// The caller's own JSON, as text, echoed in every event.
+    pub metadata: Option<String>,
+    /// Whom it belongs to.
+    pub owner: Owner,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// A login process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Login {
+    /// What it waits for.
+    pub step: LoginStep,
+    /// The number it is for.
+    pub phone: Secret,
+    /// Telegram's handle of the code it sent.
+    pub code_hash: Secret,
+    /// How Telegram sent the code: `app`, `sms`, `call`, …
+    pub code_type: String,
+    /// How many digits it has; 0 if Telegram does not tell.
+    pub code_length: i32,
+    /// When the process ends by itself.
+    pub expires_at: Timestamp,
+}
+
+/// What is asked for when a session is added.
+#[derive(Clone, Debug, Default)]
+pub struct NewAccount {
+    /// A name for people.
+    pub name: Option<String>,
+    /// The backend's agent.
+    pub agent_id: Option<i64>,
+    /// The phone number.
+    pub phone: Option<Secret>,
+    /// The caller's own JSON.
+    pub metadata: Option<serde_json::Value>,
+    /// Whom it belongs to.
+    pub owner: Option<Owner>,
+}
+
+/// What is changed of a session; none leaves a thing as it is, an inner none takes it away.
+#[derive(Clone, Debug, Default)]
+pub struct AccountPatch {
+    /// A name for people.
+    pub name: Option<Option<String>>,
+    /// The backend's agent.
+    pub agent_id: Option<Option<i64>>,
+    /// The caller's own JSON.
+    pub metadata: Option<Option<serde_json::Value>>,
+}
+
+impl Account {
+    /// A new record of a session that nobody has logged in yet.
+    pub fn new(new: NewAccount, now: Timestamp) -> Self {
+        Self {
+            id: SessionId::generate(),
+            uuid: Uuid::new_v4(),
+            name: new.name,
+            agent_id: new.agent_id,
+            phone: new.phone,
+            user_id: None,
+            username: None,
+            wanted: Wanted::Running,
+            state: SessionState::LoggedOut,
+            reason: Some("new".to_owned()),
+            since: now,
+            login: None,
+            dialogs_read: false,
+            connected_at: None,
+            metadata: new.metadata.map(|value| value.to_string()),
+            owner: new.owner.unwrap_or_else(Owner::admin),
+            created_at: now,
+        }
+    }
+
+    /// Takes a change.
+    pub fn apply(&mut self, patch: AccountPatch) {
+        if let Some(name) = patch.name {
+            self.name = name;
+        }
+        if let Some(agent_id) = patch.agent_id {
+            self.agent_id = agent_id;
+        }
+        if let Some(metadata) = patch.metadata {
+            self.metadata = metadata.map(|value| value.to_string());
+        }
+    }
+
+    /// The caller's JSON.
+    pub fn metadata(&self) -> Option<serde_json::Value> {
+        self.metadata
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok())
+    }
+
+    /// Whether it should have a running subtree: to be connected, or to be logged in.
+    pub fn should_run(&self) -> bool {
+        let logging_in = self.login.is_some();
+        let authorised = self.user_id.is_some() && !self.state.is_terminal();
+        self.wanted == Wanted::Running
+            && self.state != SessionState::Quarantined
+            && (logging_in || authorised)
+    }
+
+    /// The number, with its middle hidden.
+    pub fn masked_phone(&self) -> Option<String> {
+        self.phone.as_ref().map(|phone| mask(phone.expose()))
+    }
+}
+
+/// Shows the first three and the last two characters.
+fn mask(phone: &str) -> String {
+    let characters: Vec<char> = phone.chars().collect();
+    if characters.len() < 7 {
+        return "•".repeat(characters.len());
+    }
+    let hidden = characters.len() - 5;
+    let start: String = characters[..3].iter().collect();
+    let end: String = characters[characters.len() - 2..].iter().collect();
+    format!("{start}{}{end}", "•".repeat(hidden))
+}
+
+/// A phone number as Telegram takes it: digits, with an optional plus.
+///
+/// # Errors
+/// If it has other characters, or not 5 to 15 digits (E.164 allows 15).
+pub fn normalise_phone(text: &str) -> Result<String, &'static str> {
+    let mut digits = String::with_capacity(text.len());
+    for (index, character) in text.trim().chars().enumerate() {
+        match character {
+            '0'..='9' => digits.push(character),
+            '+' if index == 0 => {}
+            ' ' | '-' | '(' | ')' => {}
+            _ => return Err("a phone number has digits, and a plus before them"),
+        }
+    }
+    if !(5..=15).contains(&digits.len()) {
+        return Err("a phone number has 5 to 15 digits");
+    }
+    Ok(format!("+{digits}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_in_many_forms() {
+        assert_eq!(
+            normalise_phone("+98 (912) 345-67-89").as_deref(),
+            Ok("+989123456789")
+        );
+        assert_eq!(normalise_phone("989123456789").as_deref(), Ok("+989123456789"));
+        assert!(normalise_phone("98+912").is_err());
+        assert!(normalise_phone("12").is_err());
+        assert!(normalise_phone("+99966100001234567").is_err());
+    }
+
+    #[test]
+    fn a_masked_number_tells_little() {
+        assert_eq!(mask("+989123456789"), "+98••••••••89");
+        assert_eq!(mask("12345"), "•••••");
+    }
+
+    #[test]
+    fn only_sessions_with_a_purpose_run() {
+        let mut account = Account::new(NewAccount::default(), Timestamp(0));
+        assert!(!account.should_run(), "nobody logged it in");
+        account.user_id = Some(1);
+        account.state = SessionState::Connected;
+        assert!(account.should_run());
+        account.wanted = Wanted::Stopped;
+        assert!(!account.should_run());
+        account.wanted = Wanted::Running;
+        account.state = SessionState::BadCredentials;
+        assert!(!account.should_run(), "a retry heals nothing");
+    }
+}

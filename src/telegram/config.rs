@@ -1,0 +1,130 @@
+//! The config section `[telegram]`.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+use super::server_key::{NotAKey, ServerKey};
+use crate::base::{Secret, Span};
+
+/// How Telegram is reached, and how gently.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelegramConfig {
+    /// The application's id, from my.telegram.org; 0 is none.
+    pub api_id: i32,
+    /// The application's hash, from my.telegram.org.
+    pub api_hash: Secret,
+    /// A server other than Telegram's.
+    pub server: ServerConfig,
+    /// Sessions that connect at the same time at most.
+    pub start_at_once: usize,
+    /// The time between two starts of sessions.
+    pub start_spacing: Span,
+    /// How long a call may take before its connection counts as broken.
+    pub call_timeout: Span,
+    /// The silence after which a ping asks for a proof of life.
+    pub ping_after: Span,
+    /// How long the answer to it may take.
+    pub ping_timeout: Span,
+    /// How long a session may be away before it is reported as lost.
+    pub lost_after: Span,
+    /// How long a login process waits for its next step.
+    pub login_expires: Span,
+    /// Updates held between the connection and the store; more is a gap, filled from Telegram.
+    pub updates_buffer: usize,
+    /// Messages fetched from a chat's history at most when a gap is too long for a difference.
+    pub history_fill_max: usize,
+}
+
+/// A self-hosted MTProto server.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Its data centres; none means Telegram itself.
+    pub dc: Vec<DcConfig>,
+    /// Its RSA public key as PEM.
+    pub rsa_public_key: String,
+}
+
+/// One data centre of a self-hosted server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DcConfig {
+    /// Its number.
+    pub id: i32,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Default for TelegramConfig {
+    fn default() -> Self {
+        Self {
+            api_id: 0,
+            api_hash: Secret::new(""),
+            server: ServerConfig::default(),
+            start_at_once: 16,
+            start_spacing: Span::millis(50),
+            call_timeout: Span::secs(30),
+            ping_after: Span::secs(20),
+            ping_timeout: Span::secs(10),
+            lost_after: Span::secs(60),
+            login_expires: Span::secs(300),
+            updates_buffer: 16_384,
+            history_fill_max: 5_000,
+        }
+    }
+}
+
+impl TelegramConfig {
+    /// Everything that is wrong with the section: key, and why.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let mut fault = |key: &str, why: &str| faults.push((format!("telegram.{key}"), why.to_owned()));
+        if self.api_id < 0 {
+            fault("api_id", "must not be negative");
+        }
+        for (key, value) in [
+            ("start_at_once", self.start_at_once),
+            ("updates_buffer", self.updates_buffer),
+        ] {
+            if value == 0 {
+                fault(key, "must be at least 1");
+            }
+        }
+        for (key, value) in [
+            ("call_timeout", self.call_timeout),
+            ("ping_after", self.ping_after),
+            ("ping_timeout", self.ping_timeout),
+            ("login_expires", self.login_expires),
+        ] {
+            if value.is_zero() {
+                fault(key, "must be longer than nothing");
+            }
+        }
+        if !self.server.dc.is_empty() {
+            if let Err(error) = self.server.key() {
+                fault("server.rsa_public_key", &error.to_string());
+            }
+            if self.server.dc.iter().any(|dc| dc.id < 1) {
+                fault("server.dc.id", "must be at least 1");
+            }
+        } else if !self.server.rsa_public_key.is_empty() {
+            fault(
+                "server.dc",
+                "a server's key is given, but none of its data centres",
+            );
+        }
+        faults
+    }
+}
+
+impl ServerConfig {
+    /// The RSA key, parsed.
+    ///
+    /// # Errors
+    /// If the text is none.
+    pub fn key(&self) -> Result<ServerKey, NotAKey> {
+        ServerKey::from_pem(&self.rsa_public_key)
+    }
+}

@@ -1,0 +1,394 @@
+//! Effects: sending, editing, deleting, and looking at what is there. Every call passes the limiter.
+//!
+//! A send carries its effect's names (random ids) as they were given; repeating it is safe for as long as
+//! Telegram remembers them. Nothing here retries, but for a file reference that has expired: then the
+//! message it came with is read anew, once.
+
+use std::time::Duration;
+
+use grammers_client::tl;
+
+use super::entities;
+use super::error::{ErrorClass, TelegramError};
+use super::limits;
+use super::link::Link;
+use super::outgoing::{Outgoing, OutgoingBody, OutgoingMedia, SentPart};
+use super::peers;
+use super::receipt;
+use super::requests;
+use super::session::{Context, from_tl_messages};
+use super::tables::{Peer, Peers};
+use crate::limiter::{Ask, CostClass};
+use crate::model::{ChatId, Entity, FileRef, MediaKind, Message, MessageId};
+
+/// A session's side of an effect.
+pub(crate) struct Effects<'a> {
+    /// What all sessions share.
+    pub context: &'a Context,
+    /// The session.
+    pub link: &'a Link,
+    /// How long a call may wait for its turn at the limiter.
+    pub patience: Duration,
+}
+
+impl Effects<'_> {
+    /// Sends; the parts come back in their order.
+    pub async fn send(&self, outgoing: &Outgoing) -> Result<Vec<SentPart>, TelegramError> {
+        match self.try_send(outgoing).await {
+            Err(error) if error.class() == ErrorClass::FileReferenceExpired => {
+                let mut fresh = outgoing.clone();
+                self.refresh(&mut fresh.body).await?;
+                self.try_send(&fresh).await
+            }
+            sent => sent,
+        }
+    }
+
+    async fn try_send(&self, outgoing: &Outgoing) -> Result<Vec<SentPart>, TelegramError> {
+        let peer = self.peer(outgoing.chat)?;
+        let reply_to = self.reply_to(outgoing);
+        let silent = outgoing.silent;
+        let names = outgoing.body.random_ids();
+        let updates = match &outgoing.body {
+            OutgoingBody::Text {
+                text,
+                entities,
+                preview,
+                random_id,
+            } => {
+                let request = tl::functions::messages::SendMessage {
+                    no_webpage: !preview,
+                    silent,
+                    peer,
+                    reply_to,
+                    message: text.clone(),
+                    random_id: *random_id,
+                    entities: self.entities(entities)?,
+                    ..requests::send_message()
+                };
+                self.call(Some(outgoing.chat), CostClass::Send, 1, &request)
+                    .await?
+            }
+            OutgoingBody::Media(media) => {
+                let request = tl::functions::messages::SendMedia {
+                    silent,
+                    peer,
+                    reply_to,
+                    media: input_media(media)?,
+                    message: media.caption.clone(),
+                    random_id: media.random_id,
+                    entities: self.entities(&media.entities)?,
+                    ..requests::send_media()
+                };
+                self.call(Some(outgoing.chat), CostClass::SendMedia, 1, &request)
+                    .await?
+            }
+            OutgoingBody::Album(parts) => {
+                let request = tl::functions::messages::SendMultiMedia {
+                    silent,
+                    peer,
+                    reply_to,
+                    multi_media: parts
+                        .iter()
+                        .map(|part| self.album_part(part))
+                        .collect::<Result<_, _>>()?,
+                    ..requests::send_multi_media()
+                };
+                let units = units(parts.len());
+                self.call(Some(outgoing.chat), CostClass::SendMedia, units, &request)
+                    .await?
+            }
+            OutgoingBody::Forward { from, parts } => {
+                let request = tl::functions::messages::ForwardMessages {
+                    silent,
+                    from_peer: self.peer(*from)?,
+                    id: parts.iter().map(|(id, _)| *id).collect(),
+                    random_id: names.clone(),
+                    to_peer: peer,
+                    top_msg_id: outgoing.topic,
+                    ..requests::forward_messages()
+                };
+                self.call(
+                    Some(outgoing.chat),
+                    CostClass::Forward,
+                    units(parts.len()),
+                    &request,
+                )
+                .await?
+            }
+        };
+        receipt::read(&updates, &names).ok_or_else(|| {
+            // Sent, but nothing tells as what: the caller looks it up like after a broken connection.
+            TelegramError::Rpc {
+                class: ErrorClass::DuplicateRandomId,
+                name: "NO_RECEIPT".to_owned(),
+            }
+        })
+    }
+
+    /// Gives a message another text; saying what it says already is fine.
+    pub async fn edit(
+        &self,
+        chat: ChatId,
+        id: MessageId,
+        text: &str,
+        formatting: &[Entity],
+    ) -> Result<(), TelegramError> {
+        let request = tl::functions::messages::EditMessage {
+            peer: self.peer(chat)?,
+            id,
+            message: Some(text.to_owned()),
+            // An edit without entities would keep none as well; an empty list says so.
+            entities: Some(self.entities(formatting)?.unwrap_or_default()),
+            ..requests::edit_message()
+        };
+        match self.call(Some(chat), CostClass::Edit, 1, &request).await {
+            Err(error) if error.class() == ErrorClass::NotModified => Ok(()),
+            answer => answer.map(|_| ()),
+        }
+    }
+
+    /// Deletes messages for everybody; those that are gone already are fine.
+    pub async fn delete(&self, chat: ChatId, ids: Vec<MessageId>) -> Result<(), TelegramError> {
+        if chat.is_channel() {
+            let channel = self.channel(chat)?;
+            let request = tl::functions::channels::DeleteMessages { channel, id: ids };
+            self.call(Some(chat), CostClass::Delete, 1, &request).await?;
+        } else {
+            let request = tl::functions::messages::DeleteMessages {
+                revoke: true,
+                id: ids,
+            };
+            self.call(Some(chat), CostClass::Delete, 1, &request).await?;
+        }
+        Ok(())
+    }
+
+    /// The account's own most recent messages in a chat, newest first.
+    pub async fn own_recent(&self, chat: ChatId, limit: usize) -> Result<Vec<Message>, TelegramError> {
+        let request = tl::functions::messages::GetHistory {
+            peer: self.peer(chat)?,
+            offset_id: 0,
+            offset_date: 0,
+            add_offset: 0,
+            limit: i32::try_from(limit.min(100)).unwrap_or(100),
+            max_id: 0,
+            min_id: 0,
+            hash: 0,
+        };
+        let answer = self.call(Some(chat), CostClass::History, 1, &request).await?;
+        // A channel's posts are not marked with who wrote them.
+        Ok(from_tl_messages(answer)
+            .into_iter()
+            .filter(|message| message.out || message.post)
+            .collect())
+    }
+
+    /// One message, if it is there.
+    pub async fn message(&self, chat: ChatId, id: MessageId) -> Result<Option<Message>, TelegramError> {
+        let ids = vec![tl::types::InputMessageId { id }.into()];
+        let answer = if chat.is_channel() {
+            let request = tl::functions::channels::GetMessages {
+                channel: self.channel(chat)?,
+                id: ids,
+            };
+            self.call(Some(chat), CostClass::History, 1, &request).await?
+        } else {
+            let request = tl::functions::messages::GetMessages { id: ids };
+            self.call(Some(chat), CostClass::History, 1, &request).await?
+        };
+        Ok(from_tl_messages(answer)
+            .into_iter()
+            .find(|message| message.chat == chat && message.id == id))
+    }
+
+    /// Finds a chat by its public name, with or without the at sign.
+    pub async fn resolve(&self, username: &str) -> Result<ChatId, TelegramError> {
+        let request = tl::functions::contacts::ResolveUsername {
+            username: username.trim_start_matches('@').to_owned(),
+            referer: None,
+        };
+        let tl::enums::contacts::ResolvedPeer::Peer(found) =
+            self.call(None, CostClass::Resolve, 1, &request).await?;
+        self.keep_peers(&found.users, &found.chats).await?;
+        Ok(super::from_tl::chat_id(&found.peer))
+    }
+
+    async fn keep_peers(
+        &self,
+        users: &[tl::enums::User],
+        chats: &[tl::enums::Chat],
+    ) -> Result<(), TelegramError> {
+        let mut batch = crate::store::Batch::new();
+        for (chat, found) in peers::of_containers(users, chats) {
+            let known = self.known(chat)?.unwrap_or_default();
+            batch.put::<Peers>(&(self.link.id, chat.0), &peers::merge(known, found));
+        }
+        self.context.store.commit(batch).await?;
+        Ok(())
+    }
+
+    /// A call that passes the limiter and tells it of waits.
+    async fn call<R: tl::RemoteCall>(
+        &self,
+        chat: Option<ChatId>,
+        class: CostClass,
+        units: u32,
+        request: &R,
+    ) -> Result<R::Return, TelegramError> {
+        // A session that cannot be asked shall not use up its budget.
+        self.link.client()?;
+        let ask = Ask {
+            session: self.link.id,
+            chat,
+            class,
+            units,
+            patience: self.patience,
+        };
+        limits::pass(&self.context.limiter, ask).await?;
+        let answer = self.link.invoke(request).await;
+        limits::heed(&self.context.limiter, self.link.id, chat, class, answer).await
+    }
+
+    fn known(&self, chat: ChatId) -> Result<Option<Peer>, TelegramError> {
+        Ok(self.context.store.get::<Peers>(&(self.link.id, chat.0))?)
+    }
+
+    fn peer(&self, chat: ChatId) -> Result<tl::enums::InputPeer, TelegramError> {
+        peers::input_peer(chat, self.known(chat)?.as_ref()).ok_or_else(unknown_chat)
+    }
+
+    fn channel(&self, chat: ChatId) -> Result<tl::enums::InputChannel, TelegramError> {
+        peers::input_channel(chat, self.known(chat)?.as_ref()).ok_or_else(unknown_chat)
+    }
+
+    fn entities(&self, ours: &[Entity]) -> Result<Option<Vec<tl::enums::MessageEntity>>, TelegramError> {
+        let hash = |user| {
+            let key = (self.link.id, ChatId::user(user).0);
+            self.context
+                .store
+                .get::<Peers>(&key)
+                .ok()
+                .flatten()
+                .and_then(|peer| peer.hash)
+        };
+        let raw: Vec<_> = ours
+            .iter()
+            .filter_map(|entity| entities::to_tl(entity, hash))
+            .collect();
+        Ok(Some(raw).filter(|raw| !raw.is_empty()))
+    }
+
+    fn reply_to(&self, outgoing: &Outgoing) -> Option<tl::enums::InputReplyTo> {
+        let reply_to_msg_id = outgoing.reply_to.or(outgoing.topic)?;
+        let reply = tl::types::InputReplyToMessage {
+            reply_to_msg_id,
+            top_msg_id: outgoing.topic,
+            reply_to_peer_id: None,
+            quote_text: None,
+            quote_entities: None,
+            quote_offset: None,
+            monoforum_peer_id: None,
+            todo_item_id: None,
+            poll_option: None,
+        };
+        Some(reply.into())
+    }
+
+    fn album_part(&self, part: &OutgoingMedia) -> Result<tl::enums::InputSingleMedia, TelegramError> {
+        let media = tl::types::InputSingleMedia {
+            media: input_media(part)?,
+            random_id: part.random_id,
+            message: part.caption.clone(),
+            entities: self.entities(&part.entities)?,
+        };
+        Ok(media.into())
+    }
+
+    /// Reads the messages that the media came with anew, for fresh file references.
+    async fn refresh(&self, body: &mut OutgoingBody) -> Result<(), TelegramError> {
+        let parts = match body {
+            OutgoingBody::Media(media) => std::slice::from_mut(media),
+            OutgoingBody::Album(parts) => parts.as_mut_slice(),
+            OutgoingBody::Text { .. } | OutgoingBody::Forward { .. } => return Ok(()),
+        };
+        for part in parts {
+            let (chat, id) = part.origin;
+            let origin = self.message(chat, id).await?;
+            let file = origin
+                .and_then(|message| message.media)
+                .and_then(|media| media.file);
+            part.file = file.ok_or(TelegramError::Rpc {
+                class: ErrorClass::MessageGone,
+                name: "SOURCE_MESSAGE_GONE".to_owned(),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn units(parts: usize) -> u32 {
+    u32::try_from(parts).unwrap_or(u32::MAX).max(1)
+}
+
+fn unknown_chat() -> TelegramError {
+    TelegramError::Rpc {
+        class: ErrorClass::PeerInvalid,
+        name: "PEER_ID_INVALID".to_owned(),
+    }
+}
+
+/// A medium that Telegram has already, as a call takes it.
+fn input_media(media: &OutgoingMedia) -> Result<tl::enums::InputMedia, TelegramError> {
+    let FileRef {
+        id,
+        access_hash,
+        reference,
+        ..
+    } = &media.file;
+    let (id, access_hash, file_reference) = (*id, *access_hash, reference.clone());
+    match media.kind {
+        MediaKind::Photo => {
+            let id = tl::types::InputPhoto {
+                id,
+                access_hash,
+                file_reference,
+            }
+            .into();
+            let spoiler = media.spoiler;
+            Ok(tl::types::InputMediaPhoto {
+                spoiler,
+                live_photo: false,
+                id,
+                ttl_seconds: None,
+                video: None,
+            }
+            .into())
+        }
+        MediaKind::Video
+        | MediaKind::Audio
+        | MediaKind::Voice
+        | MediaKind::VideoNote
+        | MediaKind::Animation
+        | MediaKind::Sticker
+        | MediaKind::Document => {
+            let document = tl::types::InputMediaDocument {
+                spoiler: media.spoiler,
+                id: tl::types::InputDocument {
+                    id,
+                    access_hash,
+                    file_reference,
+                }
+                .into(),
+                video_cover: None,
+                video_timestamp: None,
+                ttl_seconds: None,
+                query: None,
+            };
+            Ok(document.into())
+        }
+        _ => Err(TelegramError::Invalid(
+            "this kind of media cannot be copied by reference",
+        )),
+    }
+}

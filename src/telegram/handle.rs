@@ -1,0 +1,452 @@
+//! The door to everything Telegram: a cheap, cloneable handle that outlives every restart behind it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::account::{Account, AccountPatch, NewAccount, normalise_phone};
+use super::config::TelegramConfig;
+use super::effects::Effects;
+use super::error::TelegramError;
+use super::link::Link;
+use super::manager::{self, Links, Msg};
+use super::outgoing::{Outgoing, SentPart};
+use super::server_key::NotAKey;
+use super::session::{self, CodeSent, Context};
+use super::tables::{Peer, Peers};
+use crate::base::{SessionId, Timestamp};
+use crate::limiter::Limiter;
+use crate::model::{ChatId, ChatKind, Entity, Message, MessageId, SessionState};
+use crate::runtime::{
+    Address, Backoff, CallError, ChildSpec, Intensity, Quarantine, Strategy, SupervisorSpec,
+};
+use crate::store::{Scan, Store};
+
+/// See the head of the file.
+#[derive(Clone)]
+pub struct Telegram {
+    context: Arc<Context>,
+    links: Links,
+}
+
+/// A session as others see it.
+#[derive(Clone, Debug)]
+pub struct SessionView {
+    /// The stored record.
+    pub account: Account,
+    /// The last proof of life.
+    pub last_proof: Option<Timestamp>,
+    /// The last update.
+    pub last_update: Option<Timestamp>,
+    /// Starts of its parts in this process, less the first.
+    pub restarts: u64,
+    /// Gaps filled from history in this process.
+    pub gaps: u64,
+}
+
+/// A chat as a session knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatInfo {
+    /// Its id.
+    pub id: ChatId,
+    /// What it is.
+    pub kind: ChatKind,
+    /// Title, or the user's names.
+    pub title: Option<String>,
+    /// Public name, without the at sign.
+    pub username: Option<String>,
+    /// Whether forwarding from it is forbidden.
+    pub protected: bool,
+}
+
+/// Restarts that a session may need before it is quarantined.
+const INTENSITY: Intensity = Intensity {
+    restarts: 5,
+    period: Duration::from_secs(60),
+};
+
+/// The pause between them.
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(200),
+    max: Duration::from_secs(10),
+};
+
+impl Telegram {
+    /// A handle, before anything runs.
+    ///
+    /// # Errors
+    /// If a self-hosted server is configured with something that is no key.
+    pub fn new(store: Store, limiter: Limiter, config: TelegramConfig) -> Result<Self, NotAKey> {
+        let dcs: Arc<[_]> = config.server.dc.clone().into();
+        let server_key = if dcs.is_empty() {
+            None
+        } else {
+            Some(config.server.key()?)
+        };
+        let context = Context {
+            store,
+            limiter,
+            dcs,
+            server_key,
+            starts: tokio::sync::Semaphore::new(config.start_at_once),
+            next_start: tokio::sync::Mutex::new(tokio::time::Instant::now()),
+            manager: Address::new().timeout(Duration::from_secs(60)),
+            config,
+        };
+        Ok(Self {
+            context: Arc::new(context),
+            links: Links::default(),
+        })
+    }
+
+    /// The sessions' part of the tree: the subtrees, then the manager that decides on them. `on_quarantine`
+    /// is told of each session that failed too often.
+    pub fn child(&self, on_quarantine: impl Fn(&Quarantine) + Send + Sync + 'static) -> ChildSpec {
+        let (subtrees, dynamic) = SupervisorSpec::dynamic();
+        let manager = self.context.manager.clone();
+        dynamic.on_quarantine(Arc::new(move |quarantine: Quarantine| {
+            on_quarantine(&quarantine);
+            if let Ok(id) = quarantine.id.parse() {
+                let told = manager.try_cast(Msg::Quarantined(id, quarantine.reason.to_string()));
+                if told.is_err() {
+                    tracing::error!(session = %id, "nobody took note of a quarantine");
+                }
+            }
+        }));
+        let subtrees = subtrees.kind("sessions").intensity(INTENSITY).backoff(BACKOFF);
+        let both = SupervisorSpec::new(Strategy::RestForOne)
+            .kind("telegram")
+            .child(ChildSpec::supervisor("subtrees", subtrees))
+            .child(manager::child(&self.context, &self.links, &dynamic));
+        ChildSpec::supervisor("sessions", both)
+    }
+
+    /// Adds a session; it waits for its first login.
+    ///
+    /// # Errors
+    /// If the agent has one already, or the number is none.
+    pub async fn add(&self, mut new: NewAccount) -> Result<SessionView, TelegramError> {
+        if let Some(phone) = &new.phone {
+            let phone = normalise_phone(phone.expose()).map_err(TelegramError::Invalid)?;
+            new.phone = Some(crate::base::Secret::new(phone));
+        }
+        let account = self.ask(|reply| Msg::Add(Box::new(new), reply)).await?;
+        self.view(account.id)
+    }
+
+    /// Every session, oldest first.
+    pub fn list(&self) -> Vec<SessionView> {
+        let links = self.links.read().expect("nothing panics under this lock");
+        let mut views: Vec<_> = links.values().map(|link| view(link)).collect();
+        views.sort_by_key(|view| view.account.id);
+        views
+    }
+
+    /// One session.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn view(&self, id: SessionId) -> Result<SessionView, TelegramError> {
+        Ok(view(&*self.link(id)?))
+    }
+
+    /// The session that an id or a public id names.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn find(&self, name: &str) -> Result<SessionId, TelegramError> {
+        if let Ok(id) = name.parse::<SessionId>() {
+            return self.link(id).map(|link| link.id);
+        }
+        let uuid: uuid::Uuid = name.parse().map_err(|_| TelegramError::UnknownSession)?;
+        let links = self.links.read().expect("nothing panics under this lock");
+        let found = links.values().find(|link| link.account().uuid == uuid);
+        found.map(|link| link.id).ok_or(TelegramError::UnknownSession)
+    }
+
+    /// How many sessions are in which state.
+    pub fn states(&self) -> Vec<(SessionState, usize)> {
+        let links = self.links.read().expect("nothing panics under this lock");
+        let count = |state| links.values().filter(|link| link.state() == state).count();
+        SessionState::ALL
+            .into_iter()
+            .map(|state| (state, count(state)))
+            .collect()
+    }
+
+    /// Changes name, agent or metadata.
+    ///
+    /// # Errors
+    /// If there is no such session.
+    pub async fn patch(&self, id: SessionId, patch: AccountPatch) -> Result<SessionView, TelegramError> {
+        self.ask(|reply| Msg::Patch(id, patch, reply)).await?;
+        self.view(id)
+    }
+
+    /// It shall run; may be repeated.
+    ///
+    /// # Errors
+    /// If there is no such session.
+    pub async fn start(&self, id: SessionId) -> Result<SessionView, TelegramError> {
+        self.ask(|reply| Msg::Start(id, reply)).await?;
+        self.view(id)
+    }
+
+    /// It shall rest; may be repeated.
+    ///
+    /// # Errors
+    /// If there is no such session.
+    pub async fn stop(&self, id: SessionId) -> Result<SessionView, TelegramError> {
+        self.ask(|reply| Msg::Stop(id, reply)).await?;
+        self.view(id)
+    }
+
+    /// It begins anew, also out of quarantine and restriction.
+    ///
+    /// # Errors
+    /// If there is no such session.
+    pub async fn restart(&self, id: SessionId) -> Result<SessionView, TelegramError> {
+        self.ask(|reply| Msg::Restart(id, reply)).await?;
+        self.view(id)
+    }
+
+    /// Ends the authorisation and keeps the entry; may be repeated.
+    ///
+    /// # Errors
+    /// If there is no such session.
+    pub async fn log_out(&self, id: SessionId) -> Result<SessionView, TelegramError> {
+        self.ask(|reply| Msg::LogOut(id, reply)).await?;
+        self.view(id)
+    }
+
+    /// Ends the authorisation and forgets the session.
+    ///
+    /// # Errors
+    /// If there is no such session.
+    pub async fn delete(&self, id: SessionId) -> Result<(), TelegramError> {
+        self.ask(|reply| Msg::Delete(id, reply)).await
+    }
+
+    /// Has a login code sent to a number, or sent again.
+    ///
+    /// # Errors
+    /// Telegram's refusal; a session that is logged in already.
+    pub async fn request_code(&self, id: SessionId, phone: &str) -> Result<CodeSent, TelegramError> {
+        let phone = normalise_phone(phone).map_err(TelegramError::Invalid)?;
+        self.ask(|reply| Msg::PrepareLogin(id, reply)).await?;
+        self.ask_session(id, |reply| session::Msg::RequestCode(phone, reply))
+            .await
+    }
+
+    /// Hands in the login code; the session is logged in afterwards. May be repeated after it succeeded.
+    ///
+    /// # Errors
+    /// A wrong or old code; an account with a password.
+    pub async fn submit_code(&self, id: SessionId, code: &str) -> Result<SessionView, TelegramError> {
+        let account = self.link(id)?.account();
+        if account.login.is_none() && account.user_id.is_some() && !account.state.is_terminal() {
+            return self.view(id);
+        }
+        if account.login.is_none() {
+            return Err(TelegramError::NoLogin);
+        }
+        let code: String = code
+            .chars()
+            .filter(|character| !character.is_whitespace())
+            .collect();
+        self.ask_session(id, |reply| session::Msg::SubmitCode(code, reply))
+            .await?;
+        self.view(id)
+    }
+
+    /// Gives a login up; may be repeated.
+    ///
+    /// # Errors
+    /// If there is no such session.
+    pub async fn cancel_login(&self, id: SessionId) -> Result<SessionView, TelegramError> {
+        if self.link(id)?.account().login.is_some() {
+            self.ask_session(id, session::Msg::CancelLogin).await?;
+        }
+        self.view(id)
+    }
+
+    /// Sends; a call that would wait longer than `patience` at the limiter is refused at once.
+    ///
+    /// # Errors
+    /// See [`TelegramError::class`].
+    pub async fn send(
+        &self,
+        id: SessionId,
+        outgoing: &Outgoing,
+        patience: Duration,
+    ) -> Result<Vec<SentPart>, TelegramError> {
+        let link = self.link(id)?;
+        self.effects(&link, patience).send(outgoing).await
+    }
+
+    /// Gives an own message another text.
+    ///
+    /// # Errors
+    /// See [`TelegramError::class`].
+    pub async fn edit(
+        &self,
+        id: SessionId,
+        (chat, message): (ChatId, MessageId),
+        text: &str,
+        entities: &[Entity],
+        patience: Duration,
+    ) -> Result<(), TelegramError> {
+        let link = self.link(id)?;
+        self.effects(&link, patience)
+            .edit(chat, message, text, entities)
+            .await
+    }
+
+    /// Deletes messages for everybody.
+    ///
+    /// # Errors
+    /// See [`TelegramError::class`].
+    pub async fn delete_messages(
+        &self,
+        id: SessionId,
+        chat: ChatId,
+        messages: Vec<MessageId>,
+        patience: Duration,
+    ) -> Result<(), TelegramError> {
+        let link = self.link(id)?;
+        self.effects(&link, patience).delete(chat, messages).await
+    }
+
+    /// The account's own most recent messages in a chat, newest first; at most 100.
+    ///
+    /// # Errors
+    /// See [`TelegramError::class`].
+    pub async fn own_recent(
+        &self,
+        id: SessionId,
+        chat: ChatId,
+        limit: usize,
+        patience: Duration,
+    ) -> Result<Vec<Message>, TelegramError> {
+        let link = self.link(id)?;
+        self.effects(&link, patience).own_recent(chat, limit).await
+    }
+
+    /// One message, if it is there.
+    ///
+    /// # Errors
+    /// See [`TelegramError::class`].
+    pub async fn message(
+        &self,
+        id: SessionId,
+        (chat, message): (ChatId, MessageId),
+        patience: Duration,
+    ) -> Result<Option<Message>, TelegramError> {
+        let link = self.link(id)?;
+        self.effects(&link, patience).message(chat, message).await
+    }
+
+    /// Finds a chat by its public name.
+    ///
+    /// # Errors
+    /// See [`TelegramError::class`].
+    pub async fn resolve(
+        &self,
+        id: SessionId,
+        username: &str,
+        patience: Duration,
+    ) -> Result<ChatId, TelegramError> {
+        let link = self.link(id)?;
+        self.effects(&link, patience).resolve(username).await
+    }
+
+    /// The dialogs whose title or public name holds `query`, in any case.
+    ///
+    /// # Errors
+    /// If there is no such session, or the store cannot be read.
+    pub fn chats(&self, id: SessionId, query: Option<&str>) -> Result<Vec<ChatInfo>, TelegramError> {
+        let link = self.link(id)?;
+        let query = query.unwrap_or_default().to_lowercase();
+        let holds = |text: &Option<String>| {
+            text.as_ref()
+                .is_some_and(|text| text.to_lowercase().contains(&query))
+        };
+        let rows = self
+            .context
+            .store
+            .scan::<Peers>(Scan::prefix(&link.id), usize::MAX)?;
+        let wanted = rows.into_iter().filter(|(_, peer)| {
+            peer.dialog && (query.is_empty() || holds(&peer.title) || holds(&peer.username))
+        });
+        Ok(wanted.map(|((_, chat), peer)| info(ChatId(chat), peer)).collect())
+    }
+
+    /// A chat that the session has seen.
+    ///
+    /// # Errors
+    /// If there is no such session, or the store cannot be read.
+    pub fn chat(&self, id: SessionId, chat: ChatId) -> Result<Option<ChatInfo>, TelegramError> {
+        let link = self.link(id)?;
+        let peer = self.context.store.get::<Peers>(&(link.id, chat.0))?;
+        Ok(peer.map(|peer| info(chat, peer)))
+    }
+
+    fn effects<'a>(&'a self, link: &'a Link, patience: Duration) -> Effects<'a> {
+        Effects {
+            context: &self.context,
+            link,
+            patience,
+        }
+    }
+
+    fn link(&self, id: SessionId) -> Result<Arc<Link>, TelegramError> {
+        let links = self.links.read().expect("nothing panics under this lock");
+        links.get(&id).cloned().ok_or(TelegramError::UnknownSession)
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        message: impl FnOnce(ractor::RpcReplyPort<Result<T, TelegramError>>) -> Msg,
+    ) -> Result<T, TelegramError> {
+        self.context.manager.call(message).await.map_err(away)?
+    }
+
+    async fn ask_session<T: Send + 'static>(
+        &self,
+        id: SessionId,
+        message: impl FnOnce(ractor::RpcReplyPort<Result<T, TelegramError>>) -> session::Msg,
+    ) -> Result<T, TelegramError> {
+        let actor = self.link(id)?.actor.clone().timeout(Duration::from_secs(60));
+        actor.call(message).await.map_err(away)?
+    }
+}
+
+fn away(_: CallError) -> TelegramError {
+    TelegramError::Away
+}
+
+fn view(link: &Link) -> SessionView {
+    SessionView {
+        account: link.account(),
+        last_proof: link.last_proof(),
+        last_update: link.last_update(),
+        restarts: link.restarts().saturating_sub(1),
+        gaps: link.gaps(),
+    }
+}
+
+fn info(chat: ChatId, peer: Peer) -> ChatInfo {
+    let assumed = if chat.is_user() {
+        ChatKind::Private
+    } else if chat.is_channel() {
+        ChatKind::Channel
+    } else {
+        ChatKind::Group
+    };
+    ChatInfo {
+        id: chat,
+        kind: peer.kind.unwrap_or(assumed),
+        title: peer.title,
+        username: peer.username,
+        protected: peer.protected,
+    }
+}

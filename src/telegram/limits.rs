@@ -1,0 +1,49 @@
+//! Between a call and Telegram stands the limiter: a call passes it before, and tells it of every
+//! flood wait after.
+
+use crate::base::{SessionId, Timestamp};
+use crate::limiter::{Ask, CostClass, Limiter};
+use crate::model::ChatId;
+
+use super::error::{ErrorClass, TelegramError};
+
+/// Waits for the call's turn.
+///
+/// # Errors
+/// If it would come later than the caller's patience allows.
+pub(crate) async fn pass(limiter: &Limiter, ask: Ask) -> Result<(), TelegramError> {
+    limiter
+        .acquire(ask)
+        .await
+        .map_err(|limited| TelegramError::Limited(limited.until))
+}
+
+/// Tells the limiter what an answer says about limits, and gives the answer on.
+///
+/// # Errors
+/// The answer's own.
+pub(crate) async fn heed<T>(
+    limiter: &Limiter,
+    session: SessionId,
+    chat: Option<ChatId>,
+    class: CostClass,
+    answer: Result<T, TelegramError>,
+) -> Result<T, TelegramError> {
+    if let Err(error) = &answer {
+        match error.class() {
+            ErrorClass::FloodWait(until) => {
+                limiter
+                    .flooded(session, None, class, until.since(Timestamp::now()))
+                    .await;
+            }
+            ErrorClass::SlowMode(until) => {
+                limiter
+                    .flooded(session, chat, class, until.since(Timestamp::now()))
+                    .await;
+            }
+            ErrorClass::PeerFlood => limiter.peer_flooded(session).await,
+            _ => {}
+        }
+    }
+    answer
+}

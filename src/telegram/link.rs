@@ -1,0 +1,290 @@
+//! A session's meeting point: what its actor, its runner, its pump and its callers share.
+//!
+//! It lives as long as the session is known, also while nothing of it runs, and holds no more than
+//! the session's record, the times of proof and, while there is a connection, the client. Its record is
+//! changed by [`Link::change`] alone, which stores a change together with its events before anyone sees
+//! it. Calls to Telegram pass through [`Link::invoke`], which takes every answer as a proof of life and
+//! reports the end of an authorisation; it does not retry and does not ask the limiter.
+
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use grammers_client::sender::SenderPoolFatHandle;
+use grammers_client::session::updates::UpdatesLike;
+use grammers_client::tl::RemoteCall;
+use grammers_client::{Client, InvocationError};
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::account::Account;
+use super::error::{ErrorClass, TelegramError};
+use super::session::{Msg, Observation};
+use super::tables::Accounts;
+use crate::base::{EventId, SessionId, Timestamp};
+use crate::model::{Event, EventBody, SessionState};
+use crate::runtime::Address;
+use crate::store::{Batch, Store, StoreError};
+
+/// What callers see of a session at any time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// The observed state.
+    pub state: SessionState,
+    /// Whether it has an authorisation.
+    pub authorised: bool,
+}
+
+impl Status {
+    fn of(account: &Account) -> Self {
+        let authorised = account.user_id.is_some() && !account.state.is_terminal();
+        Self {
+            state: account.state,
+            authorised,
+        }
+    }
+}
+
+/// A connection's two ends: for calls, and for updates.
+pub(crate) struct Connection {
+    /// For calls.
+    pub handle: SenderPoolFatHandle,
+    /// For updates.
+    pub updates: mpsc::Receiver<UpdatesLike>,
+}
+
+/// See the head of the file.
+pub(crate) struct Link {
+    /// The session.
+    pub id: SessionId,
+    /// Its actor.
+    pub actor: Address<Msg>,
+    call_timeout: Duration,
+    account: RwLock<Account>,
+    changing: tokio::sync::Mutex<()>,
+    status: watch::Sender<Status>,
+    client: RwLock<Option<Client>>,
+    connection: tokio::sync::Mutex<Option<Connection>>,
+    connected: Notify,
+    broken: Notify,
+    proof: AtomicI64,
+    update: AtomicI64,
+    gaps: AtomicU64,
+    restarts: AtomicU64,
+}
+
+impl Link {
+    /// The link of a session with this record.
+    pub fn new(account: Account, call_timeout: Duration) -> Self {
+        Self {
+            id: account.id,
+            actor: Address::new(),
+            call_timeout,
+            status: watch::Sender::new(Status::of(&account)),
+            account: RwLock::new(account),
+            changing: tokio::sync::Mutex::default(),
+            client: RwLock::default(),
+            connection: tokio::sync::Mutex::default(),
+            connected: Notify::new(),
+            broken: Notify::new(),
+            proof: AtomicI64::new(0),
+            update: AtomicI64::new(0),
+            gaps: AtomicU64::new(0),
+            restarts: AtomicU64::new(0),
+        }
+    }
+
+    /// The record, as it is stored.
+    pub fn account(&self) -> Account {
+        self.account
+            .read()
+            .expect("nothing panics under this lock")
+            .clone()
+    }
+
+    /// Changes the record: what `apply` makes of it is stored with the events it gives, then shown.
+    ///
+    /// # Errors
+    /// If the store did not keep it; then nothing has changed.
+    pub async fn change<T>(
+        &self,
+        store: &Store,
+        apply: impl FnOnce(&mut Account) -> (T, Vec<EventBody>),
+    ) -> Result<T, StoreError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let mut account = self.account();
+        let (answer, bodies) = apply(&mut account);
+        let mut batch = Batch::new();
+        batch.put::<Accounts>(&self.id, &account);
+        for body in bodies {
+            batch.append(&self.event(&account, body), None);
+        }
+        store.commit(batch).await?;
+        let status = Status::of(&account);
+        *self.account.write().expect("nothing panics under this lock") = account;
+        self.status
+            .send_if_modified(|shown| std::mem::replace(shown, status.clone()) != status);
+        Ok(answer)
+    }
+
+    /// An event of this session, happening now.
+    pub fn event(&self, account: &Account, body: EventBody) -> Event {
+        Event {
+            id: EventId::generate(),
+            at: Timestamp::now(),
+            session: Some(self.id),
+            owner: account.owner.clone(),
+            body,
+        }
+    }
+
+    /// The observed state.
+    pub fn state(&self) -> SessionState {
+        self.status.borrow().state
+    }
+
+    /// The state as something to wait on.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// When the server last answered or sent something.
+    pub fn last_proof(&self) -> Option<Timestamp> {
+        known(&self.proof)
+    }
+
+    /// When the last update arrived.
+    pub fn last_update(&self) -> Option<Timestamp> {
+        known(&self.update)
+    }
+
+    /// How often its parts were started anew in this process.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Counts a start of its actor.
+    pub fn count_start(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Gaps that were found and filled from history.
+    pub fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
+    }
+
+    /// Counts a gap.
+    pub fn count_gap(&self) {
+        self.gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes the present as a proof of life.
+    pub fn proved(&self) {
+        self.proof.store(Timestamp::now().0, Ordering::Relaxed);
+    }
+
+    /// Takes the present as the time of an update, which proves life too.
+    pub fn updated(&self) {
+        let now = Timestamp::now().0;
+        self.update.store(now, Ordering::Relaxed);
+        self.proof.store(now, Ordering::Relaxed);
+    }
+
+    /// Hands out a new connection: callers use it from now on, the pump takes its updates.
+    pub async fn publish(&self, connection: Connection) {
+        let client = Client::new(connection.handle.clone());
+        *self.client.write().expect("nothing panics under this lock") = Some(client);
+        *self.connection.lock().await = Some(connection);
+        self.connected.notify_one();
+    }
+
+    /// Takes the connection back from callers.
+    pub fn withdraw(&self) {
+        *self.client.write().expect("nothing panics under this lock") = None;
+    }
+
+    /// The next connection, for its only pump.
+    pub async fn next_connection(&self) -> Connection {
+        loop {
+            if let Some(connection) = self.connection.lock().await.take() {
+                return connection;
+            }
+            self.connected.notified().await;
+        }
+    }
+
+    /// Tells the runner that the connection is of no use any more.
+    pub fn report_broken(&self) {
+        self.broken.notify_one();
+    }
+
+    /// Waits until somebody found the connection to be of no use.
+    pub async fn until_broken(&self) {
+        self.broken.notified().await;
+    }
+
+    /// The client, while there is one.
+    pub fn client(&self) -> Result<Client, TelegramError> {
+        let client = self
+            .client
+            .read()
+            .expect("nothing panics under this lock")
+            .clone();
+        client.ok_or_else(|| match self.state() {
+            state if state.is_terminal() => TelegramError::Expired(state),
+            state => TelegramError::NotConnected(state),
+        })
+    }
+
+    /// Makes a call in the home DC.
+    ///
+    /// # Errors
+    /// Telegram's refusal; no connection; one that broke or took too long meanwhile.
+    pub async fn invoke<R: RemoteCall>(&self, request: &R) -> Result<R::Return, TelegramError> {
+        let client = self.client()?;
+        let started = std::time::Instant::now();
+        let answer = tokio::time::timeout(self.call_timeout, client.invoke(request)).await;
+        metrics::histogram!("trunkline_telegram_call_seconds").record(started.elapsed().as_secs_f64());
+        match answer {
+            Ok(Ok(value)) => {
+                self.proved();
+                Ok(value)
+            }
+            Ok(Err(error)) => Err(self.failed(error)),
+            Err(_) => Err(TelegramError::Network(InvocationError::Dropped(
+                "the call took too long",
+            ))),
+        }
+    }
+
+    /// Tells the session's actor what was observed. While the actor is being restarted nobody listens: its
+    /// siblings restart with it and observe anew.
+    pub fn observe(&self, observation: Observation) {
+        if self.actor.try_cast(Msg::Observed(observation)).is_err() {
+            tracing::debug!(session = %self.id, "an observation found no actor");
+        }
+    }
+
+    /// Takes note of what an error tells about the session.
+    pub fn failed(&self, error: InvocationError) -> TelegramError {
+        let word = match &error {
+            InvocationError::Rpc(rpc) => {
+                self.proved();
+                rpc.name.clone()
+            }
+            _ => String::new(),
+        };
+        let error = TelegramError::from(error);
+        match error.class() {
+            ErrorClass::Expired(state) if self.status.borrow().authorised => {
+                self.observe(Observation::Ended(state, word));
+            }
+            ErrorClass::PeerFlood => self.observe(Observation::PeerFlooded),
+            _ => {}
+        }
+        error
+    }
+}
+
+fn known(time: &AtomicI64) -> Option<Timestamp> {
+    Some(Timestamp(time.load(Ordering::Relaxed))).filter(|time| time.0 != 0)
+}

@@ -1,0 +1,407 @@
+//! The manager owns which sessions exist and which of them run.
+//!
+//! It reconciles: a session whose record says that it shall run has a subtree under the dynamic
+//! supervisor, every other has none. Start-up, commands and the end of an authorisation all take that path.
+//! It does not watch connections, and no call to Telegram but a log-out passes through it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use grammers_client::tl;
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+
+use super::account::{Account, AccountPatch, NewAccount};
+use super::error::TelegramError;
+use super::link::Link;
+use super::session::{self, Context};
+use super::tables::{Accounts, Authorisations, HighWater, MessageChats, Peers, Tombstones, UpdateStates};
+use crate::base::{SessionId, Timestamp};
+use crate::model::{EventBody, SessionState, Wanted};
+use crate::runtime::{ChildSpec, Dynamic, Shutdown, StartError};
+use crate::store::{Batch, Scan, StoreError, Table};
+
+/// Every known session.
+pub(crate) type Links = Arc<RwLock<HashMap<SessionId, Arc<Link>>>>;
+
+/// How long a log-out at Telegram may take before the session is forgotten without it.
+const LOGOUT: Duration = Duration::from_secs(10);
+
+/// Rows that are removed in one commit.
+const REMOVED_AT_ONCE: usize = 64;
+
+type Reply<T> = RpcReplyPort<Result<T, TelegramError>>;
+
+/// What the manager hears.
+pub(crate) enum Msg {
+    /// Add a session.
+    Add(Box<NewAccount>, Reply<Account>),
+    /// Change a record.
+    Patch(SessionId, AccountPatch, Reply<Account>),
+    /// It shall run.
+    Start(SessionId, Reply<Account>),
+    /// It shall rest.
+    Stop(SessionId, Reply<Account>),
+    /// Begin anew, also out of quarantine.
+    Restart(SessionId, Reply<Account>),
+    /// Its subtree is needed for a login.
+    PrepareLogin(SessionId, Reply<()>),
+    /// End the authorisation, keep the entry.
+    LogOut(SessionId, Reply<Account>),
+    /// End the authorisation, forget everything.
+    Delete(SessionId, Reply<()>),
+    /// A session has nothing left to run.
+    Ended(SessionId),
+    /// A session's subtree failed too often.
+    Quarantined(SessionId, String),
+}
+
+/// The manager as a child, placed after the dynamic supervisor whose children it decides on.
+pub(super) fn child(context: &Arc<Context>, links: &Links, subtrees: &Dynamic) -> ChildSpec {
+    let (context, links, subtrees) = (context.clone(), links.clone(), subtrees.clone());
+    ChildSpec::actor("manager", move |spawn| {
+        let args = State {
+            context: context.clone(),
+            links: links.clone(),
+            subtrees: subtrees.clone(),
+        };
+        async move { spawn.spawn(Manager, args).await }
+    })
+    .shutdown(Shutdown::Drain(Duration::from_secs(5)))
+}
+
+struct Manager;
+
+struct State {
+    context: Arc<Context>,
+    links: Links,
+    subtrees: Dynamic,
+}
+
+impl Actor for Manager {
+    type Msg = Msg;
+    type State = State;
+    type Arguments = State;
+
+    async fn pre_start(&self, myself: ActorRef<Msg>, state: State) -> Result<State, ActorProcessingErr> {
+        state.load()?;
+        state.context.manager.set(myself);
+        let links: Vec<_> = state.all();
+        for link in links {
+            state.reconcile(&link).await;
+        }
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Msg>,
+        message: Msg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Msg::Add(new, reply) => answer(reply, state.add(*new).await),
+            Msg::Patch(id, patch, reply) => answer(reply, state.patch(id, patch).await),
+            Msg::Start(id, reply) => answer(reply, state.start(id).await),
+            Msg::Stop(id, reply) => answer(reply, state.stop(id).await),
+            Msg::Restart(id, reply) => answer(reply, state.restart(id).await),
+            Msg::PrepareLogin(id, reply) => answer(reply, state.prepare_login(id).await),
+            Msg::LogOut(id, reply) => answer(reply, state.log_out(id).await),
+            Msg::Delete(id, reply) => answer(reply, state.delete(id).await),
+            Msg::Ended(id) => state.end(id).await,
+            Msg::Quarantined(id, reason) => state.quarantine(id, reason).await,
+        }
+        Ok(())
+    }
+}
+
+/// A caller that has gone away needs no answer.
+fn answer<T: Send + 'static>(reply: RpcReplyPort<T>, value: T) {
+    if reply.send(value).is_err() {
+        tracing::debug!("a caller went away before its answer");
+    }
+}
+
+impl State {
+    /// Makes a link of every stored session that has none yet.
+    fn load(&self) -> Result<(), StoreError> {
+        let rows = self.context.store.scan::<Accounts>(Scan::all(), usize::MAX)?;
+        let mut links = self.links.write().expect("nothing panics under this lock");
+        for (id, account) in rows {
+            links.entry(id).or_insert_with(|| Arc::new(self.link(account)));
+        }
+        Ok(())
+    }
+
+    fn link(&self, account: Account) -> Link {
+        Link::new(account, *self.context.config.call_timeout)
+    }
+
+    fn all(&self) -> Vec<Arc<Link>> {
+        self.links
+            .read()
+            .expect("nothing panics under this lock")
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    fn find(&self, id: SessionId) -> Result<Arc<Link>, TelegramError> {
+        let links = self.links.read().expect("nothing panics under this lock");
+        links.get(&id).cloned().ok_or(TelegramError::UnknownSession)
+    }
+
+    /// Starts or ends the subtree, as the record wants it.
+    async fn reconcile(&self, link: &Arc<Link>) {
+        if link.account().should_run() {
+            // One that did not start was told of, and is started by the next command.
+            self.bring_up(link).await.unwrap_or_default();
+        } else {
+            self.terminate(link).await;
+        }
+    }
+
+    /// Starts the subtree, unless it is there already.
+    async fn bring_up(&self, link: &Arc<Link>) -> Result<(), TelegramError> {
+        match self.subtrees.start(session::child(&self.context, link)).await {
+            Ok(()) | Err(StartError::Duplicate) => Ok(()),
+            Err(error) => {
+                tracing::error!(session = %link.id, error = %error, "the session did not start");
+                Err(TelegramError::Away)
+            }
+        }
+    }
+
+    async fn terminate(&self, link: &Link) {
+        // A session that does not run is what is wanted.
+        if let Err(error) = self.subtrees.terminate(&link.id.to_string()).await {
+            tracing::debug!(session = %link.id, error = %error, "nothing ran");
+        }
+        link.withdraw();
+    }
+
+    async fn add(&self, new: NewAccount) -> Result<Account, TelegramError> {
+        let account = Account::new(new, Timestamp::now());
+        if let Some(agent_id) = account.agent_id
+            && let Some(other) = self
+                .all()
+                .iter()
+                .find(|link| link.account().agent_id == Some(agent_id))
+        {
+            return Err(TelegramError::AgentExists(other.id));
+        }
+        let mut batch = Batch::new();
+        batch.put::<Accounts>(&account.id, &account);
+        self.context.store.commit(batch).await?;
+        let link = Arc::new(self.link(account.clone()));
+        self.links
+            .write()
+            .expect("nothing panics under this lock")
+            .insert(account.id, link);
+        Ok(account)
+    }
+
+    async fn patch(&self, id: SessionId, patch: AccountPatch) -> Result<Account, TelegramError> {
+        let link = self.find(id)?;
+        link.change(&self.context.store, |account| (account.apply(patch), vec![]))
+            .await?;
+        Ok(link.account())
+    }
+
+    async fn start(&self, id: SessionId) -> Result<Account, TelegramError> {
+        let link = self.find(id)?;
+        self.want(&link, Wanted::Running, |state| match state {
+            SessionState::Stopped => SessionState::Connecting,
+            state => state,
+        })
+        .await?;
+        self.reconcile(&link).await;
+        Ok(link.account())
+    }
+
+    async fn stop(&self, id: SessionId) -> Result<Account, TelegramError> {
+        let link = self.find(id)?;
+        // Wanted first: a crash in between leaves it stopped.
+        self.want(&link, Wanted::Stopped, |state| state).await?;
+        self.terminate(&link).await;
+        self.want(&link, Wanted::Stopped, |state| match state {
+            state if state.is_terminal() => state,
+            _ => SessionState::Stopped,
+        })
+        .await?;
+        Ok(link.account())
+    }
+
+    async fn restart(&self, id: SessionId) -> Result<Account, TelegramError> {
+        let link = self.find(id)?;
+        self.terminate(&link).await;
+        // What the limiter forgets here it would also forget by itself, later.
+        if let Err(error) = self.context.limiter.clear(id).await {
+            tracing::warn!(session = %id, error = %error, "the limiter did not forget its waits");
+        }
+        self.want(&link, Wanted::Running, |state| match state {
+            state if state.is_terminal() => state,
+            _ => SessionState::Connecting,
+        })
+        .await?;
+        self.reconcile(&link).await;
+        Ok(link.account())
+    }
+
+    async fn prepare_login(&self, id: SessionId) -> Result<(), TelegramError> {
+        let link = self.find(id)?;
+        let account = link.account();
+        if account.user_id.is_some() && !account.state.is_terminal() {
+            return Err(TelegramError::Conflict(
+                "the session is logged in already; log it out first",
+            ));
+        }
+        self.want(&link, Wanted::Running, |state| state).await?;
+        self.bring_up(&link).await
+    }
+
+    async fn log_out(&self, id: SessionId) -> Result<Account, TelegramError> {
+        let link = self.find(id)?;
+        self.end_authorisation(&link).await;
+        self.terminate(&link).await;
+        self.forget_authorisation(&link).await?;
+        link.change(&self.context.store, |account| {
+            let from = std::mem::replace(&mut account.state, SessionState::LoggedOut);
+            account.user_id = None;
+            account.username = None;
+            account.login = None;
+            account.dialogs_read = false;
+            account.since = Timestamp::now();
+            account.reason = Some("LOGGED_OUT".to_owned());
+            let reason = account.reason.clone();
+            let told = EventBody::SessionState {
+                from,
+                to: SessionState::LoggedOut,
+                reason,
+            };
+            (
+                (),
+                if from == SessionState::LoggedOut {
+                    vec![]
+                } else {
+                    vec![told]
+                },
+            )
+        })
+        .await?;
+        Ok(link.account())
+    }
+
+    async fn delete(&self, id: SessionId) -> Result<(), TelegramError> {
+        let link = self.find(id)?;
+        self.end_authorisation(&link).await;
+        self.terminate(&link).await;
+        self.forget_authorisation(&link).await?;
+        let mut batch = Batch::new();
+        batch.remove::<Accounts>(&id);
+        self.context.store.commit(batch).await?;
+        self.links
+            .write()
+            .expect("nothing panics under this lock")
+            .remove(&id);
+        Ok(())
+    }
+
+    /// Logs out at Telegram, if that can be reached in time; the keys are forgotten either way.
+    async fn end_authorisation(&self, link: &Link) {
+        if link.client().is_err() {
+            return;
+        }
+        let log_out = tl::functions::auth::LogOut {};
+        match tokio::time::timeout(LOGOUT, link.invoke(&log_out)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::info!(session = %link.id, error = %error, "not logged out at Telegram")
+            }
+            Err(_) => tracing::info!(session = %link.id, "Telegram did not answer the log-out in time"),
+        }
+    }
+
+    /// Removes keys, positions and everything learned; the record stays.
+    async fn forget_authorisation(&self, link: &Link) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        batch.remove::<Authorisations>(&link.id);
+        self.context.store.commit(batch).await?;
+        self.clear::<Peers>(link.id).await?;
+        self.clear::<UpdateStates>(link.id).await?;
+        self.clear::<HighWater>(link.id).await?;
+        self.clear::<MessageChats>(link.id).await?;
+        self.clear::<Tombstones>(link.id).await
+    }
+
+    async fn clear<T: Table>(&self, id: SessionId) -> Result<(), StoreError> {
+        loop {
+            let rows = self.context.store.scan::<T>(Scan::prefix(&id), REMOVED_AT_ONCE)?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let mut batch = Batch::new();
+            for (key, _) in &rows {
+                batch.remove::<T>(key);
+            }
+            self.context.store.commit(batch).await?;
+        }
+    }
+
+    async fn end(&self, id: SessionId) {
+        if let Ok(link) = self.find(id) {
+            self.reconcile(&link).await;
+        }
+    }
+
+    async fn quarantine(&self, id: SessionId, reason: String) {
+        let Ok(link) = self.find(id) else { return };
+        let changed = link.change(&self.context.store, |account| {
+            let from = std::mem::replace(&mut account.state, SessionState::Quarantined);
+            account.since = Timestamp::now();
+            account.reason = Some(reason.clone());
+            let to = SessionState::Quarantined;
+            (
+                (),
+                vec![EventBody::SessionState {
+                    from,
+                    to,
+                    reason: Some(reason),
+                }],
+            )
+        });
+        if let Err(error) = changed.await {
+            tracing::error!(session = %id, error = %error, "the quarantine was not stored");
+        }
+        link.withdraw();
+    }
+
+    /// Stores what is wanted, and the state that this leads to.
+    async fn want(
+        &self,
+        link: &Link,
+        wanted: Wanted,
+        lead: impl FnOnce(SessionState) -> SessionState,
+    ) -> Result<(), StoreError> {
+        link.change(&self.context.store, |account| {
+            account.wanted = wanted;
+            let from = account.state;
+            let to = lead(from);
+            if from == to {
+                return ((), vec![]);
+            }
+            account.state = to;
+            account.since = Timestamp::now();
+            account.reason = None;
+            (
+                (),
+                vec![EventBody::SessionState {
+                    from,
+                    to,
+                    reason: None,
+                }],
+            )
+        })
+        .await
+    }
+}

@@ -1,0 +1,170 @@
+//! Chats and users as a session knows them: from Telegram's containers into rows, from rows into the
+//! forms that calls take. Pure.
+
+use grammers_client::tl;
+
+use super::tables::Peer;
+use crate::model::{ChatId, ChatKind};
+
+/// What the containers of an answer or update tell of chats and users. Those that Telegram marks as
+/// incomplete are left out, since their access hashes are of no use.
+pub(crate) fn of_containers(users: &[tl::enums::User], chats: &[tl::enums::Chat]) -> Vec<(ChatId, Peer)> {
+    users
+        .iter()
+        .filter_map(of_user)
+        .chain(chats.iter().filter_map(of_chat))
+        .collect()
+}
+
+fn of_user(user: &tl::enums::User) -> Option<(ChatId, Peer)> {
+    let tl::enums::User::User(user) = user else {
+        return None;
+    };
+    if user.min {
+        return None;
+    }
+    let names = [user.first_name.as_deref(), user.last_name.as_deref()];
+    let title = names.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let peer = Peer {
+        hash: user.access_hash,
+        kind: Some(ChatKind::Private),
+        own: user.is_self,
+        bot: user.bot,
+        title: Some(title).filter(|title| !title.is_empty()),
+        username: user.username.clone(),
+        ..Peer::default()
+    };
+    Some((ChatId::user(user.id), peer))
+}
+
+fn of_chat(chat: &tl::enums::Chat) -> Option<(ChatId, Peer)> {
+    match chat {
+        tl::enums::Chat::Chat(chat) => {
+            let peer = Peer {
+                kind: Some(ChatKind::Group),
+                title: Some(chat.title.clone()),
+                protected: chat.noforwards,
+                ..Peer::default()
+            };
+            Some((ChatId::group(chat.id), peer))
+        }
+        tl::enums::Chat::Channel(channel) if !channel.min => {
+            let kind = if channel.broadcast {
+                ChatKind::Channel
+            } else {
+                ChatKind::Supergroup
+            };
+            let peer = Peer {
+                hash: channel.access_hash,
+                kind: Some(kind),
+                title: Some(channel.title.clone()),
+                username: channel.username.clone(),
+                protected: channel.noforwards,
+                ..Peer::default()
+            };
+            Some((ChatId::channel(channel.id), peer))
+        }
+        _ => None,
+    }
+}
+
+/// What is known after `found` was added to `known`.
+pub(crate) fn merge(known: Peer, found: Peer) -> Peer {
+    Peer {
+        hash: found.hash.or(known.hash),
+        kind: found.kind.or(known.kind),
+        own: found.own || known.own,
+        bot: found.bot || known.bot,
+        title: found.title.or(known.title),
+        username: found.username,
+        dialog: found.dialog || known.dialog,
+        protected: found.protected,
+    }
+}
+
+/// The peer as a call takes it; none without the access hash it needs.
+pub(crate) fn input_peer(chat: ChatId, peer: Option<&Peer>) -> Option<tl::enums::InputPeer> {
+    if !chat.is_user() && !chat.is_channel() {
+        return Some(tl::types::InputPeerChat { chat_id: chat.bare() }.into());
+    }
+    let peer = peer?;
+    if peer.own {
+        return Some(tl::enums::InputPeer::PeerSelf);
+    }
+    let access_hash = peer.hash?;
+    Some(if chat.is_user() {
+        tl::types::InputPeerUser {
+            user_id: chat.bare(),
+            access_hash,
+        }
+        .into()
+    } else {
+        tl::types::InputPeerChannel {
+            channel_id: chat.bare(),
+            access_hash,
+        }
+        .into()
+    })
+}
+
+/// The channel as a call takes it; none if it is no channel or its access hash is unknown.
+pub(crate) fn input_channel(chat: ChatId, peer: Option<&Peer>) -> Option<tl::enums::InputChannel> {
+    let access_hash = peer?.hash.filter(|_| chat.is_channel())?;
+    Some(
+        tl::types::InputChannel {
+            channel_id: chat.bare(),
+            access_hash,
+        }
+        .into(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_told_stays_known() {
+        let known = Peer {
+            hash: Some(5),
+            title: Some("Ann".into()),
+            dialog: true,
+            ..Peer::default()
+        };
+        let merged = merge(
+            known,
+            Peer {
+                username: Some("ann".into()),
+                ..Peer::default()
+            },
+        );
+        assert_eq!(
+            (merged.hash, merged.title.as_deref(), merged.dialog),
+            (Some(5), Some("Ann"), true)
+        );
+        assert_eq!(merged.username.as_deref(), Some("ann"));
+    }
+
+    #[test]
+    fn a_call_needs_the_access_hash() {
+        let peer = Peer {
+            hash: Some(5),
+            ..Peer::default()
+        };
+        assert!(input_peer(ChatId::user(1), None).is_none());
+        assert!(input_peer(ChatId::user(1), Some(&peer)).is_some());
+        assert!(
+            input_peer(ChatId::group(1), None).is_some(),
+            "basic groups have none"
+        );
+        assert!(input_channel(ChatId::user(1), Some(&peer)).is_none());
+        let own = Peer {
+            own: true,
+            ..Peer::default()
+        };
+        assert_eq!(
+            input_peer(ChatId::user(1), Some(&own)),
+            Some(tl::enums::InputPeer::PeerSelf)
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! A batch of raw updates as changes in the order in which consumers can use them. Pure.
+//!
+//! A difference yields edits and deletions before the new messages they concern; here new messages
+//! come first, then edits that say something new, then deletions.
+
+use std::collections::HashMap;
+
+use grammers_client::session::updates::State;
+use grammers_client::tl;
+use sha2::{Digest, Sha256};
+
+use crate::base::SessionId;
+use crate::model::{ChatId, Message, MessageId};
+use crate::telegram::from_tl::{self, Names};
+
+/// What an update says.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Change {
+    /// A message that was not there before.
+    New(Message),
+    /// A message in its new form.
+    Edited(Message),
+    /// Messages that are gone; the channel, if it is one.
+    Deleted {
+        channel: Option<ChatId>,
+        ids: Vec<MessageId>,
+    },
+}
+
+/// The changes of a batch, in order of use.
+pub(super) fn changes(updates: &[(tl::enums::Update, State)], names: &Names) -> Vec<Change> {
+    let mut found: Vec<Change> = updates
+        .iter()
+        .filter_map(|(update, _)| change(update, names))
+        .collect();
+    found.sort_by_key(|change| match change {
+        Change::New(_) => 0,
+        Change::Edited(_) => 1,
+        Change::Deleted { .. } => 2,
+    });
+    drop_edits_already_seen(&mut found);
+    found
+}
+
+fn change(update: &tl::enums::Update, names: &Names) -> Option<Change> {
+    use tl::enums::Update;
+    match update {
+        Update::NewMessage(it) => from_tl::message(&it.message, names).map(Change::New),
+        Update::NewChannelMessage(it) => from_tl::message(&it.message, names).map(Change::New),
+        Update::EditMessage(it) => from_tl::message(&it.message, names).map(Change::Edited),
+        Update::EditChannelMessage(it) => from_tl::message(&it.message, names).map(Change::Edited),
+        Update::DeleteMessages(it) => Some(Change::Deleted {
+            channel: None,
+            ids: it.messages.clone(),
+        }),
+        Update::DeleteChannelMessages(it) => {
+            let channel = Some(ChatId::channel(it.channel_id));
+            Some(Change::Deleted {
+                channel,
+                ids: it.messages.clone(),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// A new message of a difference comes in its current form: its edit in the same batch says nothing.
+fn drop_edits_already_seen(changes: &mut Vec<Change>) {
+    let mut forms: HashMap<(ChatId, MessageId), u64> = HashMap::new();
+    changes.retain(|change| match change {
+        Change::New(message) => {
+            forms.insert((message.chat, message.id), form(message));
+            true
+        }
+        Change::Edited(message) => {
+            let form = form(message);
+            forms.insert((message.chat, message.id), form) != Some(form)
+        }
+        Change::Deleted { .. } => true,
+    });
+}
+
+/// The name of a change, by which a repeated one is recognised.
+pub(super) fn identity(session: SessionId, change: &Change) -> Vec<u8> {
+    let mut name = session.to_bytes().to_vec();
+    match change {
+        Change::New(message) => {
+            name.push(b'n');
+            name.extend(message.chat.0.to_be_bytes());
+            name.extend(message.id.to_be_bytes());
+        }
+        Change::Edited(message) => {
+            name.push(b'e');
+            name.extend(message.chat.0.to_be_bytes());
+            name.extend(message.id.to_be_bytes());
+            name.extend(form(message).to_be_bytes());
+        }
+        Change::Deleted { channel, ids } => {
+            name.push(b'd');
+            name.extend(channel.map_or(0, |chat| chat.0).to_be_bytes());
+            let mut digest = Sha256::new();
+            ids.iter().for_each(|id| digest.update(id.to_be_bytes()));
+            name.extend(&digest.finalize()[..8]);
+        }
+    }
+    name
+}
+
+/// A number for the form of a message: when it was edited last and what it shows.
+fn form(message: &Message) -> u64 {
+    let mut digest = Sha256::new();
+    digest.update(message.edit_date.unwrap_or_default().0.to_be_bytes());
+    digest.update(message.text.as_bytes());
+    for entity in &message.entities {
+        digest.update(format!("{entity:?}").as_bytes());
+    }
+    if let Some(media) = &message.media {
+        let file = media.file.as_ref().map_or(0, |file| file.id);
+        digest.update(format!("{:?}{file}", media.kind).as_bytes());
+    }
+    let bytes = digest.finalize();
+    u64::from_be_bytes(std::array::from_fn(|index| bytes[index]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Timestamp;
+
+    fn message(id: MessageId, text: &str, edited: Option<i64>) -> Message {
+        Message {
+            chat: ChatId::user(7),
+            id,
+            sender: None,
+            date: Timestamp(0),
+            edit_date: edited.map(Timestamp),
+            out: false,
+            post: false,
+            silent: false,
+            service: false,
+            protected: false,
+            text: text.into(),
+            entities: vec![],
+            media: None,
+            album: None,
+            reply_to: None,
+            forwarded: None,
+        }
+    }
+
+    #[test]
+    fn an_edit_that_the_new_message_has_already_is_dropped() {
+        let new = Change::New(message(1, "after", Some(5)));
+        let same = Change::Edited(message(1, "after", Some(5)));
+        let later = Change::Edited(message(1, "later", Some(6)));
+        let mut found = vec![new.clone(), same, later.clone()];
+        drop_edits_already_seen(&mut found);
+        assert_eq!(found, vec![new, later]);
+    }
+
+    #[test]
+    fn names_tell_changes_apart() {
+        let session = SessionId::generate();
+        let name = |change: &Change| identity(session, change);
+        let new = Change::New(message(1, "text", None));
+        let edited = Change::Edited(message(1, "text", Some(1)));
+        let again = Change::Edited(message(1, "text", Some(2)));
+        let gone = Change::Deleted {
+            channel: None,
+            ids: vec![1],
+        };
+        let names = [name(&new), name(&edited), name(&again), name(&gone)];
+        for (at, one) in names.iter().enumerate() {
+            assert!(!names[at + 1..].contains(one));
+        }
+        assert_eq!(name(&new), name(&Change::New(message(1, "other form", None))));
+    }
+}

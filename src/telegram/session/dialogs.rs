@@ -1,0 +1,198 @@
+//! Reading all dialogs once after a login: every chat's access hash, the pts of every channel, and the
+//! message each chat begins at for us.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use grammers_client::tl;
+
+use super::{Context, Msg};
+use crate::base::Timestamp;
+use crate::limiter::{Ask, CostClass};
+use crate::model::{ChatId, MessageId};
+use crate::store::{Batch, StoreError};
+use crate::telegram::error::TelegramError;
+use crate::telegram::from_tl::chat_id;
+use crate::telegram::link::Link;
+use crate::telegram::peers;
+use crate::telegram::tables::{HighWater, Peer, Peers, StoredState, UpdateStates};
+
+/// Dialogs in one page: Telegram gives no more.
+const PAGE: i32 = 100;
+
+/// Pages read at most: 10,000 dialogs.
+const MAX_PAGES: usize = 100;
+
+/// How long a page may wait for its turn at the limiter.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A dialog, with what we need of it.
+pub(super) struct Dialog {
+    /// The chat.
+    pub chat: ChatId,
+    /// Its last message.
+    pub top: MessageId,
+    /// When that was written.
+    pub date: Option<Timestamp>,
+    /// The channel's pts, if it is one.
+    pub pts: Option<i32>,
+}
+
+/// A page of dialogs, the most recent first.
+pub(super) struct Page {
+    /// The dialogs.
+    pub dialogs: Vec<Dialog>,
+    /// The chats and users behind them.
+    pub peers: Vec<(ChatId, Peer)>,
+    next: Option<tl::functions::messages::GetDialogs>,
+}
+
+/// Reads all dialogs, unless that has been done since the last login.
+///
+/// # Errors
+/// If a call failed or the store did not keep it; what was read so far is kept, and read again.
+pub(super) async fn read_once(context: &Arc<Context>, link: &Arc<Link>) -> Result<(), TelegramError> {
+    if link.account().dialogs_read {
+        return Ok(());
+    }
+    let mut request = Some(first_page());
+    for _ in 0..MAX_PAGES {
+        let Some(page_request) = request.take() else { break };
+        let page = read_page(context, link, &page_request).await?;
+        keep(context, link, &page).await?;
+        request = page.next;
+    }
+    link.actor
+        .cast(Msg::DialogsRead)
+        .await
+        .map_err(|_| TelegramError::Away)?;
+    Ok(())
+}
+
+/// The request for the most recent dialogs.
+pub(super) fn first_page() -> tl::functions::messages::GetDialogs {
+    tl::functions::messages::GetDialogs {
+        exclude_pinned: false,
+        folder_id: None,
+        offset_date: 0,
+        offset_id: 0,
+        offset_peer: tl::enums::InputPeer::Empty,
+        limit: PAGE,
+        hash: 0,
+    }
+}
+
+/// Reads one page.
+///
+/// # Errors
+/// If the limiter or Telegram refused.
+pub(super) async fn read_page(
+    context: &Context,
+    link: &Link,
+    request: &tl::functions::messages::GetDialogs,
+) -> Result<Page, TelegramError> {
+    let ask = Ask {
+        session: link.id,
+        chat: None,
+        class: CostClass::History,
+        units: 1,
+        patience: PATIENCE,
+    };
+    crate::telegram::limits::pass(&context.limiter, ask).await?;
+    let answer = link.invoke(request).await;
+    let answer =
+        crate::telegram::limits::heed(&context.limiter, link.id, None, CostClass::History, answer).await?;
+    let (dialogs, messages, chats, users, complete) = match answer {
+        tl::enums::messages::Dialogs::Dialogs(it) => (it.dialogs, it.messages, it.chats, it.users, true),
+        tl::enums::messages::Dialogs::Slice(it) => {
+            let last = it.dialogs.len() < PAGE as usize;
+            (it.dialogs, it.messages, it.chats, it.users, last)
+        }
+        tl::enums::messages::Dialogs::NotModified(_) => (vec![], vec![], vec![], vec![], true),
+    };
+    let peers = peers::of_containers(&users, &chats);
+    let dialogs: Vec<Dialog> = dialogs
+        .iter()
+        .filter_map(|dialog| take(dialog, &messages))
+        .collect();
+    let next = if complete {
+        None
+    } else {
+        page_after(&dialogs, &peers)
+    };
+    Ok(Page { dialogs, peers, next })
+}
+
+fn take(dialog: &tl::enums::Dialog, messages: &[tl::enums::Message]) -> Option<Dialog> {
+    let tl::enums::Dialog::Dialog(dialog) = dialog else {
+        return None;
+    };
+    let chat = chat_id(&dialog.peer);
+    let date = messages.iter().find_map(|message| match message {
+        tl::enums::Message::Message(it) => {
+            (it.id == dialog.top_message && chat_id(&it.peer_id) == chat).then_some(it.date)
+        }
+        tl::enums::Message::Service(it) => {
+            (it.id == dialog.top_message && chat_id(&it.peer_id) == chat).then_some(it.date)
+        }
+        tl::enums::Message::Empty(_) => None,
+    });
+    let date = date.map(|date| Timestamp::from_secs(date.into()));
+    Some(Dialog {
+        chat,
+        top: dialog.top_message,
+        date,
+        pts: dialog.pts,
+    })
+}
+
+/// The request for what follows the last dialog of a page; none if that cannot be named.
+fn page_after(dialogs: &[Dialog], peers: &[(ChatId, Peer)]) -> Option<tl::functions::messages::GetDialogs> {
+    let last = dialogs.last()?;
+    let peer = peers
+        .iter()
+        .find(|(chat, _)| *chat == last.chat)
+        .map(|(_, peer)| peer);
+    Some(tl::functions::messages::GetDialogs {
+        exclude_pinned: true,
+        offset_date: i32::try_from(last.date?.as_secs()).ok()?,
+        offset_id: last.top,
+        offset_peer: peers::input_peer(last.chat, peer)?,
+        ..first_page()
+    })
+}
+
+async fn keep(context: &Context, link: &Link, page: &Page) -> Result<(), StoreError> {
+    let mut batch = Batch::new();
+    for (chat, found) in &page.peers {
+        let key = (link.id, chat.0);
+        let known = context.store.get::<Peers>(&key)?.unwrap_or_default();
+        let listed = page.dialogs.iter().any(|dialog| dialog.chat == *chat);
+        let found = Peer {
+            dialog: listed,
+            ..found.clone()
+        };
+        batch.put::<Peers>(&key, &peers::merge(known, found));
+    }
+    for dialog in &page.dialogs {
+        let key = (link.id, dialog.chat.0);
+        if context
+            .store
+            .get::<HighWater>(&key)?
+            .is_none_or(|known| known < dialog.top)
+        {
+            batch.put::<HighWater>(&key, &dialog.top);
+        }
+        let channel = (link.id, dialog.chat.bare());
+        if let (Some(pts), None) = (dialog.pts, context.store.get::<UpdateStates>(&channel)?) {
+            batch.put::<UpdateStates>(
+                &channel,
+                &StoredState {
+                    pts,
+                    ..StoredState::default()
+                },
+            );
+        }
+    }
+    context.store.commit(batch).await.map(|_| ())
+}

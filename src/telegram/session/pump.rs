@@ -1,0 +1,157 @@
+//! The pump takes a session's updates in order and has them stored.
+//!
+//! It waits for a connection and for a login, reads the dialogs once after it, and then hands every
+//! batch of updates to its pen, which stores it with the update state behind it. Once nothing more
+//! arrives it compares the tops of the chats with what is stored, since a difference that Telegram found
+//! too long leaves out messages without a word. It knows no consumer of what it stores.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use grammers_client::InvocationError;
+use grammers_client::sender::{UpdatesConfiguration, UpdatesReceiver};
+use grammers_client::session::updates::UpdateAndPeers;
+use grammers_client::tl;
+use tokio::time::Instant;
+
+use super::commit::Pen;
+use super::{Context, Observation, dialogs, history};
+use crate::runtime::{BoxError, TaskContext};
+use crate::telegram::error::{ErrorClass, TelegramError};
+use crate::telegram::link::{Connection, Link};
+
+/// Batches that go into one commit.
+const BATCHES: usize = 64;
+
+/// Silence after which nothing more is expected to be on its way.
+const QUIET: Duration = Duration::from_millis(400);
+
+/// How often the pump shows that it lives.
+const BEAT: Duration = Duration::from_secs(20);
+
+pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContext) -> Result<(), BoxError> {
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        let connection = tokio::select! {
+            () = task.stop.cancelled() => return Ok(()),
+            _ = beat.tick() => { task.alive(); continue }
+            connection = link.next_connection() => connection,
+        };
+        tokio::select! {
+            () = task.stop.cancelled() => return Ok(()),
+            served = serve(&context, &link, &task, connection) => served?,
+        }
+    }
+}
+
+/// Serves one connection until it is of no use any more.
+async fn serve(
+    context: &Arc<Context>,
+    link: &Arc<Link>,
+    task: &TaskContext,
+    mut connection: Connection,
+) -> Result<(), BoxError> {
+    if !authorised(link, task, &mut connection).await {
+        return Ok(());
+    }
+    if let Err(error) = dialogs::read_once(context, link).await {
+        note(link, &error);
+        return Ok(());
+    }
+    let configuration = UpdatesConfiguration { catch_up: true };
+    let handle = connection.handle;
+    let receiver =
+        UpdatesReceiver::create(handle.thin, handle.session, connection.updates, configuration).await?;
+    let mut pen = Pen::new(context.clone(), link.clone())?;
+    let mut updates = Box::pin(batches(receiver).ready_chunks(BATCHES));
+    let mut beat = tokio::time::interval(BEAT);
+    let mut check = Some(Instant::now() + QUIET);
+    loop {
+        tokio::select! {
+            chunk = updates.next() => {
+                let Some(chunk) = chunk else { return Ok(()) };
+                let broken = store(&mut pen, link, chunk).await;
+                check = check.map(|_| Instant::now() + QUIET);
+                if let Some(error) = broken {
+                    note(link, &link.failed(error));
+                    return Ok(());
+                }
+            }
+            () = tokio::time::sleep_until(check.unwrap_or_else(Instant::now)), if check.is_some() => {
+                match history::catch_up(context, link, &pen).await {
+                    Ok(true) => { link.observe(Observation::CaughtUp); check = None }
+                    Ok(false) => check = Some(Instant::now() + QUIET),
+                    Err(error) => { note(link, &error); check = Some(Instant::now() + QUIET * 10) }
+                }
+            }
+            _ = beat.tick() => task.alive(),
+        }
+    }
+}
+
+/// The receiver as a stream: a batch under way is never dropped by whoever waits for something else.
+fn batches(receiver: UpdatesReceiver) -> impl Stream<Item = Result<UpdateAndPeers, InvocationError>> {
+    stream::unfold(Some(receiver), |receiver| async move {
+        let mut receiver = receiver?;
+        match receiver.next().await {
+            Ok(batch) => Some((Ok(batch), Some(receiver))),
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}
+
+/// Stores what arrived; the error it ended with, if it did.
+async fn store(
+    pen: &mut Pen,
+    link: &Link,
+    chunk: Vec<Result<UpdateAndPeers, InvocationError>>,
+) -> Option<InvocationError> {
+    let mut arrived = Vec::with_capacity(chunk.len());
+    let mut broken = None;
+    for batch in chunk {
+        match batch {
+            Ok(batch) => arrived.push(batch),
+            Err(error) => broken = Some(error),
+        }
+    }
+    if !arrived.is_empty() {
+        link.updated();
+        pen.write(&arrived).await;
+    }
+    broken
+}
+
+/// Waits for a login. Updates that come before it concern nobody; false if the connection ended.
+async fn authorised(link: &Link, task: &TaskContext, connection: &mut Connection) -> bool {
+    let mut status = link.watch();
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        if status.borrow_and_update().authorised {
+            return true;
+        }
+        tokio::select! {
+            changed = status.changed() => if changed.is_err() { return false },
+            update = connection.updates.recv() => if update.is_none() { return false },
+            _ = beat.tick() => task.alive(),
+        }
+    }
+}
+
+/// What an error of the pump means for the connection. The end of an authorisation has been reported
+/// already; after everything else a new connection heals what can be healed.
+fn note(link: &Link, error: &TelegramError) {
+    if !matches!(
+        error.class(),
+        ErrorClass::Expired(_) | ErrorClass::Limited(_) | ErrorClass::FloodWait(_)
+    ) {
+        tracing::info!(session = %link.id, error = %error, "the updates broke off");
+        link.report_broken();
+    }
+}
+
+/// The account's own pts at Telegram.
+pub(super) async fn server_pts(link: &Link) -> Result<i32, TelegramError> {
+    let tl::enums::updates::State::State(state) = link.invoke(&tl::functions::updates::GetState {}).await?;
+    Ok(state.pts)
+}

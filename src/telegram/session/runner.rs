@@ -1,0 +1,215 @@
+//! The runner owns a session's connection: it makes the auth key where a self-hosted server needs one,
+//! drives the I/O, and asks for a proof of life when the connection is silent.
+//!
+//! A connection that gives no proof in time, that its pump found broken, or that cannot be made, is
+//! given up; after a pause (exponential, jittered) there is a new one. It promises nothing about calls
+//! that were under way: their callers are told that they may or may not have happened.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backoff::ExponentialBackoff;
+use backoff::backoff::Backoff;
+use grammers_client::sender::{ConnectionParams, NoRetries};
+use grammers_client::session::Session;
+use grammers_client::{InvocationError, SenderPool, tl};
+use tokio::time::{sleep, timeout};
+
+use super::{Context, Observation};
+use crate::base::Timestamp;
+use crate::model::SessionState;
+use crate::runtime::{BoxError, TaskContext};
+use crate::telegram::exchange::{ExchangeError, create_auth_key};
+use crate::telegram::link::{Connection, Link};
+use crate::telegram::session_store::SessionStore;
+
+/// How long the very first answer on a connection may take.
+const FIRST_ANSWER: Duration = Duration::from_secs(30);
+
+/// Why a connection was given up, as a stable word.
+type Reason = &'static str;
+
+pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContext) -> Result<(), BoxError> {
+    let session = SessionStore::load(context.store.clone(), link.id, context.dcs.clone())?;
+    let session = Arc::new(session);
+    let mut pauses = reconnect_pauses();
+    loop {
+        let outcome = tokio::select! {
+            () = task.stop.cancelled() => break,
+            outcome = connection(&context, &link, &session, &task, &mut pauses) => outcome,
+        };
+        link.withdraw();
+        match outcome {
+            Given::Up(reason) => link.observe(Observation::Lost(reason)),
+            Given::Refused(word) => {
+                link.observe(Observation::Ended(SessionState::BadCredentials, word.to_owned()));
+                task.stop.cancelled().await;
+                break;
+            }
+        }
+        let pause = pauses.next_backoff().unwrap_or(Duration::from_secs(60));
+        tokio::select! {
+            () = task.stop.cancelled() => break,
+            () = sleep(pause) => task.alive(),
+        }
+    }
+    link.withdraw();
+    Ok(())
+}
+
+/// Short first, a minute at most, and it never gives up.
+fn reconnect_pauses() -> ExponentialBackoff {
+    ExponentialBackoff {
+        initial_interval: Duration::from_millis(300),
+        randomization_factor: 0.5,
+        multiplier: 2.0,
+        max_interval: Duration::from_secs(60),
+        max_elapsed_time: None,
+        ..ExponentialBackoff::default()
+    }
+}
+
+/// How a connection ended.
+enum Given {
+    /// It was of no use any more; another may be.
+    Up(Reason),
+    /// The server does not know this session any more.
+    Refused(Reason),
+}
+
+/// One connection from its beginning to its end.
+async fn connection(
+    context: &Context,
+    link: &Link,
+    session: &Arc<SessionStore>,
+    task: &TaskContext,
+    pauses: &mut ExponentialBackoff,
+) -> Given {
+    link.observe(Observation::Connecting);
+    let turn = wait_for_turn(context).await;
+    if let Err(given) = ensure_key(context, session).await {
+        return given;
+    }
+    let pool = SenderPool::with_configuration(session.clone(), context.config.api_id, params(context));
+    link.publish(Connection {
+        handle: pool.handle.clone(),
+        updates: pool.updates,
+    })
+    .await;
+    tokio::select! {
+        () = pool.runner.run() => Given::Up("CONNECTION_CLOSED"),
+        () = link.until_broken() => Given::Up("CONNECTION_BROKEN"),
+        given = pulse(context, link, task, turn, pauses) => given,
+    }
+}
+
+/// Starts are capped and spaced, so that a thousand sessions do not arrive at once.
+async fn wait_for_turn(context: &Context) -> Option<tokio::sync::SemaphorePermit<'_>> {
+    let permit = context.starts.acquire().await.ok();
+    let spacing = *context.config.start_spacing;
+    let begin = {
+        let mut next = context.next_start.lock().await;
+        let begin = (*next).max(tokio::time::Instant::now());
+        *next = begin + spacing;
+        begin
+    };
+    tokio::time::sleep_until(begin).await;
+    permit
+}
+
+/// A self-hosted server's key is made by us: grammers would not trust its RSA key.
+async fn ensure_key(context: &Context, session: &SessionStore) -> Result<(), Given> {
+    let Some(server_key) = &context.server_key else {
+        return Ok(());
+    };
+    let lost = |_| Given::Up("STORE_UNAVAILABLE");
+    let home = session.home_dc_id().map_err(lost)?;
+    if session.has_key(home) {
+        return Ok(());
+    }
+    let option = session
+        .dc_option(home)
+        .map_err(lost)?
+        .ok_or(Given::Up("UNKNOWN_DC"))?;
+    let made = create_auth_key(SocketAddr::V4(option.ipv4), server_key).await;
+    let key = made.map_err(|error| {
+        tracing::warn!(error = %error, "the key exchange failed");
+        match error {
+            ExchangeError::Step(_) | ExchangeError::Timeout => Given::Up("SERVER_UNREACHABLE"),
+            _ => Given::Up("KEY_EXCHANGE_FAILED"),
+        }
+    })?;
+    session.set_auth_key(home, key).await.map_err(lost)
+}
+
+fn params(context: &Context) -> ConnectionParams {
+    ConnectionParams {
+        device_model: "trunkline".to_owned(),
+        system_version: std::env::consts::OS.to_owned(),
+        app_version: env!("CARGO_PKG_VERSION").to_owned(),
+        system_lang_code: "en".to_owned(),
+        lang_code: "en".to_owned(),
+        use_ipv6: false,
+        // Flood waits belong to the limiter, other retries to the lanes.
+        retry_policy: Box::new(NoRetries),
+        updates_channel_capacity: NonZeroUsize::new(context.config.updates_buffer)
+            .unwrap_or(NonZeroUsize::MIN),
+        __non_exhaustive: (),
+    }
+}
+
+/// Asks for the first answer, then for another whenever the connection is silent.
+async fn pulse(
+    context: &Context,
+    link: &Link,
+    task: &TaskContext,
+    turn: Option<tokio::sync::SemaphorePermit<'_>>,
+    pauses: &mut ExponentialBackoff,
+) -> Given {
+    let silence = *context.config.ping_after;
+    let patience = *context.config.ping_timeout;
+    if let Err(given) = ping(link, FIRST_ANSWER).await {
+        return given;
+    }
+    drop(turn);
+    pauses.reset();
+    link.observe(Observation::Online);
+    loop {
+        task.alive();
+        let proof = link.last_proof().unwrap_or_default();
+        let quiet = Timestamp::now().since(proof);
+        if quiet < silence {
+            sleep(silence - quiet).await;
+        } else if let Err(given) = ping(link, patience).await {
+            return given;
+        }
+    }
+}
+
+/// One ping; the answer is the proof of life.
+async fn ping(link: &Link, patience: Duration) -> Result<(), Given> {
+    let client = link.client().map_err(|_| Given::Up("CONNECTION_CLOSED"))?;
+    let ping = tl::functions::Ping {
+        ping_id: Timestamp::now().0,
+    };
+    match timeout(patience, client.invoke(&ping)).await {
+        Ok(Ok(_)) => {
+            link.proved();
+            Ok(())
+        }
+        Ok(Err(InvocationError::Authentication(_))) => Err(Given::Refused("AUTH_KEY_FORGOTTEN")),
+        Ok(Err(InvocationError::Rpc(error))) => {
+            // An answer all the same.
+            tracing::debug!(session = %link.id, error = %error.name, "a ping was refused");
+            link.proved();
+            Ok(())
+        }
+        Ok(Err(error)) => {
+            tracing::info!(session = %link.id, error = %error, "the connection failed");
+            Err(Given::Up("CONNECTION_FAILED"))
+        }
+        Err(_) => Err(Given::Up("NO_PROOF_OF_LIFE")),
+    }
+}

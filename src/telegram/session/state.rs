@@ -1,0 +1,119 @@
+//! The session's states: which observation leads from which state to which. Pure.
+
+use crate::model::SessionState;
+
+/// What was observed of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Observation {
+    /// A connection is being made.
+    Connecting,
+    /// The server answered; what was missed is being fetched.
+    Online,
+    /// Nothing is missing any more.
+    CaughtUp,
+    /// The connection is gone; why, as a stable word.
+    Lost(&'static str),
+    /// The account may not send any more.
+    PeerFlooded,
+    /// The authorisation ended: the terminal state, and Telegram's word for it.
+    Ended(SessionState, String),
+    /// A login began.
+    LoginBegan,
+    /// A login succeeded.
+    LoggedIn,
+    /// A login was given up.
+    LoginAbandoned(&'static str),
+}
+
+/// The state after an observation, with the reason to show; none if nothing changes.
+pub(crate) fn next(
+    state: SessionState,
+    authorised: bool,
+    observation: &Observation,
+) -> Option<(SessionState, Option<String>)> {
+    use SessionState as S;
+    let reason = |word: &str| Some(word.to_owned());
+    let (after, why) = match observation {
+        Observation::Ended(end, word) => (*end, reason(word)),
+        _ if state.is_terminal() && !matches!(observation, Observation::LoginBegan) => return None,
+        Observation::LoginBegan => (S::LoggingIn, None),
+        Observation::LoggedIn => (S::CatchingUp, None),
+        Observation::LoginAbandoned(word) => (
+            if authorised { S::Connecting } else { S::LoggedOut },
+            reason(word),
+        ),
+        _ if state == S::LoggingIn => return None,
+        Observation::Connecting if state == S::TransientDisconnect => return None,
+        Observation::Connecting => (S::Connecting, None),
+        Observation::Online if state.is_connected() => return None,
+        Observation::Online => (S::CatchingUp, None),
+        Observation::CaughtUp if state == S::CatchingUp => (S::Connected, None),
+        Observation::CaughtUp => return None,
+        Observation::Lost(word) => (S::TransientDisconnect, reason(word)),
+        Observation::PeerFlooded if state.is_connected() => (S::Restricted, reason("PEER_FLOOD")),
+        Observation::PeerFlooded => return None,
+    };
+    (after != state).then_some((after, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use SessionState as S;
+
+    fn walk(from: SessionState, observations: &[Observation]) -> SessionState {
+        observations.iter().fold(from, |state, observation| {
+            next(state, true, observation).map_or(state, |(after, _)| after)
+        })
+    }
+
+    #[test]
+    fn a_session_comes_up() {
+        let seen = [
+            Observation::Connecting,
+            Observation::Online,
+            Observation::CaughtUp,
+        ];
+        assert_eq!(walk(S::Stopped, &seen), S::Connected);
+    }
+
+    #[test]
+    fn a_blip_goes_by_way_of_catching_up() {
+        let seen = [Observation::Lost("RESET"), Observation::Connecting];
+        assert_eq!(
+            walk(S::Connected, &seen),
+            S::TransientDisconnect,
+            "still away while it tries"
+        );
+        assert_eq!(
+            walk(S::TransientDisconnect, &[Observation::Online]),
+            S::CatchingUp
+        );
+    }
+
+    #[test]
+    fn the_end_of_an_authorisation_is_final_until_a_login() {
+        let ended = Observation::Ended(S::BadCredentials, "SESSION_REVOKED".into());
+        let after = walk(
+            S::Connected,
+            &[ended, Observation::Lost("RESET"), Observation::Online],
+        );
+        assert_eq!(after, S::BadCredentials);
+        assert_eq!(
+            walk(after, &[Observation::LoginBegan, Observation::LoggedIn]),
+            S::CatchingUp
+        );
+    }
+
+    #[test]
+    fn connections_do_not_disturb_a_login() {
+        let seen = [
+            Observation::Connecting,
+            Observation::Online,
+            Observation::Lost("RESET"),
+        ];
+        assert_eq!(walk(S::LoggingIn, &seen), S::LoggingIn);
+        let given_up = next(S::LoggingIn, false, &Observation::LoginAbandoned("EXPIRED"));
+        assert_eq!(given_up, Some((S::LoggedOut, Some("EXPIRED".into()))));
+    }
+}

@@ -1,0 +1,173 @@
+//! What Telegram's domain keeps in the store. No other module touches these tables.
+
+use grammers_session::types::{ChannelKind, PeerAuth, PeerId, PeerInfo};
+use serde::{Deserialize, Serialize};
+
+use super::account::Account;
+use crate::base::{SessionId, Timestamp};
+use crate::model::{ChatId, ChatKind, MessageId};
+use crate::store::Table;
+use crate::store::catalog::{self, Entry};
+
+/// Sessions by id. Sealed: it holds phone numbers and names.
+pub(crate) struct Accounts;
+
+impl Table for Accounts {
+    const ENTRY: Entry = catalog::SESSIONS;
+    type Key = SessionId;
+    type Value = Account;
+}
+
+/// Auth keys and addresses of a session. Sealed.
+pub(crate) struct Authorisations;
+
+impl Table for Authorisations {
+    const ENTRY: Entry = catalog::SESSION_AUTH;
+    type Key = SessionId;
+    type Value = Authorisation;
+}
+
+/// Where a session's account lives, and the keys it has there.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Authorisation {
+    /// The home DC.
+    pub home_dc: i32,
+    /// Every DC it has an option for.
+    pub dcs: Vec<grammers_session::types::DcOption>,
+}
+
+/// Chats and users that a session has seen. Sealed: it holds names.
+pub(crate) struct Peers;
+
+impl Table for Peers {
+    const ENTRY: Entry = catalog::PEERS;
+    type Key = (SessionId, i64);
+    type Value = Peer;
+}
+
+/// A chat or user, with what it takes to talk to it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Peer {
+    /// Proof that the account has seen it.
+    pub hash: Option<i64>,
+    /// What it is.
+    pub kind: Option<ChatKind>,
+    /// Whether it is the account itself.
+    pub own: bool,
+    /// Whether it is a bot.
+    pub bot: bool,
+    /// Title, or the user's names.
+    pub title: Option<String>,
+    /// Public name, without the at sign.
+    pub username: Option<String>,
+    /// Whether it stands in the account's list of dialogs.
+    pub dialog: bool,
+    /// Whether forwarding from it is forbidden.
+    pub protected: bool,
+}
+
+/// How far the updates of a session are stored: 0 for the account's own sequence, else a channel.
+pub(crate) struct UpdateStates;
+
+impl Table for UpdateStates {
+    const ENTRY: Entry = catalog::UPDATE_STATES;
+    type Key = (SessionId, i64);
+    type Value = StoredState;
+}
+
+/// A position in a sequence of updates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredState {
+    /// The sequence's pts.
+    pub pts: i32,
+    /// Only for the account's own.
+    pub qts: i32,
+    /// Only for the account's own.
+    pub date: i32,
+    /// Only for the account's own.
+    pub seq: i32,
+}
+
+/// The highest message number stored of a chat.
+pub(crate) struct HighWater;
+
+impl Table for HighWater {
+    const ENTRY: Entry = catalog::HIGH_WATER;
+    type Key = (SessionId, i64);
+    type Value = MessageId;
+}
+
+/// The chat of a message in private chats and basic groups, whose deletions name no chat.
+pub(crate) struct MessageChats;
+
+impl Table for MessageChats {
+    const ENTRY: Entry = catalog::MESSAGE_CHATS;
+    type Key = (SessionId, MessageId);
+    type Value = ChatId;
+}
+
+/// Messages whose deletion is known: chat (0 where the deletion names none) and number.
+pub(crate) struct Tombstones;
+
+impl Table for Tombstones {
+    const ENTRY: Entry = catalog::TOMBSTONES;
+    type Key = (SessionId, i64, MessageId);
+    type Value = Timestamp;
+}
+
+impl Peer {
+    /// What grammers wants to know of it.
+    pub fn info(&self, chat: ChatId) -> PeerInfo {
+        let auth = self.hash.map(PeerAuth::from_hash);
+        if chat.is_user() {
+            let is_self = self.own.then_some(true);
+            PeerInfo::User {
+                id: chat.bare(),
+                auth,
+                bot: Some(self.bot),
+                is_self,
+            }
+        } else if chat.is_channel() {
+            let kind = match self.kind {
+                Some(ChatKind::Channel) => Some(ChannelKind::Broadcast),
+                Some(ChatKind::Supergroup) => Some(ChannelKind::Megagroup),
+                _ => None,
+            };
+            PeerInfo::Channel {
+                id: chat.bare(),
+                auth,
+                kind,
+            }
+        } else {
+            PeerInfo::Chat { id: chat.bare() }
+        }
+    }
+
+    /// Takes what grammers tells of it; what it does not tell stays.
+    pub fn take(&mut self, info: &PeerInfo) {
+        match info {
+            PeerInfo::User {
+                auth, bot, is_self, ..
+            } => {
+                self.hash = auth.map(PeerAuth::hash).or(self.hash);
+                self.kind = Some(ChatKind::Private);
+                self.bot = bot.unwrap_or(self.bot);
+                self.own = is_self.unwrap_or(self.own);
+            }
+            PeerInfo::Chat { .. } => self.kind = Some(ChatKind::Group),
+            PeerInfo::Channel { auth, kind, .. } => {
+                self.hash = auth.map(PeerAuth::hash).or(self.hash);
+                self.kind = match kind {
+                    Some(ChannelKind::Broadcast) => Some(ChatKind::Channel),
+                    Some(_) => Some(ChatKind::Supergroup),
+                    None => self.kind,
+                };
+            }
+        }
+    }
+}
+
+/// The chat that grammers' peer id names; none for "the account itself".
+pub(crate) fn chat_of(peer: PeerId) -> Option<ChatId> {
+    peer.bot_api_dialog_id().map(ChatId)
+}
