@@ -1,0 +1,46 @@
+//! `photos.*`: profile pictures.
+
+use grammers_tl_types::{enums, functions::photos as f, types};
+
+use super::{Answer, Ctx};
+use crate::sandbox::world::{Peer, Refusal};
+
+/// `photos.getUserPhotos`: the present one, if there is one.
+pub fn get_user_photos(ctx: &mut Ctx<'_>, r: f::GetUserPhotos) -> Answer<enums::photos::Photos> {
+    let me = ctx.me()?;
+    let user = ctx.user(me, &r.user_id)?;
+    let viewer = ctx.viewer(me);
+    viewer.name(Peer::User(user));
+    let photo = ctx
+        .state
+        .account(user)?
+        .photo
+        .and_then(|photo| ctx.state.files.stored.get(&photo));
+    let photos = photo
+        .filter(|_| r.offset <= 0)
+        .map(|photo| viewer.photo(photo))
+        .into_iter()
+        .collect();
+    let (users, _) = viewer.named();
+    Ok(types::photos::Photos { photos, users }.into())
+}
+
+/// `photos.uploadProfilePhoto`
+pub fn upload_profile_photo(ctx: &mut Ctx<'_>, r: f::UploadProfilePhoto) -> Answer<enums::photos::Photo> {
+    let me = ctx.me()?;
+    let file = r.file.ok_or(Refusal::bad("PHOTO_FILE_MISSING"))?;
+    let bytes = super::upload::whole(ctx, me, &file)?;
+    let photo = ctx.state.keep_photo(bytes)?;
+    ctx.state.account_mut(me)?.photo = Some(photo);
+    let viewer = ctx.viewer(me);
+    viewer.name(Peer::User(me));
+    let stored = ctx
+        .state
+        .files
+        .stored
+        .get(&photo)
+        .ok_or(Refusal::bad("PHOTO_INVALID"))?;
+    let photo = viewer.photo(stored);
+    let (users, _) = viewer.named();
+    Ok(types::photos::Photo { photo, users }.into())
+}

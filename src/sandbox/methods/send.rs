@@ -1,0 +1,434 @@
+//! Methods that post messages. Each message is named by its sender's random id: the same account, peer
+//! and random id again posts nothing and answers the first message.
+
+use grammers_tl_types::{enums, functions::messages as f, types};
+
+use super::{Answer, Ctx};
+use crate::sandbox::render::media::read_attribute;
+use crate::sandbox::world::content::{Content, Media, Quote, Reply, Uid};
+use crate::sandbox::world::files::FileKind;
+use crate::sandbox::world::posting::Draft;
+use crate::sandbox::world::{Peer, Place, Refusal};
+
+/// `messages.sendMessage`
+pub fn send_message(ctx: &mut Ctx<'_>, r: f::SendMessage) -> Answer<enums::Updates> {
+    let me = ctx.me()?;
+    let peer = ctx.peer(me, &r.peer)?;
+    if let Some(uid) = repeated(ctx, me, peer, r.random_id)? {
+        return Ok(again(ctx, me, &[uid]));
+    }
+    let draft = Draft {
+        text: r.message,
+        entities: ctx.entities(me, r.entities),
+        reply: reply(ctx, me, peer, r.reply_to.as_ref())?,
+        silent: r.silent,
+        noforwards: r.noforwards,
+        random_id: r.random_id,
+        ..Draft::default()
+    };
+    let uid = ctx.state.post(me, peer, draft)?;
+    match peer {
+        Peer::User(other) if other != me => short(ctx, me, uid),
+        _ => Ok(ctx.told(me)),
+    }
+}
+
+/// What a text to a user is answered with: its number and the account's new state.
+fn short(ctx: &Ctx<'_>, me: i64, uid: Uid) -> Answer<enums::Updates> {
+    let content = ctx
+        .state
+        .contents
+        .get(&uid)
+        .ok_or(Refusal::bad("MESSAGE_ID_INVALID"))?;
+    let entities = match &content.body {
+        crate::sandbox::world::content::Body::Said { entities, .. } if !entities.is_empty() => {
+            Some(ctx.viewer(me).entities(entities))
+        }
+        _ => None,
+    };
+    Ok(types::UpdateShortSentMessage {
+        out: true,
+        id: content.number_for(me).unwrap_or_default(),
+        pts: ctx.state.account(me)?.pts,
+        pts_count: 1,
+        date: content.date(),
+        media: None,
+        entities,
+        ttl_period: None,
+    }
+    .into())
+}
+
+/// `messages.sendMedia`
+pub fn send_media(ctx: &mut Ctx<'_>, r: f::SendMedia) -> Answer<enums::Updates> {
+    let me = ctx.me()?;
+    let peer = ctx.peer(me, &r.peer)?;
+    if let Some(uid) = repeated(ctx, me, peer, r.random_id)? {
+        return Ok(again(ctx, me, &[uid]));
+    }
+    let reply = reply(ctx, me, peer, r.reply_to.as_ref())?;
+    ctx.state.may_write(me, peer, true)?;
+    let draft = Draft {
+        text: r.message,
+        entities: ctx.entities(me, r.entities),
+        media: Some(media(ctx, me, r.media)?),
+        reply,
+        silent: r.silent,
+        noforwards: r.noforwards,
+        random_id: r.random_id,
+        ..Draft::default()
+    };
+    ctx.state.post(me, peer, draft)?;
+    Ok(ctx.told(me))
+}
+
+/// `messages.uploadMedia`
+pub fn upload_media(ctx: &mut Ctx<'_>, r: f::UploadMedia) -> Answer<enums::MessageMedia> {
+    let me = ctx.me()?;
+    ctx.peer(me, &r.peer)?;
+    let media = media(ctx, me, r.media)?;
+    Ok(ctx.viewer(me).media(&media))
+}
+
+/// `messages.sendMultiMedia`
+pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums::Updates> {
+    let me = ctx.me()?;
+    let peer = ctx.peer(me, &r.peer)?;
+    let items: Vec<types::InputSingleMedia> = r
+        .multi_media
+        .into_iter()
+        .map(|item| match item {
+            enums::InputSingleMedia::Media(item) => item,
+        })
+        .collect();
+    match items.len() {
+        0 => return Err(Refusal::bad("MEDIA_EMPTY")),
+        1..=10 => {}
+        _ => return Err(Refusal::bad("MULTI_MEDIA_TOO_LONG")),
+    }
+    let names: Vec<i64> = items.iter().map(|item| item.random_id).collect();
+    let (old, fresh) = sort_out(ctx, me, peer, &names)?;
+    let reply = reply(ctx, me, peer, r.reply_to.as_ref())?;
+    let album = (items.len() > 1).then(|| ctx.state.new_album());
+    let mut drafts = Vec::new();
+    for item in items.into_iter().filter(|item| fresh.contains(&item.random_id)) {
+        if matches!(
+            item.media,
+            enums::InputMedia::UploadedPhoto(_) | enums::InputMedia::UploadedDocument(_)
+        ) {
+            return Err(Refusal::bad("MEDIA_INVALID"));
+        }
+        drafts.push(Draft {
+            text: item.message,
+            entities: ctx.entities(me, item.entities),
+            media: Some(media(ctx, me, item.media)?),
+            reply: reply.clone(),
+            album,
+            silent: r.silent,
+            noforwards: r.noforwards,
+            random_id: item.random_id,
+            ..Draft::default()
+        });
+    }
+    check_album(ctx, &drafts)?;
+    finish(ctx, me, peer, drafts, &old)
+}
+
+/// Photos and videos go together, audio with audio, documents with documents.
+fn check_album(ctx: &Ctx<'_>, drafts: &[Draft]) -> Answer<()> {
+    let word = |draft: &Draft| match &draft.media {
+        Some(Media::File { file, .. }) => {
+            let word = ctx.state.files.stored.get(file).map(|file| file.kind.word());
+            word.map(|word| if word == "video" { "photo" } else { word })
+        }
+        _ => None,
+    };
+    let words: Vec<_> = drafts.iter().map(word).collect();
+    let groupable = |word: &Option<&str>| matches!(word, Some("photo" | "audio" | "document"));
+    if drafts.len() > 1 && (words.windows(2).any(|two| two[0] != two[1]) || !words.iter().all(groupable)) {
+        return Err(Refusal::bad("MEDIA_GROUPED_INVALID"));
+    }
+    Ok(())
+}
+
+/// `messages.forwardMessages`
+pub fn forward_messages(ctx: &mut Ctx<'_>, r: f::ForwardMessages) -> Answer<enums::Updates> {
+    let me = ctx.me()?;
+    let from = ctx.peer(me, &r.from_peer)?;
+    let to = ctx.peer(me, &r.to_peer)?;
+    if r.id.is_empty() {
+        return Err(Refusal::bad("MESSAGE_IDS_EMPTY"));
+    }
+    if r.id.len() > 100 {
+        return Err(Refusal::bad("MESSAGE_ID_INVALID"));
+    }
+    if r.id.len() != r.random_id.len() {
+        return Err(Refusal::bad("RANDOM_ID_INVALID"));
+    }
+    let (old, fresh) = sort_out(ctx, me, to, &r.random_id)?;
+    let mut albums: Vec<(i64, i64)> = Vec::new();
+    let mut drafts = Vec::new();
+    for (id, random_id) in
+        r.id.iter()
+            .zip(&r.random_id)
+            .filter(|(_, name)| fresh.contains(name))
+    {
+        let draft = match ctx
+            .state
+            .forwarded(me, from, *id, to, r.drop_author, r.drop_media_captions)
+        {
+            Ok(draft) => draft,
+            Err(refusal) if refusal.name == "MESSAGE_ID_INVALID" => continue,
+            Err(refusal) => return Err(refusal),
+        };
+        let source = ctx.state.find(me, from, *id).and_then(|content| content.album);
+        let together = |album: i64| {
+            let ids = r.id.iter().filter_map(|id| ctx.state.find(me, from, *id));
+            ids.filter(|content| content.album == Some(album)).count() > 1
+        };
+        let album = source.filter(|album| together(*album)).map(|source| {
+            match albums.iter().find(|(known, _)| *known == source) {
+                Some((_, album)) => *album,
+                None => {
+                    let album = ctx.state.new_album();
+                    albums.push((source, album));
+                    album
+                }
+            }
+        });
+        drafts.push(Draft {
+            album,
+            silent: r.silent,
+            noforwards: r.noforwards,
+            random_id: *random_id,
+            ..draft
+        });
+    }
+    if drafts.is_empty() && old.is_empty() {
+        return Err(Refusal::bad("MESSAGE_ID_INVALID"));
+    }
+    finish(ctx, me, to, drafts, &old)
+}
+
+/// Posts what is new and answers it together with what was there.
+fn finish(ctx: &mut Ctx<'_>, me: i64, peer: Peer, drafts: Vec<Draft>, old: &[Uid]) -> Answer<enums::Updates> {
+    if !drafts.is_empty() {
+        ctx.state.post_all(me, peer, drafts)?;
+    }
+    if old.is_empty() {
+        return Ok(ctx.told(me));
+    }
+    let first = again(ctx, me, old);
+    let second = ctx.told(me);
+    let (enums::Updates::Updates(mut first), enums::Updates::Updates(second)) = (first, second) else {
+        return Err(Refusal::bad("RANDOM_ID_DUPLICATE"));
+    };
+    first.updates.extend(second.updates);
+    first.users.extend(
+        second
+            .users
+            .into_iter()
+            .filter(|user| !first.users.contains(user))
+            .collect::<Vec<_>>(),
+    );
+    first.chats.extend(
+        second
+            .chats
+            .into_iter()
+            .filter(|chat| !first.chats.contains(chat))
+            .collect::<Vec<_>>(),
+    );
+    Ok(first.into())
+}
+
+/// The message that this random id named before.
+fn repeated(ctx: &Ctx<'_>, me: i64, peer: Peer, random_id: i64) -> Answer<Option<Uid>> {
+    if random_id == 0 {
+        return Err(Refusal::bad("RANDOM_ID_EMPTY"));
+    }
+    Ok(ctx.state.repeated(me, peer, random_id))
+}
+
+/// Splits random ids into messages that are there and names that are new.
+fn sort_out(ctx: &Ctx<'_>, me: i64, peer: Peer, names: &[i64]) -> Answer<(Vec<Uid>, Vec<i64>)> {
+    let (mut old, mut fresh) = (Vec::new(), Vec::new());
+    for name in names {
+        if fresh.contains(name) {
+            return Err(Refusal::bad("RANDOM_ID_INVALID"));
+        }
+        match repeated(ctx, me, peer, *name)? {
+            Some(uid) => old.push(uid),
+            None => fresh.push(*name),
+        }
+    }
+    Ok((old, fresh))
+}
+
+/// The answer to a repeated call: the first messages in their present form, counting nothing.
+fn again(ctx: &Ctx<'_>, me: i64, uids: &[Uid]) -> enums::Updates {
+    let viewer = ctx.viewer(me);
+    let known: Vec<(&Content, i32)> = uids
+        .iter()
+        .filter_map(|uid| ctx.state.contents.get(uid))
+        .filter_map(|content| content.number_for(me).map(|id| (content, id)))
+        .collect();
+    let mut updates: Vec<enums::Update> = known
+        .iter()
+        .map(|(content, id)| {
+            types::UpdateMessageId {
+                id: *id,
+                random_id: content.random_id,
+            }
+            .into()
+        })
+        .collect();
+    for (content, id) in known.iter().filter(|(content, _)| content.deleted_at.is_none()) {
+        let message = viewer.render(content, *id);
+        updates.push(match content.place {
+            Place::Channel(channel) => {
+                let pts = ctx.state.channels.get(&channel).map_or(1, |channel| channel.pts);
+                types::UpdateNewChannelMessage {
+                    message,
+                    pts,
+                    pts_count: 0,
+                }
+                .into()
+            }
+            _ => {
+                let pts = ctx.state.accounts.get(&me).map_or(1, |account| account.pts);
+                types::UpdateNewMessage {
+                    message,
+                    pts,
+                    pts_count: 0,
+                }
+                .into()
+            }
+        });
+    }
+    viewer.updates(updates)
+}
+
+/// The message that a call answers.
+pub fn reply(
+    ctx: &Ctx<'_>,
+    me: i64,
+    peer: Peer,
+    reply: Option<&enums::InputReplyTo>,
+) -> Answer<Option<Reply>> {
+    let Some(reply) = reply else { return Ok(None) };
+    let enums::InputReplyTo::Message(reply) = reply else {
+        return Err(Refusal::bad("REPLY_TO_INVALID"));
+    };
+    if reply.reply_to_msg_id == 0 {
+        return Ok(None);
+    }
+    let place = match &reply.reply_to_peer_id {
+        Some(peer) => ctx.peer(me, peer)?,
+        None => peer,
+    };
+    let Some(answered) = ctx.state.find(me, place, reply.reply_to_msg_id) else {
+        return Err(Refusal::bad("REPLY_MESSAGE_ID_INVALID"));
+    };
+    let quote = match &reply.quote_text {
+        Some(text) if text.encode_utf16().count() > 1024 || !answered.text().contains(text.as_str()) => {
+            return Err(Refusal::bad("QUOTE_TEXT_INVALID"));
+        }
+        Some(text) => Some(Quote {
+            text: text.clone(),
+            entities: ctx.entities(me, reply.quote_entities.clone()),
+            offset: reply.quote_offset,
+        }),
+        None => None,
+    };
+    Ok(Some(Reply {
+        to: answered.uid,
+        quote,
+    }))
+}
+
+/// The file that a client names by id, hash and reference.
+pub fn open(ctx: &mut Ctx<'_>, me: i64, id: i64, hash: i64, reference: &[u8]) -> Answer<i64> {
+    ctx.state.open_file(me, id, hash, reference)?;
+    if ctx.stale {
+        ctx.stale = false;
+        ctx.state.expire_references(id);
+        return Err(Refusal::bad("FILE_REFERENCE_EXPIRED"));
+    }
+    Ok(id)
+}
+
+/// A file by reference, which a protected chat does not give away.
+fn by_reference(ctx: &mut Ctx<'_>, me: i64, id: i64, hash: i64, reference: &[u8]) -> Answer<i64> {
+    let file = open(ctx, me, id, hash, reference)?;
+    let home = ctx.state.files.stored.get(&file).and_then(|file| file.home);
+    let runs = match home {
+        Some(Place::Channel(channel)) => ctx
+            .state
+            .channel(channel)?
+            .role(me)
+            .is_some_and(|role| role.runs()),
+        _ => false,
+    };
+    if home.is_some_and(|home| ctx.state.protected(home)) && !runs {
+        return Err(Refusal::bad("CHAT_FORWARDS_RESTRICTED"));
+    }
+    Ok(file)
+}
+
+/// What a client attaches.
+pub fn media(ctx: &mut Ctx<'_>, me: i64, media: enums::InputMedia) -> Answer<Media> {
+    use enums::InputMedia as M;
+    match media {
+        M::UploadedPhoto(photo) => {
+            let bytes = super::upload::whole(ctx, me, &photo.file)?;
+            Ok(Media::File {
+                file: ctx.state.keep_photo(bytes)?,
+                spoiler: photo.spoiler,
+            })
+        }
+        M::UploadedDocument(document) => {
+            let bytes = super::upload::whole(ctx, me, &document.file)?;
+            let attributes = document
+                .attributes
+                .into_iter()
+                .filter_map(read_attribute)
+                .collect();
+            let kind = FileKind::Document {
+                mime: document.mime_type,
+                attributes,
+            };
+            Ok(Media::File {
+                file: ctx.state.keep_file(bytes, kind),
+                spoiler: document.spoiler,
+            })
+        }
+        M::Photo(photo) => match photo.id {
+            enums::InputPhoto::Photo(id) => Ok(Media::File {
+                file: by_reference(ctx, me, id.id, id.access_hash, &id.file_reference)?,
+                spoiler: photo.spoiler,
+            }),
+            enums::InputPhoto::Empty => Err(Refusal::bad("MEDIA_EMPTY")),
+        },
+        M::Document(document) => match document.id {
+            enums::InputDocument::Document(id) => Ok(Media::File {
+                file: by_reference(ctx, me, id.id, id.access_hash, &id.file_reference)?,
+                spoiler: document.spoiler,
+            }),
+            enums::InputDocument::Empty => Err(Refusal::bad("MEDIA_EMPTY")),
+        },
+        M::GeoPoint(geo) => match geo.geo_point {
+            enums::InputGeoPoint::Point(point) => Ok(Media::Geo {
+                latitude: point.lat,
+                longitude: point.long,
+            }),
+            enums::InputGeoPoint::Empty => Err(Refusal::bad("MEDIA_EMPTY")),
+        },
+        M::Contact(contact) => Ok(Media::Contact {
+            phone: contact.phone_number,
+            first_name: contact.first_name,
+            last_name: contact.last_name,
+        }),
+        M::Empty => Err(Refusal::bad("MEDIA_EMPTY")),
+        _ => Err(Refusal::bad("MEDIA_INVALID")),
+    }
+}

@@ -1,0 +1,249 @@
+//! `updates.*`: the state, and what was missed since an older one.
+
+use grammers_tl_types::{enums, functions::updates as f, types};
+
+use super::{Answer, Ctx};
+use crate::sandbox::render::Viewer;
+use crate::sandbox::render::updates::named_message;
+use crate::sandbox::world::account::{Entry, What};
+use crate::sandbox::world::content::Content;
+use crate::sandbox::world::difference::{Missed, Portion, missed};
+use crate::sandbox::world::{Peer, Refusal, State};
+
+/// How long a client should wait before it asks for a channel again, in seconds.
+const TIMEOUT: i32 = 30;
+
+/// About the most bytes in a difference: well below what clients take in one message.
+const BYTES: usize = 600_000;
+
+/// An account's present state.
+pub fn state_of(state: &State, me: i64) -> Answer<types::updates::State> {
+    let account = state.account(me)?;
+    Ok(types::updates::State {
+        pts: account.pts,
+        qts: 0,
+        date: state.date(),
+        seq: 0,
+        unread_count: account.unread(),
+    })
+}
+
+/// `updates.getState`
+pub fn get_state(ctx: &mut Ctx<'_>, _: f::GetState) -> Answer<enums::updates::State> {
+    let me = ctx.me()?;
+    Ok(state_of(ctx.state, me)?.into())
+}
+
+/// About how many bytes a message takes.
+fn weight(content: Option<&Content>) -> Option<usize> {
+    content.map(|content| 400 + content.text().len())
+}
+
+/// `updates.getDifference`
+pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::updates::Difference> {
+    let me = ctx.me()?;
+    let account = ctx.state.account(me)?;
+    if r.date == 0 {
+        return Err(Refusal::bad("DATE_EMPTY"));
+    }
+    let limit = r
+        .pts_limit
+        .filter(|limit| *limit > 0)
+        .unwrap_or(2500)
+        .clamp(10, 2500);
+    let portion = Portion {
+        events: usize::try_from(limit).unwrap_or(2500),
+        bytes: BYTES,
+    };
+    let found = missed(&account.log, account.pts, r.pts, portion, |id| {
+        weight(ctx.state.held(me, id))
+    })?;
+    let too_long = ctx.too_long || r.pts_total_limit.is_some_and(|limit| account.pts - r.pts > limit);
+    let viewer = ctx.viewer(me);
+    let mut channels = channel_news(&viewer, r.date);
+    let (new, named, other, pts, complete) = match found {
+        _ if too_long => return Ok(types::updates::DifferenceTooLong { pts: account.pts }.into()),
+        Missed::TooMuch => return Ok(types::updates::DifferenceTooLong { pts: account.pts }.into()),
+        Missed::Nothing if channels.is_empty() => {
+            return Ok(types::updates::DifferenceEmpty {
+                date: ctx.state.date(),
+                seq: 0,
+            }
+            .into());
+        }
+        Missed::Nothing => (Vec::new(), Vec::new(), Vec::new(), account.pts, true),
+        Missed::Events {
+            new,
+            named,
+            other,
+            pts,
+            complete,
+        } => (new, named, other, pts, complete),
+    };
+    let new_messages = new
+        .iter()
+        .filter_map(|id| ctx.state.held(me, *id).map(|content| viewer.render(content, *id)))
+        .collect();
+    let mut other_updates: Vec<enums::Update> = names(&named).collect();
+    other_updates.extend(other.iter().filter_map(|entry| viewer.account_update(entry)));
+    let state = types::updates::State {
+        pts,
+        ..state_of(ctx.state, me)?
+    };
+    if !complete {
+        let (users, chats) = viewer.named();
+        return Ok(types::updates::DifferenceSlice {
+            new_messages,
+            new_encrypted_messages: Vec::new(),
+            other_updates,
+            chats,
+            users,
+            intermediate_state: types::updates::State {
+                date: r.date,
+                ..state
+            }
+            .into(),
+        }
+        .into());
+    }
+    other_updates.append(&mut channels);
+    let (users, chats) = viewer.named();
+    Ok(types::updates::Difference {
+        new_messages,
+        new_encrypted_messages: Vec::new(),
+        other_updates,
+        chats,
+        users,
+        state: state.into(),
+    }
+    .into())
+}
+
+fn names(named: &[(i32, i64)]) -> impl Iterator<Item = enums::Update> + '_ {
+    named.iter().filter_map(|(id, random_id)| {
+        let what = What::New {
+            id: *id,
+            random_id: *random_id,
+        };
+        named_message(&Entry {
+            pts: 0,
+            count: 0,
+            date: 0,
+            what,
+        })
+    })
+}
+
+/// The channels in which something happened since a date, as told to somebody who comes back.
+fn channel_news(viewer: &Viewer<'_>, date: i32) -> Vec<enums::Update> {
+    let Some(account) = viewer.state.accounts.get(&viewer.account) else {
+        return Vec::new();
+    };
+    let known = account
+        .channels
+        .iter()
+        .filter_map(|id| viewer.state.channels.get(id));
+    known
+        .filter(|channel| channel.log.back().is_some_and(|entry| entry.date > date))
+        .map(|channel| {
+            viewer.name(Peer::Channel(channel.id));
+            types::UpdateChannelTooLong {
+                channel_id: channel.id,
+                pts: None,
+            }
+            .into()
+        })
+        .collect()
+}
+
+/// `updates.getChannelDifference`
+pub fn get_channel_difference(
+    ctx: &mut Ctx<'_>,
+    r: f::GetChannelDifference,
+) -> Answer<enums::updates::ChannelDifference> {
+    let me = ctx.me()?;
+    let id = ctx.channel(me, &r.channel)?;
+    let channel = ctx.state.channel(id)?;
+    let peer = Peer::Channel(id);
+    let limit = usize::try_from(r.limit.clamp(1, 1000)).unwrap_or(100);
+    let portion = Portion {
+        events: limit,
+        bytes: BYTES,
+    };
+    let size_of = |number: i32| weight(ctx.state.find(me, peer, number));
+    let found = missed(&channel.log, channel.pts, r.pts, portion, size_of)?;
+    let viewer = ctx.viewer(me);
+    let (new, named, other, pts, complete) = match found {
+        _ if ctx.too_long => return Ok(channel_too_long(&viewer, peer, limit)),
+        Missed::TooMuch => return Ok(channel_too_long(&viewer, peer, limit)),
+        Missed::Nothing => {
+            return Ok(types::updates::ChannelDifferenceEmpty {
+                r#final: true,
+                pts: channel.pts,
+                timeout: Some(TIMEOUT),
+            }
+            .into());
+        }
+        Missed::Events {
+            new,
+            named,
+            other,
+            pts,
+            complete,
+        } => (new, named, other, pts, complete),
+    };
+    let new_messages = new.iter().map(|number| viewer.message(peer, *number)).collect();
+    let own = |number: &i32| {
+        ctx.state
+            .find(me, peer, *number)
+            .is_some_and(|content| content.author == me)
+    };
+    let named: Vec<(i32, i64)> = named.into_iter().filter(|(number, _)| own(number)).collect();
+    let mut other_updates: Vec<enums::Update> = names(&named).collect();
+    other_updates.extend(other.iter().filter_map(|entry| viewer.channel_update(id, entry)));
+    // Some clients drop what stands in `other_updates` of a final answer: then there is one more to come.
+    let last = complete && other.is_empty();
+    viewer.name(peer);
+    let (users, chats) = viewer.named();
+    Ok(types::updates::ChannelDifference {
+        r#final: last,
+        pts,
+        timeout: Some(TIMEOUT),
+        new_messages,
+        other_updates,
+        chats,
+        users,
+    }
+    .into())
+}
+
+/// The answer to who missed too much: the dialog as it is, and its last messages.
+fn channel_too_long(viewer: &Viewer<'_>, peer: Peer, limit: usize) -> enums::updates::ChannelDifference {
+    let Peer::Channel(id) = peer else {
+        return types::updates::ChannelDifferenceEmpty {
+            r#final: true,
+            pts: 1,
+            timeout: None,
+        }
+        .into();
+    };
+    let dialog = match viewer.dialog(peer) {
+        Some(dialog) => dialog,
+        None => crate::sandbox::render::blank::dialog(viewer.name(peer)),
+    };
+    let held = viewer.state.channels.get(&id).map(|channel| &channel.held);
+    let last = held
+        .into_iter()
+        .flat_map(|held| held.keys().rev().take(limit.min(100)));
+    let messages = last.map(|number| viewer.message(peer, *number)).collect();
+    let (users, chats) = viewer.named();
+    types::updates::ChannelDifferenceTooLong {
+        r#final: true,
+        timeout: Some(TIMEOUT),
+        dialog: dialog.into(),
+        messages,
+        chats,
+        users,
+    }
+    .into()
+}

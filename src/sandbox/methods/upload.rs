@@ -1,0 +1,115 @@
+//! `upload.*`: parts up, blocks down.
+
+use grammers_tl_types::{enums, functions::upload as f, types};
+
+use super::{Answer, Ctx};
+use crate::sandbox::world::files::{FileKind, Stored};
+use crate::sandbox::world::{Peer, Refusal};
+
+/// No answer crosses a border of this size.
+const BLOCK: i64 = 1_048_576;
+
+/// `upload.saveFilePart`
+pub fn save_file_part(ctx: &mut Ctx<'_>, r: f::SaveFilePart) -> Answer<bool> {
+    let me = ctx.me()?;
+    ctx.state.save_part(me, r.file_id, r.file_part, r.bytes)?;
+    Ok(true)
+}
+
+/// `upload.saveBigFilePart`
+pub fn save_big_file_part(ctx: &mut Ctx<'_>, r: f::SaveBigFilePart) -> Answer<bool> {
+    let me = ctx.me()?;
+    if r.file_total_parts != -1 && r.file_part >= r.file_total_parts {
+        return Err(Refusal::bad("FILE_PART_INVALID"));
+    }
+    ctx.state.save_part(me, r.file_id, r.file_part, r.bytes)?;
+    Ok(true)
+}
+
+/// The bytes of an uploaded file.
+pub fn whole(ctx: &mut Ctx<'_>, me: i64, file: &enums::InputFile) -> Answer<Vec<u8>> {
+    match file {
+        enums::InputFile::File(file) => ctx
+            .state
+            .assemble(me, file.id, file.parts, Some(&file.md5_checksum)),
+        enums::InputFile::Big(file) => ctx.state.assemble(me, file.id, file.parts, None),
+        enums::InputFile::StoryDocument(_) => Err(Refusal::bad("MEDIA_INVALID")),
+    }
+}
+
+/// `upload.getFile`
+pub fn get_file(ctx: &mut Ctx<'_>, r: f::GetFile) -> Answer<enums::upload::File> {
+    let me = ctx.me()?;
+    let (offset, limit) = (r.offset, i64::from(r.limit));
+    let step = if r.precise { 1024 } else { 4096 };
+    if offset < 0 || offset % step != 0 {
+        return Err(Refusal::bad("OFFSET_INVALID"));
+    }
+    let fits = if r.precise {
+        limit <= BLOCK
+    } else {
+        limit > 0 && BLOCK % limit == 0
+    };
+    if limit <= 0 || limit % step != 0 || !fits || offset / BLOCK != (offset + limit - 1) / BLOCK {
+        return Err(Refusal::bad("LIMIT_INVALID"));
+    }
+    let id = locate(ctx, me, &r.location)?;
+    let file = ctx
+        .state
+        .files
+        .stored
+        .get(&id)
+        .ok_or(Refusal::bad("LOCATION_INVALID"))?;
+    let bytes = ctx.state.bytes_of(file).ok_or(Refusal::bad("LOCATION_INVALID"))?;
+    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+    let to = from
+        .saturating_add(usize::try_from(limit).unwrap_or(0))
+        .min(bytes.len());
+    Ok(types::upload::File {
+        r#type: file_type(file),
+        mtime: file.date,
+        bytes: bytes[from..to].to_vec(),
+    }
+    .into())
+}
+
+/// The file behind a location.
+fn locate(ctx: &mut Ctx<'_>, me: i64, location: &enums::InputFileLocation) -> Answer<i64> {
+    use enums::InputFileLocation as L;
+    match location {
+        L::InputDocumentFileLocation(l) => {
+            if !l.thumb_size.is_empty() {
+                return Err(Refusal::bad("LOCATION_INVALID"));
+            }
+            super::send::open(ctx, me, l.id, l.access_hash, &l.file_reference)
+        }
+        L::InputPhotoFileLocation(l) => super::send::open(ctx, me, l.id, l.access_hash, &l.file_reference),
+        L::InputPeerPhotoFileLocation(l) => {
+            let photo = match ctx.peer(me, &l.peer)? {
+                Peer::User(user) => ctx.state.account(user)?.photo,
+                _ => None,
+            };
+            photo
+                .filter(|photo| *photo == l.photo_id)
+                .ok_or(Refusal::bad("LOCATION_INVALID"))
+        }
+        _ => Err(Refusal::bad("LOCATION_INVALID")),
+    }
+}
+
+fn file_type(file: &Stored) -> enums::storage::FileType {
+    use enums::storage::FileType as T;
+    match &file.kind {
+        FileKind::Photo { .. } => T::FileJpeg,
+        FileKind::Document { mime, .. } => match mime.as_str() {
+            "image/jpeg" => T::FileJpeg,
+            "image/png" => T::FilePng,
+            "image/gif" => T::FileGif,
+            "image/webp" => T::FileWebp,
+            "video/mp4" => T::FileMp4,
+            "audio/mpeg" => T::FileMp3,
+            "application/pdf" => T::FilePdf,
+            _ => T::FileUnknown,
+        },
+    }
+}

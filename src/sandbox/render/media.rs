@@ -1,0 +1,209 @@
+//! Photos, documents and other attachments as records of the schema.
+
+use grammers_tl_types::{enums, types};
+
+use super::{DC, Viewer};
+use crate::sandbox::world::content::Media;
+use crate::sandbox::world::files::{Attribute, FileKind, Stored};
+
+impl Viewer<'_> {
+    /// What is attached to a message.
+    pub fn media(&self, media: &Media) -> enums::MessageMedia {
+        match media {
+            Media::File { file, spoiler } => match self.state.files.stored.get(file) {
+                Some(file) => self.file(file, *spoiler),
+                None => enums::MessageMedia::Empty,
+            },
+            Media::Geo { latitude, longitude } => types::MessageMediaGeo {
+                geo: types::GeoPoint {
+                    long: *longitude,
+                    lat: *latitude,
+                    access_hash: 0,
+                    accuracy_radius: None,
+                }
+                .into(),
+            }
+            .into(),
+            Media::Contact {
+                phone,
+                first_name,
+                last_name,
+            } => types::MessageMediaContact {
+                phone_number: phone.clone(),
+                first_name: first_name.clone(),
+                last_name: last_name.clone(),
+                vcard: String::new(),
+                user_id: 0,
+            }
+            .into(),
+        }
+    }
+
+    fn file(&self, file: &Stored, spoiler: bool) -> enums::MessageMedia {
+        match &file.kind {
+            FileKind::Photo { .. } => types::MessageMediaPhoto {
+                spoiler,
+                live_photo: false,
+                photo: Some(self.photo(file)),
+                ttl_seconds: None,
+                video: None,
+            }
+            .into(),
+            FileKind::Document { .. } => {
+                let word = file.kind.word();
+                types::MessageMediaDocument {
+                    nopremium: false,
+                    spoiler,
+                    video: matches!(word, "video" | "video_note"),
+                    round: word == "video_note",
+                    voice: word == "voice",
+                    document: Some(self.document(file)),
+                    alt_documents: None,
+                    video_cover: None,
+                    video_timestamp: None,
+                    ttl_seconds: None,
+                }
+                .into()
+            }
+        }
+    }
+
+    /// A photo with its one size: the uploaded bytes, untouched.
+    pub fn photo(&self, file: &Stored) -> enums::Photo {
+        let (w, h) = match file.kind {
+            FileKind::Photo { width, height } => (width, height),
+            FileKind::Document { .. } => return types::PhotoEmpty { id: file.id }.into(),
+        };
+        types::Photo {
+            has_stickers: false,
+            id: file.id,
+            access_hash: self.state.file_hash(self.account, file.id),
+            file_reference: self.state.file_reference(file),
+            date: file.date,
+            sizes: vec![
+                types::PhotoSize {
+                    r#type: size_letter(w.max(h)).to_owned(),
+                    w,
+                    h,
+                    size: i32::try_from(file.size).unwrap_or(i32::MAX),
+                }
+                .into(),
+            ],
+            video_sizes: None,
+            dc_id: DC,
+        }
+        .into()
+    }
+
+    /// A document.
+    pub fn document(&self, file: &Stored) -> enums::Document {
+        let FileKind::Document { mime, attributes } = &file.kind else {
+            return types::DocumentEmpty { id: file.id }.into();
+        };
+        types::Document {
+            id: file.id,
+            access_hash: self.state.file_hash(self.account, file.id),
+            file_reference: self.state.file_reference(file),
+            date: file.date,
+            mime_type: mime.clone(),
+            size: i64::try_from(file.size).unwrap_or(i64::MAX),
+            thumbs: None,
+            video_thumbs: None,
+            dc_id: DC,
+            attributes: attributes.iter().map(attribute).collect(),
+        }
+        .into()
+    }
+}
+
+/// The letter of a photo size by its longer side.
+pub fn size_letter(longer: i32) -> &'static str {
+    match longer {
+        i32::MIN..=100 => "s",
+        101..=320 => "m",
+        321..=800 => "x",
+        801..=1280 => "y",
+        1281.. => "w",
+    }
+}
+
+fn attribute(attribute: &Attribute) -> enums::DocumentAttribute {
+    match attribute {
+        Attribute::Image { width: w, height: h } => types::DocumentAttributeImageSize { w: *w, h: *h }.into(),
+        Attribute::Animated => enums::DocumentAttribute::Animated,
+        Attribute::Sticker { alt } => types::DocumentAttributeSticker {
+            mask: false,
+            alt: alt.clone(),
+            stickerset: enums::InputStickerSet::Empty,
+            mask_coords: None,
+        }
+        .into(),
+        Attribute::Video {
+            round,
+            streaming,
+            silent,
+            duration,
+            width: w,
+            height: h,
+        } => types::DocumentAttributeVideo {
+            round_message: *round,
+            supports_streaming: *streaming,
+            nosound: *silent,
+            duration: *duration,
+            w: *w,
+            h: *h,
+            preload_prefix_size: None,
+            video_start_ts: None,
+            video_codec: None,
+        }
+        .into(),
+        Attribute::Audio {
+            voice,
+            duration,
+            title,
+            performer,
+            waveform,
+        } => types::DocumentAttributeAudio {
+            voice: *voice,
+            duration: *duration,
+            title: title.clone(),
+            performer: performer.clone(),
+            waveform: waveform.clone(),
+        }
+        .into(),
+        Attribute::Filename(file_name) => types::DocumentAttributeFilename {
+            file_name: file_name.clone(),
+        }
+        .into(),
+    }
+}
+
+/// What a client tells about a document, as far as the world keeps it.
+pub fn read_attribute(attribute: enums::DocumentAttribute) -> Option<Attribute> {
+    use enums::DocumentAttribute as A;
+    Some(match attribute {
+        A::ImageSize(size) => Attribute::Image {
+            width: size.w,
+            height: size.h,
+        },
+        A::Animated => Attribute::Animated,
+        A::Sticker(sticker) => Attribute::Sticker { alt: sticker.alt },
+        A::Video(video) => Attribute::Video {
+            round: video.round_message,
+            streaming: video.supports_streaming,
+            silent: video.nosound,
+            duration: video.duration,
+            width: video.w,
+            height: video.h,
+        },
+        A::Audio(audio) => Attribute::Audio {
+            voice: audio.voice,
+            duration: audio.duration,
+            title: audio.title,
+            performer: audio.performer,
+            waveform: audio.waveform,
+        },
+        A::Filename(name) => Attribute::Filename(name.file_name),
+        A::HasStickers | A::CustomEmoji(_) => return None,
+    })
+}

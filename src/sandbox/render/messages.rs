@@ -1,0 +1,262 @@
+//! Messages as records of the schema, and spans to and fro.
+
+use grammers_tl_types::{enums, types};
+
+use super::{Viewer, blank};
+use crate::sandbox::world::content::{Action, Body, Content, Forward, Reply, seconds};
+use crate::sandbox::world::entities::{Entity, Kind};
+use crate::sandbox::world::{Peer, Place};
+
+impl Viewer<'_> {
+    /// The message that this account knows as `id` in `peer`.
+    pub fn message(&self, peer: Peer, id: i32) -> enums::Message {
+        match self.state.find(self.account, peer, id) {
+            Some(content) => self.render(content, id),
+            None => types::MessageEmpty { id, peer_id: None }.into(),
+        }
+    }
+
+    /// A message under the number that this account knows.
+    pub fn render(&self, content: &Content, id: i32) -> enums::Message {
+        let peer = content.place.seen_by(self.account);
+        let peer_id = self.name(peer);
+        let out = content.author == self.account;
+        let post = match content.place {
+            Place::Channel(id) => self
+                .state
+                .channels
+                .get(&id)
+                .is_some_and(|channel| channel.broadcast),
+            _ => false,
+        };
+        let from_id = match content.place {
+            _ if post => None,
+            Place::Private(..) if !out => None,
+            _ => Some(self.name(Peer::User(content.author))),
+        };
+        let reply_to = content
+            .reply
+            .as_ref()
+            .and_then(|reply| self.reply(content, reply));
+        match &content.body {
+            Body::Service(action) => types::MessageService {
+                out,
+                silent: content.silent,
+                post,
+                from_id,
+                reply_to,
+                ..blank::service(id, peer_id, content.date(), self.action(action))
+            }
+            .into(),
+            Body::Said {
+                text,
+                entities,
+                media,
+            } => types::Message {
+                out,
+                silent: content.silent,
+                post,
+                pinned: content.pinned,
+                noforwards: content.noforwards,
+                from_id,
+                fwd_from: content.forward.as_ref().map(|forward| self.forward(forward)),
+                reply_to,
+                message: text.clone(),
+                media: media.as_ref().map(|media| self.media(media)),
+                entities: (!entities.is_empty()).then(|| self.entities(entities)),
+                views: post.then_some(1),
+                forwards: post.then_some(0),
+                edit_date: content.edited_at.map(seconds),
+                grouped_id: content.album,
+                ..blank::message(id, peer_id, content.date())
+            }
+            .into(),
+        }
+    }
+
+    fn reply(&self, content: &Content, reply: &Reply) -> Option<enums::MessageReplyHeader> {
+        let answered = self.state.contents.get(&reply.to)?;
+        let elsewhere = answered.place != content.place;
+        let id = answered.number_for(self.account);
+        let peer = elsewhere.then(|| self.name(answered.place.seen_by(self.account)));
+        let quote = reply.quote.as_ref();
+        let spans = quote
+            .map(|quote| self.entities(&quote.entities))
+            .filter(|spans| !spans.is_empty());
+        Some(
+            types::MessageReplyHeader {
+                quote: quote.is_some(),
+                reply_to_msg_id: id,
+                reply_to_peer_id: peer,
+                quote_text: quote.map(|quote| quote.text.clone()),
+                quote_entities: spans,
+                quote_offset: quote.and_then(|quote| quote.offset),
+                ..blank::reply()
+            }
+            .into(),
+        )
+    }
+
+    fn forward(&self, forward: &Forward) -> enums::MessageFwdHeader {
+        types::MessageFwdHeader {
+            from_id: Some(self.name(forward.from)),
+            channel_post: forward.post,
+            saved_from_peer: forward.saved_from.map(|(peer, _)| self.name(peer)),
+            saved_from_msg_id: forward.saved_from.map(|(_, id)| id),
+            ..blank::forward(forward.date)
+        }
+        .into()
+    }
+
+    fn action(&self, action: &Action) -> enums::MessageAction {
+        let name_all = |users: &[i64]| -> Vec<i64> {
+            for user in users {
+                self.name(Peer::User(*user));
+            }
+            users.to_vec()
+        };
+        match action {
+            Action::GroupCreated { title, members } => types::MessageActionChatCreate {
+                title: title.clone(),
+                users: name_all(members),
+            }
+            .into(),
+            Action::ChannelCreated { title } => {
+                types::MessageActionChannelCreate { title: title.clone() }.into()
+            }
+            Action::Joined { members } => types::MessageActionChatAddUser {
+                users: name_all(members),
+            }
+            .into(),
+            Action::Left { member } => {
+                self.name(Peer::User(*member));
+                types::MessageActionChatDeleteUser { user_id: *member }.into()
+            }
+            Action::Retitled { title } => types::MessageActionChatEditTitle { title: title.clone() }.into(),
+            Action::Pinned => enums::MessageAction::PinMessage,
+        }
+    }
+
+    /// Spans of a text.
+    pub fn entities(&self, entities: &[Entity]) -> Vec<enums::MessageEntity> {
+        entities.iter().map(|entity| self.entity(entity)).collect()
+    }
+
+    fn entity(&self, entity: &Entity) -> enums::MessageEntity {
+        let (offset, length) = (entity.offset, entity.length);
+        match entity.kind {
+            Kind::Mention => types::MessageEntityMention { offset, length }.into(),
+            Kind::Hashtag => types::MessageEntityHashtag { offset, length }.into(),
+            Kind::Cashtag => types::MessageEntityCashtag { offset, length }.into(),
+            Kind::BotCommand => types::MessageEntityBotCommand { offset, length }.into(),
+            Kind::Url => types::MessageEntityUrl { offset, length }.into(),
+            Kind::Email => types::MessageEntityEmail { offset, length }.into(),
+            Kind::PhoneNumber => types::MessageEntityPhone { offset, length }.into(),
+            Kind::Bold => types::MessageEntityBold { offset, length }.into(),
+            Kind::Italic => types::MessageEntityItalic { offset, length }.into(),
+            Kind::Underline => types::MessageEntityUnderline { offset, length }.into(),
+            Kind::Strikethrough => types::MessageEntityStrike { offset, length }.into(),
+            Kind::Spoiler => types::MessageEntitySpoiler { offset, length }.into(),
+            Kind::Blockquote => types::MessageEntityBlockquote {
+                collapsed: false,
+                offset,
+                length,
+            }
+            .into(),
+            Kind::ExpandableBlockquote => types::MessageEntityBlockquote {
+                collapsed: true,
+                offset,
+                length,
+            }
+            .into(),
+            Kind::Code => types::MessageEntityCode { offset, length }.into(),
+            Kind::Pre => {
+                let language = entity.language.clone().unwrap_or_default();
+                types::MessageEntityPre {
+                    offset,
+                    length,
+                    language,
+                }
+                .into()
+            }
+            Kind::TextLink => {
+                let url = entity.url.clone().unwrap_or_default();
+                types::MessageEntityTextUrl { offset, length, url }.into()
+            }
+            Kind::TextMention => {
+                let user_id = entity.user.unwrap_or_default();
+                self.name(Peer::User(user_id));
+                types::MessageEntityMentionName {
+                    offset,
+                    length,
+                    user_id,
+                }
+                .into()
+            }
+            Kind::CustomEmoji => {
+                let document_id = entity.custom_emoji_id.unwrap_or_default();
+                types::MessageEntityCustomEmoji {
+                    offset,
+                    length,
+                    document_id,
+                }
+                .into()
+            }
+            Kind::BankCard => types::MessageEntityBankCard { offset, length }.into(),
+        }
+    }
+}
+
+/// A client's span; those that the world does not know are dropped. `user` answers who an input user is.
+pub fn read_entity(
+    entity: enums::MessageEntity,
+    user: impl Fn(&enums::InputUser) -> Option<i64>,
+) -> Option<Entity> {
+    use enums::MessageEntity as E;
+    let plain = |kind, offset, length| Some(Entity::plain(kind, offset, length));
+    match entity {
+        E::Mention(e) => plain(Kind::Mention, e.offset, e.length),
+        E::Hashtag(e) => plain(Kind::Hashtag, e.offset, e.length),
+        E::Cashtag(e) => plain(Kind::Cashtag, e.offset, e.length),
+        E::BotCommand(e) => plain(Kind::BotCommand, e.offset, e.length),
+        E::Url(e) => plain(Kind::Url, e.offset, e.length),
+        E::Email(e) => plain(Kind::Email, e.offset, e.length),
+        E::Phone(e) => plain(Kind::PhoneNumber, e.offset, e.length),
+        E::Bold(e) => plain(Kind::Bold, e.offset, e.length),
+        E::Italic(e) => plain(Kind::Italic, e.offset, e.length),
+        E::Underline(e) => plain(Kind::Underline, e.offset, e.length),
+        E::Strike(e) => plain(Kind::Strikethrough, e.offset, e.length),
+        E::Spoiler(e) => plain(Kind::Spoiler, e.offset, e.length),
+        E::Blockquote(e) if e.collapsed => plain(Kind::ExpandableBlockquote, e.offset, e.length),
+        E::Blockquote(e) => plain(Kind::Blockquote, e.offset, e.length),
+        E::Code(e) => plain(Kind::Code, e.offset, e.length),
+        E::BankCard(e) => plain(Kind::BankCard, e.offset, e.length),
+        E::Pre(e) => {
+            let language = (!e.language.is_empty()).then_some(e.language);
+            Some(Entity {
+                language,
+                ..Entity::plain(Kind::Pre, e.offset, e.length)
+            })
+        }
+        E::TextUrl(e) => Some(Entity {
+            url: Some(e.url),
+            ..Entity::plain(Kind::TextLink, e.offset, e.length)
+        }),
+        E::MentionName(e) => Some(Entity {
+            user: Some(e.user_id),
+            ..Entity::plain(Kind::TextMention, e.offset, e.length)
+        }),
+        E::InputMessageEntityMentionName(e) => {
+            let known = user(&e.user_id)?;
+            Some(Entity {
+                user: Some(known),
+                ..Entity::plain(Kind::TextMention, e.offset, e.length)
+            })
+        }
+        E::CustomEmoji(e) => Some(Entity {
+            custom_emoji_id: Some(e.document_id),
+            ..Entity::plain(Kind::CustomEmoji, e.offset, e.length)
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,362 @@
+//! The service behind the wire: takes calls, lets faults have their way, changes the world under its
+//! one lock, and hands what is to be told to the hub before the lock is let go, so that every account
+//! hears its events in order.
+//!
+//! Not promised: that a push arrives. A fault may drop, double or swap it, and a client may be away.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use grammers_tl_types::{Serializable, name_for_id};
+
+use super::faults::{Faults, Kind};
+use super::methods::{self, Ctx};
+use super::render::Viewer;
+use super::requests::{Request, Requests};
+use super::rpc::{Call, ClientInfo, Hub, KeyId, KnownKey, Reply, Service};
+use super::world::{News, Passing, Peer, Place, Refusal, State};
+use crate::base::Timestamp;
+
+/// The sandbox's Telegram. Cheap to clone.
+#[derive(Clone)]
+pub struct Telegram {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    state: Mutex<State>,
+    hub: Hub,
+    faults: Mutex<Faults>,
+    requests: Mutex<Requests>,
+    /// A push that waits for the next one of its account.
+    late: Mutex<HashMap<KeyId, Vec<u8>>>,
+    address: RwLock<SocketAddr>,
+    api: Option<(i32, String)>,
+}
+
+/// What a call has to suffer.
+#[derive(Default)]
+struct Suffering {
+    refusal: Option<Refusal>,
+    wait: u64,
+    drop_before: bool,
+    drop_after: bool,
+    silence: bool,
+    too_long: bool,
+    stale: bool,
+}
+
+impl Telegram {
+    /// A service over a world. `api` are the application's id and hash it insists on.
+    pub fn new(state: State, hub: Hub, api: Option<(i32, String)>) -> Self {
+        let inner = Inner {
+            state: Mutex::new(state),
+            hub,
+            faults: Mutex::default(),
+            requests: Mutex::default(),
+            late: Mutex::default(),
+            address: RwLock::new(SocketAddr::from(([127, 0, 0, 1], 0))),
+            api,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Where clients find the server, as `help.getConfig` tells it.
+    pub fn listens_at(&self, address: SocketAddr) {
+        *self.inner.address.write().unwrap_or_else(PoisonError::into_inner) = address;
+    }
+
+    /// Where clients find the server.
+    pub fn address(&self) -> SocketAddr {
+        *self.inner.address.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connections.
+    pub fn hub(&self) -> &Hub {
+        &self.inner.hub
+    }
+
+    /// The faults.
+    pub fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.inner.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The log of calls.
+    pub fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.inner.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the world, or changes it from outside: what that tells is told to everybody.
+    pub fn world<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let result = act(&mut state);
+        self.tell(&mut state, None);
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.now = Timestamp::now().0.max(state.now);
+        state
+    }
+
+    /// Hands all news on. `caller` has its own as the answer to its call.
+    fn tell(&self, state: &mut State, caller: Option<(i64, KeyId)>) {
+        for news in std::mem::take(&mut state.news) {
+            match &news {
+                News::Account { account, .. } | News::Passing { account, .. } => {
+                    self.tell_one(state, *account, &news, caller);
+                }
+                News::Channel { channel, .. } => {
+                    for account in state.audience(Place::Channel(*channel)) {
+                        self.tell_one(state, account, &news, caller);
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell_one(&self, state: &State, account: i64, news: &News, caller: Option<(i64, KeyId)>) {
+        let Some(keys) = state.accounts.get(&account).map(|account| &account.keys) else {
+            return;
+        };
+        let concerns_caller = |key: i64| caller == Some((account, KeyId(key)));
+        let login = match news {
+            News::Passing {
+                what: Passing::Login { key },
+                ..
+            } => Some(*key),
+            _ => None,
+        };
+        let keys = keys
+            .iter()
+            .copied()
+            .filter(|key| !concerns_caller(*key) && login != Some(*key));
+        let keys: Vec<KeyId> = keys.map(KeyId).collect();
+        if keys.is_empty() {
+            return;
+        }
+        let fault = self
+            .faults()
+            .on_push(account, chat_of(state, account, news).map(Peer::bot_api));
+        if fault == Some(Kind::Gap) {
+            return;
+        }
+        let Some(updates) = Viewer::new(state, account).news(news) else {
+            return;
+        };
+        let bytes = updates.to_bytes();
+        for key in keys {
+            let waiting = self
+                .inner
+                .late
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&key);
+            if fault == Some(Kind::Reorder) && waiting.is_none() {
+                self.inner
+                    .late
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(key, bytes.clone());
+                continue;
+            }
+            self.inner.hub.push(key, bytes.clone());
+            if fault == Some(Kind::Duplicate) {
+                self.inner.hub.push(key, bytes.clone());
+            }
+            if let Some(waiting) = waiting {
+                self.inner.hub.push(key, waiting);
+            }
+        }
+    }
+
+    /// What faults make of a call.
+    fn suffer(&self, method: &str, user: Option<i64>, body: &[u8]) -> Suffering {
+        let mut faults = self.faults();
+        if faults.list().is_empty() {
+            return Suffering::default();
+        }
+        let chat = match faults.ask_for_chat() {
+            true => user
+                .and_then(|user| methods::target(user, body))
+                .map(Peer::bot_api),
+            false => None,
+        };
+        let mut suffering = Suffering::default();
+        for kind in faults.on_call(method, user, chat) {
+            let refusal = match kind {
+                Kind::FloodWait { seconds } => Some(Refusal::wait("FLOOD_WAIT", seconds)),
+                Kind::SlowMode { seconds } => Some(Refusal::wait("SLOWMODE_WAIT", seconds)),
+                Kind::PeerFlood => Some(Refusal::bad("PEER_FLOOD")),
+                Kind::Error { code, name } => Some(Refusal::other(code, name)),
+                _ => {
+                    match kind {
+                        Kind::DropBefore => suffering.drop_before = true,
+                        Kind::DropAfter => suffering.drop_after = true,
+                        Kind::Delay { milliseconds } => suffering.wait += milliseconds,
+                        Kind::Silence => suffering.silence = true,
+                        Kind::TooLong => suffering.too_long = true,
+                        Kind::FileReferenceExpired => suffering.stale = true,
+                        _ => {}
+                    }
+                    None
+                }
+            };
+            suffering.refusal = suffering.refusal.or(refusal);
+        }
+        suffering
+    }
+
+    /// The work itself, under the lock.
+    fn execute(&self, call: &Call, method: &'static str, suffering: &Suffering) -> Result<Vec<u8>, Refusal> {
+        let constructor = constructor(&call.body);
+        let mut state = self.lock();
+        let user = state.user_of(call.key.0).ok();
+        if let Some(known) = state.keys.known.get(&call.key.0).cloned()
+            && user.is_some()
+        {
+            let now = state.date();
+            if known.active != now
+                && let Some(known) = state.keys.known.get_mut(&call.key.0)
+            {
+                known.active = now;
+            }
+            let quiet = call.without_updates || method.starts_with("upload.") || method == "help.getConfig";
+            if !quiet {
+                self.inner.hub.subscribe(call.key, call.session);
+            }
+        }
+        let news_before = state.news.len();
+        let mut ctx = Ctx {
+            state: &mut state,
+            hub: &self.inner.hub,
+            key: call.key,
+            session: call.session,
+            address: self.address(),
+            api: self.inner.api.as_ref(),
+            too_long: suffering.too_long,
+            stale: suffering.stale,
+            news_before,
+        };
+        let answer = methods::dispatch(&mut ctx, constructor, &call.body);
+        self.tell(&mut state, user.map(|user| (user, call.key)));
+        drop(state);
+        answer.unwrap_or_else(|| {
+            tracing::info!(
+                method,
+                constructor = format!("{constructor:08x}"),
+                "method not served"
+            );
+            Err(Refusal::bad("INPUT_METHOD_INVALID"))
+        })
+    }
+
+    async fn serve(&self, call: Call) -> (Reply, &'static str, Option<i64>, String) {
+        let method = name_for_id(constructor(&call.body));
+        let user = self.lock().user_of(call.key.0).ok();
+        let suffering = self.suffer(method, user, &call.body);
+        let end = |reply, outcome: &str| (reply, method, user, outcome.to_owned());
+        if suffering.wait > 0 {
+            tokio::time::sleep(Duration::from_millis(suffering.wait)).await;
+        }
+        if suffering.drop_before {
+            return end(Reply::DropConnection { answer: None }, "dropped before");
+        }
+        if suffering.silence {
+            return end(Reply::Silence, "silence");
+        }
+        let result = match &suffering.refusal {
+            Some(refusal) => Err(refusal.clone()),
+            None => self.execute(&call, method, &suffering),
+        };
+        match result {
+            Ok(answer) if suffering.drop_after => {
+                end(Reply::DropConnection { answer: Some(answer) }, "dropped after")
+            }
+            Ok(answer) => end(Reply::Result(answer), "ok"),
+            Err(refusal) => {
+                let outcome = refusal.name.clone().into_owned();
+                end(Reply::error(refusal.code, refusal.name), &outcome)
+            }
+        }
+    }
+}
+
+/// The chat that a piece of news is about, as its receiver names it.
+fn chat_of(state: &State, account: i64, news: &News) -> Option<Peer> {
+    use super::world::account::What;
+    match news {
+        News::Channel { channel, .. } => Some(Peer::Channel(*channel)),
+        News::Account { entry, .. } => match &entry.what {
+            What::New { id, .. } | What::Edited { id } => state
+                .held(account, *id)
+                .map(|content| content.place.seen_by(account)),
+            What::ReadInbox { peer, .. } | What::ReadOutbox { peer, .. } | What::Pinned { peer, .. } => {
+                Some(*peer)
+            }
+            What::Deleted { .. } => None,
+        },
+        News::Passing { .. } => None,
+    }
+}
+
+fn constructor(body: &[u8]) -> u32 {
+    body.first_chunk::<4>()
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+impl Service for Telegram {
+    async fn call(&self, call: Call) -> Reply {
+        let (key, session) = (call.key, call.session);
+        let (reply, method, account, outcome) = self.serve(call).await;
+        let request = Request {
+            at: Timestamp::now().0,
+            key: key.to_string(),
+            session: format!("{:016x}", session.0),
+            account,
+            method,
+            outcome,
+        };
+        self.requests().add(request);
+        reply
+    }
+
+    fn key_created(&self, key: KeyId, auth_key: &[u8; 256]) {
+        self.lock().keys.keep(key.0, auth_key);
+    }
+
+    fn key_destroyed(&self, key: KeyId) {
+        let mut state = self.lock();
+        state.log_out(key.0);
+        state.keys.forget(key.0);
+    }
+
+    fn client_known(&self, key: KeyId, client: ClientInfo) {
+        let mut state = self.lock();
+        let known = state.keys.known.entry(key.0).or_default();
+        known.layer = Some(client.layer);
+        known.api_id = client.api_id;
+        known.device = client.device_model;
+        known.system = client.system_version;
+        known.app_version = client.app_version;
+    }
+
+    fn known_keys(&self) -> Vec<KnownKey> {
+        let state = self.lock();
+        let keys = state.keys.known.iter();
+        keys.filter_map(|(id, known)| {
+            let auth_key = <[u8; 256]>::try_from(known.auth_key.as_slice()).ok()?;
+            Some(KnownKey {
+                id: KeyId(*id),
+                auth_key,
+                layer: known.layer,
+            })
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,202 @@
+//! One user of the world: who it is, which messages it holds, what it has been told.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::content::Uid;
+use super::place::Peer;
+
+/// How many events of an account or a channel are kept for those who were away; who missed more is
+/// told so ("too long").
+pub const LOG_KEPT: usize = 50_000;
+
+/// A user and its mailbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Account {
+    /// The user's number.
+    pub id: i64,
+    /// Phone number, digits only; empty if it has none.
+    pub phone: String,
+    /// First name.
+    pub first_name: String,
+    /// Last name, may be empty.
+    pub last_name: String,
+    /// Username without the at sign.
+    pub username: Option<String>,
+    /// A few words about itself.
+    pub about: String,
+    /// Whether it is a bot.
+    pub bot: bool,
+    /// Whether Telegram calls it deleted.
+    pub deactivated: bool,
+    /// Its picture, a file of the world.
+    pub photo: Option<i64>,
+    /// Last seen online, in seconds.
+    pub seen_at: i32,
+    /// Whether it is online now.
+    pub online: bool,
+    /// The state after its last event; the first is 1, as 0 reads as "no state" in clients.
+    pub pts: i32,
+    /// The number of its next message.
+    pub next_id: i32,
+    /// The messages of its private chats and basic groups.
+    pub held: HashMap<i32, Uid>,
+    /// Its events, oldest first.
+    pub log: VecDeque<Entry>,
+    /// Its private chats and basic groups.
+    pub dialogs: BTreeMap<Peer, Dialog>,
+    /// Channels and supergroups it is in.
+    pub channels: BTreeSet<i64>,
+    /// The keys that are logged in as it.
+    pub keys: Vec<i64>,
+    /// Whom it has in its contacts.
+    pub contacts: BTreeSet<i64>,
+    /// Whom it does not want to hear.
+    pub blocked: BTreeSet<i64>,
+}
+
+impl Account {
+    /// A new user.
+    pub fn new(id: i64, phone: &str, first_name: &str, last_name: &str) -> Self {
+        Self {
+            id,
+            phone: phone.to_owned(),
+            first_name: first_name.to_owned(),
+            last_name: last_name.to_owned(),
+            username: None,
+            about: String::new(),
+            bot: false,
+            deactivated: false,
+            photo: None,
+            seen_at: 0,
+            online: false,
+            pts: 1,
+            next_id: 1,
+            held: HashMap::new(),
+            log: VecDeque::new(),
+            dialogs: BTreeMap::new(),
+            channels: BTreeSet::new(),
+            keys: Vec::new(),
+            contacts: BTreeSet::new(),
+            blocked: BTreeSet::new(),
+        }
+    }
+
+    /// Writes down an event that counts `count` points and answers its entry.
+    pub fn record(&mut self, date: i32, count: i32, what: What) -> Entry {
+        self.pts += count;
+        let entry = Entry {
+            pts: self.pts,
+            count,
+            date,
+            what,
+        };
+        keep(&mut self.log, entry.clone());
+        entry
+    }
+
+    /// Takes a message in under the account's next number, which it answers.
+    pub fn receive(&mut self, uid: Uid, peer: Peer, own: bool) -> i32 {
+        let number = self.next_id;
+        self.next_id += 1;
+        self.held.insert(number, uid);
+        let dialog = self.dialogs.entry(peer).or_default();
+        dialog.ids.push(number);
+        if own {
+            dialog.read_in = number;
+            dialog.unread = 0;
+        } else {
+            dialog.unread += 1;
+        }
+        number
+    }
+
+    /// How many messages wait unread in all its private chats and groups.
+    pub fn unread(&self) -> i32 {
+        self.dialogs.values().map(|dialog| dialog.unread).sum()
+    }
+}
+
+/// Adds an entry to a log and lets the oldest go.
+pub fn keep(log: &mut VecDeque<Entry>, entry: Entry) {
+    if log.len() == LOG_KEPT {
+        log.pop_front();
+    }
+    log.push_back(entry);
+}
+
+/// One private chat or basic group of an account.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Dialog {
+    /// The account's numbers of its messages, ascending.
+    pub ids: Vec<i32>,
+    /// The last incoming message that was read.
+    pub read_in: i32,
+    /// The last own message that the others read.
+    pub read_out: i32,
+    /// Incoming messages not read yet.
+    pub unread: i32,
+    /// Pinned messages, ascending.
+    pub pinned: Vec<i32>,
+}
+
+/// One event of an account's or a channel's sequence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The state after it.
+    pub pts: i32,
+    /// How many points it counts.
+    pub count: i32,
+    /// When, in seconds.
+    pub date: i32,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened in an account's or a channel's sequence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum What {
+    /// A message is there.
+    New {
+        /// Its number.
+        id: i32,
+        /// What its sender named it, in the sender's own log (a channel's log: its author's).
+        random_id: i64,
+    },
+    /// A message was edited.
+    Edited {
+        /// Its number.
+        id: i32,
+    },
+    /// Messages are gone.
+    Deleted {
+        /// Their numbers.
+        ids: Vec<i32>,
+    },
+    /// This account read.
+    ReadInbox {
+        /// Where.
+        peer: Peer,
+        /// Up to which message.
+        max_id: i32,
+        /// What is left.
+        unread: i32,
+    },
+    /// The others read.
+    ReadOutbox {
+        /// Where.
+        peer: Peer,
+        /// Up to which message.
+        max_id: i32,
+    },
+    /// Messages were pinned or unpinned.
+    Pinned {
+        /// Where.
+        peer: Peer,
+        /// Which.
+        ids: Vec<i32>,
+        /// Pinned or unpinned.
+        pinned: bool,
+    },
+}

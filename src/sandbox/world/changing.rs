@@ -1,0 +1,363 @@
+//! What happens to messages afterwards: edits, deletions, pins, reads.
+
+use std::collections::BTreeMap;
+
+use super::account::What;
+use super::content::{Body, Media, Uid};
+use super::entities::Entity;
+use super::place::{Peer, Place};
+use super::posting::Draft;
+use super::refusal::Refusal;
+use super::state::{Passing, State};
+
+/// How long own messages may be edited, in milliseconds.
+const EDIT_WINDOW: i64 = 172_800_000;
+
+/// What an edit changes; what is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// The new text with its formatting.
+    pub text: Option<(String, Vec<Entity>)>,
+    /// The new media.
+    pub media: Option<Media>,
+}
+
+impl State {
+    /// Edits a message that `editor` knows as `id` in `peer`.
+    pub fn edit(&mut self, editor: i64, peer: Peer, id: i32, change: Change) -> Result<Uid, Refusal> {
+        let content = self
+            .find(editor, peer, id)
+            .ok_or(Refusal::bad("MESSAGE_ID_INVALID"))?;
+        let uid = content.uid;
+        let Body::Said {
+            text,
+            entities,
+            media,
+        } = content.body.clone()
+        else {
+            return Err(Refusal::bad("MESSAGE_ID_INVALID"));
+        };
+        let runs = match content.place {
+            Place::Channel(channel) => {
+                let channel = self.channel(channel)?;
+                channel.broadcast && channel.role(editor).is_some_and(super::chat::Role::runs)
+            }
+            _ => false,
+        };
+        if content.author != editor && !runs {
+            return Err(Refusal::forbidden("MESSAGE_AUTHOR_REQUIRED"));
+        }
+        if content.forward.is_some() {
+            return Err(Refusal::bad("MESSAGE_ID_INVALID"));
+        }
+        let saved = content.place == Place::Private(editor, editor);
+        if !saved && self.now - content.stored_at > EDIT_WINDOW {
+            return Err(Refusal::bad("MESSAGE_EDIT_TIME_EXPIRED"));
+        }
+        let before = content.body.clone();
+        let (new_text, new_entities) = change.text.unwrap_or((text, entities));
+        let draft = Draft {
+            text: new_text,
+            entities: new_entities,
+            media: change.media.or(media),
+            ..Draft::default()
+        };
+        let (_, body) = self.settle(draft)?;
+        if body == before {
+            return Err(Refusal::bad("MESSAGE_NOT_MODIFIED"));
+        }
+        let now = self.now;
+        let Some(content) = self.contents.get_mut(&uid) else {
+            return Err(Refusal::bad("MESSAGE_ID_INVALID"));
+        };
+        content.body = body;
+        content.edited_at = Some(now);
+        let (place, copies) = (content.place, content.copies.clone());
+        for (holder, number) in copies {
+            match place {
+                Place::Channel(channel) => self.tell_channel(channel, 1, What::Edited { id: number }),
+                _ => self.tell(holder, 1, What::Edited { id: number }),
+            };
+        }
+        Ok(uid)
+    }
+
+    /// Deletes messages of an account's private chats and groups; with `revoke` for all sides.
+    /// Answers how many of the account's own copies went.
+    pub fn delete(&mut self, account: i64, ids: &[i32], revoke: bool) -> Result<i32, Refusal> {
+        let mut uids = Vec::new();
+        for id in ids {
+            let Some(content) = self.held(account, *id) else {
+                continue;
+            };
+            let others = revoke
+                && match content.place {
+                    Place::Group(group) => {
+                        content.author == account
+                            || self
+                                .group(group)?
+                                .role(account)
+                                .is_some_and(super::chat::Role::runs)
+                    }
+                    _ => true,
+                };
+            if !uids.iter().any(|(uid, _)| *uid == content.uid) {
+                uids.push((content.uid, others));
+            }
+        }
+        let mut gone: BTreeMap<i64, Vec<i32>> = BTreeMap::new();
+        for (uid, others) in uids {
+            self.drop_copies(uid, (!others).then_some(account), &mut gone);
+        }
+        let count = gone.get(&account).map_or(0, Vec::len);
+        for (holder, ids) in gone {
+            let points = i32::try_from(ids.len()).unwrap_or(i32::MAX);
+            self.tell(holder, points, What::Deleted { ids });
+        }
+        Ok(i32::try_from(count).unwrap_or(i32::MAX))
+    }
+
+    /// Takes a message away from `only` this account, or from all.
+    fn drop_copies(&mut self, uid: Uid, only: Option<i64>, gone: &mut BTreeMap<i64, Vec<i32>>) {
+        let now = self.now;
+        let Some(content) = self.contents.get_mut(&uid) else {
+            return;
+        };
+        let taken: Vec<(i64, i32)> = content
+            .copies
+            .iter()
+            .filter(|copy| only.is_none_or(|account| copy.0 == account))
+            .copied()
+            .collect();
+        if taken.len() == content.copies.len() {
+            content.deleted_at = Some(now);
+        }
+        if content.deleted_at.is_none() {
+            content.copies.retain(|copy| Some(copy.0) != only);
+        }
+        let place = content.place;
+        for (holder, number) in taken {
+            let Some(account) = self.accounts.get_mut(&holder) else {
+                continue;
+            };
+            if account.held.remove(&number).is_none() {
+                continue;
+            }
+            if let Some(dialog) = account.dialogs.get_mut(&place.seen_by(holder)) {
+                if let Ok(at) = dialog.ids.binary_search(&number) {
+                    dialog.ids.remove(at);
+                }
+                dialog.pinned.retain(|id| *id != number);
+                if number > dialog.read_in {
+                    dialog.unread = (dialog.unread - 1).max(0);
+                }
+            }
+            gone.entry(holder).or_default().push(number);
+        }
+    }
+
+    /// Deletes a channel's messages. Answers how many went.
+    pub fn delete_in_channel(&mut self, account: i64, id: i64, ids: &[i32]) -> Result<i32, Refusal> {
+        let channel = self.channel(id)?;
+        let runs = channel.role(account).is_some_and(super::chat::Role::runs);
+        let mut uids = Vec::new();
+        for number in ids {
+            let Some(uid) = channel.held.get(number) else {
+                continue;
+            };
+            let own = self
+                .contents
+                .get(uid)
+                .is_some_and(|content| content.author == account);
+            if !(runs || own && !channel.broadcast) {
+                return Err(Refusal::forbidden("MESSAGE_DELETE_FORBIDDEN"));
+            }
+            if !uids.iter().any(|(_, known)| known == number) {
+                uids.push((*uid, *number));
+            }
+        }
+        let now = self.now;
+        for (uid, number) in &uids {
+            if let Some(content) = self.contents.get_mut(uid) {
+                content.deleted_at = Some(now);
+            }
+            let channel = self.channel_mut(id)?;
+            channel.held.remove(number);
+            channel.pinned.retain(|pinned| pinned != number);
+        }
+        let count = i32::try_from(uids.len()).unwrap_or(i32::MAX);
+        if count > 0 {
+            let ids = uids.into_iter().map(|(_, number)| number).collect();
+            self.tell_channel(id, count, What::Deleted { ids });
+        }
+        Ok(count)
+    }
+
+    /// Reads a private chat or group up to a message (0 for all). Answers whether anything changed.
+    pub fn read(&mut self, account: i64, peer: Peer, max_id: i32) -> Result<bool, Refusal> {
+        let place = Place::of(account, peer);
+        let Some(dialog) = self.account_mut(account)?.dialogs.get_mut(&peer) else {
+            return Ok(false);
+        };
+        let top = dialog.ids.last().copied().unwrap_or(0);
+        let mark = if max_id <= 0 { top } else { max_id.min(top) };
+        if mark <= dialog.read_in && dialog.unread == 0 {
+            return Ok(false);
+        }
+        let from = dialog.read_in;
+        dialog.read_in = dialog.read_in.max(mark);
+        let new_mark = dialog.read_in;
+        let read: Vec<i32> = dialog
+            .ids
+            .iter()
+            .copied()
+            .filter(|id| *id > from && *id <= new_mark)
+            .collect();
+        let left: Vec<i32> = dialog.ids.iter().copied().filter(|id| *id > new_mark).collect();
+        let incoming = |state: &Self, id: &i32| state.held(account, *id).is_some_and(|c| c.author != account);
+        let unread = left.iter().filter(|id| incoming(self, id)).count();
+        let unread = i32::try_from(unread).unwrap_or(i32::MAX);
+        let mut marks: BTreeMap<i64, i32> = BTreeMap::new();
+        for id in &read {
+            let Some(content) = self
+                .held(account, *id)
+                .filter(|content| content.author != account)
+            else {
+                continue;
+            };
+            if let Some(number) = content.number_for(content.author) {
+                let mark = marks.entry(content.author).or_insert(number);
+                *mark = (*mark).max(number);
+            }
+        }
+        if let Some(dialog) = self.account_mut(account)?.dialogs.get_mut(&peer) {
+            dialog.unread = unread;
+        }
+        self.tell(
+            account,
+            1,
+            What::ReadInbox {
+                peer,
+                max_id: new_mark,
+                unread,
+            },
+        );
+        for (author, number) in marks {
+            let seen = place.seen_by(author);
+            let Some(dialog) = self
+                .accounts
+                .get_mut(&author)
+                .and_then(|a| a.dialogs.get_mut(&seen))
+            else {
+                continue;
+            };
+            if dialog.read_out < number {
+                dialog.read_out = number;
+                self.tell(
+                    author,
+                    1,
+                    What::ReadOutbox {
+                        peer: seen,
+                        max_id: number,
+                    },
+                );
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads a channel up to a message (0 for all). Answers whether anything changed.
+    pub fn read_channel(&mut self, account: i64, id: i64, max_id: i32) -> Result<bool, Refusal> {
+        let channel = self.channel_mut(id)?;
+        let top = channel.next_id - 1;
+        let mark = if max_id <= 0 { top } else { max_id.min(top) };
+        let Some(member) = channel.members.get_mut(&account).filter(|m| m.role.present()) else {
+            return Ok(false);
+        };
+        if member.read_in >= mark {
+            return Ok(false);
+        }
+        let from = member.read_in;
+        member.read_in = mark;
+        let broadcast = channel.broadcast;
+        let read: Vec<Uid> = channel.held.range(from + 1..=mark).map(|(_, uid)| *uid).collect();
+        self.mention(
+            account,
+            Passing::ChannelRead {
+                channel: id,
+                max_id: mark,
+            },
+        );
+        if !broadcast {
+            let mut marks: BTreeMap<i64, i32> = BTreeMap::new();
+            for content in read
+                .iter()
+                .filter_map(|uid| self.contents.get(uid))
+                .filter(|c| c.author != account)
+            {
+                if let Some(number) = content.number_for(content.author) {
+                    marks.insert(content.author, number);
+                }
+            }
+            for (author, number) in marks {
+                self.mention(
+                    author,
+                    Passing::ChannelReadByOthers {
+                        channel: id,
+                        max_id: number,
+                    },
+                );
+            }
+        }
+        Ok(true)
+    }
+
+    /// Pins or unpins a message, for all sides.
+    pub fn pin(&mut self, account: i64, peer: Peer, id: i32, pinned: bool) -> Result<(), Refusal> {
+        let content = self
+            .find(account, peer, id)
+            .ok_or(Refusal::bad("MESSAGE_ID_INVALID"))?;
+        let (uid, place, copies) = (content.uid, content.place, content.copies.clone());
+        if content.pinned == pinned {
+            return Err(Refusal::bad("CHAT_NOT_MODIFIED"));
+        }
+        if let Place::Channel(channel) = place
+            && !self
+                .channel(channel)?
+                .role(account)
+                .is_some_and(super::chat::Role::runs)
+        {
+            return Err(Refusal::bad("CHAT_ADMIN_REQUIRED"));
+        }
+        if let Some(content) = self.contents.get_mut(&uid) {
+            content.pinned = pinned;
+        }
+        for (holder, number) in copies {
+            let list = match place {
+                Place::Channel(channel) => self.channels.get_mut(&channel).map(|channel| &mut channel.pinned),
+                _ => self
+                    .accounts
+                    .get_mut(&holder)
+                    .and_then(|account| account.dialogs.get_mut(&place.seen_by(holder)))
+                    .map(|dialog| &mut dialog.pinned),
+            };
+            if let Some(list) = list {
+                list.retain(|known| *known != number);
+                if pinned {
+                    list.push(number);
+                    list.sort_unstable();
+                }
+            }
+            let what = What::Pinned {
+                peer: place.seen_by(holder),
+                ids: vec![number],
+                pinned,
+            };
+            match place {
+                Place::Channel(channel) => self.tell_channel(channel, 1, what),
+                _ => self.tell(holder, 1, what),
+            };
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,198 @@
+//! What a message says, apart from who holds a copy of it under which number.
+//!
+//! A message in a private chat or a basic group exists once a member, each under the member's own
+//! number; in a channel it exists once. The [`Content`] is what those copies share.
+
+use serde::{Deserialize, Serialize};
+
+use super::entities::Entity;
+use super::place::{Peer, Place};
+
+/// The world's own number of a message, never seen by a client.
+pub type Uid = u64;
+
+/// One message, whoever looks at it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Content {
+    /// The world's number of it.
+    pub uid: Uid,
+    /// Where it was posted.
+    pub place: Place,
+    /// Which account posted it.
+    pub author: i64,
+    /// When it was stored, in milliseconds since the epoch.
+    pub stored_at: i64,
+    /// What it says.
+    pub body: Body,
+    /// The message it answers.
+    pub reply: Option<Reply>,
+    /// Where it came from, if forwarded with its author.
+    pub forward: Option<Forward>,
+    /// When it was last edited, in milliseconds since the epoch.
+    pub edited_at: Option<i64>,
+    /// The album it is a part of.
+    pub album: Option<i64>,
+    /// Posted without a sound.
+    pub silent: bool,
+    /// It may not be forwarded.
+    pub noforwards: bool,
+    /// Pinned in its chat.
+    pub pinned: bool,
+    /// What the sender named it; 0 if nobody did.
+    pub random_id: i64,
+    /// Who holds it under which number: `(account, number)`, in a channel one pair with account 0.
+    pub copies: Vec<(i64, i32)>,
+    /// When the last copy was deleted.
+    pub deleted_at: Option<i64>,
+}
+
+impl Content {
+    /// The number under which `account` knows it.
+    pub fn number_for(&self, account: i64) -> Option<i32> {
+        let holder = match self.place {
+            Place::Channel(_) => 0,
+            _ => account,
+        };
+        self.copies
+            .iter()
+            .find(|copy| copy.0 == holder)
+            .map(|copy| copy.1)
+    }
+
+    /// When it was posted, in whole seconds as Telegram tells it.
+    pub fn date(&self) -> i32 {
+        seconds(self.stored_at)
+    }
+
+    /// Its text, empty for a service message.
+    pub fn text(&self) -> &str {
+        match &self.body {
+            Body::Said { text, .. } => text,
+            Body::Service(_) => "",
+        }
+    }
+
+    /// Its media.
+    pub fn media(&self) -> Option<&Media> {
+        match &self.body {
+            Body::Said { media, .. } => media.as_ref(),
+            Body::Service(_) => None,
+        }
+    }
+}
+
+/// Whole seconds of a time in milliseconds, as the schema carries times.
+pub fn seconds(millis: i64) -> i32 {
+    i32::try_from(millis.div_euclid(1000)).unwrap_or(i32::MAX)
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Body {
+    /// Somebody's words and media.
+    Said {
+        /// The text or caption.
+        text: String,
+        /// Its formatting.
+        entities: Vec<Entity>,
+        /// What is attached.
+        media: Option<Media>,
+    },
+    /// What happened to the chat.
+    Service(Action),
+}
+
+/// What is attached to a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Media {
+    /// A photo or document out of the world's files.
+    File {
+        /// Its number.
+        file: i64,
+        /// Covered until tapped.
+        spoiler: bool,
+    },
+    /// A point on the map.
+    Geo {
+        /// Degrees north.
+        latitude: f64,
+        /// Degrees east.
+        longitude: f64,
+    },
+    /// Somebody's card.
+    Contact {
+        /// Number.
+        phone: String,
+        /// First name.
+        first_name: String,
+        /// Last name.
+        last_name: String,
+    },
+}
+
+/// What happened to a chat.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Action {
+    /// A basic group was made with these members.
+    GroupCreated {
+        /// Its title.
+        title: String,
+        /// Its first members.
+        members: Vec<i64>,
+    },
+    /// A channel or supergroup was made.
+    ChannelCreated {
+        /// Its title.
+        title: String,
+    },
+    /// Members came in.
+    Joined {
+        /// Who.
+        members: Vec<i64>,
+    },
+    /// A member is gone.
+    Left {
+        /// Who.
+        member: i64,
+    },
+    /// It has a new title.
+    Retitled {
+        /// The new one.
+        title: String,
+    },
+    /// A message was pinned; the reply names it.
+    Pinned,
+}
+
+/// What a message answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The answered message.
+    pub to: Uid,
+    /// The part of it that is quoted.
+    pub quote: Option<Quote>,
+}
+
+/// A quoted part of an answered message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quote {
+    /// The quoted words.
+    pub text: String,
+    /// Their formatting.
+    pub entities: Vec<Entity>,
+    /// Where they stand, in UTF-16 units.
+    pub offset: Option<i32>,
+}
+
+/// Where a forwarded message comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forward {
+    /// Its author, or the channel it was posted in.
+    pub from: Peer,
+    /// When it was posted there, in seconds.
+    pub date: i32,
+    /// Its number, if it was a channel's post.
+    pub post: Option<i32>,
+    /// In saved messages: the chat it was saved from and its number there.
+    pub saved_from: Option<(Peer, i32)>,
+}

@@ -1,0 +1,351 @@
+//! Uploaded files: their parts while they come, and the whole ones with what they are.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::place::Place;
+use super::refusal::Refusal;
+use super::state::State;
+
+/// The largest part.
+const PART_MAX: usize = 524_288;
+
+/// How many parts a file may have.
+const PARTS_MAX: i32 = 4_000;
+
+/// Files of the world.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Files {
+    /// Whole files by number.
+    pub stored: HashMap<i64, Stored>,
+    /// Contents by the hash of their bytes.
+    #[serde(skip)]
+    pub bytes: HashMap<String, Arc<Vec<u8>>>,
+    /// Parts by the uploading account and its own number of the file.
+    #[serde(skip)]
+    parts: HashMap<(i64, i64), BTreeMap<i32, Vec<u8>>>,
+    count: i64,
+}
+
+/// A whole file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stored {
+    /// Its number.
+    pub id: i64,
+    /// What it is.
+    pub kind: FileKind,
+    /// The SHA-256 of its bytes, in hexadecimal.
+    pub hash: String,
+    /// How many bytes.
+    pub size: usize,
+    /// When it came, in seconds.
+    pub date: i32,
+    /// Counts how often its references were made to expire.
+    pub epoch: u32,
+    /// Where it was posted first: if that chat is protected, the file is too.
+    pub home: Option<Place>,
+}
+
+/// What a file is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FileKind {
+    /// A picture.
+    Photo {
+        /// Its width.
+        width: i32,
+        /// Its height.
+        height: i32,
+    },
+    /// Anything else.
+    Document {
+        /// Its MIME type.
+        mime: String,
+        /// What is told about it.
+        attributes: Vec<Attribute>,
+    },
+}
+
+/// What is told about a document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Attribute {
+    Image {
+        width: i32,
+        height: i32,
+    },
+    Animated,
+    Sticker {
+        alt: String,
+    },
+    Video {
+        round: bool,
+        streaming: bool,
+        silent: bool,
+        duration: f64,
+        width: i32,
+        height: i32,
+    },
+    Audio {
+        voice: bool,
+        duration: i32,
+        title: Option<String>,
+        performer: Option<String>,
+        waveform: Option<Vec<u8>>,
+    },
+    Filename(String),
+}
+
+impl FileKind {
+    /// One word for it, as the control port says it.
+    pub fn word(&self) -> &'static str {
+        let FileKind::Document { attributes, .. } = self else {
+            return "photo";
+        };
+        let mut word = "document";
+        for attribute in attributes {
+            match attribute {
+                Attribute::Sticker { .. } => return "sticker",
+                Attribute::Animated => return "animation",
+                Attribute::Video { round: true, .. } => word = "video_note",
+                Attribute::Video { .. } => word = "video",
+                Attribute::Audio { voice: true, .. } => word = "voice",
+                Attribute::Audio { .. } => word = "audio",
+                _ => {}
+            }
+        }
+        word
+    }
+}
+
+impl State {
+    /// Takes one part of a file; the same part again replaces the first.
+    pub fn save_part(&mut self, account: i64, file: i64, part: i32, bytes: Vec<u8>) -> Result<(), Refusal> {
+        if bytes.is_empty() {
+            return Err(Refusal::bad("FILE_PART_EMPTY"));
+        }
+        if bytes.len() > PART_MAX {
+            return Err(Refusal::bad("FILE_PART_TOO_BIG"));
+        }
+        if !(0..PARTS_MAX).contains(&part) {
+            return Err(Refusal::bad("FILE_PART_INVALID"));
+        }
+        self.files
+            .parts
+            .entry((account, file))
+            .or_default()
+            .insert(part, bytes);
+        Ok(())
+    }
+
+    /// Puts a file together out of its parts.
+    pub fn assemble(
+        &mut self,
+        account: i64,
+        file: i64,
+        parts: i32,
+        md5: Option<&str>,
+    ) -> Result<Vec<u8>, Refusal> {
+        if !(1..=PARTS_MAX).contains(&parts) {
+            return Err(Refusal::bad("FILE_PARTS_INVALID"));
+        }
+        let held = self
+            .files
+            .parts
+            .get(&(account, file))
+            .ok_or(Refusal::bad("FILE_PART_0_MISSING"))?;
+        let size = held.get(&0).map_or(0, Vec::len);
+        if parts > 1 && (size == 0 || !size.is_multiple_of(1024) || !PART_MAX.is_multiple_of(size)) {
+            return Err(Refusal::bad("FILE_PART_SIZE_INVALID"));
+        }
+        let mut whole = Vec::with_capacity(size * usize::try_from(parts).unwrap_or(0));
+        for number in 0..parts {
+            let part = held
+                .get(&number)
+                .ok_or_else(|| Refusal::other(400, format!("FILE_PART_{number}_MISSING")))?;
+            let last = number + 1 == parts || !held.contains_key(&(number + 1));
+            if (!last && part.len() != size) || part.len() > size {
+                return Err(Refusal::bad("FILE_PART_SIZE_CHANGED"));
+            }
+            whole.extend_from_slice(part);
+        }
+        // An MD5 of nothing but hexadecimal digits is believed: the house carries no MD5.
+        if md5.is_some_and(|sum| {
+            !sum.is_empty() && (sum.len() != 32 || !sum.chars().all(|c| c.is_ascii_hexdigit()))
+        }) {
+            return Err(Refusal::bad("MD5_CHECKSUM_INVALID"));
+        }
+        self.files.parts.remove(&(account, file));
+        Ok(whole)
+    }
+
+    /// Keeps a whole file and answers its number.
+    pub fn keep_file(&mut self, bytes: Vec<u8>, kind: FileKind) -> i64 {
+        self.files.count += 1;
+        let id = 5_000_000_000_000_000_000 + self.files.count;
+        let hash = hex(&Sha256::digest(&bytes));
+        let date = self.date();
+        let size = bytes.len();
+        self.files
+            .bytes
+            .entry(hash.clone())
+            .or_insert_with(|| Arc::new(bytes));
+        self.files.stored.insert(
+            id,
+            Stored {
+                id,
+                kind,
+                hash,
+                size,
+                date,
+                epoch: 0,
+                home: None,
+            },
+        );
+        id
+    }
+
+    /// Keeps a picture. Its bytes are left as they are; its measures are read from its header.
+    pub fn keep_photo(&mut self, bytes: Vec<u8>) -> Result<i64, Refusal> {
+        let (width, height) = measure(&bytes).ok_or(Refusal::bad("IMAGE_PROCESS_FAILED"))?;
+        Ok(self.keep_file(bytes, FileKind::Photo { width, height }))
+    }
+
+    /// The file reference that a message of today would carry.
+    pub fn file_reference(&self, file: &Stored) -> Vec<u8> {
+        let mut reference = file.epoch.to_be_bytes().to_vec();
+        reference.extend(self.derive(31, file.id, i64::from(file.epoch)).to_be_bytes());
+        reference
+    }
+
+    /// The access hash of a file for one account.
+    pub fn file_hash(&self, viewer: i64, file: i64) -> i64 {
+        self.derive(32, viewer, file)
+    }
+
+    /// The file that an account names, if hash and reference are right.
+    pub fn open_file(&self, viewer: i64, id: i64, hash: i64, reference: &[u8]) -> Result<&Stored, Refusal> {
+        let file = self.files.stored.get(&id).ok_or(Refusal::bad("MEDIA_EMPTY"))?;
+        if hash != self.file_hash(viewer, id) {
+            return Err(Refusal::bad("MEDIA_EMPTY"));
+        }
+        if reference.is_empty() {
+            return Err(Refusal::bad("FILE_REFERENCE_EMPTY"));
+        }
+        if reference == self.file_reference(file) {
+            return Ok(file);
+        }
+        let older = Stored {
+            epoch: reference.get(..4).map_or(u32::MAX, be),
+            ..file.clone()
+        };
+        match older.epoch < file.epoch && reference == self.file_reference(&older) {
+            true => Err(Refusal::bad("FILE_REFERENCE_EXPIRED")),
+            false => Err(Refusal::bad("FILE_REFERENCE_INVALID")),
+        }
+    }
+
+    /// Makes every reference to a file handed out so far expire.
+    pub fn expire_references(&mut self, id: i64) {
+        if let Some(file) = self.files.stored.get_mut(&id) {
+            file.epoch += 1;
+        }
+    }
+
+    /// A file's bytes.
+    pub fn bytes_of(&self, file: &Stored) -> Option<Arc<Vec<u8>>> {
+        self.files.bytes.get(&file.hash).cloned()
+    }
+}
+
+fn be(bytes: &[u8]) -> u32 {
+    bytes
+        .iter()
+        .fold(0, |number, byte| (number << 8) | u32::from(*byte))
+}
+
+/// Hexadecimal digits of bytes.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Width and height of a picture by its header; `None` if it is none.
+pub fn measure(bytes: &[u8]) -> Option<(i32, i32)> {
+    let wide = |at: usize, count: usize| -> Option<i32> {
+        bytes
+            .get(at..at + count)
+            .and_then(|part| i32::try_from(be(part)).ok())
+    };
+    if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        return Some((wide(16, 4)?, wide(20, 4)?));
+    }
+    if bytes.starts_with(b"GIF8") || bytes.starts_with(b"RIFF") {
+        return Some((320, 320));
+    }
+    if !bytes.starts_with(&[0xff, 0xd8, 0xff]) {
+        return None;
+    }
+    let mut at = 2;
+    while let (Some(0xff), Some(marker)) = (bytes.get(at), bytes.get(at + 1)) {
+        if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
+            return Some((wide(at + 7, 2)?, wide(at + 5, 2)?));
+        }
+        at += 2 + usize::try_from(wide(at + 2, 2)?).ok()?;
+    }
+    Some((800, 600))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_in_any_order_and_must_all_be_there() {
+        let mut state = State::new(1);
+        state.save_part(1, 9, 1, vec![2; 10]).expect("saved");
+        assert_eq!(
+            state.assemble(1, 9, 2, None),
+            Err(Refusal::bad("FILE_PART_SIZE_INVALID"))
+        );
+        state.save_part(1, 9, 0, vec![1; 1024]).expect("saved");
+        assert_eq!(
+            state.assemble(1, 9, 3, None),
+            Err(Refusal::other(400, "FILE_PART_2_MISSING"))
+        );
+        let whole = state.assemble(1, 9, 2, None).expect("whole");
+        assert_eq!((whole.len(), whole[0], whole[1024]), (1034, 1, 2));
+    }
+
+    #[test]
+    fn a_reference_expires_and_a_foreign_hash_opens_nothing() {
+        let mut state = State::new(1);
+        let id = state.keep_file(
+            b"x".to_vec(),
+            FileKind::Document {
+                mime: "text/plain".into(),
+                attributes: vec![],
+            },
+        );
+        let reference = state.file_reference(&state.files.stored[&id]);
+        let hash = state.file_hash(1, id);
+        assert!(state.open_file(1, id, hash, &reference).is_ok());
+        assert!(state.open_file(2, id, hash, &reference).is_err());
+        state.expire_references(id);
+        let expired = state.open_file(1, id, hash, &reference).err();
+        assert_eq!(expired, Some(Refusal::bad("FILE_REFERENCE_EXPIRED")));
+    }
+
+    #[test]
+    fn a_picture_is_measured_by_its_header() {
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+        png.extend([0, 0, 1, 0, 0, 0, 0, 2]);
+        assert_eq!(measure(&png), Some((256, 2)));
+        assert_eq!(measure(b"hello"), None);
+        let jpeg = [
+            0xff, 0xd8, 0xff, 0xe0, 0, 4, 0, 0, 0xff, 0xc0, 0, 11, 8, 0, 5, 0, 7,
+        ];
+        assert_eq!(measure(&jpeg), Some((7, 5)));
+    }
+}

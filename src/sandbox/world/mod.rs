@@ -1,0 +1,24 @@
+//! What the sandbox's Telegram knows: users, chats, messages, files, and who has been told what.
+//!
+//! Pure values and their rules: no connection, no clock, no schema of Telegram's. Times come from
+//! outside, what is to be told leaves as [`state::News`].
+
+pub mod account;
+pub mod changing;
+pub mod chat;
+pub mod content;
+pub mod difference;
+pub mod entities;
+pub mod files;
+pub mod keys;
+pub mod membership;
+pub mod place;
+pub mod posting;
+pub mod refusal;
+pub mod state;
+#[cfg(test)]
+mod tests;
+
+pub use place::{Peer, Place};
+pub use refusal::Refusal;
+pub use state::{News, Passing, State};

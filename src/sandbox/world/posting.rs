@@ -1,0 +1,319 @@
+//! Posting: who may write where, what becomes of the words, and a copy for everybody concerned.
+
+use super::account::What;
+use super::chat::Role;
+use super::content::{Action, Body, Content, Forward, Media, Reply, Uid};
+use super::entities::{self, Entity};
+use super::place::{Peer, Place};
+use super::refusal::Refusal;
+use super::state::State;
+
+/// The longest text, in UTF-16 units.
+const TEXT_MAX: i32 = 4096;
+
+/// The longest caption, in UTF-16 units.
+const CAPTION_MAX: i32 = 1024;
+
+/// A message that is about to be posted.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// Text or caption.
+    pub text: String,
+    /// Its formatting.
+    pub entities: Vec<Entity>,
+    /// What is attached.
+    pub media: Option<Media>,
+    /// What happened, for a service message: then there is no text.
+    pub action: Option<Action>,
+    /// What it answers.
+    pub reply: Option<Reply>,
+    /// Where it comes from.
+    pub forward: Option<Forward>,
+    /// The album it is a part of.
+    pub album: Option<i64>,
+    /// Without a sound.
+    pub silent: bool,
+    /// May not be forwarded.
+    pub noforwards: bool,
+    /// What its sender names it; 0 for none.
+    pub random_id: i64,
+}
+
+impl Draft {
+    /// Words only.
+    pub fn text(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// A service message.
+    pub fn service(action: Action) -> Self {
+        Self {
+            action: Some(action),
+            ..Self::default()
+        }
+    }
+}
+
+impl State {
+    /// The message that this account posted to this peer under this random id before, if any.
+    pub fn repeated(&self, author: i64, peer: Peer, random_id: i64) -> Option<Uid> {
+        self.sent.get(&(author, peer, random_id)).copied()
+    }
+
+    /// Checks that an account may write to a peer.
+    pub fn may_write(&self, author: i64, peer: Peer, media: bool) -> Result<(), Refusal> {
+        match peer {
+            Peer::User(other) => {
+                let (me, them) = (self.account(author)?, self.account(other)?);
+                if them.deactivated {
+                    return Err(Refusal::bad("INPUT_USER_DEACTIVATED"));
+                }
+                if me.blocked.contains(&other) {
+                    return Err(Refusal::bad("YOU_BLOCKED_USER"));
+                }
+                if them.blocked.contains(&author) {
+                    return Err(Refusal::bad("USER_IS_BLOCKED"));
+                }
+                Ok(())
+            }
+            Peer::Group(id) => match self.group(id)?.role(author) {
+                Some(Role::Muted) if media => Err(Refusal::forbidden("CHAT_SEND_MEDIA_FORBIDDEN")),
+                Some(Role::Muted) => Err(Refusal::forbidden("CHAT_WRITE_FORBIDDEN")),
+                Some(role) if role.present() => Ok(()),
+                _ => Err(Refusal::bad("PEER_ID_INVALID")),
+            },
+            Peer::Channel(id) => {
+                let channel = self.channel(id)?;
+                match channel.role(author) {
+                    Some(Role::Creator | Role::Admin) => Ok(()),
+                    Some(Role::Banned) => Err(Refusal::bad("CHANNEL_PRIVATE")),
+                    Some(Role::Muted) if !channel.broadcast => Err(Refusal::bad("USER_BANNED_IN_CHANNEL")),
+                    Some(role) if role.present() && !channel.broadcast => {
+                        if channel.muted {
+                            return Err(Refusal::forbidden("CHAT_WRITE_FORBIDDEN"));
+                        }
+                        self.slow_mode(author, id)
+                    }
+                    Some(role) if role.present() => Err(Refusal::forbidden("CHAT_WRITE_FORBIDDEN")),
+                    _ if channel.username.is_none() => Err(Refusal::bad("CHANNEL_PRIVATE")),
+                    _ if channel.broadcast => Err(Refusal::forbidden("CHAT_WRITE_FORBIDDEN")),
+                    _ => Err(Refusal::forbidden("CHAT_GUEST_SEND_FORBIDDEN")),
+                }
+            }
+        }
+    }
+
+    fn slow_mode(&self, author: i64, id: i64) -> Result<(), Refusal> {
+        let channel = self.channel(id)?;
+        let last = channel.members.get(&author).map_or(0, |member| member.posted_at);
+        let free_at = last + i64::from(channel.slow_mode) * 1000;
+        if channel.slow_mode == 0 || free_at <= self.now {
+            return Ok(());
+        }
+        Err(Refusal::wait("SLOWMODE_WAIT", (free_at - self.now + 999) / 1000))
+    }
+
+    /// Whether what is posted in this place may not be forwarded.
+    pub fn protected(&self, place: Place) -> bool {
+        match place {
+            Place::Private(..) => false,
+            Place::Group(id) => self.groups.get(&id).is_some_and(|group| group.noforwards),
+            Place::Channel(id) => self.channels.get(&id).is_some_and(|channel| channel.noforwards),
+        }
+    }
+
+    /// Checks and settles what a message says.
+    pub fn settle(&self, draft: Draft) -> Result<(Draft, Body), Refusal> {
+        let mut draft = draft;
+        if let Some(action) = draft.action.take() {
+            return Ok((draft, Body::Service(action)));
+        }
+        let text = std::mem::take(&mut draft.text);
+        let spans = std::mem::take(&mut draft.entities);
+        let media = draft.media.take();
+        let length = entities::units(text.trim());
+        match media {
+            None if length == 0 => return Err(Refusal::bad("MESSAGE_EMPTY")),
+            None if length > TEXT_MAX => return Err(Refusal::bad("MESSAGE_TOO_LONG")),
+            Some(_) if length > CAPTION_MAX => return Err(Refusal::bad("MEDIA_CAPTION_TOO_LONG")),
+            _ => {}
+        }
+        let (text, entities) =
+            entities::settle(&text, spans).map_err(|_| Refusal::bad("ENTITY_BOUNDS_INVALID"))?;
+        let entities = entities
+            .into_iter()
+            .filter(|entity| entity.user.is_none_or(|user| self.accounts.contains_key(&user)))
+            .collect();
+        Ok((
+            draft,
+            Body::Said {
+                text,
+                entities,
+                media,
+            },
+        ))
+    }
+
+    /// Posts a message: a copy for each member, an event for each copy.
+    pub fn post(&mut self, author: i64, peer: Peer, draft: Draft) -> Result<Uid, Refusal> {
+        let mut uids = self.post_all(author, peer, vec![draft])?;
+        uids.pop().ok_or(Refusal::bad("MESSAGE_EMPTY"))
+    }
+
+    /// Posts several messages as one act: either all of them are allowed or none is posted.
+    pub fn post_all(&mut self, author: i64, peer: Peer, drafts: Vec<Draft>) -> Result<Vec<Uid>, Refusal> {
+        let media = drafts.iter().any(|draft| draft.media.is_some());
+        if drafts.iter().any(|draft| draft.action.is_none()) {
+            self.may_write(author, peer, media)?;
+        }
+        let settled: Vec<_> = drafts
+            .into_iter()
+            .map(|draft| self.settle(draft))
+            .collect::<Result<_, _>>()?;
+        settled
+            .into_iter()
+            .map(|(draft, body)| self.place(author, peer, draft, body))
+            .collect()
+    }
+
+    /// Puts one settled message where it belongs.
+    fn place(&mut self, author: i64, peer: Peer, draft: Draft, body: Body) -> Result<Uid, Refusal> {
+        let place = Place::of(author, peer);
+        let uid = self.next.uid;
+        self.next.uid += 1;
+        if let Body::Said {
+            media: Some(Media::File { file, .. }),
+            ..
+        } = &body
+            && let Some(stored) = self.files.stored.get_mut(file)
+        {
+            stored.home.get_or_insert(place);
+        }
+        let mut content = Content {
+            uid,
+            place,
+            author,
+            stored_at: self.now,
+            body,
+            reply: draft.reply,
+            forward: draft.forward,
+            edited_at: None,
+            album: draft.album,
+            silent: draft.silent,
+            noforwards: draft.noforwards,
+            pinned: false,
+            random_id: draft.random_id,
+            copies: Vec::new(),
+            deleted_at: None,
+        };
+        let mut events = Vec::new();
+        if let Place::Channel(id) = place {
+            let now = self.now;
+            let channel = self.channel_mut(id)?;
+            let number = channel.next_id;
+            channel.next_id += 1;
+            channel.held.insert(number, uid);
+            if let Some(member) = channel.members.get_mut(&author) {
+                member.posted_at = now;
+                member.read_in = number;
+            }
+            content.copies.push((0, number));
+            events.push((
+                0,
+                What::New {
+                    id: number,
+                    random_id: draft.random_id,
+                },
+            ));
+        } else {
+            for holder in self.audience(place) {
+                let account = self.account_mut(holder)?;
+                let number = account.receive(uid, place.seen_by(holder), holder == author);
+                content.copies.push((holder, number));
+                let random_id = if holder == author { draft.random_id } else { 0 };
+                events.push((
+                    holder,
+                    What::New {
+                        id: number,
+                        random_id,
+                    },
+                ));
+            }
+        }
+        self.contents.insert(uid, content);
+        if draft.random_id != 0 {
+            self.sent.insert((author, peer, draft.random_id), uid);
+        }
+        for (holder, event) in events {
+            match place {
+                Place::Channel(id) => self.tell_channel(id, 1, event),
+                _ => self.tell(holder, 1, event),
+            };
+        }
+        Ok(uid)
+    }
+
+    /// What a forwarded message becomes; `drop_author` makes it a copy.
+    pub fn forwarded(
+        &self,
+        account: i64,
+        from: Peer,
+        id: i32,
+        to: Peer,
+        drop_author: bool,
+        drop_captions: bool,
+    ) -> Result<Draft, Refusal> {
+        let content = self
+            .find(account, from, id)
+            .ok_or(Refusal::bad("MESSAGE_ID_INVALID"))?;
+        if content.noforwards || self.protected(content.place) {
+            return Err(Refusal::bad("CHAT_FORWARDS_RESTRICTED"));
+        }
+        let Body::Said {
+            text,
+            entities,
+            media,
+        } = &content.body
+        else {
+            return Err(Refusal::bad("MESSAGE_ID_INVALID"));
+        };
+        let origin = content.forward.clone().unwrap_or_else(|| match content.place {
+            Place::Channel(id) if self.channels.get(&id).is_some_and(|channel| channel.broadcast) => {
+                Forward {
+                    from: Peer::Channel(id),
+                    date: content.date(),
+                    post: content.number_for(account),
+                    saved_from: None,
+                }
+            }
+            _ => Forward {
+                from: Peer::User(content.author),
+                date: content.date(),
+                post: None,
+                saved_from: None,
+            },
+        });
+        let saved_from = (to == Peer::User(account)).then_some((from, id));
+        let without_text = drop_captions && media.is_some();
+        Ok(Draft {
+            text: if without_text { String::new() } else { text.clone() },
+            entities: if without_text {
+                Vec::new()
+            } else {
+                entities.clone()
+            },
+            media: media.clone(),
+            forward: (!drop_author).then_some(Forward { saved_from, ..origin }),
+            ..Draft::default()
+        })
+    }
+
+    /// A new number for an album.
+    pub fn new_album(&mut self) -> i64 {
+        self.next.album += 1;
+        self.next.album
+    }
+}

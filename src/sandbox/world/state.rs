@@ -1,0 +1,497 @@
+//! All that the world knows, as one value: it is changed behind one lock and written to disk whole.
+//!
+//! What a change tells its accounts is gathered in `news`, in order, and handed on before the lock
+//! is let go. Nothing here knows a connection, a clock or a file.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::account::{Account, Dialog, Entry, What};
+use super::chat::{Channel, Group, Member, Names, Role};
+use super::content::{Content, Uid, seconds};
+use super::files::Files;
+use super::keys::Keys;
+use super::place::{Peer, Place};
+use super::refusal::Refusal;
+
+/// The account that tells login codes, as on Telegram.
+pub const SERVICE: i64 = 777_000;
+
+/// The world.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct State {
+    /// The present, in milliseconds; set whenever the lock is taken.
+    #[serde(skip)]
+    pub now: i64,
+    /// What access hashes and file references are derived from.
+    pub secret: u64,
+    /// Users by number.
+    pub accounts: HashMap<i64, Account>,
+    /// Basic groups by number.
+    pub groups: BTreeMap<i64, Group>,
+    /// Supergroups and channels by number.
+    pub channels: BTreeMap<i64, Channel>,
+    /// All messages.
+    pub contents: HashMap<Uid, Content>,
+    /// The first message of every `(account, peer, random_id)`.
+    pub sent: HashMap<(i64, Peer, i64), Uid>,
+    /// Users by phone number.
+    pub phones: HashMap<String, i64>,
+    /// Users and channels by lower-case username.
+    pub names: Names,
+    /// Keys, codes and logins.
+    pub keys: Keys,
+    /// Uploaded files.
+    pub files: Files,
+    /// The next number of each kind.
+    pub next: Next,
+    /// What has not been told yet.
+    #[serde(skip)]
+    pub news: Vec<News>,
+}
+
+/// The next number of each kind.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Next {
+    /// Of messages.
+    pub uid: Uid,
+    /// Of users.
+    pub user: i64,
+    /// Of basic groups.
+    pub group: i64,
+    /// Of channels.
+    pub channel: i64,
+    /// Of albums.
+    pub album: i64,
+}
+
+/// What an account is to be told.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// An event of the account's own sequence.
+    Account {
+        /// Whose.
+        account: i64,
+        /// Which.
+        entry: Entry,
+    },
+    /// An event of a channel's sequence, for all who are in it.
+    Channel {
+        /// Which channel.
+        channel: i64,
+        /// Which event.
+        entry: Entry,
+    },
+    /// Something outside of the sequences.
+    Passing {
+        /// Whom to tell.
+        account: i64,
+        /// What.
+        what: Passing,
+    },
+}
+
+/// What is told once and not kept.
+#[derive(Clone, Debug)]
+pub enum Passing {
+    /// Somebody types.
+    Typing {
+        /// Where.
+        peer: Peer,
+        /// Who.
+        user: i64,
+        /// The action's bytes as the client sent them.
+        action: Vec<u8>,
+    },
+    /// Somebody came or went.
+    Status {
+        /// Who.
+        user: i64,
+    },
+    /// The account read a channel elsewhere.
+    ChannelRead {
+        /// Which channel.
+        channel: i64,
+        /// Up to which message.
+        max_id: i32,
+    },
+    /// Others read one's posts in a channel.
+    ChannelReadByOthers {
+        /// Which channel.
+        channel: i64,
+        /// Up to which message.
+        max_id: i32,
+    },
+    /// A channel came, went or changed.
+    Channel {
+        /// Which channel.
+        channel: i64,
+    },
+    /// Members of a basic group changed.
+    Members {
+        /// Which group.
+        group: i64,
+    },
+    /// A new login on the account.
+    Login {
+        /// The key.
+        key: i64,
+    },
+    /// The state is lost: ask anew.
+    TooLong,
+    /// A channel's state is lost: ask anew.
+    ChannelTooLong {
+        /// Which channel.
+        channel: i64,
+    },
+}
+
+impl State {
+    /// An empty world.
+    pub fn new(secret: u64) -> Self {
+        let mut state = Self {
+            now: 0,
+            secret,
+            accounts: HashMap::new(),
+            groups: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            contents: HashMap::new(),
+            sent: HashMap::new(),
+            phones: HashMap::new(),
+            names: HashMap::new(),
+            keys: Keys::default(),
+            files: Files::default(),
+            next: Next {
+                uid: 1,
+                user: 5_000_001,
+                group: 400_001,
+                channel: 1_500_000_001,
+                album: 13_000_000_000_000_001,
+            },
+            news: Vec::new(),
+        };
+        let mut service = Account::new(SERVICE, "42777", "Telegram", "");
+        service.username = None;
+        state.accounts.insert(SERVICE, service);
+        state
+    }
+
+    /// The present in seconds.
+    pub fn date(&self) -> i32 {
+        seconds(self.now)
+    }
+
+    /// The account of a user.
+    pub fn account(&self, user: i64) -> Result<&Account, Refusal> {
+        self.accounts.get(&user).ok_or(Refusal::bad("USER_ID_INVALID"))
+    }
+
+    /// The account of a user, to change it.
+    pub fn account_mut(&mut self, user: i64) -> Result<&mut Account, Refusal> {
+        self.accounts
+            .get_mut(&user)
+            .ok_or(Refusal::bad("USER_ID_INVALID"))
+    }
+
+    /// A basic group.
+    pub fn group(&self, id: i64) -> Result<&Group, Refusal> {
+        self.groups.get(&id).ok_or(Refusal::bad("CHAT_ID_INVALID"))
+    }
+
+    /// A basic group, to change it.
+    pub fn group_mut(&mut self, id: i64) -> Result<&mut Group, Refusal> {
+        self.groups.get_mut(&id).ok_or(Refusal::bad("CHAT_ID_INVALID"))
+    }
+
+    /// A channel.
+    pub fn channel(&self, id: i64) -> Result<&Channel, Refusal> {
+        self.channels.get(&id).ok_or(Refusal::bad("CHANNEL_INVALID"))
+    }
+
+    /// A channel, to change it.
+    pub fn channel_mut(&mut self, id: i64) -> Result<&mut Channel, Refusal> {
+        self.channels.get_mut(&id).ok_or(Refusal::bad("CHANNEL_INVALID"))
+    }
+
+    /// Number of the message that `account` knows as `id` outside of channels.
+    pub fn held(&self, account: i64, id: i32) -> Option<&Content> {
+        self.contents.get(self.accounts.get(&account)?.held.get(&id)?)
+    }
+
+    /// The message that `account` knows as `id` in the chat `peer`.
+    pub fn find(&self, account: i64, peer: Peer, id: i32) -> Option<&Content> {
+        match peer {
+            Peer::Channel(channel) => self.contents.get(self.channels.get(&channel)?.held.get(&id)?),
+            _ => self
+                .held(account, id)
+                .filter(|content| content.place == Place::of(account, peer)),
+        }
+    }
+
+    /// What `viewer` has to show to name `peer`: differs per account, never 0.
+    pub fn access_hash(&self, viewer: i64, peer: Peer) -> i64 {
+        let (kind, id) = match peer {
+            Peer::User(id) => (1, id),
+            Peer::Group(id) => (2, id),
+            Peer::Channel(id) => (3, id),
+        };
+        self.derive(kind, viewer, id)
+    }
+
+    /// A number that depends on the world's secret and these, never 0.
+    pub fn derive(&self, kind: u64, one: i64, other: i64) -> i64 {
+        let mut mixed = self.secret ^ kind.wrapping_mul(0xd6e8_feb8_6659_fd93);
+        for part in [one.cast_unsigned(), other.cast_unsigned()] {
+            mixed = mixed.wrapping_add(part).wrapping_add(0x9e37_79b9_7f4a_7c15);
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^= mixed >> 31;
+        }
+        mixed.max(1).cast_signed()
+    }
+
+    /// Adds a user; the phone number may be empty, the username too.
+    pub fn add_user(
+        &mut self,
+        id: Option<i64>,
+        phone: &str,
+        first: &str,
+        last: &str,
+    ) -> Result<i64, Refusal> {
+        let phone = digits(phone);
+        if !phone.is_empty() && self.phones.contains_key(&phone) {
+            return Err(Refusal::bad("PHONE_NUMBER_OCCUPIED"));
+        }
+        let id = match id {
+            Some(id) if id <= 0 || self.accounts.contains_key(&id) => {
+                return Err(Refusal::bad("USER_ID_INVALID"));
+            }
+            Some(id) => id,
+            None => {
+                while self.accounts.contains_key(&self.next.user) {
+                    self.next.user += 1;
+                }
+                self.next.user
+            }
+        };
+        let mut account = Account::new(id, &phone, first, last);
+        account.seen_at = self.date();
+        self.accounts.insert(id, account);
+        if !phone.is_empty() {
+            self.phones.insert(phone, id);
+        }
+        Ok(id)
+    }
+
+    /// Gives a user or a channel its public name, or takes it away.
+    pub fn set_username(&mut self, peer: Peer, username: Option<&str>) -> Result<(), Refusal> {
+        let wanted = username
+            .map(|name| name.trim_start_matches('@'))
+            .filter(|name| !name.is_empty());
+        if let Some(name) = wanted {
+            let fits = (4..=32).contains(&name.len())
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+                && name.starts_with(|c: char| c.is_ascii_alphabetic());
+            if !fits {
+                return Err(Refusal::bad("USERNAME_INVALID"));
+            }
+            if self
+                .names
+                .get(&name.to_lowercase())
+                .is_some_and(|holder| *holder != peer)
+            {
+                return Err(Refusal::bad("USERNAME_OCCUPIED"));
+            }
+        }
+        let slot = match peer {
+            Peer::User(id) => &mut self.account_mut(id)?.username,
+            Peer::Channel(id) => &mut self.channel_mut(id)?.username,
+            Peer::Group(_) => return Err(Refusal::bad("PEER_ID_INVALID")),
+        };
+        let before = std::mem::replace(slot, wanted.map(str::to_owned));
+        if let Some(before) = before {
+            self.names.remove(&before.to_lowercase());
+        }
+        if let Some(name) = wanted {
+            self.names.insert(name.to_lowercase(), peer);
+        }
+        Ok(())
+    }
+
+    /// Makes a basic group without a message about it.
+    pub fn add_group(
+        &mut self,
+        id: Option<i64>,
+        creator: i64,
+        title: &str,
+        members: &[i64],
+    ) -> Result<i64, Refusal> {
+        check_title(title)?;
+        let id = match id {
+            Some(id) if id <= 0 || self.groups.contains_key(&id) => {
+                return Err(Refusal::bad("CHAT_ID_INVALID"));
+            }
+            Some(id) => id,
+            None => {
+                while self.groups.contains_key(&self.next.group) {
+                    self.next.group += 1;
+                }
+                self.next.group
+            }
+        };
+        let now = self.date();
+        let mut all = BTreeMap::new();
+        for (user, role) in
+            std::iter::once((creator, Role::Creator)).chain(members.iter().map(|user| (*user, Role::Member)))
+        {
+            self.account_mut(user)?
+                .dialogs
+                .entry(Peer::Group(id))
+                .or_default();
+            all.entry(user).or_insert(Member {
+                role,
+                since: now,
+                inviter: creator,
+                read_in: 0,
+                posted_at: 0,
+            });
+        }
+        let invite = format!("g{:x}", self.derive(11, id, 0).cast_unsigned());
+        self.groups.insert(
+            id,
+            Group {
+                id,
+                title: title.to_owned(),
+                about: String::new(),
+                created: now,
+                members: all,
+                version: 1,
+                noforwards: false,
+                invite,
+            },
+        );
+        Ok(id)
+    }
+
+    /// Makes a channel (`broadcast`) or a supergroup without a message about it.
+    pub fn add_channel(
+        &mut self,
+        id: Option<i64>,
+        creator: i64,
+        title: &str,
+        broadcast: bool,
+        members: &[i64],
+    ) -> Result<i64, Refusal> {
+        check_title(title)?;
+        let id = match id {
+            Some(id) if id <= 0 || self.channels.contains_key(&id) => {
+                return Err(Refusal::bad("CHANNEL_INVALID"));
+            }
+            Some(id) => id,
+            None => {
+                while self.channels.contains_key(&self.next.channel) {
+                    self.next.channel += 1;
+                }
+                self.next.channel
+            }
+        };
+        let now = self.date();
+        let mut channel = Channel {
+            id,
+            title: title.to_owned(),
+            about: String::new(),
+            username: None,
+            broadcast,
+            created: now,
+            members: BTreeMap::new(),
+            present: 0,
+            pts: 1,
+            next_id: 1,
+            held: BTreeMap::new(),
+            log: std::collections::VecDeque::new(),
+            slow_mode: 0,
+            noforwards: false,
+            muted: false,
+            pinned: Vec::new(),
+            invite: format!("c{:x}", self.derive(12, id, 0).cast_unsigned()),
+        };
+        for user in std::iter::once(&creator).chain(members) {
+            self.account_mut(*user)?.channels.insert(id);
+            let role = if *user == creator {
+                Role::Creator
+            } else {
+                Role::Member
+            };
+            channel.set_role(*user, role, creator, now);
+        }
+        self.channels.insert(id, channel);
+        Ok(id)
+    }
+
+    /// Records an event of an account's own sequence and queues it to be told.
+    pub fn tell(&mut self, account: i64, count: i32, what: What) -> Option<Entry> {
+        let date = self.date();
+        let entry = self.accounts.get_mut(&account)?.record(date, count, what);
+        self.news.push(News::Account {
+            account,
+            entry: entry.clone(),
+        });
+        Some(entry)
+    }
+
+    /// Records an event of a channel's sequence and queues it to be told to all in it.
+    pub fn tell_channel(&mut self, channel: i64, count: i32, what: What) -> Option<Entry> {
+        let date = self.date();
+        let entry = self.channels.get_mut(&channel)?.record(date, count, what);
+        self.news.push(News::Channel {
+            channel,
+            entry: entry.clone(),
+        });
+        Some(entry)
+    }
+
+    /// Queues something outside of the sequences.
+    pub fn mention(&mut self, account: i64, what: Passing) {
+        self.news.push(News::Passing { account, what });
+    }
+
+    /// An account's view of a private chat or a basic group.
+    pub fn dialog(&self, account: i64, peer: Peer) -> Option<&Dialog> {
+        self.accounts.get(&account)?.dialogs.get(&peer)
+    }
+
+    /// All accounts that a message in this place reaches.
+    pub fn audience(&self, place: Place) -> Vec<i64> {
+        match place {
+            Place::Private(one, other) if one == other => vec![one],
+            Place::Private(one, other) => vec![one, other],
+            Place::Group(id) => self
+                .groups
+                .get(&id)
+                .map(|group| group.present().collect())
+                .unwrap_or_default(),
+            Place::Channel(id) => self
+                .channels
+                .get(&id)
+                .map(|channel| {
+                    let present = channel.members.iter().filter(|(_, member)| member.role.present());
+                    present.map(|(user, _)| *user).collect()
+                })
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// The digits of a phone number.
+pub fn digits(phone: &str) -> String {
+    phone.chars().filter(char::is_ascii_digit).collect()
+}
+
+/// Whether a chat may be called this.
+pub fn check_title(title: &str) -> Result<(), Refusal> {
+    match title.trim().chars().count() {
+        1..=255 => Ok(()),
+        _ => Err(Refusal::bad("CHAT_TITLE_EMPTY")),
+    }
+}
