@@ -3,6 +3,7 @@
 //! It survives the supervisor's restarts: an order waits a few seconds for the new incarnation. The children of the old
 //! one are not there any more then.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -97,8 +98,10 @@ impl Dynamic {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        if let Some(hears) = hears {
-            hears(quarantine);
+        let path = quarantine.path.clone();
+        let told = catch_unwind(AssertUnwindSafe(|| hears.map(|hears| hears(quarantine))));
+        if told.is_err() {
+            tracing::error!(child = %path, "whoever hears of quarantines panicked");
         }
     }
 

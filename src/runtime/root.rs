@@ -26,6 +26,11 @@ pub struct Root {
 impl Root {
     /// Starts a tree, children in order; answers when all have started, or with the first start that failed.
     pub async fn start(spec: SupervisorSpec) -> Result<Self, StartError> {
+        Self::start_with(spec, Tree::new()).await
+    }
+
+    /// The same for a handle that children of the tree hold already.
+    pub async fn start_with(spec: SupervisorSpec, tree: Tree) -> Result<Self, StartError> {
         let id: Arc<str> = "root".into();
         let failed = |reason| StartError::Failed {
             child: id.clone(),
@@ -42,6 +47,9 @@ impl Root {
         };
         let child = Arc::new(ChildSpec::supervisor(id.clone(), spec));
         let incarnation = Incarnation::launch(&child, line, &id, &warden);
+        if let Some(inside) = incarnation.inside() {
+            tree.grow(inside.clone());
+        }
         let exit = loop {
             match mailbox.recv().await {
                 Some(Mail::News(_, _, News::Started)) => break None,
@@ -50,13 +58,13 @@ impl Root {
                 None => break Some(Exit::Normal),
             }
         };
-        let (Some(inside), None) = (incarnation.inside().cloned(), &exit) else {
+        if let Some(exit) = exit {
             warden.stop();
             return Err(failed(match exit {
-                Some(Exit::Crash(reason)) => reason,
-                Some(Exit::Normal) | None => Reason::new("ended before it was ready"),
+                Exit::Crash(reason) => reason,
+                Exit::Normal => Reason::new("ended before it was ready"),
             }));
-        };
+        }
         let (end, ended) = watch::channel(None);
         let net = warden.clone();
         tokio::spawn(async move {
@@ -66,7 +74,6 @@ impl Root {
             };
             end.send_replace(Some(exit));
         });
-        let tree = Tree::new(id, inside);
         Ok(Self {
             tree,
             incarnation,

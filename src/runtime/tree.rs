@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::mail::{Mail, Post};
 use super::plan::Doing;
@@ -118,34 +118,41 @@ pub(super) async fn look(post: &Post) -> Option<View> {
         .ok()
 }
 
-/// A handle that takes snapshots of the tree. Cheap to clone.
-#[derive(Clone)]
-pub struct Tree {
-    id: Arc<str>,
-    since: Timestamp,
-    post: Post,
-}
+/// A handle that takes snapshots of a tree. Cheap to clone; it can be made before its tree, so that a child
+/// of the tree can show it.
+#[derive(Clone, Default)]
+pub struct Tree(Arc<watch::Sender<Option<(Post, Timestamp)>>>);
 
 impl Tree {
-    pub(super) fn new(id: Arc<str>, post: Post) -> Self {
-        let since = Timestamp::now();
-        Self { id, since, post }
+    /// A handle for a tree that is yet to be started.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn grow(&self, top: Post) {
+        self.0.send_replace(Some((top, Timestamp::now())));
     }
 
     /// The whole tree as it is now. Each supervisor answers for itself, so it is not one instant.
     pub async fn snapshot(&self) -> TreeNode {
+        let top = self.0.borrow().clone();
+        let (post, since) = top.unzip();
         let node = TreeNode {
-            id: self.id.to_string(),
+            id: "root".to_owned(),
             kind: NodeKind::Supervisor,
             strategy: None,
-            state: NodeState::Running,
-            since: self.since,
+            state: if post.is_some() {
+                NodeState::Running
+            } else {
+                NodeState::Stopped
+            },
+            since: since.unwrap_or_else(Timestamp::now),
             restarts: 0,
             last_error: None,
             mailbox: None,
             children: Vec::new(),
         };
-        gather(node, Some(self.post.clone())).await
+        gather(node, post).await
     }
 }
 

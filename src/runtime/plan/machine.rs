@@ -273,11 +273,8 @@ impl Plan {
     /// The child is down because its group or the supervisor is being stopped; on with that.
     pub(super) fn rests(&mut self, key: Key) {
         self.enter(key, Phase::Down);
-        if self
-            .children
-            .get(&key)
-            .is_some_and(|child| child.rules.restart == Restart::Temporary)
-        {
+        let temporary = |child: &Child| child.rules.restart == Restart::Temporary;
+        if self.keyed || self.children.get(&key).is_some_and(temporary) {
             self.remove(key);
         }
         if matches!(self.stage, Stage::Stopping(_)) {
@@ -360,10 +357,9 @@ impl Plan {
         let keys: Vec<_> = self.children.keys().copied().collect();
         for key in keys {
             self.answer_waiters(key, &Err(StartError::Unavailable));
-            match self.children.get_mut(&key).map(|child| &mut child.phase) {
-                Some(Phase::Waiting | Phase::Quarantined) => self.enter(key, Phase::Down),
-                Some(Phase::Stopping { after, .. }) if *after != After::Remove => *after = After::Rest,
-                _ => {}
+            let phase = self.children.get(&key).map(|child| &child.phase);
+            if matches!(phase, Some(Phase::Waiting | Phase::Quarantined)) {
+                self.enter(key, Phase::Down);
             }
         }
         self.stop_next();
