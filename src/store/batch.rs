@@ -2,6 +2,8 @@
 //!
 //! Values are written as bytes where they are put in; a value that cannot be written makes the commit fail.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -230,9 +232,9 @@ impl Batch {
         let check: Check = Box::new(move |plain| {
             let value = plain.map(rmp_serde::from_slice).transpose();
             let table = T::ENTRY.name;
-            Ok(holds(
-                value.map_err(|source| StoreError::Decode { table, source })?,
-            ))
+            let value = value.map_err(|source| StoreError::Decode { table, source })?;
+            // A fault of the one who asks must not end the committer.
+            Ok(catch_unwind(AssertUnwindSafe(|| holds(value))).unwrap_or(false))
         });
         self.op(Op::Require {
             entry: T::ENTRY,

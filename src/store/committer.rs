@@ -18,6 +18,7 @@ use super::apply::{Committed, Desk, Meta};
 use super::batch::Op;
 use super::config::SyncMode;
 use super::error::StoreError;
+use super::export::{Exports, Order};
 use super::journal::event_key;
 use super::lane::LaneKind;
 use super::open::{meta_key, sled_fault, sled_folder};
@@ -48,6 +49,7 @@ pub(super) enum Job {
         row: IVec,
         reason: &'static str,
     },
+    Export(Order),
     Close,
 }
 
@@ -74,6 +76,7 @@ pub(super) struct Committer {
     ticked_at: Instant,
     groups: u64,
     held: Option<Unit>,
+    exports: Exports,
 }
 
 /// Which events are to go.
@@ -110,14 +113,14 @@ impl Committer {
             ticked_at: Instant::now(),
             groups: 0,
             held: None,
+            exports: Exports::default(),
         })
     }
 
     /// Works until it is told to close or cannot go on.
     pub fn run(&mut self) -> Result<(), StoreError> {
-        self.write_ledger()?;
         loop {
-            let wait = if self.held.is_some() || self.trimming.is_some() {
+            let wait = if self.held.is_some() || self.trimming.is_some() || self.exports.is_busy() {
                 Duration::ZERO
             } else {
                 TICK
@@ -145,6 +148,9 @@ impl Committer {
                 Err(RecvTimeoutError::Timeout) if self.trimming.is_some() => self.group(Vec::new())?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.close(),
+            }
+            if self.exports.is_busy() {
+                self.exports.slice(&self.live.tree, self.meta.generation)?;
             }
             if self.ticked_at.elapsed() >= TICK {
                 self.ticked_at = Instant::now();
@@ -178,6 +184,10 @@ impl Committer {
         match job {
             Job::Commit(unit) => self.group(vec![unit]).map(|()| false),
             Job::Quarantine { key, row, reason } => self.quarantine(key, row, reason).map(|()| false),
+            Job::Export(order) => {
+                self.exports.push(order);
+                Ok(false)
+            }
             Job::Close => Ok(true),
         }
     }
@@ -217,6 +227,7 @@ impl Committer {
                 source,
             })?;
             desk.write(&catalog::META, meta_key(), Packed::new(meta))?;
+            self.exports.note(&desk.stage);
             self.live
                 .tree
                 .apply_batch(desk.stage.batch())
@@ -343,7 +354,8 @@ impl Committer {
         Ok(())
     }
 
-    fn write_ledger(&mut self) -> Result<(), StoreError> {
+    /// Remembers beside the database how far it is.
+    pub fn write_ledger(&mut self) -> Result<(), StoreError> {
         self.ledger_at = Instant::now();
         if self.ledger == self.meta && self.meta.generation > 0 {
             return Ok(());

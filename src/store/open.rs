@@ -53,6 +53,24 @@ pub(super) fn take_folder(folder: &Path) -> Result<FolderLock, StoreError> {
     }
 }
 
+/// The file that says that an import is under way.
+pub(super) fn import_mark(folder: &Path) -> PathBuf {
+    folder.join("importing")
+}
+
+/// Refuses a folder whose import was cut off: what is there is not all.
+pub(super) fn refuse_half_import(folder: &Path) -> Result<(), StoreError> {
+    if import_mark(folder).exists() {
+        return Err(StoreError::BadExport {
+            what: format!(
+                "an import into {} was cut off; remove what is in it and import again",
+                folder.display()
+            ),
+        });
+    }
+    Ok(())
+}
+
 /// Where sled keeps its files.
 pub(super) fn sled_folder(folder: &Path) -> PathBuf {
     folder.join("sled")

@@ -161,6 +161,11 @@ fn unframe<'a>(key: &[u8], row: &'a [u8]) -> Result<(u8, &'a [u8]), Fault> {
     Ok((header[5], payload))
 }
 
+/// Whether a further part is sound in itself.
+pub(super) fn is_sound_part(key: &[u8], row: &[u8]) -> bool {
+    matches!(unframe(key, row), Ok((PART, _)))
+}
+
 /// The value that a row holds, its further parts fetched with `part`; `None` if those belong to
 /// another writing of the value, and the caller shall read anew.
 pub(super) fn open(

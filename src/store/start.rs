@@ -17,14 +17,14 @@ use super::open::{self, meta_key, sled_fault};
 use super::read::{Live, guarded};
 use super::row::{self, Fault, Packed};
 use super::seal::{Seal, Sources};
-use super::{Shared, Store, StoreConfig, catalog, quarantine};
+use super::{Shared, Store, StoreConfig, catalog, export, quarantine};
 
 /// How long a reader may hold on to a database that is being closed.
 const LETTING_GO: Duration = Duration::from_secs(15);
 
 /// A committer at work.
 pub(super) struct Running {
-    jobs: mpsc::Sender<Job>,
+    closing: Closing,
     done: oneshot::Receiver<Result<(), StoreError>>,
     thread: JoinHandle<()>,
 }
@@ -40,6 +40,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<Running, StoreError> {
         .store(meta.number, std::sync::atomic::Ordering::Release);
     shared.head.send_replace(meta.seq);
     let mut committer = Committer::new(shared.clone(), live.clone(), inbox, meta, oldest)?;
+    committer.write_ledger()?;
     let (finish, done) = oneshot::channel();
     let shared = shared.clone();
     shared.set_live(Ok(live));
@@ -63,7 +64,11 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<Running, StoreError> {
             }
         });
     match thread {
-        Ok(thread) => Ok(Running { jobs, done, thread }),
+        Ok(thread) => Ok(Running {
+            closing: Closing(jobs),
+            done,
+            thread,
+        }),
         Err(error) => {
             shared.set_live(Err(error.to_string()));
             shared.at_work.store(false, Ordering::Release);
@@ -99,14 +104,10 @@ fn let_go(committer: Committer) -> Result<(), StoreError> {
 }
 
 fn opened(config: &StoreConfig, jobs: mpsc::Sender<Job>) -> Result<(Arc<Live>, Meta), StoreError> {
-    let lock = open::take_folder(&config.folder)?;
-    let key = Sources::of_process(config.seal_key_file.clone()).key(&config.folder, true)?;
-    let Some(key) = key else {
-        return Err(StoreError::SealKey {
-            what: "there is no seal key".to_owned(),
-        });
-    };
-    let seal = Seal::new(key);
+    let folder = &config.folder;
+    let lock = open::take_folder(folder)?;
+    open::refuse_half_import(folder)?;
+    export::clean(folder).map_err(StoreError::file("clean", folder))?;
     let tree = open::open_sled(config)?;
     let damaged = |error| match error {
         StoreError::DamagedPage { what } => StoreError::Damaged {
@@ -122,6 +123,7 @@ fn opened(config: &StoreConfig, jobs: mpsc::Sender<Job>) -> Result<(Arc<Live>, M
         ..meta
     };
     let quarantine = quarantine::keys(&tree)?;
+    let seal = seal_of(config, &tree)?;
     let secret = installation_secret(&tree, &seal)?;
     let live = Live {
         tree,
@@ -135,7 +137,23 @@ fn opened(config: &StoreConfig, jobs: mpsc::Sender<Job>) -> Result<(Arc<Live>, M
     Ok((Arc::new(live), Meta { rows, ..meta }))
 }
 
-fn stored_meta(tree: &sled::Tree) -> Result<Meta, StoreError> {
+/// The seal. A key is made only where nothing was sealed yet: another one would not open what was.
+fn seal_of(config: &StoreConfig, tree: &sled::Tree) -> Result<Seal, StoreError> {
+    let fresh = !tree.contains_key(secret_key()).map_err(sled_fault)?;
+    let key = Sources::of_process(config.seal_key_file.clone()).key(&config.folder, fresh)?;
+    key.map(Seal::new).ok_or_else(|| StoreError::SealKey {
+        what: "the data in this folder is sealed, and its key was not given: it belongs into the systemd credential \
+               trunkline-seal, the file that store.seal_key_file names, TRUNKLINE_SEAL_KEY, or the file seal.key in the \
+               data folder"
+            .to_owned(),
+    })
+}
+
+fn secret_key() -> Vec<u8> {
+    [&[catalog::INSTALLATION.prefix], b"secret".as_slice()].concat()
+}
+
+pub(super) fn stored_meta(tree: &sled::Tree) -> Result<Meta, StoreError> {
     let key = meta_key();
     let Some(bytes) = tree.get(&key).map_err(sled_fault)? else {
         return Ok(Meta::default());
@@ -168,7 +186,7 @@ fn count(tree: &sled::Tree) -> Result<u64, StoreError> {
 /// The installation's secret, and whether it was made just now.
 fn installation_secret(tree: &sled::Tree, seal: &Seal) -> Result<([u8; 32], bool), StoreError> {
     let entry = catalog::INSTALLATION;
-    let key = [&[entry.prefix], b"secret".as_slice()].concat();
+    let key = secret_key();
     if let Some(bytes) = tree.get(&key).map_err(sled_fault)? {
         let plain = row::open(&entry, &key, &bytes, Some(seal), |_| None);
         return match plain.map(|plain| plain.and_then(|plain| plain.try_into().ok())) {
@@ -206,7 +224,7 @@ impl Store {
         let running = tokio::task::spawn_blocking(move || start_after_predecessor(&shared))
             .await
             .map_err(StoreError::unavailable)??;
-        let closing = Closing(running.jobs);
+        let closing = running.closing;
         opened();
         let mut done = running.done;
         let ended = tokio::select! {
@@ -224,7 +242,7 @@ impl Store {
     }
 }
 
-/// Closes the database also if the child is dropped in the middle.
+/// Closes the database when it is dropped, so also if the task is dropped in the middle.
 struct Closing(mpsc::Sender<Job>);
 
 impl Closing {
@@ -290,8 +308,7 @@ impl Drop for OpenStore {
         let Some(running) = self.running.take() else {
             return;
         };
-        // If it cannot be told, it has ended already.
-        drop(running.jobs.send(Job::Close));
+        drop(running.closing);
         if running.thread.join().is_err() {
             tracing::error!("the committer's thread panicked");
         }

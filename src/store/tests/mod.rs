@@ -1,3 +1,7 @@
-//! The store as its users see it.
+//! The store as its users see it: ordinary use, damage, death in the middle, copies.
 
 mod basics;
+mod copies;
+mod damage;
+mod kill;
+mod life;

@@ -1,0 +1,165 @@
+//! An export read into an empty folder.
+//!
+//! Nothing of it is used before all of it was read and its sum found right: until then a mark in the folder makes
+//! opening it fail.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+
+use sha2::{Digest, Sha256};
+
+use super::StoreConfig;
+use super::error::StoreError;
+use super::export::{ExportSummary, HEAD};
+use super::ledger;
+use super::open::{import_mark, open_sled, sled_fault, sled_folder, take_folder};
+use super::start::stored_meta;
+
+/// How many rows are written at once.
+const STEP: usize = 256;
+/// The longest key or row that is believed.
+const LENGTH_LIMIT: u32 = 1 << 16;
+
+/// Reads an export into the folder of `config`, which must be empty or not there. The seal key is not part of an
+/// export: the daemon will want the one of the installation that made it.
+pub fn import(config: &StoreConfig, from: impl Read) -> Result<ExportSummary, StoreError> {
+    let folder = &config.folder;
+    let lock = take_folder(folder)?;
+    let database = sled_folder(folder);
+    if database.exists() {
+        return Err(StoreError::BadExport {
+            what: format!(
+                "{} holds data already; import into an empty folder",
+                folder.display()
+            ),
+        });
+    }
+    let mark = import_mark(folder);
+    File::create(&mark).map_err(StoreError::file("write", &mark))?;
+    let outcome = read_into(config, from);
+    if outcome.is_err() {
+        fs::remove_dir_all(&database).map_err(StoreError::file("remove", &database))?;
+    }
+    fs::remove_file(&mark).map_err(StoreError::file("remove", &mark))?;
+    drop(lock);
+    outcome
+}
+
+fn read_into(config: &StoreConfig, from: impl Read) -> Result<ExportSummary, StoreError> {
+    let tree = open_sled(config)?;
+    let mut frames = Frames {
+        from,
+        sum: Sha256::new(),
+        done: ExportSummary::default(),
+    };
+    frames.head()?;
+    let mut batch = sled::Batch::default();
+    while let Some((key, row)) = frames.next()? {
+        batch.insert(key, row);
+        if frames.done.rows.is_multiple_of(STEP as u64) {
+            tree.apply_batch(std::mem::take(&mut batch)).map_err(sled_fault)?;
+            sled::pin().flush();
+        }
+    }
+    tree.apply_batch(batch).map_err(sled_fault)?;
+    tree.flush().map_err(sled_fault)?;
+    let path = sled_folder(&config.folder).join("db");
+    File::open(&path)
+        .and_then(|file| file.sync_all())
+        .map_err(StoreError::file("sync", &path))?;
+    let meta = stored_meta(&tree)?;
+    if meta.rows != frames.done.rows {
+        tracing::warn!(
+            expected = meta.rows,
+            rows = frames.done.rows,
+            "the export has another number of rows than it says"
+        );
+    }
+    let folder = &config.folder;
+    ledger::write(folder, &meta).map_err(StoreError::file("write the ledger in", folder))?;
+    Ok(ExportSummary {
+        generation: meta.generation,
+        ..frames.done
+    })
+}
+
+/// Key and bytes.
+type StoredRow = (Vec<u8>, Vec<u8>);
+
+struct Frames<R> {
+    from: R,
+    sum: Sha256,
+    done: ExportSummary,
+}
+
+fn bad(what: impl Into<String>) -> StoreError {
+    StoreError::BadExport { what: what.into() }
+}
+
+impl<R: Read> Frames<R> {
+    fn take(&mut self, len: usize) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = vec![0; len];
+        self.from
+            .read_exact(&mut bytes)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => bad("it ends too early"),
+                _ => bad(format!("it cannot be read: {error}")),
+            })?;
+        self.done.bytes += len as u64;
+        Ok(bytes)
+    }
+
+    fn summed(&mut self, len: usize) -> Result<Vec<u8>, StoreError> {
+        let bytes = self.take(len)?;
+        self.sum.update(&bytes);
+        Ok(bytes)
+    }
+
+    fn head(&mut self) -> Result<(), StoreError> {
+        if self.summed(HEAD.len())? == HEAD {
+            Ok(())
+        } else {
+            Err(bad("it does not begin as one"))
+        }
+    }
+
+    fn length(&mut self) -> Result<(u32, Vec<u8>), StoreError> {
+        let bytes = self.summed(4)?;
+        let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        if length > LENGTH_LIMIT {
+            return Err(bad("a row of it is longer than any"));
+        }
+        Ok((length, bytes))
+    }
+
+    /// The next row; none at a sound end.
+    fn next(&mut self) -> Result<Option<StoredRow>, StoreError> {
+        let (key_length, mut frame) = self.length()?;
+        if key_length == 0 {
+            return self.end().map(|()| None);
+        }
+        let (row_length, length) = self.length()?;
+        frame.extend(length);
+        let key = self.summed(key_length as usize)?;
+        let row = self.summed(row_length as usize)?;
+        frame.extend_from_slice(&key);
+        frame.extend_from_slice(&row);
+        if self.summed(4)? != crc32fast::hash(&frame).to_le_bytes() {
+            return Err(bad(format!("row {} of it is damaged", self.done.rows + 1)));
+        }
+        self.done.rows += 1;
+        Ok(Some((key, row)))
+    }
+
+    fn end(&mut self) -> Result<(), StoreError> {
+        let rows = self.summed(8)?;
+        if rows != self.done.rows.to_le_bytes() {
+            return Err(bad("rows of it are missing"));
+        }
+        let sum = self.sum.clone().finalize();
+        if self.take(32)?.as_slice() != sum.as_slice() {
+            return Err(bad("its sum differs"));
+        }
+        Ok(())
+    }
+}
