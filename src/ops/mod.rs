@@ -1,1 +1,11 @@
-//! What waits for a person: incidents and dead letters.
+//! What waits for a person: incidents, and the view of dead letters over all lanes.
+//!
+//! Domains report what did not heal by itself through [`Incidents`]; nobody but a person (or the
+//! domain whose trouble is over) resolves one. [`DeadLetters`] shows what was discarded, whichever
+//! lane it was in, and puts it back or drops it.
+
+mod dead_letters;
+mod incidents;
+
+pub use dead_letters::{DeadItem, DeadLetters, DeadQuery};
+pub use incidents::{Incident, Incidents};

@@ -80,13 +80,13 @@ catalog! {
     ALBUMS = 0x44, "albums", open;
 
     /// Webhook endpoints.
-    ENDPOINTS = 0x50, "endpoints", open;
+    ENDPOINTS = 0x50, "endpoints", sealed;
     /// Signing secrets of webhook endpoints.
     ENDPOINT_SECRETS = 0x51, "endpoint_secrets", sealed;
     /// Deliveries with their attempts.
     DELIVERIES = 0x52, "deliveries", open;
-    /// Deliveries by endpoint and time.
-    DELIVERIES_BY_ENDPOINT = 0x53, "deliveries_by_endpoint", open;
+    /// Work in the background for endpoints: recovering, clearing away.
+    WEBHOOK_ERRANDS = 0x53, "webhook_errands", open;
     /// Counters of endpoints.
     ENDPOINT_STATS = 0x54, "endpoint_stats", open;
 

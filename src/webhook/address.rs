@@ -164,6 +164,12 @@ impl AddressRules {
     /// Checks a URL as far as its text tells: the form, the scheme, a literal address.
     pub fn check_url(&self, text: &str, trust: Trust) -> Result<Url, UrlFault> {
         let url = Url::parse(text).map_err(UrlFault::Unparsable)?;
+        self.check(&url, trust)?;
+        Ok(url)
+    }
+
+    /// The same for a URL that is parsed already.
+    pub fn check(&self, url: &Url, trust: Trust) -> Result<(), UrlFault> {
         let encrypted = match url.scheme() {
             "https" => true,
             "http" => false,
@@ -182,11 +188,11 @@ impl AddressRules {
                 if !encrypted && !local && self.allowed.is_empty() {
                     return Err(UrlFault::Plain);
                 }
-                return Ok(url);
+                return Ok(());
             }
         };
         match self.permit(address, trust, encrypted) {
-            true => Ok(url),
+            true => Ok(()),
             false if !encrypted && classify(address) == AddressClass::Public => Err(UrlFault::Plain),
             false => Err(UrlFault::Forbidden),
         }

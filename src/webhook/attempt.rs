@@ -57,6 +57,13 @@ pub enum DeliveryState {
     Exhausted,
 }
 
+impl DeliveryState {
+    /// Whether nothing more happens by itself.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Delivered | Self::Exhausted)
+    }
+}
+
 /// A delivery: one event for one endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Delivery {
@@ -94,6 +101,8 @@ pub struct DeliveryRow {
     pub seq: u64,
     /// The session as it was then.
     pub context: SessionContext,
+    /// The tries, in order.
+    pub attempts: Vec<Attempt>,
 }
 
 /// One try.
@@ -153,6 +162,15 @@ pub enum Verdict {
 }
 
 impl Answer {
+    /// No answer at all.
+    pub fn none(why: NoAnswer) -> Self {
+        Self {
+            status: Err(why),
+            retry_after: None,
+            text: String::new(),
+        }
+    }
+
     /// What it means: 2xx alone is success.
     pub fn verdict(&self) -> Verdict {
         let overloaded = match self.status {

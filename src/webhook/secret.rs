@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::base::{Secret, Timestamp};
 
@@ -17,8 +18,11 @@ const PREFIX: &str = "whsec_";
 /// How long the old secret signs too after a rotation.
 pub const OVERLAP: Duration = Duration::from_secs(24 * 3600);
 
+/// A key that signs.
+pub type SigningKey = Zeroizing<Vec<u8>>;
+
 /// Everything secret about an endpoint.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secrets {
     /// The signing secret, `whsec_…`.
     pub signing: Secret,
@@ -53,23 +57,33 @@ impl Secrets {
         })
     }
 
-    /// The keys that sign at this time, the newest first.
-    pub fn keys(&self, now: Timestamp) -> Vec<Vec<u8>> {
-        let previous = self
-            .previous
-            .as_ref()
-            .filter(|(_, until)| now < *until)
-            .map(|(secret, _)| secret);
-        std::iter::once(&self.signing)
-            .chain(previous)
-            .map(key_bytes)
-            .collect()
+    /// The same with other tokens: an empty text takes one away, none leaves it as it is.
+    pub fn with_tokens(mut self, bearer: Option<&Secret>, secret_token: Option<&Secret>) -> Self {
+        let set = |kept: &mut Option<Secret>, new: Option<&Secret>| {
+            if let Some(new) = new {
+                *kept = (!new.is_empty()).then(|| new.clone());
+            }
+        };
+        set(&mut self.bearer, bearer);
+        set(&mut self.secret_token, secret_token);
+        self
+    }
+
+    /// The key that signs.
+    pub fn key(&self) -> SigningKey {
+        key_bytes(&self.signing)
+    }
+
+    /// The key that signs too, and until when.
+    pub fn retiring_key(&self) -> Option<(SigningKey, Timestamp)> {
+        let (secret, until) = self.previous.as_ref()?;
+        Some((key_bytes(secret), *until))
     }
 }
 
 /// A new secret: `whsec_` and the base64 of 32 random bytes.
 fn signing_secret() -> Result<Secret, getrandom::Error> {
-    let mut bytes = zeroize::Zeroizing::new([0u8; 32]);
+    let mut bytes = Zeroizing::new([0u8; 32]);
     getrandom::fill(bytes.as_mut_slice())?;
     Ok(Secret::new(format!(
         "{PREFIX}{}",
@@ -78,12 +92,11 @@ fn signing_secret() -> Result<Secret, getrandom::Error> {
 }
 
 /// The key behind a secret's text; a text that is no base64 signs as it stands.
-fn key_bytes(secret: &Secret) -> Vec<u8> {
+fn key_bytes(secret: &Secret) -> SigningKey {
     let text = secret.expose();
     let encoded = text.strip_prefix(PREFIX).unwrap_or(text);
-    STANDARD
-        .decode(encoded)
-        .unwrap_or_else(|_| text.as_bytes().to_vec())
+    let decoded = STANDARD.decode(encoded);
+    Zeroizing::new(decoded.unwrap_or_else(|_| text.as_bytes().to_vec()))
 }
 
 #[cfg(test)]
@@ -93,22 +106,30 @@ mod tests {
     #[test]
     fn the_old_secret_signs_for_a_day() {
         let first = Secrets::generate().expect("random");
+        assert_eq!(first.retiring_key(), None);
         let now = Timestamp(1_000_000);
         let second = first.rotated(now).expect("random");
-        assert_ne!(first.signing, second.signing);
-        assert_eq!(second.keys(now).len(), 2);
-        assert_eq!(second.keys(now)[1], first.keys(now)[0]);
-        let later = now.plus(OVERLAP);
-        assert_eq!(second.keys(later), vec![key_bytes(&second.signing)]);
-        let third = second.rotated(later).expect("random");
-        assert_eq!(third.keys(later)[1], key_bytes(&second.signing));
+        assert_ne!(first.key(), second.key());
+        assert_eq!(second.retiring_key(), Some((first.key(), now.plus(OVERLAP))));
+        let third = second.rotated(now).expect("random");
+        assert_eq!(third.retiring_key().map(|(key, _)| key), Some(second.key()));
     }
 
     #[test]
     fn a_secret_has_the_agreed_form() {
         let secrets = Secrets::generate().expect("random");
         assert!(secrets.signing.expose().starts_with("whsec_"));
-        assert_eq!(secrets.keys(Timestamp(0))[0].len(), 32);
+        assert_eq!(secrets.key().len(), 32);
         assert!(!format!("{secrets:?}").contains("whsec_"));
+    }
+
+    #[test]
+    fn tokens_are_set_kept_and_taken_away() {
+        let none = Secrets::generate().expect("random");
+        let set = none.with_tokens(Some(&Secret::new("abc")), None);
+        assert_eq!(set.bearer, Some(Secret::new("abc")));
+        let kept = set.with_tokens(None, Some(&Secret::new("x")));
+        assert_eq!(kept.bearer, Some(Secret::new("abc")));
+        assert_eq!(kept.with_tokens(Some(&Secret::new("")), None).bearer, None);
     }
 }
