@@ -8,7 +8,7 @@
 use std::fmt;
 use std::future::Future;
 
-pub use super::wire::hub::Hub;
+pub use super::wire::Hub;
 
 /// An authorisation key's id: the name by which the world knows a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

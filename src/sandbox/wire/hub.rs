@@ -3,15 +3,16 @@
 //! A push goes to one session of a key, the one subscribed last; in order; it never waits. A session
 //! that does not keep up is disconnected and forgotten: its client finds the gap by itself.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::super::rpc::{KeyId, MtSession};
+use super::envelope;
+use super::registry::Registry;
 
 /// A cheap handle, made before both halves and given to both.
 #[derive(Clone, Default)]
 pub struct Hub {
-    subscribed: Arc<Mutex<HashMap<KeyId, MtSession>>>,
+    pub(super) registry: Arc<Registry>,
 }
 
 impl Hub {
@@ -21,33 +22,52 @@ impl Hub {
     }
 
     /// Sends a serialised `Updates` to the key's subscribed session; without one, to nobody.
-    pub fn push(&self, _key: KeyId, _updates: Vec<u8>) {}
+    pub fn push(&self, key: KeyId, updates: Vec<u8>) {
+        let Some(slot) = self.registry.peek(key).and_then(|key| key.subscribed()) else {
+            return;
+        };
+        let updates = envelope::pushed(updates);
+        if slot.with(|session| session.push(updates)).is_err() {
+            slot.give_up();
+        }
+    }
 
     /// From now on this session is the one that hears the key's updates.
     pub fn subscribe(&self, key: KeyId, session: MtSession) {
-        self.lock().insert(key, session);
+        if let Some(key) = self.registry.peek(key) {
+            key.subscribe(Some(session));
+        }
     }
 
     /// Ends the subscription: nobody hears the key's updates (it was logged out, say).
     pub fn unsubscribe(&self, key: KeyId) {
-        self.lock().remove(&key);
+        if let Some(key) = self.registry.peek(key) {
+            key.subscribe(None);
+        }
     }
 
     /// Cuts every connection that speaks under the key; the key stays good.
-    pub fn disconnect(&self, _key: KeyId) {}
+    pub fn disconnect(&self, key: KeyId) {
+        if let Some(key) = self.registry.peek(key) {
+            key.cut();
+        }
+    }
 
     /// Forgets the key: its connections are cut, and the next packet under it gets transport error 404.
     pub fn forget(&self, key: KeyId) {
-        self.unsubscribe(key);
+        if let Some(key) = self.registry.remove_key(key) {
+            key.cut();
+            key.end();
+        }
     }
 
     /// An outage: every connection is cut and new ones are refused, until [`Self::resume`].
-    pub fn pause(&self) {}
+    pub fn pause(&self) {
+        self.registry.set_paused(true);
+    }
 
     /// Ends the outage.
-    pub fn resume(&self) {}
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<KeyId, MtSession>> {
-        self.subscribed.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn resume(&self) {
+        self.registry.set_paused(false);
     }
 }

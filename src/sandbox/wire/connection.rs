@@ -1,0 +1,417 @@
+//! One TCP connection from its first byte to its end: reading, key exchange, judging packets, writing.
+//!
+//! It owns the socket and its transport. Sessions outlive it; it attaches to those that it hears of, and
+//! what they have to say it takes from them. It promises no order between two sessions.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::task::TaskTracker;
+
+use super::cipher::{Sender, key_id, named_key, open, seal};
+use super::envelope::{Envelope, Message, is_container, open_container, unpack};
+use super::exchange::{Exchange, NOT_FOUND, NewKey, Outcome};
+use super::registry::{Job, Key, Line, Registry, Slot};
+use super::rsa::RsaKey;
+use super::salts::Salts;
+use super::service::{Heard, bad_message, bad_salt, hear};
+use super::session::{Receipt, time_id};
+use super::transport::{Detected, FrameError, Reading, Writing, detect};
+use super::worker::{World, work};
+use crate::sandbox::rpc::{KeyId, MtSession};
+
+/// How long a client may take until its first packet under a key.
+const HANDSHAKE: Duration = Duration::from_secs(60);
+/// How long the last word of a broken conversation may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the client's rest is read after it: a socket closed on unread bytes takes the last word back.
+const DRAIN: Duration = Duration::from_millis(250);
+/// So many waiting calls are too many.
+const TOO_MANY: i32 = -429;
+/// The client's clock may be this far behind and ahead (seconds).
+const BEHIND: i64 = 300;
+const AHEAD: i64 = 30;
+
+/// What every connection of a server needs.
+pub struct Context {
+    /// What all share.
+    pub registry: Arc<Registry>,
+    /// Who answers calls.
+    pub world: World,
+    /// The server's key.
+    pub rsa: Arc<RsaKey>,
+    /// Which data centre this is.
+    pub dc: i32,
+    /// All that runs for this server.
+    pub tasks: TaskTracker,
+}
+
+/// Why a conversation ends.
+enum End {
+    /// The client closed it, or its time is over.
+    Closed,
+    /// The stream makes no sense.
+    Frame(FrameError),
+    /// The client is to be told so.
+    Refused(i32),
+    /// The socket failed.
+    Broken(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// What the reading side leaves to the writing side.
+#[derive(Default)]
+struct Outbox {
+    plain: VecDeque<Bytes>,
+    refusal: Option<i32>,
+    slots: Vec<Arc<Slot>>,
+}
+
+struct Reader {
+    context: Arc<Context>,
+    line: Arc<Line>,
+    outbox: Arc<Mutex<Outbox>>,
+    exchange: Option<Exchange>,
+    /// Whether a packet under a key has come.
+    proven: bool,
+    deadline: Option<Instant>,
+}
+
+/// Serves a connection until it ends.
+pub async fn serve(stream: TcpStream, line: Arc<Line>, context: Arc<Context>) {
+    let outbox = Arc::new(Mutex::new(Outbox::default()));
+    let reader = Reader {
+        context: context.clone(),
+        line: line.clone(),
+        outbox: outbox.clone(),
+        exchange: None,
+        proven: false,
+        deadline: Some(Instant::now() + HANDSHAKE),
+    };
+    let (mut from, mut to) = stream.into_split();
+    let end = tokio::select! {
+        biased;
+        () = line.cut.cancelled() => End::Closed,
+        end = reader.converse(&mut from, &mut to) => end,
+    };
+    match end {
+        End::Closed => {}
+        End::Frame(error) => tracing::debug!(connection = line.id, %error, "connection makes no sense"),
+        End::Broken(error) => tracing::debug!(connection = line.id, %error, "connection failed"),
+        End::Refused(code) => {
+            tracing::debug!(connection = line.id, code, "connection refused");
+            // Both only for politeness: the connection is over either way.
+            let _ = timeout(FAREWELL, to.shutdown()).await;
+            let mut rest = [0; 1024];
+            let _ = timeout(DRAIN, async { while from.read(&mut rest).await.is_ok_and(|n| n > 0) {} }).await;
+        }
+    }
+    context.registry.close_line(line.id);
+    let slots = std::mem::take(&mut lock(&outbox).slots);
+    slots.iter().for_each(|slot| slot.detach(&line));
+}
+
+fn lock(outbox: &Mutex<Outbox>) -> std::sync::MutexGuard<'_, Outbox> {
+    outbox.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Since the epoch.
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+impl Reader {
+    async fn converse(mut self, from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> End {
+        let mut buffer = BytesMut::with_capacity(4096);
+        let transport = loop {
+            match detect(&buffer) {
+                Detected::Is(transport) => break transport,
+                Detected::Unknown => return End::Closed,
+                Detected::More => {
+                    if let Err(end) = self.read(from, &mut buffer).await {
+                        return end;
+                    }
+                }
+            }
+        };
+        let (mut reading, mut writing) = transport.split();
+        let (line, outbox) = (self.line.clone(), self.outbox.clone());
+        let mut writer = std::pin::pin!(write(&line, &outbox, &mut writing, to));
+        let end = tokio::select! {
+            end = self.listen(from, &mut buffer, &mut reading) => end,
+            end = &mut writer => return end,
+        };
+        if let End::Refused(code) = end {
+            lock(&outbox).refusal = Some(code);
+            line.wake.notify_one();
+            return timeout(FAREWELL, writer).await.unwrap_or(End::Closed);
+        }
+        end
+    }
+
+    async fn listen(&mut self, from: &mut OwnedReadHalf, buffer: &mut BytesMut, reading: &mut Reading) -> End {
+        loop {
+            loop {
+                let packet = match reading.next(buffer) {
+                    Ok(Some(packet)) => packet,
+                    Ok(None) => break,
+                    Err(error) => return End::Frame(error),
+                };
+                if let Err(end) = self.packet(packet).await {
+                    return end;
+                }
+            }
+            if let Err(end) = self.read(from, buffer).await {
+                return end;
+            }
+        }
+    }
+
+    async fn read(&self, from: &mut OwnedReadHalf, buffer: &mut BytesMut) -> Result<(), End> {
+        let over = async {
+            match self.deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            read = from.read_buf(buffer) => if read? == 0 { Err(End::Closed) } else { Ok(()) },
+            () = over => Err(End::Closed),
+        }
+    }
+
+    async fn packet(&mut self, packet: Bytes) -> Result<(), End> {
+        match named_key(&packet) {
+            Some(KeyId(0)) => self.plain(packet.slice(8..)).await,
+            Some(id) => self.encrypted(id, &packet),
+            None => Err(End::Refused(NOT_FOUND)),
+        }
+    }
+
+    /// A step of the key exchange. The client's message id means nothing.
+    async fn plain(&mut self, mut packet: Bytes) -> Result<(), End> {
+        if packet.len() < 12 {
+            return Err(End::Refused(NOT_FOUND));
+        }
+        packet.advance(8);
+        let length = packet.get_u32_le() as usize;
+        if length > packet.len() {
+            return Err(End::Refused(NOT_FOUND));
+        }
+        packet.truncate(length);
+        let (rsa, dc) = (self.context.rsa.clone(), self.context.dc);
+        let mut exchange = self.exchange.take().unwrap_or_else(|| Exchange::new(rsa, dc));
+        let step = spawn_blocking(move || {
+            let outcome = exchange.answer(&packet, now().as_secs());
+            (exchange, outcome)
+        });
+        let (exchange, outcome) = step.await.map_err(|_| End::Refused(NOT_FOUND))?;
+        self.exchange = Some(exchange);
+        let answer = match outcome {
+            Outcome::Answer(answer) => answer,
+            Outcome::Created(answer, made) => {
+                self.created(made);
+                answer
+            }
+            Outcome::Refused(code) => return Err(End::Refused(code)),
+        };
+        let mut plain = vec![0; 8];
+        plain.extend_from_slice(&(time_id(now()) | 1).to_le_bytes());
+        plain.extend_from_slice(&(answer.len() as u32).to_le_bytes());
+        plain.extend_from_slice(&answer);
+        lock(&self.outbox).plain.push_back(plain.into());
+        self.line.wake.notify_one();
+        Ok(())
+    }
+
+    fn created(&self, made: NewKey) {
+        let now = now().as_secs();
+        let salts = Salts::beginning(&made.key, made.first_salt, now);
+        let expires = made.expires_in.map(|seconds| now + seconds.max(0) as u64);
+        let id = key_id(&made.key);
+        tracing::debug!(connection = self.line.id, key = %id, temporary = expires.is_some(), "key made");
+        if expires.is_none() {
+            self.context.world.key_created(id, &made.key);
+        }
+        self.context.registry.add_key(made.key, salts, expires, None);
+    }
+
+    fn encrypted(&mut self, id: KeyId, packet: &[u8]) -> Result<(), End> {
+        let refused = || End::Refused(NOT_FOUND);
+        let now = now();
+        let key = self.context.registry.key(id, now.as_secs()).ok_or_else(refused)?;
+        let plaintext = open(&key.auth_key, Sender::Client, packet).ok_or_else(refused)?;
+        let Envelope { salt, session, message } = Envelope::read(plaintext).ok_or_else(refused)?;
+        if !std::mem::replace(&mut self.proven, true) {
+            self.deadline = None;
+        }
+        let slot = self.slot(&key, session);
+        if let Some(code) = id_fault(message.id, now.as_secs()) {
+            slot.with(|session| session.reply(self.line.id, bad_message(&message, code)));
+            return Ok(());
+        }
+        if !key.salts.accepts(salt, now.as_secs()) {
+            let good = key.salts.current(now.as_secs());
+            slot.with(|session| session.reply(self.line.id, bad_salt(&message, good)));
+            return Ok(());
+        }
+        let messages = match self.contents(&slot, message) {
+            Ok(messages) => messages,
+            Err(complaint) => {
+                slot.with(|session| session.reply(self.line.id, complaint));
+                return Ok(());
+            }
+        };
+        if let Some(first) = messages.iter().map(|it| it.id).min() {
+            let salt = key.salts.current(now.as_secs());
+            slot.with(|session| session.announce(first, salt));
+        }
+        messages.into_iter().try_for_each(|message| self.message(&slot, message, now.as_secs()))
+    }
+
+    /// The session, which this connection speaks for from now on.
+    fn slot(&self, key: &Arc<Key>, id: MtSession) -> Arc<Slot> {
+        let (slot, new) = key.session(id);
+        if let Some(jobs) = new {
+            self.context.tasks.spawn(work(slot.clone(), self.context.world.clone(), jobs));
+        }
+        if slot.attach(&self.line) {
+            let mut outbox = lock(&self.outbox);
+            // One that was forgotten and came again under its id takes the place of the former.
+            outbox.slots.retain(|it| it.id != id || it.key.id != key.id);
+            outbox.slots.push(slot.clone());
+        }
+        slot
+    }
+
+    /// The messages in a packet's one message; else what to answer.
+    fn contents(&self, slot: &Slot, message: Message) -> Result<Vec<Message>, Vec<u8>> {
+        if !is_container(&message.body) {
+            return Ok(vec![message]);
+        }
+        let messages = open_container(&message.body).map_err(|_| bad_message(&message, 64))?;
+        match slot.quietly(|session| session.receive_container(message.id)) {
+            Receipt::New => Ok(messages),
+            Receipt::Repeated => Err(bad_message(&message, 19)),
+            Receipt::TooOld => Err(bad_message(&message, 20)),
+        }
+    }
+
+    fn message(&mut self, slot: &Arc<Slot>, mut message: Message, now: u64) -> Result<(), End> {
+        let unpacked = unpack(&message.body);
+        if let Some(body) = &unpacked {
+            message.body = body.clone();
+        }
+        match hear(slot, self.line.id, &message, now) {
+            Heard::Done => return Ok(()),
+            Heard::CloseAfter(delay) => {
+                self.deadline = Some(Instant::now() + delay);
+                return Ok(());
+            }
+            Heard::KeyDestroyed => {
+                self.context.registry.remove_key(slot.key.id);
+                slot.key.end();
+                self.context.world.key_destroyed(slot.key.id);
+                return Ok(());
+            }
+            Heard::Call => {}
+        }
+        match slot.quietly(|session| session.receive_call(message.id)) {
+            Receipt::New => {
+                // A body that does not unpack is found out, and answered, where wrappers come off.
+                let job = Job { id: message.id, line: self.line.clone(), body: message.body };
+                slot.jobs.try_send(job).map_err(|_| End::Refused(TOO_MANY))
+            }
+            Receipt::Repeated => {
+                slot.with(|session| session.repeat(message.id));
+                Ok(())
+            }
+            Receipt::TooOld => {
+                slot.with(|session| session.reply(self.line.id, bad_message(&message, 20)));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What is wrong with a client's message id, as the code of `bad_msg_notification`.
+fn id_fault(id: i64, now: u64) -> Option<i32> {
+    let age = now as i64 - (id >> 32);
+    match () {
+        () if id & 3 != 0 => Some(18),
+        () if age > BEHIND => Some(16),
+        () if age < -AHEAD => Some(17),
+        () => None,
+    }
+}
+
+/// Sends what there is, for ever; ends after a refusal.
+async fn write(line: &Line, outbox: &Mutex<Outbox>, writing: &mut Writing, to: &mut OwnedWriteHalf) -> End {
+    let mut out = Vec::new();
+    loop {
+        let refusal = collect(line, outbox, writing, &mut out);
+        if let Some(code) = refusal {
+            writing.error(code, &mut out);
+        }
+        if out.is_empty() {
+            line.wake.notified().await;
+            continue;
+        }
+        if let Err(error) = to.write_all(&out).await {
+            return End::Broken(error);
+        }
+        if let Some(code) = refusal {
+            return End::Refused(code);
+        }
+        out.clear();
+        out.shrink_to(64 << 10);
+    }
+}
+
+/// Puts packets together, one of each session at a time.
+fn collect(line: &Line, outbox: &Mutex<Outbox>, writing: &mut Writing, out: &mut Vec<u8>) -> Option<i32> {
+    let (plain, refusal, slots) = {
+        let mut outbox = lock(outbox);
+        (std::mem::take(&mut outbox.plain), outbox.refusal, outbox.slots.clone())
+    };
+    plain.iter().for_each(|packet| writing.packet(packet, out));
+    let now = now();
+    for slot in slots {
+        if let Some(message) = slot.quietly(|session| session.take(line.id, now)) {
+            let salt = slot.key.salts.current(now.as_secs());
+            let plaintext = Envelope { salt, session: slot.id, message }.write();
+            writing.packet(&seal(&slot.key.auth_key, Sender::Server, &plaintext), out);
+        }
+    }
+    refusal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_judged_by_their_time_and_their_low_bits() {
+        let now = 1_800_000_000;
+        let id = |age: i64| (now as i64 - age) << 32;
+        assert_eq!(id_fault(id(0), now), None);
+        assert_eq!(id_fault(id(300), now), None);
+        assert_eq!(id_fault(id(-30), now), None);
+        assert_eq!(id_fault(id(301), now), Some(16));
+        assert_eq!(id_fault(id(-31), now), Some(17));
+        assert_eq!(id_fault(id(0) | 1, now), Some(18));
+    }
+}

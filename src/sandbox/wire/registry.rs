@@ -1,0 +1,291 @@
+//! What all connections share: the keys, the sessions under them, and who is connected.
+//!
+//! Locks are taken from a key down to its sessions, never upward, and never across an await.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::cipher::{AuthKey, key_id};
+use super::salts::Salts;
+use super::session::{ConnectionId, Session};
+use crate::sandbox::rpc::{KeyId, MtSession};
+
+/// How many sessions a key may have; beyond, the ones without a connection are forgotten.
+const MAX_SESSIONS: usize = 64;
+/// How many calls of a session may wait for their turn.
+const MAX_WAITING_CALLS: usize = 4096;
+
+/// All that is known.
+#[derive(Default)]
+pub struct Registry {
+    keys: Mutex<HashMap<KeyId, Arc<Key>>>,
+    lines: Mutex<HashMap<ConnectionId, Arc<Line>>>,
+    last_connection: AtomicU64,
+    paused: AtomicBool,
+}
+
+/// One authorisation key.
+pub struct Key {
+    /// Its id.
+    pub id: KeyId,
+    /// Its bytes.
+    pub auth_key: Box<AuthKey>,
+    /// Its salts.
+    pub salts: Salts,
+    /// When it ends (unix seconds), if it is a temporary one.
+    pub expires: Option<u64>,
+    state: Mutex<KeyState>,
+}
+
+#[derive(Default)]
+struct KeyState {
+    layer: Option<i32>,
+    sessions: HashMap<MtSession, Arc<Slot>>,
+    subscribed: Option<MtSession>,
+}
+
+/// A session and what is needed to work for it.
+pub struct Slot {
+    /// Under which key.
+    pub key: Arc<Key>,
+    /// Which one.
+    pub id: MtSession,
+    /// Where its calls wait.
+    pub jobs: mpsc::Sender<Job>,
+    /// Set when the session is forgotten.
+    pub gone: CancellationToken,
+    answered: watch::Sender<()>,
+    state: Mutex<SlotState>,
+}
+
+#[derive(Default)]
+struct SlotState {
+    session: Session,
+    lines: Vec<Arc<Line>>,
+}
+
+/// One call as it came in, wrappers and all.
+pub struct Job {
+    /// Its message id.
+    pub id: i64,
+    /// Over which connection it came.
+    pub line: Arc<Line>,
+    /// The call.
+    pub body: Bytes,
+}
+
+/// One connection as the others see it.
+pub struct Line {
+    /// Its number.
+    pub id: ConnectionId,
+    /// There may be something to send on it.
+    pub wake: Notify,
+    /// Set when it is to end at once.
+    pub cut: CancellationToken,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Registry {
+    /// Makes a key known.
+    pub fn add_key(&self, auth_key: Box<AuthKey>, salts: Salts, expires: Option<u64>, layer: Option<i32>) -> KeyId {
+        let id = key_id(&auth_key);
+        let state = Mutex::new(KeyState { layer, ..KeyState::default() });
+        lock(&self.keys).insert(id, Arc::new(Key { id, auth_key, salts, expires, state }));
+        id
+    }
+
+    /// The key of that id, unless its time is over.
+    pub fn key(&self, id: KeyId, now: u64) -> Option<Arc<Key>> {
+        let mut keys = lock(&self.keys);
+        if keys.get(&id)?.expires.is_some_and(|end| end <= now)
+            && let Some(key) = keys.remove(&id)
+        {
+            key.end();
+        }
+        keys.get(&id).cloned()
+    }
+
+    /// Forgets a key. Its sessions are left to the caller.
+    pub fn remove_key(&self, id: KeyId) -> Option<Arc<Key>> {
+        lock(&self.keys).remove(&id)
+    }
+
+    /// Forgets everything and cuts every connection: the server has ended.
+    pub fn end(&self) {
+        self.set_paused(true);
+        let keys: Vec<Arc<Key>> = lock(&self.keys).drain().map(|(_, key)| key).collect();
+        keys.iter().for_each(|key| key.end());
+    }
+
+    /// A key by its id, whatever its time.
+    pub fn peek(&self, id: KeyId) -> Option<Arc<Key>> {
+        lock(&self.keys).get(&id).cloned()
+    }
+
+    /// A new connection, unless there is an outage or there are too many.
+    pub fn open_line(&self, most: usize) -> Option<Arc<Line>> {
+        let mut lines = lock(&self.lines);
+        if self.paused.load(Ordering::SeqCst) || lines.len() >= most {
+            return None;
+        }
+        let id = self.last_connection.fetch_add(1, Ordering::Relaxed) + 1;
+        let line = Arc::new(Line { id, wake: Notify::new(), cut: CancellationToken::new() });
+        lines.insert(id, line.clone());
+        Some(line)
+    }
+
+    /// The connection has ended.
+    pub fn close_line(&self, id: ConnectionId) {
+        lock(&self.lines).remove(&id);
+    }
+
+    /// Begins an outage or ends it.
+    pub fn set_paused(&self, paused: bool) {
+        let lines = lock(&self.lines);
+        self.paused.store(paused, Ordering::SeqCst);
+        if paused {
+            lines.values().for_each(|line| line.cut.cancel());
+        }
+    }
+}
+
+impl Key {
+    /// The layer of the client's last introduction.
+    pub fn layer(&self) -> Option<i32> {
+        lock(&self.state).layer
+    }
+
+    /// A client introduced itself.
+    pub fn set_layer(&self, layer: i32) {
+        lock(&self.state).layer = Some(layer);
+    }
+
+    /// The session of that id. A new one comes with the receiving end of its calls: its worker is to be started.
+    pub fn session(self: &Arc<Self>, id: MtSession) -> (Arc<Slot>, Option<mpsc::Receiver<Job>>) {
+        let mut state = lock(&self.state);
+        if let Some(slot) = state.sessions.get(&id) {
+            return (slot.clone(), None);
+        }
+        if state.sessions.len() >= MAX_SESSIONS {
+            state.sessions.retain(|_, slot| {
+                let keep = !lock(&slot.state).session.is_offline();
+                if !keep {
+                    slot.gone.cancel();
+                }
+                keep
+            });
+        }
+        let (jobs, receiver) = mpsc::channel(MAX_WAITING_CALLS);
+        let slot = Arc::new(Slot {
+            key: self.clone(),
+            id,
+            jobs,
+            gone: CancellationToken::new(),
+            answered: watch::Sender::new(()),
+            state: Mutex::default(),
+        });
+        state.sessions.insert(id, slot.clone());
+        (slot, Some(receiver))
+    }
+
+    /// Forgets a session; false if there was none.
+    pub fn remove_session(&self, id: MtSession) -> bool {
+        let mut state = lock(&self.state);
+        if state.subscribed == Some(id) {
+            state.subscribed = None;
+        }
+        let removed = state.sessions.remove(&id);
+        drop(state);
+        removed.is_some_and(|slot| {
+            slot.gone.cancel();
+            true
+        })
+    }
+
+    /// Who hears the key's updates from now on.
+    pub fn subscribe(&self, session: Option<MtSession>) {
+        lock(&self.state).subscribed = session;
+    }
+
+    /// The session that hears the key's updates.
+    pub fn subscribed(&self) -> Option<Arc<Slot>> {
+        let state = lock(&self.state);
+        state.sessions.get(&state.subscribed?).cloned()
+    }
+
+    /// Cuts every connection that speaks under the key.
+    pub fn cut(&self) {
+        let slots: Vec<Arc<Slot>> = lock(&self.state).sessions.values().cloned().collect();
+        slots.iter().for_each(|slot| slot.cut());
+    }
+
+    /// Forgets all its sessions.
+    pub fn end(&self) {
+        let slots: Vec<Arc<Slot>> = lock(&self.state).sessions.drain().map(|(_, slot)| slot).collect();
+        slots.iter().for_each(|slot| slot.gone.cancel());
+    }
+}
+
+impl Slot {
+    /// Works on the session, then wakes its connections: they may have something to send.
+    pub fn with<T>(&self, work: impl FnOnce(&mut Session) -> T) -> T {
+        let mut state = lock(&self.state);
+        let out = work(&mut state.session);
+        state.lines.iter().for_each(|line| line.wake.notify_one());
+        out
+    }
+
+    /// Works on the session without waking anybody: for who takes from it or only looks.
+    pub fn quietly<T>(&self, work: impl FnOnce(&mut Session) -> T) -> T {
+        work(&mut lock(&self.state).session)
+    }
+
+    /// The connection speaks for this session; true if it did not before.
+    pub fn attach(&self, line: &Arc<Line>) -> bool {
+        let mut state = lock(&self.state);
+        state.session.attach(line.id);
+        let new = state.lines.iter().all(|it| it.id != line.id);
+        if new {
+            state.lines.push(line.clone());
+        }
+        new
+    }
+
+    /// The connection speaks for it no more.
+    pub fn detach(&self, line: &Line) {
+        let mut state = lock(&self.state);
+        state.session.detach(line.id);
+        state.lines.retain(|it| it.id != line.id);
+        state.lines.iter().for_each(|line| line.wake.notify_one());
+    }
+
+    /// Cuts its connections.
+    pub fn cut(&self) {
+        lock(&self.state).lines.iter().for_each(|line| line.cut.cancel());
+    }
+
+    /// The client does not keep up: its connections are cut, and the session is forgotten.
+    pub fn give_up(&self) {
+        tracing::debug!(key = %self.key.id, session = self.id.0, "session does not keep up, forgotten");
+        self.cut();
+        self.key.remove_session(self.id);
+    }
+
+    /// A call has been answered: whoever waits for it looks again.
+    pub fn tell_answered(&self) {
+        self.answered.send_replace(());
+    }
+
+    /// For waiting until a call is answered.
+    pub fn answers(&self) -> watch::Receiver<()> {
+        self.answered.subscribe()
+    }
+}

@@ -1,0 +1,196 @@
+//! One session's worker: takes its calls in order to the world and its answers back.
+//!
+//! A call waits for the one before it, but not long: a slow one is acknowledged and then goes on beside
+//! the others. What reads the connection never waits here, so pings are answered meanwhile.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use grammers_tl_types as tl;
+use tl::{Identifiable, Serializable};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::envelope;
+use super::registry::{Job, Slot};
+use super::session::CallState;
+use super::wrappers::{Unwrapped, unwrap};
+use crate::sandbox::rpc::{Call, ClientInfo, KeyId, KnownKey, Reply, Service};
+
+/// After this long a call no longer holds back the next one.
+const SLOW: Duration = Duration::from_millis(50);
+/// How long a call waits for those that it names as its predecessors.
+const PREDECESSORS: Duration = Duration::from_millis(500);
+/// The layers whose clients understand what this schema writes.
+const LAYERS: std::ops::RangeInclusive<i32> = 228..=tl::LAYER;
+
+/// The world, whatever its type.
+pub type World = Arc<dyn AnyService>;
+
+type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// [`Service`] as an object.
+pub trait AnyService: Send + Sync + 'static {
+    /// See [`Service::call`].
+    fn call(self: Arc<Self>, call: Call) -> Pending<Reply>;
+    /// See [`Service::key_created`].
+    fn key_created(&self, key: KeyId, auth_key: &[u8; 256]);
+    /// See [`Service::key_destroyed`].
+    fn key_destroyed(&self, key: KeyId);
+    /// See [`Service::client_known`].
+    fn client_known(&self, key: KeyId, client: ClientInfo);
+    /// See [`Service::known_keys`].
+    fn known_keys(&self) -> Vec<KnownKey>;
+}
+
+impl<S: Service> AnyService for S {
+    fn call(self: Arc<Self>, call: Call) -> Pending<Reply> {
+        Box::pin(async move { Service::call(&*self, call).await })
+    }
+
+    fn key_created(&self, key: KeyId, auth_key: &[u8; 256]) {
+        Service::key_created(self, key, auth_key);
+    }
+
+    fn key_destroyed(&self, key: KeyId) {
+        Service::key_destroyed(self, key);
+    }
+
+    fn client_known(&self, key: KeyId, client: ClientInfo) {
+        Service::client_known(self, key, client);
+    }
+
+    fn known_keys(&self) -> Vec<KnownKey> {
+        Service::known_keys(self)
+    }
+}
+
+/// Works until the session is forgotten.
+pub async fn work(slot: Arc<Slot>, world: World, mut jobs: mpsc::Receiver<Job>) {
+    let mut running = FuturesUnordered::new();
+    // The call that the next one waits for, and until when.
+    let mut ahead: Option<(i64, Instant)> = None;
+    loop {
+        tokio::select! {
+            biased;
+            () = slot.gone.cancelled() => return,
+            Some(done) = running.next(), if !running.is_empty() => {
+                ahead = ahead.filter(|(id, _)| *id != done);
+            }
+            job = jobs.recv(), if ahead.is_none() => {
+                let Some(job) = job else { return };
+                ahead = Some((job.id, Instant::now() + SLOW));
+                running.push(run(slot.clone(), world.clone(), job));
+            }
+            id = too_slow(ahead) => {
+                acknowledge(&slot, id);
+                ahead = None;
+            }
+        }
+    }
+}
+
+async fn too_slow(ahead: Option<(i64, Instant)>) -> i64 {
+    match ahead {
+        Some((id, until)) => {
+            sleep_until(until).await;
+            id
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn acknowledge(slot: &Slot, id: i64) {
+    let ack = tl::enums::MsgsAck::Ack(tl::types::MsgsAck { msg_ids: vec![id] });
+    slot.with(|session| session.note(ack.to_bytes()));
+}
+
+/// Executes one call and delivers what comes of it; gives its id back.
+async fn run(slot: Arc<Slot>, world: World, job: Job) -> i64 {
+    let execution = AssertUnwindSafe(execute(&slot, world, job.body.clone())).catch_unwind();
+    let reply = execution.await.unwrap_or_else(|_| {
+        tracing::error!(constructor = ?envelope::constructor(&job.body), "a call panicked");
+        Reply::error(500, "RPC_CALL_FAIL")
+    });
+    deliver(&slot, &job, reply);
+    job.id
+}
+
+async fn execute(slot: &Slot, world: World, body: bytes::Bytes) -> Reply {
+    let Ok(call) = unwrap(body) else {
+        return Reply::error(400, "INPUT_FETCH_ERROR");
+    };
+    if call.layer.is_some_and(|layer| !LAYERS.contains(&layer)) {
+        return Reply::error(400, "CONNECTION_LAYER_INVALID");
+    }
+    if let Err(reply) = predecessors(slot, &call.after).await {
+        return reply;
+    }
+    let Unwrapped { client, without_updates, body, .. } = call;
+    if let Some(client) = client {
+        slot.key.set_layer(client.layer);
+        world.client_known(slot.key.id, client);
+    }
+    let binds = envelope::constructor(&body) == Some(tl::functions::auth::BindTempAuthKey::CONSTRUCTOR_ID);
+    let Some(layer) = slot.key.layer().or(binds.then_some(tl::LAYER)) else {
+        return Reply::error(400, "CONNECTION_NOT_INITED");
+    };
+    let (key, session) = (slot.key.id, slot.id);
+    world.call(Call { key, session, layer, without_updates, body: body.into() }).await
+}
+
+/// Waits until the calls named in `invokeAfterMsg` have succeeded.
+async fn predecessors(slot: &Slot, ids: &[i64]) -> Result<(), Reply> {
+    let mut answers = slot.answers();
+    let all_done = async {
+        for id in ids {
+            loop {
+                match slot.quietly(|session| session.call_state(*id)) {
+                    CallState::Succeeded => break,
+                    CallState::Failed => return Err(Reply::error(400, "MSG_WAIT_FAILED")),
+                    CallState::Unknown | CallState::Running => {
+                        if answers.changed().await.is_err() {
+                            return Err(Reply::error(400, "MSG_WAIT_FAILED"));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    };
+    timeout(PREDECESSORS, all_done).await.unwrap_or_else(|_| Err(Reply::error(500, "MSG_WAIT_TIMEOUT")))
+}
+
+fn deliver(slot: &Slot, job: &Job, reply: Reply) {
+    let keeps_up = match reply {
+        Reply::Result(result) => answer(slot, job.id, true, envelope::rpc_result(job.id, &result)),
+        Reply::Error { code, name } => answer(slot, job.id, false, envelope::rpc_error(job.id, code, &name)),
+        Reply::Silence => true,
+        Reply::DropConnection { answer: kept } => {
+            slot.detach(&job.line);
+            job.line.cut.cancel();
+            match kept {
+                Some(result) => answer(slot, job.id, true, envelope::rpc_result(job.id, &result)),
+                None => {
+                    slot.quietly(|session| session.forget_call(job.id));
+                    true
+                }
+            }
+        }
+    };
+    slot.tell_answered();
+    if !keeps_up {
+        slot.give_up();
+    }
+}
+
+fn answer(slot: &Slot, id: i64, ok: bool, body: bytes::Bytes) -> bool {
+    slot.with(|session| {
+        session.answer(id, ok, body);
+        session.keeps_up().is_ok()
+    })
+}
