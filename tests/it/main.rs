@@ -1,1 +1,3 @@
 //! User stories over the real daemon and the sandbox.
+
+mod sandbox_wire;

@@ -116,7 +116,10 @@ pub async fn serve(stream: TcpStream, line: Arc<Line>, context: Arc<Context>) {
             // Both only for politeness: the connection is over either way.
             let _ = timeout(FAREWELL, to.shutdown()).await;
             let mut rest = [0; 1024];
-            let _ = timeout(DRAIN, async { while from.read(&mut rest).await.is_ok_and(|n| n > 0) {} }).await;
+            let _ = timeout(DRAIN, async {
+                while from.read(&mut rest).await.is_ok_and(|n| n > 0) {}
+            })
+            .await;
         }
     }
     context.registry.close_line(line.id);
@@ -130,7 +133,9 @@ fn lock(outbox: &Mutex<Outbox>) -> std::sync::MutexGuard<'_, Outbox> {
 
 /// Since the epoch.
 fn now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 impl Reader {
@@ -162,7 +167,12 @@ impl Reader {
         end
     }
 
-    async fn listen(&mut self, from: &mut OwnedReadHalf, buffer: &mut BytesMut, reading: &mut Reading) -> End {
+    async fn listen(
+        &mut self,
+        from: &mut OwnedReadHalf,
+        buffer: &mut BytesMut,
+        reading: &mut Reading,
+    ) -> End {
         loop {
             loop {
                 let packet = match reading.next(buffer) {
@@ -254,7 +264,11 @@ impl Reader {
         let now = now();
         let key = self.context.registry.key(id, now.as_secs()).ok_or_else(refused)?;
         let plaintext = open(&key.auth_key, Sender::Client, packet).ok_or_else(refused)?;
-        let Envelope { salt, session, message } = Envelope::read(plaintext).ok_or_else(refused)?;
+        let Envelope {
+            salt,
+            session,
+            message,
+        } = Envelope::read(plaintext).ok_or_else(refused)?;
         if !std::mem::replace(&mut self.proven, true) {
             self.deadline = None;
         }
@@ -279,14 +293,18 @@ impl Reader {
             let salt = key.salts.current(now.as_secs());
             slot.with(|session| session.announce(first, salt));
         }
-        messages.into_iter().try_for_each(|message| self.message(&slot, message, now.as_secs()))
+        messages
+            .into_iter()
+            .try_for_each(|message| self.message(&slot, message, now.as_secs()))
     }
 
     /// The session, which this connection speaks for from now on.
     fn slot(&self, key: &Arc<Key>, id: MtSession) -> Arc<Slot> {
         let (slot, new) = key.session(id);
         if let Some(jobs) = new {
-            self.context.tasks.spawn(work(slot.clone(), self.context.world.clone(), jobs));
+            self.context
+                .tasks
+                .spawn(work(slot.clone(), self.context.world.clone(), jobs));
         }
         if slot.attach(&self.line) {
             let mut outbox = lock(&self.outbox);
@@ -332,7 +350,11 @@ impl Reader {
         match slot.quietly(|session| session.receive_call(message.id)) {
             Receipt::New => {
                 // A body that does not unpack is found out, and answered, where wrappers come off.
-                let job = Job { id: message.id, line: self.line.clone(), body: message.body };
+                let job = Job {
+                    id: message.id,
+                    line: self.line.clone(),
+                    body: message.body,
+                };
                 slot.jobs.try_send(job).map_err(|_| End::Refused(TOO_MANY))
             }
             Receipt::Repeated => {
@@ -385,14 +407,23 @@ async fn write(line: &Line, outbox: &Mutex<Outbox>, writing: &mut Writing, to: &
 fn collect(line: &Line, outbox: &Mutex<Outbox>, writing: &mut Writing, out: &mut Vec<u8>) -> Option<i32> {
     let (plain, refusal, slots) = {
         let mut outbox = lock(outbox);
-        (std::mem::take(&mut outbox.plain), outbox.refusal, outbox.slots.clone())
+        (
+            std::mem::take(&mut outbox.plain),
+            outbox.refusal,
+            outbox.slots.clone(),
+        )
     };
     plain.iter().for_each(|packet| writing.packet(packet, out));
     let now = now();
     for slot in slots {
         if let Some(message) = slot.quietly(|session| session.take(line.id, now)) {
             let salt = slot.key.salts.current(now.as_secs());
-            let plaintext = Envelope { salt, session: slot.id, message }.write();
+            let plaintext = Envelope {
+                salt,
+                session: slot.id,
+                message,
+            }
+            .write();
             writing.packet(&seal(&slot.key.auth_key, Sender::Server, &plaintext), out);
         }
     }

@@ -66,7 +66,11 @@ impl Envelope {
             return None;
         }
         let body = rest.split_to(length);
-        Some(Self { salt, session: MtSession(session), message: Message { id, seq_no, body } })
+        Some(Self {
+            salt,
+            session: MtSession(session),
+            message: Message { id, seq_no, body },
+        })
     }
 
     /// The plaintext, without padding.
@@ -126,7 +130,9 @@ pub fn container(messages: &[Message]) -> Bytes {
     let mut out = Vec::with_capacity(8 + length);
     out.extend_from_slice(&CONTAINER.to_le_bytes());
     out.extend_from_slice(&(messages.len() as u32).to_le_bytes());
-    messages.iter().for_each(|message| write_message(message, &mut out));
+    messages
+        .iter()
+        .for_each(|message| write_message(message, &mut out));
     out.into()
 }
 
@@ -144,7 +150,10 @@ pub fn rpc_result(question: i64, result: &[u8]) -> Bytes {
 /// An error's answer. It is never packed: one client would take it for a result.
 pub fn rpc_error(question: i64, code: i32, name: &str) -> Bytes {
     use grammers_tl_types as tl;
-    let error = tl::types::RpcError { error_code: code, error_message: name.to_owned() };
+    let error = tl::types::RpcError {
+        error_code: code,
+        error_message: name.to_owned(),
+    };
     let mut out = Vec::with_capacity(32 + name.len());
     out.extend_from_slice(&RPC_RESULT.to_le_bytes());
     out.extend_from_slice(&question.to_le_bytes());
@@ -176,7 +185,10 @@ pub fn unpack(object: &Bytes) -> Option<Bytes> {
     }
     let packed = Vec::<u8>::from_bytes(&object[4..]).ok()?;
     let mut out = Vec::new();
-    let read = GzDecoder::new(&packed[..]).take(MAX_UNPACKED + 1).read_to_end(&mut out).ok()?;
+    let read = GzDecoder::new(&packed[..])
+        .take(MAX_UNPACKED + 1)
+        .read_to_end(&mut out)
+        .ok()?;
     (read as u64 <= MAX_UNPACKED).then(|| out.into())
 }
 
@@ -185,12 +197,20 @@ mod tests {
     use super::*;
 
     fn message(id: i64, body: &'static [u8]) -> Message {
-        Message { id, seq_no: 1, body: Bytes::from_static(body) }
+        Message {
+            id,
+            seq_no: 1,
+            body: Bytes::from_static(body),
+        }
     }
 
     #[test]
     fn an_envelope_is_read_as_it_was_written() {
-        let envelope = Envelope { salt: -5, session: MtSession(9), message: message(4, b"abcdefgh") };
+        let envelope = Envelope {
+            salt: -5,
+            session: MtSession(9),
+            message: message(4, b"abcdefgh"),
+        };
         let mut plaintext = envelope.write();
         assert_eq!(Envelope::read(plaintext.clone()), None, "no padding");
         plaintext.extend_from_slice(&[0; 12]);
@@ -205,8 +225,15 @@ mod tests {
         let object = container(&messages);
         assert!(is_container(&object));
         assert_eq!(open_container(&object), Ok(messages));
-        assert_eq!(open_container(&object.slice(..object.len() - 4)), Err(BadContainer));
-        let nested = container(&[Message { id: 16, seq_no: 0, body: object }]);
+        assert_eq!(
+            open_container(&object.slice(..object.len() - 4)),
+            Err(BadContainer)
+        );
+        let nested = container(&[Message {
+            id: 16,
+            seq_no: 0,
+            body: object,
+        }]);
         assert_eq!(open_container(&nested), Err(BadContainer));
         assert_eq!(open_container(&Bytes::from_static(&[0; 4])), Err(BadContainer));
     }

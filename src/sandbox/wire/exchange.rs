@@ -61,7 +61,11 @@ enum Step {
     /// The client has to factorise and to choose its secret nonce.
     Parameters { p: u32, q: u32 },
     /// The client has to give its half of the key.
-    ClientHalf { new_nonce: [u8; 32], a: BigUint, expires_in: Option<i32> },
+    ClientHalf {
+        new_nonce: [u8; 32],
+        a: BigUint,
+        expires_in: Option<i32>,
+    },
     /// The key is made.
     Done,
     /// It went wrong.
@@ -71,7 +75,11 @@ enum Step {
 impl Exchange {
     /// A connection's beginning, in that data centre.
     pub fn new(rsa: Arc<RsaKey>, dc: i32) -> Self {
-        Self { rsa, dc, runs: Vec::new() }
+        Self {
+            rsa,
+            dc,
+            runs: Vec::new(),
+        }
     }
 
     /// Answers one plain query, at that unix time.
@@ -84,13 +92,17 @@ impl Exchange {
         };
         let found = match u32::from_le_bytes(*constructor) {
             tl::functions::ReqPqMulti::CONSTRUCTOR_ID | tl::functions::ReqPq::CONSTRUCTOR_ID => {
-                tl::functions::ReqPqMulti::from_bytes(rest).ok().map(|ask| self.begin(query, ask.nonce))
+                tl::functions::ReqPqMulti::from_bytes(rest)
+                    .ok()
+                    .map(|ask| self.begin(query, ask.nonce))
             }
-            tl::functions::ReqDhParams::CONSTRUCTOR_ID => {
-                tl::functions::ReqDhParams::from_bytes(rest).ok().map(|ask| self.parameters(query, ask, now))
-            }
+            tl::functions::ReqDhParams::CONSTRUCTOR_ID => tl::functions::ReqDhParams::from_bytes(rest)
+                .ok()
+                .map(|ask| self.parameters(query, ask, now)),
             tl::functions::SetClientDhParams::CONSTRUCTOR_ID => {
-                tl::functions::SetClientDhParams::from_bytes(rest).ok().map(|ask| self.finish(query, ask))
+                tl::functions::SetClientDhParams::from_bytes(rest)
+                    .ok()
+                    .map(|ask| self.finish(query, ask))
             }
             _ => None,
         };
@@ -100,7 +112,9 @@ impl Exchange {
     fn repeated(&self, query: &[u8]) -> Option<Vec<u8>> {
         let known = self.runs.iter().filter(|run| !matches!(run.step, Step::Failed));
         let mut answers = known.flat_map(|run| &run.answered);
-        answers.find(|(asked, _)| asked == query).map(|(_, answer)| answer.clone())
+        answers
+            .find(|(asked, _)| asked == query)
+            .map(|(_, answer)| answer.clone())
     }
 
     fn begin(&mut self, query: &[u8], nonce: [u8; 16]) -> Outcome {
@@ -117,7 +131,12 @@ impl Exchange {
         })
         .to_bytes();
         let step = Step::Parameters { p, q };
-        self.runs.push(Run { nonce, server_nonce, step, answered: vec![(query.to_vec(), answer.clone())] });
+        self.runs.push(Run {
+            nonce,
+            server_nonce,
+            step,
+            answered: vec![(query.to_vec(), answer.clone())],
+        });
         Outcome::Answer(answer)
     }
 
@@ -130,15 +149,23 @@ impl Exchange {
             return run.fail(NOT_FOUND);
         };
         let factors = [(&ask.p, p), (&ask.q, q)];
-        let right = factors.iter().all(|(given, prime)| same_number(given, u64::from(*prime)));
+        let right = factors
+            .iter()
+            .all(|(given, prime)| same_number(given, u64::from(*prime)));
         if !right || ask.public_key_fingerprint != rsa.fingerprint() {
             return run.fail(NOT_FOUND);
         }
-        let inner = rsa.decrypt(&ask.encrypted_data, |data| Inner::read(data).map(|(_, length)| length));
+        let inner = rsa.decrypt(&ask.encrypted_data, |data| {
+            Inner::read(data).map(|(_, length)| length)
+        });
         let Some((inner, _)) = inner.as_deref().and_then(Inner::read) else {
             return run.fail(NOT_FOUND);
         };
-        let factors = [(&inner.pq, u64::from(p) * u64::from(q)), (&inner.p, p.into()), (&inner.q, q.into())];
+        let factors = [
+            (&inner.pq, u64::from(p) * u64::from(q)),
+            (&inner.p, p.into()),
+            (&inner.q, q.into()),
+        ];
         if inner.nonce != run.nonce
             || inner.server_nonce != run.server_nonce
             || !factors.iter().all(|(given, number)| same_number(given, *number))
@@ -165,7 +192,11 @@ impl Exchange {
         encrypted_answer.extend_from_slice(&rand::random::<[u8; 16]>()[..padding]);
         let (key, iv) = temporary_key(&inner.new_nonce, &run.server_nonce);
         ige_encrypt(&mut encrypted_answer, &key, &iv);
-        run.step = Step::ClientHalf { new_nonce: inner.new_nonce, a, expires_in: inner.expires_in };
+        run.step = Step::ClientHalf {
+            new_nonce: inner.new_nonce,
+            a,
+            expires_in: inner.expires_in,
+        };
         let answer = tl::enums::ServerDhParams::Ok(tl::types::ServerDhParamsOk {
             nonce: run.nonce,
             server_nonce: run.server_nonce,
@@ -178,7 +209,12 @@ impl Exchange {
         let Some(run) = self.run(&ask.nonce, &ask.server_nonce) else {
             return Outcome::Refused(NOT_FOUND);
         };
-        let Step::ClientHalf { new_nonce, a, expires_in } = &run.step else {
+        let Step::ClientHalf {
+            new_nonce,
+            a,
+            expires_in,
+        } = &run.step
+        else {
             return run.fail(NOT_FOUND);
         };
         let (new_nonce, expires_in) = (*new_nonce, *expires_in);
@@ -196,14 +232,24 @@ impl Exchange {
             server_nonce: run.server_nonce,
             new_nonce_hash1: part(&sha1(&[&new_nonce, &[1], &key_hash[..8]]), 4),
         });
-        let first_salt = i64::from_le_bytes(part(&new_nonce, 0)) ^ i64::from_le_bytes(part(&run.server_nonce, 0));
+        let first_salt =
+            i64::from_le_bytes(part(&new_nonce, 0)) ^ i64::from_le_bytes(part(&run.server_nonce, 0));
         run.step = Step::Done;
         let answer = run.keep(query, answer.to_bytes());
-        Outcome::Created(answer, NewKey { key, first_salt, expires_in })
+        Outcome::Created(
+            answer,
+            NewKey {
+                key,
+                first_salt,
+                expires_in,
+            },
+        )
     }
 
     fn run(&mut self, nonce: &[u8; 16], server_nonce: &[u8; 16]) -> Option<&mut Run> {
-        self.runs.iter_mut().find(|run| run.nonce == *nonce && run.server_nonce == *server_nonce)
+        self.runs
+            .iter_mut()
+            .find(|run| run.nonce == *nonce && run.server_nonce == *server_nonce)
     }
 }
 

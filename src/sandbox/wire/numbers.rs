@@ -49,7 +49,11 @@ pub fn random_exponent() -> BigUint {
 /// Two different primes between 2^30 and 2^31, the smaller first: their product is the client's proof of work.
 pub fn two_primes() -> (u32, u32) {
     let (one, other) = (small_prime(), small_prime());
-    if one == other { two_primes() } else { (one.min(other), one.max(other)) }
+    if one == other {
+        two_primes()
+    } else {
+        (one.min(other), one.max(other))
+    }
 }
 
 fn small_prime() -> u32 {
@@ -106,7 +110,11 @@ mod tests {
         assert!(glass_pumpkin::prime::strong_check(&PRIME));
         let half = (&*PRIME - 1u8) >> 1;
         assert!(glass_pumpkin::prime::strong_check(&half), "a safe prime");
-        assert_eq!(&*PRIME % 3u8, BigUint::from(2u8), "what makes 3 generate the right subgroup");
+        assert_eq!(
+            &*PRIME % 3u8,
+            BigUint::from(2u8),
+            "what makes 3 generate the right subgroup"
+        );
     }
 
     #[test]

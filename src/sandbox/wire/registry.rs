@@ -95,10 +95,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Registry {
     /// Makes a key known.
-    pub fn add_key(&self, auth_key: Box<AuthKey>, salts: Salts, expires: Option<u64>, layer: Option<i32>) -> KeyId {
+    pub fn add_key(
+        &self,
+        auth_key: Box<AuthKey>,
+        salts: Salts,
+        expires: Option<u64>,
+        layer: Option<i32>,
+    ) -> KeyId {
         let id = key_id(&auth_key);
-        let state = Mutex::new(KeyState { layer, ..KeyState::default() });
-        lock(&self.keys).insert(id, Arc::new(Key { id, auth_key, salts, expires, state }));
+        let state = Mutex::new(KeyState {
+            layer,
+            ..KeyState::default()
+        });
+        lock(&self.keys).insert(
+            id,
+            Arc::new(Key {
+                id,
+                auth_key,
+                salts,
+                expires,
+                state,
+            }),
+        );
         id
     }
 
@@ -137,7 +155,11 @@ impl Registry {
             return None;
         }
         let id = self.last_connection.fetch_add(1, Ordering::Relaxed) + 1;
-        let line = Arc::new(Line { id, wake: Notify::new(), cut: CancellationToken::new() });
+        let line = Arc::new(Line {
+            id,
+            wake: Notify::new(),
+            cut: CancellationToken::new(),
+        });
         lines.insert(id, line.clone());
         Some(line)
     }

@@ -58,7 +58,11 @@ impl RsaKey {
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let key = RsaPrivateKeyOwned::from_pkcs1_pem(pem.trim()).map_err(KeyError::Pem)?;
         let number = |it: &Uint| BigUint::from_bytes_be(it.as_bytes());
-        Self::from_primes(number(&key.prime1), number(&key.prime2), number(&key.public_exponent))
+        Self::from_primes(
+            number(&key.prime1),
+            number(&key.prime2),
+            number(&key.public_exponent),
+        )
     }
 
     fn from_primes(p: BigUint, q: BigUint, e: BigUint) -> Result<Self, KeyError> {
@@ -87,15 +91,22 @@ impl RsaKey {
                 other_prime_infos: None,
             })
         };
-        parts().and_then(|key| key.to_pkcs1_pem(LineEnding::LF)).map_err(KeyError::Pem)
+        parts()
+            .and_then(|key| key.to_pkcs1_pem(LineEnding::LF))
+            .map_err(KeyError::Pem)
     }
 
     /// The public key as PEM (PKCS #1): what clients are given.
     pub fn public_pem(&self) -> Result<String, KeyError> {
         let parts = || -> Result<RsaPublicKeyOwned, pkcs1::Error> {
-            Ok(RsaPublicKeyOwned { modulus: uint(&self.n)?, public_exponent: uint(&self.e)? })
+            Ok(RsaPublicKeyOwned {
+                modulus: uint(&self.n)?,
+                public_exponent: uint(&self.e)?,
+            })
         };
-        parts().and_then(|key| key.to_pkcs1_pem(LineEnding::LF)).map_err(KeyError::Pem)
+        parts()
+            .and_then(|key| key.to_pkcs1_pem(LineEnding::LF))
+            .map_err(KeyError::Pem)
     }
 
     /// By which clients tell keys apart: the end of SHA-1 over the TL bytes of modulus and exponent.
@@ -181,7 +192,9 @@ mod tests {
     #[test]
     fn both_paddings_lead_back_to_the_data() {
         let data = vec![0x5a; 96];
-        let found = KEY.decrypt(&KEY.encrypt_for_test(&data), |_| None).expect("RSA_PAD");
+        let found = KEY
+            .decrypt(&KEY.encrypt_for_test(&data), |_| None)
+            .expect("RSA_PAD");
         assert_eq!(found[..96], data[..]);
 
         let mut older = sha1(&[&data]).to_vec();
@@ -191,7 +204,11 @@ mod tests {
 
         older[25] ^= 1;
         assert_eq!(KEY.decrypt(&encrypt(&older), |_| Some(96)), None);
-        assert_eq!(KEY.decrypt(&[0xff; 256], |_| Some(96)), None, "more than the modulus");
+        assert_eq!(
+            KEY.decrypt(&[0xff; 256], |_| Some(96)),
+            None,
+            "more than the modulus"
+        );
     }
 
     #[test]
@@ -199,7 +216,11 @@ mod tests {
         let again = RsaKey::from_pem(&KEY.private_pem().expect("written")).expect("read");
         assert_eq!(again.fingerprint(), KEY.fingerprint());
         assert_eq!(again.d, KEY.d);
-        assert!(KEY.public_pem().expect("written").starts_with("-----BEGIN RSA PUBLIC KEY-----\n"));
+        assert!(
+            KEY.public_pem()
+                .expect("written")
+                .starts_with("-----BEGIN RSA PUBLIC KEY-----\n")
+        );
         assert!(matches!(RsaKey::from_pem("nonsense"), Err(KeyError::Pem(_))));
     }
 
@@ -215,6 +236,9 @@ mod tests {
                  21500330239005077889855323917509948255722081644689442127297605422579707142646660\
                  768825302832201908302295573257427896031830742328565032949";
         let n = BigUint::parse_bytes(n.as_bytes(), 10).expect("a number");
-        assert_eq!(fingerprint(&n, &BigUint::from(65_537u32)), -5_595_554_452_916_591_101);
+        assert_eq!(
+            fingerprint(&n, &BigUint::from(65_537u32)),
+            -5_595_554_452_916_591_101
+        );
     }
 }

@@ -31,12 +31,18 @@ pub struct Salts {
 impl Salts {
     /// Of a key known from earlier.
     pub fn of(key: &AuthKey) -> Self {
-        Self { seed: sha256(&[b"salts", key]), first: None }
+        Self {
+            seed: sha256(&[b"salts", key]),
+            first: None,
+        }
     }
 
     /// Of a key just exchanged: `first` is good for two periods from now (unix seconds).
     pub fn beginning(key: &AuthKey, first: i64, now: u64) -> Self {
-        Self { first: Some((first, now)), ..Self::of(key) }
+        Self {
+            first: Some((first, now)),
+            ..Self::of(key)
+        }
     }
 
     /// The salt for what the server sends and hands out.
@@ -48,7 +54,10 @@ impl Salts {
     pub fn accepts(&self, salt: i64, now: u64) -> bool {
         let n = now / PERIOD;
         let derived = (n.saturating_sub(1)..=n + 1).any(|n| self.nth(n) == salt);
-        derived || self.first.is_some_and(|(first, made)| first == salt && now < made + 2 * PERIOD)
+        derived
+            || self
+                .first
+                .is_some_and(|(first, made)| first == salt && now < made + 2 * PERIOD)
     }
 
     /// The current salt and those after it, as many as asked for, within 1 to 64.
@@ -82,7 +91,10 @@ mod tests {
             assert!(salts.accepts(current, NOW + age), "{age} s later");
         }
         assert!(!salts.accepts(current, NOW + 2 * PERIOD));
-        assert!(salts.accepts(current, NOW - PERIOD), "a client whose clock is ahead");
+        assert!(
+            salts.accepts(current, NOW - PERIOD),
+            "a client whose clock is ahead"
+        );
         assert!(!salts.accepts(0, NOW));
     }
 

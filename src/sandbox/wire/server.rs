@@ -31,7 +31,12 @@ pub struct WireConfig {
 impl WireConfig {
     /// Any port, data centre 2, up to 4096 connections.
     pub fn new(rsa: RsaKey) -> Self {
-        Self { port: 0, dc: 2, rsa, max_connections: 4096 }
+        Self {
+            port: 0,
+            dc: 2,
+            rsa,
+            max_connections: 4096,
+        }
     }
 }
 
@@ -51,14 +56,26 @@ impl Wire {
         let world: World = world;
         for known in AnyService::known_keys(&*world) {
             let salts = Salts::of(&known.auth_key);
-            hub.registry.add_key(Box::new(known.auth_key), salts, None, known.layer);
+            hub.registry
+                .add_key(Box::new(known.auth_key), salts, None, known.layer);
         }
         let registry = hub.registry.clone();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let rsa = Arc::new(config.rsa);
-        let context = Arc::new(Context { registry, world, rsa, dc: config.dc, tasks: tasks.clone() });
+        let context = Arc::new(Context {
+            registry,
+            world,
+            rsa,
+            dc: config.dc,
+            tasks: tasks.clone(),
+        });
         tasks.spawn(accept(listener, context, config.max_connections, stop.clone()));
-        Ok(Self { address, stop, tasks, hub })
+        Ok(Self {
+            address,
+            stop,
+            tasks,
+            hub,
+        })
     }
 
     /// Where it listens.

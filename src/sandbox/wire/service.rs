@@ -41,7 +41,11 @@ pub fn hear(slot: &Slot, on: ConnectionId, message: &Message, now: u64) -> Heard
             }
         }
         f::PingDelayDisconnect::CONSTRUCTOR_ID => {
-            if let Some(f::PingDelayDisconnect { ping_id, disconnect_delay }) = read(parameters) {
+            if let Some(f::PingDelayDisconnect {
+                ping_id,
+                disconnect_delay,
+            }) = read(parameters)
+            {
                 slot.with(|session| reply(session, pong(message.id, ping_id)));
                 return Heard::CloseAfter(Duration::from_secs(disconnect_delay.max(0) as u64));
             }
@@ -128,13 +132,21 @@ fn tell_states(session: &mut Session, on: ConnectionId, req_msg_id: i64, ids: &[
 }
 
 fn future_salts(salts: &Salts, req_msg_id: i64, count: i32, now: u64) -> Vec<u8> {
-    let future = salts.future(count, now).into_iter().map(|it| tl::types::FutureSalt {
-        valid_since: it.since,
-        valid_until: it.until,
-        salt: it.salt,
-    });
+    let future = salts
+        .future(count, now)
+        .into_iter()
+        .map(|it| tl::types::FutureSalt {
+            valid_since: it.since,
+            valid_until: it.until,
+            salt: it.salt,
+        });
     let salts = tl::RawVec(future.collect());
-    tl::enums::FutureSalts::Salts(tl::types::FutureSalts { req_msg_id, now: now as i32, salts }).to_bytes()
+    tl::enums::FutureSalts::Salts(tl::types::FutureSalts {
+        req_msg_id,
+        now: now as i32,
+        salts,
+    })
+    .to_bytes()
 }
 
 /// `bad_msg_notification`: the message was not taken, for the reason of that code.

@@ -145,7 +145,10 @@ impl Session {
     }
 
     fn send_lost_again(&mut self) {
-        let lost = self.unacked.iter().filter(|(_, sent)| !self.connections.contains(&sent.on));
+        let lost = self
+            .unacked
+            .iter()
+            .filter(|(_, sent)| !self.connections.contains(&sent.on));
         self.again.extend(lost.map(|(id, _)| *id));
     }
 
@@ -158,8 +161,15 @@ impl Session {
     pub fn announce(&mut self, first_msg_id: i64, server_salt: i64) {
         if !std::mem::replace(&mut self.announced, true) {
             let unique_id = rand::random();
-            let created = tl::types::NewSessionCreated { first_msg_id, unique_id, server_salt };
-            self.enqueue(tl::enums::NewSession::Created(created).to_bytes().into(), Class::Push);
+            let created = tl::types::NewSessionCreated {
+                first_msg_id,
+                unique_id,
+                server_salt,
+            };
+            self.enqueue(
+                tl::enums::NewSession::Created(created).to_bytes().into(),
+                Class::Push,
+            );
         }
     }
 
@@ -214,7 +224,12 @@ impl Session {
             self.again.insert(answer);
         } else {
             let bytes = bytes as i32;
-            let info = tl::types::MsgDetailedInfo { msg_id: id, answer_msg_id: answer, bytes, status: 0 };
+            let info = tl::types::MsgDetailedInfo {
+                msg_id: id,
+                answer_msg_id: answer,
+                bytes,
+                status: 0,
+            };
             self.note(tl::enums::MsgDetailedInfo::Info(info).to_bytes());
         }
     }
@@ -229,11 +244,17 @@ impl Session {
             }
             Some(Received::Ready { .. }) => {
                 let waiting = self.queue.iter().position(|it| it.class == Class::Answer(id));
-                let bytes = waiting.and_then(|at| self.queue.remove(at)).map_or(0, |it| it.body.len());
+                let bytes = waiting
+                    .and_then(|at| self.queue.remove(at))
+                    .map_or(0, |it| it.body.len());
                 self.queued_bytes -= bytes;
                 self.received.insert(id, Received::Dropped);
                 // It never got an id of its own, as it was never sent.
-                let dropped = tl::types::RpcAnswerDropped { msg_id: id, seq_no: 0, bytes: bytes as i32 };
+                let dropped = tl::types::RpcAnswerDropped {
+                    msg_id: id,
+                    seq_no: 0,
+                    bytes: bytes as i32,
+                };
                 Verdict::RpcAnswerDropped(dropped)
             }
             Some(Received::Answered { answer, bytes, .. }) => match self.remove_unacked(answer) {
@@ -318,7 +339,11 @@ impl Session {
 
     /// Whether what waits is within bounds.
     pub fn keeps_up(&self) -> Result<(), Lagging> {
-        let most = if self.is_offline() { MAX_QUEUED_OFFLINE } else { MAX_QUEUED };
+        let most = if self.is_offline() {
+            MAX_QUEUED_OFFLINE
+        } else {
+            MAX_QUEUED
+        };
         let within = self.queue.len() <= most && self.queued_bytes <= MAX_QUEUED_BYTES;
         if within { Ok(()) } else { Err(Lagging) }
     }
@@ -341,7 +366,11 @@ impl Session {
     /// The next message for this connection, maybe a container; `now` is since the epoch.
     pub fn take(&mut self, connection: ConnectionId, now: Duration) -> Option<Message> {
         let current = self.connections.last() == Some(&connection);
-        let mut batch = if current { self.take_again(connection) } else { Vec::new() };
+        let mut batch = if current {
+            self.take_again(connection)
+        } else {
+            Vec::new()
+        };
         let old_ids = !batch.is_empty();
         let mut bytes: usize = batch.iter().map(|it| it.body.len()).sum();
         let mut at = 0;
@@ -366,7 +395,11 @@ impl Session {
         // An old id alone could be taken for a message from the past: it travels in a container.
         if batch.len() > 1 || old_ids {
             let body = container(&batch);
-            return Some(Message { id: self.next_id(now, true), seq_no: self.content_sent * 2, body });
+            return Some(Message {
+                id: self.next_id(now, true),
+                seq_no: self.content_sent * 2,
+                body,
+            });
         }
         batch.pop()
     }
@@ -384,7 +417,11 @@ impl Session {
             }
             bytes += sent.body.len();
             sent.on = connection;
-            batch.push(Message { id, seq_no: sent.seq_no, body: sent.body.clone() });
+            batch.push(Message {
+                id,
+                seq_no: sent.seq_no,
+                body: sent.body.clone(),
+            });
             self.again.remove(&id);
         }
         batch
@@ -399,14 +436,25 @@ impl Session {
             seq_no += 1;
             self.content_sent += 1;
             self.unacked_bytes += body.len();
-            self.unacked.insert(id, Sent { seq_no, body: body.clone(), on: connection });
+            self.unacked.insert(
+                id,
+                Sent {
+                    seq_no,
+                    body: body.clone(),
+                    on: connection,
+                },
+            );
             self.bound_unacked();
         }
         if let Class::Answer(question) = class
             && let Some(state) = self.received.get_mut(&question)
             && let Received::Ready { ok } = *state
         {
-            *state = Received::Answered { ok, answer: id, bytes: body.len() };
+            *state = Received::Answered {
+                ok,
+                answer: id,
+                bytes: body.len(),
+            };
         }
         Message { id, seq_no, body }
     }

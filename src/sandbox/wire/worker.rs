@@ -130,7 +130,12 @@ async fn execute(slot: &Slot, world: World, body: bytes::Bytes) -> Reply {
     if let Err(reply) = predecessors(slot, &call.after).await {
         return reply;
     }
-    let Unwrapped { client, without_updates, body, .. } = call;
+    let Unwrapped {
+        client,
+        without_updates,
+        body,
+        ..
+    } = call;
     if let Some(client) = client {
         slot.key.set_layer(client.layer);
         world.client_known(slot.key.id, client);
@@ -140,7 +145,15 @@ async fn execute(slot: &Slot, world: World, body: bytes::Bytes) -> Reply {
         return Reply::error(400, "CONNECTION_NOT_INITED");
     };
     let (key, session) = (slot.key.id, slot.id);
-    world.call(Call { key, session, layer, without_updates, body: body.into() }).await
+    world
+        .call(Call {
+            key,
+            session,
+            layer,
+            without_updates,
+            body: body.into(),
+        })
+        .await
 }
 
 /// Waits until the calls named in `invokeAfterMsg` have succeeded.
@@ -162,7 +175,9 @@ async fn predecessors(slot: &Slot, ids: &[i64]) -> Result<(), Reply> {
         }
         Ok(())
     };
-    timeout(PREDECESSORS, all_done).await.unwrap_or_else(|_| Err(Reply::error(500, "MSG_WAIT_TIMEOUT")))
+    timeout(PREDECESSORS, all_done)
+        .await
+        .unwrap_or_else(|_| Err(Reply::error(500, "MSG_WAIT_TIMEOUT")))
 }
 
 fn deliver(slot: &Slot, job: &Job, reply: Reply) {

@@ -38,7 +38,10 @@ impl From<tl::deserialize::Error> for Malformed {
 
 /// Takes the wrappers off.
 pub fn unwrap(object: Bytes) -> Result<Unwrapped, Malformed> {
-    let mut found = Unwrapped { body: object, ..Unwrapped::default() };
+    let mut found = Unwrapped {
+        body: object,
+        ..Unwrapped::default()
+    };
     for _ in 0..MAX_DEPTH {
         found.body = unpack(&found.body).ok_or(Malformed)?;
         let id = constructor(&found.body).ok_or(Malformed)?;
@@ -83,7 +86,14 @@ fn introduction(cursor: &mut Cursor) -> Result<ClientInfo, Malformed> {
     if flags & 2 != 0 {
         tl::enums::Jsonvalue::deserialize(cursor)?;
     }
-    Ok(ClientInfo { layer: tl::LAYER, api_id, device_model, system_version, app_version, lang_code })
+    Ok(ClientInfo {
+        layer: tl::LAYER,
+        api_id,
+        device_model,
+        system_version,
+        app_version,
+        lang_code,
+    })
 }
 
 #[cfg(test)]
@@ -106,7 +116,12 @@ mod tests {
             lang_pack: String::new(),
             lang_code: "de".into(),
             proxy: None,
-            params: Some(tl::types::JsonObject { value: vec![param.into()] }.into()),
+            params: Some(
+                tl::types::JsonObject {
+                    value: vec![param.into()],
+                }
+                .into(),
+            ),
             query,
         }
     }
@@ -118,26 +133,42 @@ mod tests {
         let query = f::InvokeWithTakeout { takeout_id: 5, query };
         let query = introduced(f::InvokeWithoutUpdates { query });
         let query = f::InvokeWithLayer { layer: 229, query };
-        let query = f::InvokeAfterMsgs { msg_ids: vec![8, 12], query };
+        let query = f::InvokeAfterMsgs {
+            msg_ids: vec![8, 12],
+            query,
+        };
         let found = unwrap(f::InvokeAfterMsg { msg_id: 4, query }.to_bytes().into()).expect("whole");
         assert_eq!(found.body, bare);
         assert_eq!((found.layer, found.without_updates), (Some(229), true));
         assert_eq!(found.after, [4, 8, 12]);
         let client = found.client.expect("introduced");
-        assert_eq!((client.layer, client.api_id, client.lang_code.as_str()), (229, 17, "de"));
+        assert_eq!(
+            (client.layer, client.api_id, client.lang_code.as_str()),
+            (229, 17, "de")
+        );
     }
 
     #[test]
     fn a_bare_call_stays_as_it_is() {
         let bare = Bytes::from(f::help::GetConfig {}.to_bytes());
-        assert_eq!(unwrap(bare.clone()), Ok(Unwrapped { body: bare, ..Unwrapped::default() }));
+        assert_eq!(
+            unwrap(bare.clone()),
+            Ok(Unwrapped {
+                body: bare,
+                ..Unwrapped::default()
+            })
+        );
     }
 
     #[test]
     fn cut_wrappers_and_bottomless_ones_are_malformed() {
         let whole = introduced(f::help::GetConfig {}).to_bytes();
         for length in [0, 3, 4, 9, 30, whole.len() - 4] {
-            assert_eq!(unwrap(Bytes::copy_from_slice(&whole[..length])), Err(Malformed), "{length} bytes");
+            assert_eq!(
+                unwrap(Bytes::copy_from_slice(&whole[..length])),
+                Err(Malformed),
+                "{length} bytes"
+            );
         }
         let mut deep = Vec::new();
         for _ in 0..100 {

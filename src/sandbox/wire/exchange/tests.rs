@@ -25,7 +25,14 @@ impl Client {
         let (p, q) = grammers_crypto::factorize(u64::from_be_bytes(part(&pq.pq, 0)));
         let bytes = |prime: u64| (prime as u32).to_be_bytes().to_vec();
         let server_nonce = pq.server_nonce;
-        Self { nonce, server_nonce, new_nonce: rand::random(), p: bytes(p), q: bytes(q), pq: pq.pq }
+        Self {
+            nonce,
+            server_nonce,
+            new_nonce: rand::random(),
+            p: bytes(p),
+            q: bytes(q),
+            pq: pq.pq,
+        }
     }
 
     fn inner(&self) -> tl::types::PQInnerData {
@@ -67,7 +74,8 @@ impl Client {
 
     /// The last question and the key it should lead to.
     fn ask_key(&self, answer: &[u8]) -> (Vec<u8>, [u8; 256]) {
-        let tl::enums::ServerDhParams::Ok(ok) = tl::enums::ServerDhParams::from_bytes(answer).expect("an answer")
+        let tl::enums::ServerDhParams::Ok(ok) =
+            tl::enums::ServerDhParams::from_bytes(answer).expect("an answer")
         else {
             panic!("refused")
         };
@@ -78,7 +86,10 @@ impl Client {
         let tl::enums::ServerDhInnerData::Data(inner) =
             tl::enums::ServerDhInnerData::deserialize(&mut cursor).expect("inner data");
         assert_eq!(sha1(&[&data[20..20 + cursor.pos()]])[..], data[..20]);
-        assert_eq!((inner.g, inner.server_time, inner.dh_prime.len()), (3, NOW as i32, 256));
+        assert_eq!(
+            (inner.g, inner.server_time, inner.dh_prime.len()),
+            (3, NOW as i32, 256)
+        );
         let (b, g_b) = half();
         let shared = bytes_256(&BigUint::from_bytes_be(&inner.g_a).modpow(&b, &PRIME));
         (self.send_half(g_b.to_bytes_be()), shared)
@@ -98,7 +109,12 @@ impl Client {
         let (key, iv) = temporary_key(&self.new_nonce, &self.server_nonce);
         ige_encrypt(&mut encrypted_data, &key, &iv);
         let (nonce, server_nonce) = (self.nonce, self.server_nonce);
-        tl::functions::SetClientDhParams { nonce, server_nonce, encrypted_data }.to_bytes()
+        tl::functions::SetClientDhParams {
+            nonce,
+            server_nonce,
+            encrypted_data,
+        }
+        .to_bytes()
     }
 }
 
@@ -127,13 +143,24 @@ fn both_sides_end_with_one_key_and_one_salt() {
     let client = Client::begin(&mut exchange);
     let ask = client.ask_parameters(padded(&tl::enums::PQInnerData::Data(client.inner()).to_bytes()));
     let answer = expect_answer(exchange.answer(&ask, NOW));
-    assert_eq!(expect_answer(exchange.answer(&ask, NOW + 1)), answer, "a repeated query");
+    assert_eq!(
+        expect_answer(exchange.answer(&ask, NOW + 1)),
+        answer,
+        "a repeated query"
+    );
 
     let (ask, shared) = client.ask_key(&answer);
-    let Outcome::Created(answer, made) = exchange.answer(&ask, NOW) else { panic!("no key") };
+    let Outcome::Created(answer, made) = exchange.answer(&ask, NOW) else {
+        panic!("no key")
+    };
     assert_eq!(*made.key, shared);
     assert_eq!(made.expires_in, None);
-    let salt = client.new_nonce.iter().zip(client.server_nonce).take(8).map(|(a, b)| a ^ b);
+    let salt = client
+        .new_nonce
+        .iter()
+        .zip(client.server_nonce)
+        .take(8)
+        .map(|(a, b)| a ^ b);
     assert_eq!(made.first_salt.to_le_bytes().to_vec(), salt.collect::<Vec<_>>());
     let key = grammers_crypto::AuthKey::from_bytes(shared);
     let tl::enums::SetClientDhParamsAnswer::DhGenOk(ok) =
@@ -142,7 +169,11 @@ fn both_sides_end_with_one_key_and_one_salt() {
         panic!("no dh_gen_ok")
     };
     assert_eq!(ok.new_nonce_hash1, key.calc_new_nonce_hash(&client.new_nonce, 1));
-    assert_eq!(expect_answer(exchange.answer(&ask, NOW)), answer, "repeated, it makes no second key");
+    assert_eq!(
+        expect_answer(exchange.answer(&ask, NOW)),
+        answer,
+        "repeated, it makes no second key"
+    );
 }
 
 #[test]
@@ -150,14 +181,18 @@ fn a_temporary_key_of_this_centre_is_made_and_one_of_another_is_refused() {
     for (dc, refused) in [(2, None), (10_002, None), (-2, None), (3, Some(WRONG_DC))] {
         let mut exchange = Exchange::new(RSA.clone(), 2);
         let client = Client::begin(&mut exchange);
-        let ask = client.ask_parameters(padded(&tl::enums::PQInnerData::TempDc(client.in_dc(dc)).to_bytes()));
+        let ask = client.ask_parameters(padded(
+            &tl::enums::PQInnerData::TempDc(client.in_dc(dc)).to_bytes(),
+        ));
         let outcome = exchange.answer(&ask, NOW);
         if refused.is_some() {
             assert_eq!(refusal(outcome), refused, "dc {dc}");
             continue;
         }
         let (ask, _) = client.ask_key(&expect_answer(outcome));
-        let Outcome::Created(_, made) = exchange.answer(&ask, NOW) else { panic!("no key") };
+        let Outcome::Created(_, made) = exchange.answer(&ask, NOW) else {
+            panic!("no key")
+        };
         assert_eq!(made.expires_in, Some(86_400));
     }
 }
@@ -171,12 +206,20 @@ fn a_wrong_query_ends_its_run_and_no_other() {
     let ask = bad.ask_parameters(padded(&tl::enums::PQInnerData::Data(inner).to_bytes()));
     assert_eq!(refusal(exchange.answer(&ask, NOW)), Some(NOT_FOUND));
     let ask = bad.ask_parameters(padded(&tl::enums::PQInnerData::Data(bad.inner()).to_bytes()));
-    assert_eq!(refusal(exchange.answer(&ask, NOW)), Some(NOT_FOUND), "right now, but too late");
+    assert_eq!(
+        refusal(exchange.answer(&ask, NOW)),
+        Some(NOT_FOUND),
+        "right now, but too late"
+    );
 
     let ask = good.ask_parameters(padded(&tl::enums::PQInnerData::Data(good.inner()).to_bytes()));
     expect_answer(exchange.answer(&ask, NOW));
     let weak = good.send_half(vec![1]);
-    assert_eq!(refusal(exchange.answer(&weak, NOW)), Some(NOT_FOUND), "a half at the group's end");
+    assert_eq!(
+        refusal(exchange.answer(&weak, NOW)),
+        Some(NOT_FOUND),
+        "a half at the group's end"
+    );
 }
 
 #[test]

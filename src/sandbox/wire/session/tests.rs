@@ -24,7 +24,10 @@ fn sent(session: &mut Session, connection: ConnectionId) -> Vec<Message> {
     while let Some(message) = session.take(connection, NOW) {
         if is_container(&message.body) {
             let inner = open_container(&message.body).expect("sound");
-            assert!(inner.iter().all(|it| it.id < message.id), "a container's id is the highest");
+            assert!(
+                inner.iter().all(|it| it.id < message.id),
+                "a container's id is the highest"
+            );
             assert_eq!(message.seq_no % 2, 0);
             out.extend(inner);
         } else {
@@ -46,7 +49,10 @@ fn ids_rise_and_sequence_numbers_count_content() {
     assert_eq!(all.iter().map(|it| it.seq_no).collect::<Vec<_>>(), [0, 1, 3, 4]);
     assert_eq!(all.iter().map(|it| it.id % 4).collect::<Vec<_>>(), [1, 3, 1, 1]);
     assert!(all.is_sorted_by(|a, b| a.id < b.id));
-    assert!(all.iter().all(|it| it.id >> 32 == NOW.as_secs() as i64 && it.id as u32 != 0));
+    assert!(
+        all.iter()
+            .all(|it| it.id >> 32 == NOW.as_secs() as i64 && it.id as u32 != 0)
+    );
 }
 
 #[test]
@@ -59,7 +65,11 @@ fn a_call_is_received_once_and_its_answer_repeated() {
     session.answer(8, true, body("res_"));
     let first = sent(&mut session, HERE);
     session.repeat(8);
-    assert_eq!(sent(&mut session, HERE), first, "the same message, not another one");
+    assert_eq!(
+        sent(&mut session, HERE),
+        first,
+        "the same message, not another one"
+    );
 
     session.acknowledge(&[first[0].id]);
     session.repeat(8);
@@ -87,7 +97,11 @@ fn unacknowledged_content_goes_to_the_next_connection() {
     let second = sent(&mut session, THERE);
     assert_eq!(second[0], first[1], "the same id and number");
     assert_eq!(second[1].body, "up_3");
-    assert_eq!(second.len(), 2, "what was for the old connection only is gone with it");
+    assert_eq!(
+        second.len(),
+        2,
+        "what was for the old connection only is gone with it"
+    );
     session.attach(THERE);
     assert_eq!(sent(&mut session, THERE), []);
 }
@@ -101,7 +115,11 @@ fn two_connections_share_a_session() {
     assert_eq!(sent(&mut session, HERE)[0].body, "pong");
     assert_eq!(sent(&mut session, THERE)[0].body, "push");
     session.detach(THERE);
-    assert_eq!(sent(&mut session, HERE)[0].body, "push", "the other one takes over");
+    assert_eq!(
+        sent(&mut session, HERE)[0].body,
+        "push",
+        "the other one takes over"
+    );
 }
 
 #[test]
@@ -124,7 +142,10 @@ fn states_tell_what_became_of_each() {
     session.receive_call(8);
     session.receive_call(16);
     session.answer(8, true, body("res_"));
-    assert_eq!(session.states(&[8, 16, 20, 12, 24]), [4 + 32 + 64, 4 + 32, 4 + 16, 2, 3]);
+    assert_eq!(
+        session.states(&[8, 16, 20, 12, 24]),
+        [4 + 32 + 64, 4 + 32, 4 + 16, 2, 3]
+    );
     sent(&mut session, HERE);
     assert_eq!(session.states(&[8]), [4 + 32 + 64]);
 }
@@ -147,8 +168,13 @@ fn a_dropped_answer_is_not_sent() {
     session.receive_call(16);
     session.answer(16, true, body("res_"));
     let answer = sent(&mut session, HERE);
-    let Verdict::RpcAnswerDropped(dropped) = session.drop_answer(16) else { panic!("it was there") };
-    assert_eq!((dropped.msg_id, dropped.seq_no, dropped.bytes), (answer[0].id, answer[0].seq_no, 4));
+    let Verdict::RpcAnswerDropped(dropped) = session.drop_answer(16) else {
+        panic!("it was there")
+    };
+    assert_eq!(
+        (dropped.msg_id, dropped.seq_no, dropped.bytes),
+        (answer[0].id, answer[0].seq_no, 4)
+    );
     assert!(matches!(session.drop_answer(16), Verdict::RpcAnswerUnknown));
     assert!(matches!(session.drop_answer(444), Verdict::RpcAnswerUnknown));
 }

@@ -18,7 +18,11 @@ pub fn detect(first: &[u8]) -> Detected {
         return Detected::More;
     };
     // A full transport's first packet has sequence number 0 in its second word; no other begins so.
-    if head[4..] == [0; 4] { Detected::Is(Transport::Full(Full::new())) } else { Detected::Unknown }
+    if head[4..] == [0; 4] {
+        Detected::Is(Transport::Full(Full::new()))
+    } else {
+        Detected::Unknown
+    }
 }
 
 #[cfg(test)]
@@ -27,7 +31,10 @@ mod tests {
 
     #[test]
     fn full_is_known_by_its_first_sequence_number() {
-        assert!(matches!(detect(&[0x34, 0, 0, 0, 0, 0, 0, 0]), Detected::Is(Transport::Full(_))));
+        assert!(matches!(
+            detect(&[0x34, 0, 0, 0, 0, 0, 0, 0]),
+            Detected::Is(Transport::Full(_))
+        ));
         assert!(matches!(detect(&[0x34, 0, 0, 0, 0, 0, 0]), Detected::More));
     }
 

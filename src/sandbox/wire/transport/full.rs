@@ -49,7 +49,10 @@ impl Reader {
         }
         let found = (&frame[4..HEAD]).get_u32_le();
         if found != self.sequence {
-            return Err(FrameError::Sequence { expected: self.sequence, found });
+            return Err(FrameError::Sequence {
+                expected: self.sequence,
+                found,
+            });
         }
         self.sequence = self.sequence.wrapping_add(1);
         frame.truncate(body);
@@ -122,7 +125,10 @@ mod tests {
         let mut stream = frames(&[b"payload.".to_vec()]);
         stream[9] ^= 1;
         let (mut reader, _) = Full::new().split();
-        assert_eq!(reader.next(&mut BytesMut::from(&stream[..])), Err(FrameError::Checksum));
+        assert_eq!(
+            reader.next(&mut BytesMut::from(&stream[..])),
+            Err(FrameError::Checksum)
+        );
     }
 
     #[test]
@@ -131,7 +137,13 @@ mod tests {
         let mut buffer = BytesMut::from(&[stream.clone(), stream].concat()[..]);
         let (mut reader, _) = Full::new().split();
         assert_eq!(reader.next(&mut buffer).map(|it| it.is_some()), Ok(true));
-        assert_eq!(reader.next(&mut buffer), Err(FrameError::Sequence { expected: 1, found: 0 }));
+        assert_eq!(
+            reader.next(&mut buffer),
+            Err(FrameError::Sequence {
+                expected: 1,
+                found: 0
+            })
+        );
     }
 
     #[test]
