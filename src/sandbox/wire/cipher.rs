@@ -57,7 +57,7 @@ pub fn seal(key: &AuthKey, sender: Sender, plaintext: &[u8]) -> Vec<u8> {
 /// Decrypts a packet into plaintext and padding; nothing if it was not made with this key.
 pub fn open(key: &AuthKey, sender: Sender, packet: &[u8]) -> Option<Vec<u8>> {
     let body = packet.get(24..)?;
-    if body.is_empty() || body.len() % 16 != 0 {
+    if body.is_empty() || !body.len().is_multiple_of(16) {
         return None;
     }
     let msg_key: [u8; 16] = part(packet, 8);

@@ -62,7 +62,7 @@ impl Envelope {
         let (salt, session, id) = (rest.get_i64_le(), rest.get_i64_le(), rest.get_i64_le());
         let (seq_no, length) = (rest.get_i32_le(), rest.get_u32_le() as usize);
         let padding = rest.len().checked_sub(length)?;
-        if length % 4 != 0 || !(12..=1024).contains(&padding) {
+        if !length.is_multiple_of(4) || !(12..=1024).contains(&padding) {
             return None;
         }
         let body = rest.split_to(length);
@@ -112,7 +112,7 @@ pub fn open_container(object: &Bytes) -> Result<Vec<Message>, BadContainer> {
             return Err(BadContainer);
         }
         let (id, seq_no, length) = (rest.get_i64_le(), rest.get_i32_le(), rest.get_u32_le() as usize);
-        if length > rest.len() || length % 4 != 0 {
+        if length > rest.len() || !length.is_multiple_of(4) {
             return Err(BadContainer);
         }
         let body = rest.split_to(length);

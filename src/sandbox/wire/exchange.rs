@@ -332,7 +332,7 @@ fn client_half(
     new_nonce: &[u8; 32],
     server_nonce: &[u8; 16],
 ) -> Option<tl::types::ClientDhInnerData> {
-    if encrypted.len() < 32 || encrypted.len() % 16 != 0 {
+    if encrypted.len() < 32 || !encrypted.len().is_multiple_of(16) {
         return None;
     }
     let (key, iv) = temporary_key(new_nonce, server_nonce);

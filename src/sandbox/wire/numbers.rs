@@ -70,7 +70,7 @@ fn is_prime(n: u32) -> bool {
     if n < 11 {
         return matches!(n, 2 | 3 | 5 | 7);
     }
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         return false;
     }
     let n = u64::from(n);
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn small_primes_are_told_from_composites() {
-        let sieve = |n: u32| n > 1 && (2..n).take_while(|d| d * d <= n).all(|d| n % d != 0);
+        let sieve = |n: u32| n > 1 && (2..n).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d));
         assert!((0..5000).all(|n| is_prime(n) == sieve(n)));
         assert!(is_prime(2_147_483_647));
         assert!(!is_prime(2_147_483_641));
