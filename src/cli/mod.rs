@@ -6,6 +6,7 @@
 
 mod access;
 mod client;
+mod daemon;
 pub mod data;
 mod endpoints;
 mod login;
@@ -43,6 +44,10 @@ struct Cli {
 /// What can be asked for.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the daemon until it is told to stop
+    Run(daemon::Run),
+    /// Check the configuration and say everything that is wrong with it
+    CheckConfig(daemon::CheckConfig),
     /// Log a Telegram account in by code
     Login(login::Login),
     /// List and steer sessions
@@ -74,6 +79,8 @@ impl Command {
     /// Does it.
     pub fn run(self, target: Target) -> ExitCode {
         let done = match self {
+            Self::Run(command) => return command.run(target.data_dir),
+            Self::CheckConfig(command) => return command.run(),
             Self::Login(command) => over_api(&target, |client| command.run(client, &target)),
             Self::Sessions(command) => over_api(&target, |client| command.run(client, &target)),
             Self::Pairs(command) => over_api(&target, |client| command.run(client, &target)),

@@ -1,0 +1,37 @@
+# Everyday commands. `make run` and `make test` need Rust, make and a C compiler, and no account anywhere.
+
+CARGO ?= cargo
+MESSAGES ?= 500
+
+.PHONY: run demo build test interop lint fmt doc clean help
+
+run: ## build, then show it at work against the built-in sandbox, until Ctrl-C
+	$(CARGO) build --release --locked
+	./target/release/trunkline demo
+
+demo: ## the same, to its end: a ledger of what was produced, forwarded, delivered and lost
+	$(CARGO) build --release --locked
+	./target/release/trunkline demo --messages $(MESSAGES) --json
+
+build: ## the release binary, target/release/trunkline
+	$(CARGO) build --release --locked
+
+test: ## every test; the clients of others too, where python3 is there
+	./tests/run
+
+lint: ## what must be clean before a change lands
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+fmt:
+	$(CARGO) fmt
+
+doc: ## the code's own documentation, in target/doc
+	$(CARGO) doc --locked --no-deps --open
+
+clean:
+	$(CARGO) clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
