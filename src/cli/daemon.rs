@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::app;
 use crate::config::{Config, ConfigError};
+use crate::store::StoreConfig;
 
 use super::data;
 
@@ -48,7 +49,8 @@ impl Run {
             Ok(config) => config,
             Err(error) => return refuse(&error),
         };
-        if data_dir.is_some() || config.store.folder == "data" {
+        let unnamed = config.store.folder == StoreConfig::default().folder;
+        if data_dir.is_some() || unnamed {
             config.store.folder = data::folder(data_dir.as_deref());
         }
         match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
