@@ -1,3 +1,5 @@
+//! The key exchange, each refusal and the way through.
+
 use std::sync::LazyLock;
 
 use super::*;

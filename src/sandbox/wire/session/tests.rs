@@ -1,3 +1,5 @@
+//! What a session answers to messages, well formed and not.
+
 use proptest::prelude::*;
 use tl::Deserializable;
 
