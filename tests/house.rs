@@ -19,9 +19,9 @@ const FLOORS: &[(&str, &str)] = &[
     ("limiter", "base model runtime store"),
     ("access", "base model runtime store"),
     ("ops", "base model runtime store"),
-    ("webhook", "base model runtime store"),
-    ("telegram", "base model runtime store limiter"),
-    ("forward", "base model runtime store telegram"),
+    ("webhook", "base model runtime store ops"),
+    ("telegram", "base model runtime store limiter ops"),
+    ("forward", "base model runtime store telegram ops"),
     (
         "http",
         "base model runtime store limiter access ops webhook telegram forward",
