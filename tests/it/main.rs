@@ -1,3 +1,5 @@
 //! User stories over the real daemon and the sandbox.
 
 mod sandbox_wire;
+mod sessions;
+mod stage;

@@ -1,0 +1,205 @@
+//! A session's life: login by code, messages in and out, restarts, the end of an authorisation.
+
+use std::time::Duration;
+
+use trunkline::base::{Code, Coded};
+use trunkline::model::{ChatId, EventBody, SessionState};
+use trunkline::sandbox::world::Peer;
+use trunkline::sandbox::world::posting::Draft;
+use trunkline::telegram::{NewAccount, Outgoing, OutgoingBody};
+
+use crate::stage::{Stage, events, received, state, until, view};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn text(chat: ChatId, text: &str, random_id: i64) -> Outgoing {
+    let body = OutgoingBody::Text {
+        text: text.into(),
+        entities: vec![],
+        preview: true,
+        random_id,
+    };
+    Outgoing {
+        chat,
+        topic: None,
+        reply_to: None,
+        silent: false,
+        body,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_logs_in_by_code_and_exchanges_messages() {
+    let stage = Stage::new().await;
+    let ann = stage.user("+989120000001", "Ann");
+    let bob = stage.user("+989120000002", "Bob");
+    stage
+        .world
+        .world(|world| world.post(bob, Peer::User(ann), Draft::text("before the login")))
+        .expect("posted");
+    let daemon = stage.daemon().await;
+    let session = stage.log_in(&daemon, "+989120000001").await;
+    assert_eq!(view(&daemon, session).account.user_id, Some(ann));
+
+    stage
+        .world
+        .world(|world| world.post(bob, Peer::User(ann), Draft::text("hello Ann")))
+        .expect("posted");
+    until("the message is in the journal", || {
+        received(&daemon) == ["hello Ann"]
+    })
+    .await;
+
+    let telegram = &daemon.handles.telegram;
+    let sent = telegram
+        .send(session, &text(ChatId::user(bob), "hello Bob", 77), PATIENCE)
+        .await
+        .expect("sent");
+    let again = telegram
+        .send(session, &text(ChatId::user(bob), "hello Bob", 77), PATIENCE)
+        .await
+        .expect("sent");
+    assert_eq!(sent, again, "the same name is the same message");
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_missed_comes_after_a_restart_once() {
+    let stage = Stage::new().await;
+    let ann = stage.user("+989120000001", "Ann");
+    let bob = stage.user("+989120000002", "Bob");
+    let channel = stage
+        .world
+        .world(|world| world.add_channel(None, bob, "News", true, &[ann]))
+        .expect("made");
+    let say = |peer: Peer, words: &str| {
+        stage
+            .world
+            .world(|world| world.post(bob, peer, Draft::text(words)))
+            .expect("posted");
+    };
+    say(Peer::Channel(channel), "before the login");
+    let daemon = stage.daemon().await;
+    let session = stage.log_in(&daemon, "+989120000001").await;
+    say(Peer::User(ann), "one");
+    say(Peer::Channel(channel), "two");
+    until("both arrived", || received(&daemon).len() == 2).await;
+    daemon.stop(PATIENCE).await;
+
+    say(Peer::User(ann), "three");
+    say(Peer::Channel(channel), "four");
+    let daemon = stage.daemon().await;
+    until("the session is back", || {
+        state(&daemon, session) == SessionState::Connected
+    })
+    .await;
+    until("all arrived", || received(&daemon).len() >= 4).await;
+    let mut all = received(&daemon);
+    all.sort();
+    assert_eq!(all, ["four", "one", "three", "two"]);
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_code_is_told_and_the_right_one_still_works() {
+    let stage = Stage::new().await;
+    stage.user("+989120000001", "Ann");
+    let daemon = stage.daemon().await;
+    let telegram = &daemon.handles.telegram;
+    let id = telegram
+        .add(NewAccount::default())
+        .await
+        .expect("added")
+        .account
+        .id;
+    assert_eq!(
+        telegram
+            .submit_code(id, "12345")
+            .await
+            .expect_err("no login")
+            .code(),
+        Code::LoginStep
+    );
+    let sent = telegram.request_code(id, "+98 912 000 0001").await.expect("sent");
+    assert_eq!(sent.code_length, 5);
+    assert_eq!(state(&daemon, id), SessionState::LoggingIn);
+    assert_eq!(
+        telegram.submit_code(id, "00000").await.expect_err("wrong").code(),
+        Code::PhoneCodeInvalid
+    );
+    let code = stage
+        .world
+        .world(|world| world.keys.codes["989120000001"].code.clone());
+    telegram.submit_code(id, &code).await.expect("right");
+    telegram
+        .submit_code(id, &code)
+        .await
+        .expect("a repeat is harmless");
+    until("it is connected", || {
+        state(&daemon, id) == SessionState::Connected
+    })
+    .await;
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_session_ends_without_a_loop() {
+    let stage = Stage::new().await;
+    let ann = stage.user("+989120000001", "Ann");
+    let daemon = stage.daemon().await;
+    let session = stage.log_in(&daemon, "+989120000001").await;
+    stage.world.world(|world| {
+        let keys: Vec<i64> = world.accounts[&ann].keys.iter().copied().collect();
+        keys.into_iter().for_each(|key| {
+            world.end_key(key, "SESSION_REVOKED");
+        });
+    });
+    let telegram = &daemon.handles.telegram;
+    let error = telegram
+        .send(session, &text(ChatId::user(ann), "x", 1), PATIENCE)
+        .await
+        .expect_err("ended");
+    assert_eq!(error.code(), Code::SessionExpired);
+    until("its state tells", || {
+        state(&daemon, session) == SessionState::BadCredentials
+    })
+    .await;
+    let expired = |daemon: &_| {
+        events(daemon)
+            .iter()
+            .filter(|event| matches!(event.body, EventBody::SessionExpired { .. }))
+            .count()
+    };
+    assert_eq!(expired(&daemon), 1);
+    daemon.stop(PATIENCE).await;
+    let daemon = stage.daemon().await;
+    assert_eq!(
+        state(&daemon, session),
+        SessionState::BadCredentials,
+        "it stays ended"
+    );
+    assert_eq!(expired(&daemon), 1);
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_rests_logs_out_and_goes() {
+    let stage = Stage::new().await;
+    stage.user("+989120000001", "Ann");
+    let daemon = stage.daemon().await;
+    let session = stage.log_in(&daemon, "+989120000001").await;
+    let telegram = &daemon.handles.telegram;
+    telegram.stop(session).await.expect("stopped");
+    telegram.stop(session).await.expect("may be repeated");
+    assert_eq!(state(&daemon, session), SessionState::Stopped);
+    telegram.start(session).await.expect("started");
+    until("it is back", || {
+        state(&daemon, session) == SessionState::Connected
+    })
+    .await;
+    telegram.log_out(session).await.expect("logged out");
+    assert_eq!(state(&daemon, session), SessionState::LoggedOut);
+    telegram.delete(session).await.expect("deleted");
+    assert!(telegram.view(session).is_err());
+    daemon.stop(PATIENCE).await;
+}

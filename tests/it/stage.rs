@@ -1,0 +1,136 @@
+//! The stage of every story: a sandbox, a daemon that reaches it, and what both can be asked.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+use trunkline::app::Daemon;
+use trunkline::base::{SessionId, Timestamp};
+use trunkline::config::Config;
+use trunkline::model::{Event, EventBody, SessionState};
+use trunkline::sandbox::rpc::Hub;
+use trunkline::sandbox::telegram::Telegram as World;
+use trunkline::sandbox::wire::{RsaKey, Wire, WireConfig};
+use trunkline::sandbox::world::State;
+use trunkline::telegram::{NewAccount, SessionView};
+
+/// How long a story waits for something to become true.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A sandbox of one's own.
+pub struct Stage {
+    /// The sandbox's world.
+    pub world: World,
+    _wire: Wire,
+    config: String,
+    folder: TempDir,
+}
+
+impl Stage {
+    /// An empty world behind a listening server.
+    pub async fn new() -> Self {
+        let key = tokio::task::spawn_blocking(RsaKey::generate)
+            .await
+            .expect("no panic")
+            .expect("a key");
+        let pem = key.public_pem().expect("a PEM");
+        let hub = Hub::new();
+        let world = World::new(State::new(7), hub.clone(), None);
+        let wire = Wire::start(WireConfig::new(key), hub, std::sync::Arc::new(world.clone()))
+            .await
+            .expect("listens");
+        world.listens_at(wire.address());
+        let config = format!(
+            "[telegram]\napi_id = 1\napi_hash = \"0123456789abcdef0123456789abcdef\"\nstart_spacing = \"1ms\"\n\
+             [telegram.server]\nrsa_public_key = \"\"\"{pem}\"\"\"\n\
+             [[telegram.server.dc]]\nid = 2\naddress = \"{}\"\n\
+             [limiter]\nprofile = \"sandbox\"\n\
+             [http]\nlisten = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n",
+            wire.address()
+        );
+        Self {
+            world,
+            _wire: wire,
+            config,
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    /// A daemon on this stage's data folder; a second one finds what the first left.
+    pub async fn daemon(&self) -> Daemon {
+        let mut config = Config::from_text(&self.config).expect("a right configuration");
+        config.store.folder = self.folder.path().join("data");
+        Daemon::start(config).await.expect("the daemon starts")
+    }
+
+    /// A user of the world.
+    pub fn user(&self, phone: &str, name: &str) -> i64 {
+        self.world
+            .world(|state| state.add_user(None, phone, name, ""))
+            .expect("a user")
+    }
+
+    /// Logs an account in by code and waits until it is connected.
+    pub async fn log_in(&self, daemon: &Daemon, phone: &str) -> SessionId {
+        let telegram = &daemon.handles.telegram;
+        let id = telegram
+            .add(NewAccount::default())
+            .await
+            .expect("added")
+            .account
+            .id;
+        telegram.request_code(id, phone).await.expect("a code is sent");
+        let digits = phone.trim_start_matches('+').to_owned();
+        let code = self
+            .world
+            .world(|state| state.keys.codes.get(&digits).map(|code| code.code.clone()));
+        telegram
+            .submit_code(id, &code.expect("a code is there"))
+            .await
+            .expect("logged in");
+        until("the session is connected", || {
+            state(daemon, id) == SessionState::Connected
+        })
+        .await;
+        id
+    }
+}
+
+/// A session as the daemon shows it.
+pub fn view(daemon: &Daemon, id: SessionId) -> SessionView {
+    daemon.handles.telegram.view(id).expect("the session is known")
+}
+
+/// A session's state.
+pub fn state(daemon: &Daemon, id: SessionId) -> SessionState {
+    view(daemon, id).account.state
+}
+
+/// The journal from its beginning.
+pub fn events(daemon: &Daemon) -> Vec<Event> {
+    let rows = daemon
+        .handles
+        .store
+        .events(0, 100_000)
+        .expect("the journal can be read");
+    rows.into_iter().map(|(_, event)| event).collect()
+}
+
+/// The texts of all incoming messages, in order.
+pub fn received(daemon: &Daemon) -> Vec<String> {
+    events(daemon)
+        .into_iter()
+        .filter_map(|event| match event.body {
+            EventBody::MessageNew(message) if !message.service => Some(message.text),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Waits until something is true.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Timestamp::now();
+    while !holds() {
+        assert!(Timestamp::now().since(begun) < PATIENCE, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
