@@ -1,6 +1,7 @@
 //! The daemon as a value: its handles, and the running tree behind them.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::access::Access;
@@ -36,6 +37,8 @@ pub struct Handles {
     pub telegram: Telegram,
     /// Who asks.
     pub access: Access,
+    /// The tree, once it stands.
+    pub tree: Arc<OnceLock<Tree>>,
 }
 
 /// A running daemon.
@@ -64,10 +67,12 @@ impl Daemon {
             limiter,
             telegram,
             access,
+            tree: Arc::default(),
         };
         let (api, metrics) = (Listening::default(), Listening::default());
         let spec = tree::spec(&config, &handles, (&api, &metrics));
         let root = Root::start(spec).await?;
+        handles.tree.get_or_init(|| root.tree());
         Ok(Self {
             handles,
             root,

@@ -39,6 +39,8 @@ pub(super) fn spec(
 ) -> SupervisorSpec {
     let routes = Arc::new(Api {
         access: handles.access.clone(),
+        telegram: handles.telegram.clone(),
+        tree: handles.tree.clone(),
         health: health::checks(handles),
         metrics: Arc::new(|| telemetry::metrics().render()),
     });

@@ -11,7 +11,7 @@ use super::Api;
 use super::failure::Failure;
 use super::texts::Language;
 use crate::access::Principal;
-use crate::base::Code;
+use crate::base::{Code, SessionId};
 
 /// One request, its key verified and its path matched.
 pub struct Call {
@@ -51,6 +51,27 @@ impl Call {
             .find(|(known, _)| known == name)
             .map(|(_, value)| value.as_str())
             .ok_or_else(Failure::not_found)
+    }
+
+    /// The session that the path names, if it exists for the caller.
+    pub fn session(&self) -> Result<SessionId, Failure> {
+        self.session_named(self.param("id")?)
+    }
+
+    /// The session of an id or of an agent session's UUID, if it exists for the caller.
+    pub fn session_named(&self, name: &str) -> Result<SessionId, Failure> {
+        let id = self.api.telegram.find(name)?;
+        if self.principal()?.sees(id) {
+            Ok(id)
+        } else {
+            Err(Failure::not_found())
+        }
+    }
+
+    /// Whether a 404 may be taken for "gone already" when something is deleted again: not for a key
+    /// that is bound to sessions, which must not learn what exists beside them.
+    pub fn is_gone(&self, failure: &Failure) -> bool {
+        failure.code == Code::NotFound && self.caller.as_ref().is_some_and(Principal::sees_all)
     }
 
     /// The query as what the route declares.

@@ -1,11 +1,11 @@
 //! The section `[http]` of the configuration: where to listen, and how much one caller may take.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::texts::Language;
+use crate::base::Span;
 
 /// Where to listen and how much one caller may take.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -17,14 +17,14 @@ pub struct HttpConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// Connections at the same time; one more is told to come back.
     pub max_connections: usize,
-    /// Seconds for a request's head, and for which an idle connection is kept.
-    pub header_timeout_secs: u64,
-    /// Seconds for a request's body.
-    pub body_timeout_secs: u64,
-    /// Seconds for the work of one request.
-    pub handler_timeout_secs: u64,
-    /// Seconds that requests under way have at the end of the daemon.
-    pub drain_secs: u64,
+    /// Time for a request's head, and for which an idle connection is kept.
+    pub header_timeout: Span,
+    /// Time for a request's body.
+    pub body_timeout: Span,
+    /// Time for the work of one request.
+    pub handler_timeout: Span,
+    /// Time that requests under way have at the end of the daemon.
+    pub drain: Span,
     /// Bytes of a body, before it is parsed.
     pub max_body_bytes: usize,
     /// The language of errors for callers that name none.
@@ -37,34 +37,12 @@ impl Default for HttpConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
             metrics_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
             max_connections: 1024,
-            header_timeout_secs: 30,
-            body_timeout_secs: 30,
-            handler_timeout_secs: 120,
-            drain_secs: 10,
+            header_timeout: Span::secs(30),
+            body_timeout: Span::secs(30),
+            handler_timeout: Span::secs(120),
+            drain: Span::secs(10),
             max_body_bytes: 1024 * 1024,
             language: Language::En,
         }
-    }
-}
-
-impl HttpConfig {
-    /// The time for a request's head.
-    pub fn header_timeout(&self) -> Duration {
-        Duration::from_secs(self.header_timeout_secs.max(1))
-    }
-
-    /// The time for a request's body.
-    pub fn body_timeout(&self) -> Duration {
-        Duration::from_secs(self.body_timeout_secs.max(1))
-    }
-
-    /// The time for the work of one request.
-    pub fn handler_timeout(&self) -> Duration {
-        Duration::from_secs(self.handler_timeout_secs.max(1))
-    }
-
-    /// The time for requests under way at the end of the daemon.
-    pub fn drain(&self) -> Duration {
-        Duration::from_secs(self.drain_secs)
     }
 }

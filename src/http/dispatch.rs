@@ -130,7 +130,7 @@ impl Service {
             language,
         };
         let work = AssertUnwindSafe(async { (route.handler)(call, bytes).await }).catch_unwind();
-        let result = match tokio::time::timeout(self.config.handler_timeout(), work).await {
+        let result = match tokio::time::timeout(*self.config.handler_timeout, work).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => {
                 tracing::error!(route = route.path, "a handler panicked");
@@ -180,7 +180,7 @@ impl Service {
         {
             return Err(Failure::new(Code::UnsupportedMediaType));
         }
-        let collected = tokio::time::timeout(self.config.body_timeout(), Limited::new(body, limit).collect())
+        let collected = tokio::time::timeout(*self.config.body_timeout, Limited::new(body, limit).collect())
             .await
             .map_err(|_| Failure::new(Code::RequestTimeout))?;
         match collected {

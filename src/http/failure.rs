@@ -9,7 +9,7 @@ use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::texts::{Language, text};
-use crate::base::{Category, Code, Coded, Retry};
+use crate::base::{Category, Code, Coded, Retry, chain};
 
 /// Why a request was not carried out.
 #[derive(Clone, Debug)]
@@ -43,6 +43,11 @@ impl Failure {
     /// The request does not fit; the reason is told to the caller.
     pub fn invalid(reason: impl Into<String>) -> Self {
         Self::new(Code::InvalidRequest).detail("reason", reason.into())
+    }
+
+    /// The caller's key is bound to sessions, and this concerns more.
+    pub fn bound() -> Self {
+        Self::new(Code::Forbidden).detail("reason", "this key is bound to its sessions")
     }
 
     /// Adds something that the caller may know.
@@ -114,18 +119,6 @@ impl<E: Coded> From<E> for Failure {
         }
         failure
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }
 
 /// The status of a code.

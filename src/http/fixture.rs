@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::{Api, Checks};
 use crate::access::{Access, NewKey, Scope};
 use crate::base::Owner;
+use crate::limiter::{Limiter, LimiterConfig};
 use crate::store::{OpenStore, Store, StoreConfig, SyncMode};
+use crate::telegram::{Telegram, TelegramConfig};
 
 /// The handles, and what they need to live.
 pub(crate) fn api() -> (Api, (tempfile::TempDir, OpenStore)) {
@@ -16,8 +18,13 @@ pub(crate) fn api() -> (Api, (tempfile::TempDir, OpenStore)) {
         ..StoreConfig::in_folder(folder.path())
     };
     let open = Store::open(config).expect("opened");
+    let limiter = Limiter::new(LimiterConfig::sandbox(), open.store());
+    let telegram =
+        Telegram::new(open.store(), limiter, TelegramConfig::default()).expect("no server of its own");
     let api = Api {
         access: Access::new(open.store()),
+        telegram,
+        tree: Arc::default(),
         health: Checks::default(),
         metrics: Arc::new(String::new),
     };

@@ -24,7 +24,7 @@ pub(crate) mod fixture;
 mod tests;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -38,7 +38,8 @@ pub use health::{Check, Checks, Health, Status};
 pub use serve::Listening;
 
 use crate::access::Access;
-use crate::runtime::{BoxError, ChildSpec, Shutdown, TaskContext};
+use crate::runtime::{BoxError, ChildSpec, Shutdown, TaskContext, Tree};
+use crate::telegram::Telegram;
 
 /// How long the listener may take to get its address.
 const START: Duration = Duration::from_secs(10);
@@ -50,6 +51,10 @@ const LIVENESS: Duration = Duration::from_secs(60);
 pub struct Api {
     /// Who asks.
     pub access: Access,
+    /// Sessions.
+    pub telegram: Telegram,
+    /// The live supervision tree, known as soon as it stands.
+    pub tree: Arc<OnceLock<Tree>>,
     /// How the daemon is.
     pub health: Checks,
     /// The metrics in Prometheus' text format.
@@ -82,7 +87,7 @@ fn listener(
     listening: Listening,
     routes: Vec<Route>,
 ) -> ChildSpec {
-    let drain = config.drain();
+    let drain = *config.drain;
     ChildSpec::task(id, move |context: TaskContext| {
         let (config, api, listening) = (config.clone(), api.clone(), listening.clone());
         let routes = routes.clone();

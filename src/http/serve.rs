@@ -97,7 +97,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: Cancellat
     }
     drop(listener);
     let open = connections.len();
-    let drained = tokio::time::timeout(service.config.drain(), graceful.shutdown()).await;
+    let drained = tokio::time::timeout(*service.config.drain, graceful.shutdown()).await;
     if drained.is_err() {
         tracing::warn!(open, left = connections.len(), "requests under way were cut off");
     }
@@ -112,7 +112,7 @@ fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps Nagle's delay");
     }
-    let header_timeout = service.config.header_timeout();
+    let header_timeout = *service.config.header_timeout;
     let answer = service_fn(move |request: Request<Incoming>| {
         let service = service.clone();
         async move { Ok::<_, Infallible>(service.answer(request).await) }

@@ -5,7 +5,15 @@ use super::routes;
 
 /// Every route.
 pub fn table() -> Vec<Route> {
-    let chapters = [routes::health::routes(), routes::keys::routes()];
+    let chapters = [
+        routes::sessions::routes(),
+        routes::login::routes(),
+        routes::messages::routes(),
+        routes::agent::routes(),
+        routes::keys::routes(),
+        routes::admin::routes(),
+        routes::health::routes(),
+    ];
     chapters.into_iter().flatten().collect()
 }
 
@@ -105,6 +113,11 @@ mod tests {
                 }
                 _ => {}
             }
+        }
+        // Two types of one name would get a number each.
+        let schemas = document["components"]["schemas"].as_object().expect("schemas");
+        for name in schemas.keys() {
+            assert!(!name.ends_with(|letter: char| letter.is_ascii_digit()), "{name}");
         }
         let codes = &document["components"]["schemas"]["ErrorCode"]["enum"];
         assert_eq!(codes.as_array().map(Vec::len), Some(Code::ALL.len()));

@@ -21,6 +21,7 @@ use super::router::Router;
 use super::serve::serve;
 use super::{Api, HttpConfig};
 use crate::access::Scope;
+use crate::base::Span;
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -259,8 +260,8 @@ async fn the_caller_names_the_request_and_chooses_the_language() {
 #[tokio::test]
 async fn slow_callers_are_cut_off() {
     let house = house(HttpConfig {
-        header_timeout_secs: 1,
-        body_timeout_secs: 1,
+        header_timeout: Span::secs(1),
+        body_timeout: Span::secs(1),
         ..HttpConfig::default()
     })
     .await;
@@ -319,7 +320,7 @@ async fn a_stop_lets_requests_finish_and_takes_no_more() {
 #[tokio::test]
 async fn a_handler_that_takes_too_long_is_given_up() {
     let house = house(HttpConfig {
-        handler_timeout_secs: 1,
+        handler_timeout: Span::secs(1),
         ..HttpConfig::default()
     })
     .await;

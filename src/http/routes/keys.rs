@@ -122,10 +122,7 @@ async fn list(call: Call) -> Result<Json<Page<KeyView>>, Failure> {
 async fn create(call: Call, draft: KeyDraft) -> Result<Json<KeyShown>, Failure> {
     let sessions = match draft.sessions {
         Some(names) if names != ["*"] => {
-            let bound: Result<_, _> = names
-                .iter()
-                .map(|name| name.parse().map_err(|_| Failure::not_found()))
-                .collect();
+            let bound: Result<_, _> = names.iter().map(|name| call.session_named(name)).collect();
             Some(bound?)
         }
         _ => None,

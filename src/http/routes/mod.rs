@@ -1,5 +1,10 @@
 //! The routes, a file a resource. Each file shows its rows, its forms and its handlers; handlers
 //! ask domain handles and decide nothing that a domain should decide.
 
+pub mod admin;
+pub mod agent;
 pub mod health;
 pub mod keys;
+pub mod login;
+pub mod messages;
+pub mod sessions;

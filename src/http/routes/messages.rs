@@ -1,0 +1,203 @@
+//! Sending: once for each `Idempotency-Key`, however often it is asked for.
+
+use std::time::Duration;
+
+use hyper::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::access::{Begun, Scope, Try, fingerprint};
+use crate::base::{Code, SessionId, Timestamp};
+use crate::http::answer::Json;
+use crate::http::call::Call;
+use crate::http::failure::Failure;
+use crate::http::route::{Route, route};
+use crate::model::{ChatId, Entity, MessageId};
+use crate::telegram::{ErrorClass, Outgoing, OutgoingBody, Telegram, TelegramError};
+
+/// How long a send may wait for the limiter before it is refused with a time.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Telegram drops a repeat for minutes at least; a try after this looks at the chat first.
+const TRUST_TELEGRAM: Duration = Duration::from_secs(180);
+
+/// How many of the account's own messages are looked at.
+const LOOK_BACK: usize = 50;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        route(
+            "messages",
+            Method::POST,
+            "/api/sessions/{id}/messages",
+            "Send a text",
+        )
+        .scope(Scope::Send)
+        .idempotent()
+        .takes(create),
+    ]
+}
+
+/// A text to be sent.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TextDraft {
+    /// Where to, as the Bot API numbers it.
+    chat: ChatId,
+    text: String,
+    /// Formatting; offsets and lengths in UTF-16 code units.
+    #[serde(default)]
+    entities: Vec<Entity>,
+    /// The message it answers.
+    reply_to: Option<MessageId>,
+    /// Without a notification.
+    #[serde(default)]
+    silent: bool,
+}
+
+/// A message that Telegram has.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Sent {
+    /// Its number in the chat.
+    pub message_id: MessageId,
+    pub chat: ChatId,
+    pub sent_at: Timestamp,
+}
+
+/// What is to be sent, whoever asks.
+pub(crate) struct Text {
+    pub session: SessionId,
+    pub chat: ChatId,
+    pub text: String,
+    pub entities: Vec<Entity>,
+    pub reply_to: Option<MessageId>,
+    pub silent: bool,
+}
+
+async fn create(call: Call, draft: TextDraft) -> Result<Json<Sent>, Failure> {
+    let text = Text {
+        session: call.session()?,
+        chat: draft.chat,
+        text: draft.text,
+        entities: draft.entities,
+        reply_to: draft.reply_to,
+        silent: draft.silent,
+    };
+    Ok(Json(send(&call, text).await?))
+}
+
+/// Sends a text; under an idempotency key, once.
+pub(crate) async fn send(call: &Call, text: Text) -> Result<Sent, Failure> {
+    if text.text.is_empty() {
+        return Err(Failure::new(Code::MessageEmpty));
+    }
+    let telegram = &call.api.telegram;
+    let Some(name) = call.header("idempotency-key") else {
+        let random_id = i64::from_be_bytes(rand::random()) | 1;
+        return Ok(deliver(telegram, &text, random_id).await?);
+    };
+    let begun = call
+        .api
+        .access
+        .requests()
+        .begin(call.principal()?.key, name, text.fingerprint())
+        .await?;
+    let (attempt, again) = match begun {
+        Begun::Answered(answer) => {
+            return serde_json::from_str(&answer).map_err(|error| {
+                tracing::error!(%error, "a remembered answer does not parse");
+                Failure::new(Code::Internal)
+            });
+        }
+        Begun::Again(attempt) => (attempt, true),
+        Begun::Fresh(attempt) => (attempt, false),
+    };
+    match deliver_once(telegram, &text, &attempt, again).await {
+        Ok(sent) => {
+            let answer = serde_json::json!(sent).to_string();
+            attempt.finish(answer).await?;
+            Ok(sent)
+        }
+        Err(error) => {
+            // After a broken connection it may have been sent: the next try has to know of this one.
+            if !again
+                && !matches!(
+                    error.class(),
+                    ErrorClass::Ambiguous | ErrorClass::DuplicateRandomId
+                )
+            {
+                attempt.forget().await?;
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// One try of a named request: a repeat first looks whether the message is there.
+async fn deliver_once(
+    telegram: &Telegram,
+    text: &Text,
+    attempt: &Try,
+    again: bool,
+) -> Result<Sent, TelegramError> {
+    let late = Timestamp::now().since(attempt.first) > TRUST_TELEGRAM;
+    if again
+        && late
+        && let Some(sent) = find(telegram, text, attempt.first).await?
+    {
+        return Ok(sent);
+    }
+    match deliver(telegram, text, attempt.random_id).await {
+        Err(error) if error.class() == ErrorClass::DuplicateRandomId => {
+            find(telegram, text, attempt.first).await?.ok_or(error)
+        }
+        result => result,
+    }
+}
+
+async fn deliver(telegram: &Telegram, text: &Text, random_id: i64) -> Result<Sent, TelegramError> {
+    let outgoing = Outgoing {
+        chat: text.chat,
+        topic: None,
+        reply_to: text.reply_to,
+        silent: text.silent,
+        body: OutgoingBody::Text {
+            text: text.text.clone(),
+            entities: text.entities.clone(),
+            preview: true,
+            random_id,
+        },
+    };
+    let parts = telegram.send(text.session, &outgoing, PATIENCE).await?;
+    let part = parts.first().ok_or(TelegramError::Away)?;
+    Ok(Sent {
+        message_id: part.id,
+        chat: text.chat,
+        sent_at: part.date,
+    })
+}
+
+/// The oldest own message in the chat that says the same and is not older than the first try.
+async fn find(telegram: &Telegram, text: &Text, first: Timestamp) -> Result<Option<Sent>, TelegramError> {
+    let recent = telegram
+        .own_recent(text.session, text.chat, LOOK_BACK, PATIENCE)
+        .await?;
+    // Telegram's times are whole seconds, and its clock is its own.
+    let since = first.minus(Duration::from_secs(5));
+    let same = recent
+        .into_iter()
+        .filter(|message| message.text == text.text && message.date >= since);
+    Ok(same.min_by_key(|message| message.id).map(|message| Sent {
+        message_id: message.id,
+        chat: text.chat,
+        sent_at: message.date,
+    }))
+}
+
+impl Text {
+    /// What tells this request from others.
+    fn fingerprint(&self) -> [u8; 32] {
+        let body = serde_json::json!([self.chat, self.text, self.entities, self.reply_to, self.silent]);
+        fingerprint(&self.session.to_string(), body.to_string().as_bytes())
+    }
+}

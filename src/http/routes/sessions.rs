@@ -1,0 +1,348 @@
+//! Sessions: added, changed, started, stopped, logged out, deleted; their chats.
+
+use hyper::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::access::Scope;
+use crate::base::{Owner, Secret, SessionId, Timestamp};
+use crate::http::answer::{Done, Json};
+use crate::http::call::{Call, number};
+use crate::http::failure::Failure;
+use crate::http::page::{Page, PageQuery};
+use crate::http::route::{Route, route};
+use crate::model::{ChatId, ChatKind, LoginStep, SessionState, Wanted};
+use crate::telegram::{self, AccountPatch, ChatInfo, NewAccount};
+
+const TAG: &str = "sessions";
+
+pub(crate) fn routes() -> Vec<Route> {
+    let change = |method, path, summary| route(TAG, method, path, summary).scope(Scope::Manage);
+    vec![
+        route(TAG, Method::GET, "/api/sessions", "List the sessions")
+            .query::<PageQuery>()
+            .run(list),
+        change(
+            Method::POST,
+            "/api/sessions",
+            "Add a session, to be logged in next",
+        )
+        .creates()
+        .takes(create),
+        route(TAG, Method::GET, "/api/sessions/{id}", "Show a session").run(show),
+        change(
+            Method::PATCH,
+            "/api/sessions/{id}",
+            "Change name, agent or metadata",
+        )
+        .takes(patch),
+        change(
+            Method::DELETE,
+            "/api/sessions/{id}",
+            "Log a session out at Telegram and delete it",
+        )
+        .run(delete),
+        change(Method::POST, "/api/sessions/{id}/start", "Let a session run").run(start),
+        change(
+            Method::POST,
+            "/api/sessions/{id}/stop",
+            "Let a session rest; it stays logged in",
+        )
+        .run(stop),
+        change(
+            Method::POST,
+            "/api/sessions/{id}/restart",
+            "Stop and start a session",
+        )
+        .run(restart),
+        change(
+            Method::POST,
+            "/api/sessions/{id}/logout",
+            "End the authorisation at Telegram; the entry stays",
+        )
+        .run(logout),
+        route(
+            TAG,
+            Method::GET,
+            "/api/sessions/{id}/chats",
+            "The chats a session knows",
+        )
+        .query::<ChatsQuery>()
+        .run(chats),
+    ]
+}
+
+/// A session.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Session")]
+struct SessionView {
+    id: SessionId,
+    /// The id of agent sessions; it works wherever `id` does.
+    #[schemars(with = "String", extend("format" = "uuid"))]
+    session_id: Uuid,
+    name: Option<String>,
+    agent_id: Option<i64>,
+    user_id: Option<i64>,
+    username: Option<String>,
+    /// Whole for the scope manage, its middle hidden else.
+    phone: Option<String>,
+    state: SessionState,
+    /// Why it is in this state, as a stable word.
+    reason: Option<String>,
+    wanted: Wanted,
+    since: Timestamp,
+    /// When Telegram answered a ping or sent an update last.
+    last_proof: Option<Timestamp>,
+    last_update: Option<Timestamp>,
+    /// Only with recent proof of life.
+    connected: bool,
+    /// The login under way.
+    login: Option<LoginView>,
+    restarts: u64,
+    /// The caller's own JSON, echoed in every event.
+    metadata: Option<Value>,
+    owner: Owner,
+    created_at: Timestamp,
+}
+
+/// A login under way.
+#[derive(Debug, Serialize, JsonSchema)]
+struct LoginView {
+    step: LoginStep,
+    /// Seconds until it ends by itself.
+    expires_in: u64,
+}
+
+impl SessionView {
+    fn of(session: telegram::SessionView, call: &Call) -> Self {
+        let account = session.account;
+        let whole = call
+            .caller
+            .as_ref()
+            .is_some_and(|caller| caller.may(Scope::Manage));
+        let phone = match whole {
+            true => account.phone.as_ref().map(|phone| phone.expose().to_owned()),
+            false => account.masked_phone(),
+        };
+        let now = Timestamp::now();
+        Self {
+            id: account.id,
+            session_id: account.uuid,
+            phone,
+            state: account.state,
+            wanted: account.wanted,
+            since: account.since,
+            last_proof: session.last_proof,
+            last_update: session.last_update,
+            connected: account.state.is_connected(),
+            login: account.login.as_ref().map(|login| LoginView {
+                step: login.step,
+                expires_in: login.expires_at.since(now).as_secs(),
+            }),
+            restarts: session.restarts,
+            metadata: account.metadata(),
+            name: account.name,
+            agent_id: account.agent_id,
+            user_id: account.user_id,
+            username: account.username,
+            reason: account.reason,
+            owner: account.owner,
+            created_at: account.created_at,
+        }
+    }
+}
+
+/// A session to be added.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SessionDraft {
+    /// A name for people.
+    name: Option<String>,
+    /// The backend's agent; an agent has one session.
+    agent_id: Option<i64>,
+    /// The account's phone number.
+    phone: Option<String>,
+    /// Any JSON object, echoed in every event.
+    metadata: Option<Map<String, Value>>,
+}
+
+/// What is to be different; what is not named stays, null takes it away.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SessionChange {
+    #[serde(default, deserialize_with = "named")]
+    name: Option<Option<String>>,
+    #[serde(default, deserialize_with = "named")]
+    agent_id: Option<Option<i64>>,
+    #[serde(default, deserialize_with = "named")]
+    metadata: Option<Option<Map<String, Value>>>,
+}
+
+/// Tells null from absence.
+fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// How long names and metadata may be.
+const LONGEST_NAME: usize = 100;
+const LARGEST_METADATA: usize = 16 * 1024;
+
+fn check(name: Option<&String>, metadata: Option<&Map<String, Value>>) -> Result<(), Failure> {
+    if name.is_some_and(|name| name.trim().is_empty() || name.chars().count() > LONGEST_NAME) {
+        return Err(Failure::invalid("name must have 1 to 100 characters").detail("field", "name"));
+    }
+    let size = metadata.map_or(0, |metadata| Value::from(metadata.clone()).to_string().len());
+    if size > LARGEST_METADATA {
+        return Err(Failure::invalid("metadata is larger than 16 KiB").detail("field", "metadata"));
+    }
+    Ok(())
+}
+
+/// Which chats.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ChatsQuery {
+    /// Only those whose title or username contains this.
+    query: Option<String>,
+    /// How many items at most, 50 if nothing is said.
+    #[serde(default, deserialize_with = "number")]
+    #[schemars(range(min = 1, max = 200))]
+    limit: Option<usize>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// A chat that a session knows.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ChatView {
+    /// As the Bot API numbers it.
+    id: ChatId,
+    kind: ChatKind,
+    title: Option<String>,
+    username: Option<String>,
+    /// Whether forwarding and saving its messages is forbidden.
+    protected: bool,
+}
+
+impl From<ChatInfo> for ChatView {
+    fn from(chat: ChatInfo) -> Self {
+        Self {
+            id: chat.id,
+            kind: chat.kind,
+            title: chat.title,
+            username: chat.username,
+            protected: chat.protected,
+        }
+    }
+}
+
+async fn list(call: Call) -> Result<Json<Page<SessionView>>, Failure> {
+    let caller = call.principal()?;
+    let sessions = call.api.telegram.list().into_iter();
+    let seen: Vec<_> = sessions
+        .filter(|session| caller.sees(session.account.id))
+        .collect();
+    let query: PageQuery = call.query()?;
+    let page = query.cut(seen, |session| session.account.id.to_string())?;
+    let items = page
+        .items
+        .into_iter()
+        .map(|session| SessionView::of(session, &call))
+        .collect();
+    Ok(Json(Page {
+        items,
+        next: page.next,
+    }))
+}
+
+async fn create(call: Call, draft: SessionDraft) -> Result<Json<SessionView>, Failure> {
+    check(draft.name.as_ref(), draft.metadata.as_ref())?;
+    let caller = call.principal()?;
+    if !caller.sees_all() {
+        return Err(Failure::bound());
+    }
+    let new = NewAccount {
+        name: draft.name,
+        agent_id: draft.agent_id,
+        phone: draft.phone.map(Secret::new),
+        metadata: draft.metadata.map(Value::from),
+        owner: Some(caller.owner.clone()),
+    };
+    shown(&call, call.api.telegram.add(new).await?)
+}
+
+async fn show(call: Call) -> Result<Json<SessionView>, Failure> {
+    shown(&call, call.api.telegram.view(call.session()?)?)
+}
+
+async fn patch(call: Call, change: SessionChange) -> Result<Json<SessionView>, Failure> {
+    let id = call.session()?;
+    let inner = |value: &Option<Option<String>>| value.clone().flatten();
+    check(
+        inner(&change.name).as_ref(),
+        change.metadata.as_ref().and_then(Option::as_ref),
+    )?;
+    let patch = AccountPatch {
+        name: change.name,
+        agent_id: change.agent_id,
+        metadata: change.metadata.map(|metadata| metadata.map(Value::from)),
+    };
+    shown(&call, call.api.telegram.patch(id, patch).await?)
+}
+
+async fn delete(call: Call) -> Result<Json<Done>, Failure> {
+    match call.session() {
+        Ok(id) => call.api.telegram.delete(id).await?,
+        // Deleting it again does no harm; a bound key learns nothing about sessions that are not its own.
+        Err(failure) if call.is_gone(&failure) => {}
+        Err(failure) => return Err(failure),
+    }
+    Ok(Done::OK)
+}
+
+async fn start(call: Call) -> Result<Json<SessionView>, Failure> {
+    let id = call.session()?;
+    shown(&call, call.api.telegram.start(id).await?)
+}
+
+async fn stop(call: Call) -> Result<Json<SessionView>, Failure> {
+    let id = call.session()?;
+    shown(&call, call.api.telegram.stop(id).await?)
+}
+
+async fn restart(call: Call) -> Result<Json<SessionView>, Failure> {
+    let id = call.session()?;
+    shown(&call, call.api.telegram.restart(id).await?)
+}
+
+async fn logout(call: Call) -> Result<Json<SessionView>, Failure> {
+    let id = call.session()?;
+    shown(&call, call.api.telegram.log_out(id).await?)
+}
+
+async fn chats(call: Call) -> Result<Json<Page<ChatView>>, Failure> {
+    let id = call.session()?;
+    let query: ChatsQuery = call.query()?;
+    let mut chats = call.api.telegram.chats(id, query.query.as_deref())?;
+    chats.sort_by_key(|chat| chat.id);
+    let page = PageQuery {
+        limit: query.limit,
+        cursor: query.cursor,
+    };
+    // The cursor's order is that of the numbers, as text of one length.
+    let key = |chat: &ChatInfo| format!("{:020}", i128::from(chat.id.0) - i128::from(i64::MIN));
+    let page = page.cut(chats, key)?;
+    let items = page.items.into_iter().map(ChatView::from).collect();
+    Ok(Json(Page {
+        items,
+        next: page.next,
+    }))
+}
+
+fn shown(call: &Call, session: telegram::SessionView) -> Result<Json<SessionView>, Failure> {
+    Ok(Json(SessionView::of(session, call)))
+}
