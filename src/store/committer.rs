@@ -343,11 +343,12 @@ impl Committer {
         let live = self.live.clone();
         let mut desk = Desk::new(&live, self.meta, Timestamp::now());
         let table = quarantine::move_aside(&mut desk, &key, reason)?;
+        // Known before the row is gone: nobody may take it for one that never was.
+        self.live.quarantine.insert(key.clone());
         self.apply(desk)?;
         metrics::counter!("trunkline_store_rows_quarantined_total", "table" => table).increment(1);
         tracing::error!(table, key = %super::read::hex(&key), reason, "a damaged row was moved aside");
         let of_lane = key.first() == Some(&catalog::TASKS.prefix);
-        self.live.quarantine.insert(key);
         if of_lane {
             *self.shared.gauges() = quarantine::counted_lanes(&self.live)?;
         }
