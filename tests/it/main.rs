@@ -3,3 +3,4 @@
 mod sandbox_wire;
 mod sessions;
 mod stage;
+mod webhooks;
