@@ -12,6 +12,7 @@ mod endpoints;
 mod login;
 mod pairs;
 mod recovery;
+mod sandbox;
 mod sessions;
 mod show;
 
@@ -48,6 +49,8 @@ pub enum Command {
     Run(daemon::Run),
     /// Check the configuration and say everything that is wrong with it
     CheckConfig(daemon::CheckConfig),
+    /// Run a Telegram of one's own on loopback, to try and to test against
+    Sandbox(sandbox::Command),
     /// Log a Telegram account in by code
     Login(login::Login),
     /// List and steer sessions
@@ -81,6 +84,7 @@ impl Command {
         let done = match self {
             Self::Run(command) => return command.run(target.data_dir),
             Self::CheckConfig(command) => return command.run(),
+            Self::Sandbox(command) => return command.run(target.data_dir.as_deref()),
             Self::Login(command) => over_api(&target, |client| command.run(client, &target)),
             Self::Sessions(command) => over_api(&target, |client| command.run(client, &target)),
             Self::Pairs(command) => over_api(&target, |client| command.run(client, &target)),

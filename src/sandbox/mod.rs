@@ -1,10 +1,28 @@
 //! A Telegram of one's own on loopback: real MTProto, a world of users and chats, faults on demand.
+//!
+//! From below: `wire` speaks the protocol and knows calls as bytes; `rpc` is the seam; `telegram` takes
+//! calls to `methods`, which change the `world` and answer through `render`; what others are to hear
+//! goes back through the hub. `handle` is the world for this process, `control` the same over HTTP,
+//! `seed` and `disk` fill and keep it, `server` puts all together.
+//!
+//! Not promised: that it refuses what Telegram would, beyond what is written down in docs/sandbox.md.
 
+pub mod acts;
+pub mod control;
+pub mod disk;
 pub mod faults;
+pub mod handle;
 pub mod methods;
 pub mod render;
 pub mod requests;
 pub mod rpc;
+pub mod seed;
+pub mod server;
 pub mod telegram;
+pub mod view;
 pub mod wire;
 pub mod world;
+
+pub use handle::World;
+pub use seed::Seed;
+pub use server::{Sandbox, SandboxConfig, SandboxError};

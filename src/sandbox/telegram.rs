@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ struct Inner {
     late: Mutex<HashMap<KeyId, Vec<u8>>>,
     address: RwLock<SocketAddr>,
     api: Option<(i32, String)>,
+    /// Counts what may have changed the world.
+    revision: AtomicU64,
 }
 
 /// What a call has to suffer.
@@ -59,6 +62,7 @@ impl Telegram {
             late: Mutex::default(),
             address: RwLock::new(SocketAddr::from(([127, 0, 0, 1], 0))),
             api,
+            revision: AtomicU64::new(1),
         };
         Self {
             inner: Arc::new(inner),
@@ -98,7 +102,18 @@ impl Telegram {
         result
     }
 
+    /// Looks at the world without changing it.
+    pub fn look<T>(&self, at: impl FnOnce(&State) -> T) -> T {
+        at(&self.inner.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Moves on with everything that may have changed the world.
+    pub fn revision(&self) -> u64 {
+        self.inner.revision.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
+        self.inner.revision.fetch_add(1, Ordering::Relaxed);
         let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.now = Timestamp::now().0.max(state.now);
         state
@@ -217,13 +232,9 @@ impl Telegram {
         let constructor = constructor(&call.body);
         let mut state = self.lock();
         let user = state.user_of(call.key.0).ok();
-        if let Some(known) = state.keys.known.get(&call.key.0).cloned()
-            && user.is_some()
-        {
+        if user.is_some() {
             let now = state.date();
-            if known.active != now
-                && let Some(known) = state.keys.known.get_mut(&call.key.0)
-            {
+            if let Some(known) = state.keys.known.get_mut(&call.key.0) {
                 known.active = now;
             }
             let quiet = call.without_updates || method.starts_with("upload.") || method == "help.getConfig";
@@ -258,7 +269,7 @@ impl Telegram {
 
     async fn serve(&self, call: Call) -> (Reply, &'static str, Option<i64>, String) {
         let method = name_for_id(constructor(&call.body));
-        let user = self.lock().user_of(call.key.0).ok();
+        let user = self.look(|state| state.user_of(call.key.0).ok());
         let suffering = self.suffer(method, user, &call.body);
         let end = |reply, outcome: &str| (reply, method, user, outcome.to_owned());
         if suffering.wait > 0 {
@@ -347,16 +358,14 @@ impl Service for Telegram {
     }
 
     fn known_keys(&self) -> Vec<KnownKey> {
-        let state = self.lock();
-        let keys = state.keys.known.iter();
-        keys.filter_map(|(id, known)| {
+        let known = |(id, known): (&i64, &super::world::keys::Key)| {
             let auth_key = <[u8; 256]>::try_from(known.auth_key.as_slice()).ok()?;
             Some(KnownKey {
                 id: KeyId(*id),
                 auth_key,
                 layer: known.layer,
             })
-        })
-        .collect()
+        };
+        self.look(|state| state.keys.known.iter().filter_map(known).collect())
     }
 }

@@ -1,0 +1,105 @@
+//! `trunkline sandbox`: a Telegram of one's own on loopback.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::sandbox::server::{key, section};
+use crate::sandbox::{Sandbox, SandboxConfig, SandboxError, Seed};
+
+use super::data;
+
+/// Run a Telegram of one's own on loopback, to try and to test against
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  trunkline sandbox                              a small world, gone when it stops
+  trunkline sandbox --data ./world               a world that stays
+  trunkline sandbox --seed my-world.toml
+  trunkline sandbox --print-config >> trunkline.toml
+  curl http://127.0.0.1:7480/world               who is there
+  curl http://127.0.0.1:7480/codes/999661000001  the login code of a number")]
+pub struct Command {
+    /// The port of the Telegram server
+    #[arg(long, default_value_t = 7443)]
+    port: u16,
+    /// The port of the control interface (HTTP)
+    #[arg(long, default_value_t = 7480)]
+    control_port: u16,
+    /// Keep world and keys in this folder
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Fill an empty world from this file (TOML); without it a small example is used
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
+    /// Print the configuration section with which a daemon reaches it, and end
+    #[arg(long)]
+    print_config: bool,
+}
+
+impl Command {
+    /// Runs it until it is interrupted.
+    pub fn run(self, data_dir: Option<&Path>) -> ExitCode {
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return failed(&error),
+        };
+        match runtime.block_on(self.work(data_dir)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(error.as_ref()),
+        }
+    }
+
+    async fn work(self, data_dir: Option<&Path>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let key_file = match &self.data {
+            Some(folder) => folder.join("rsa.pem"),
+            None => data::folder(data_dir).join("sandbox-rsa.pem"),
+        };
+        if self.print_config {
+            let rsa = key(Some(&key_file))?;
+            let pem = rsa.public_pem().map_err(SandboxError::from)?;
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+            print!("{}", section(address, &pem, &(1, "sandbox".to_owned())));
+            return Ok(());
+        }
+        let seed = match &self.seed {
+            Some(file) => Seed::parse(&std::fs::read_to_string(file)?)?,
+            None => Seed::example()?,
+        };
+        let config = SandboxConfig {
+            port: self.port,
+            control_port: self.control_port,
+            data: self.data,
+            key_file: Some(key_file),
+            seed: Some(seed),
+            ..SandboxConfig::default()
+        };
+        let sandbox = Sandbox::start(config).await?;
+        println!("Telegram server  {}", sandbox.address());
+        println!("Control          {}", sandbox.control());
+        println!("Configuration    {}/config", sandbox.control());
+        stopped().await?;
+        sandbox.stop().await;
+        Ok(())
+    }
+}
+
+/// Waits until the process is told to stop.
+async fn stopped() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    eprint!("trunkline: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        eprint!(": {cause}");
+        source = cause.source();
+    }
+    eprintln!();
+    ExitCode::FAILURE
+}

@@ -1,0 +1,520 @@
+//! What can be done to the world from outside, by the control port, a seed or a test: users, chats and
+//! messages out of plain records. Who acts is named in the record; rights are those of Telegram.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::world::changing::Change;
+use super::world::chat::Role;
+use super::world::content::{Media, Reply, Uid};
+use super::world::entities::Entity;
+use super::world::files::{Attribute, FileKind};
+use super::world::posting::Draft;
+use super::world::{Passing, Peer, Place, Refusal, State};
+
+/// A user by number, username or (in a seed) name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Who {
+    /// By number.
+    Id(i64),
+    /// By username, with or without the at sign.
+    Name(String),
+}
+
+impl From<i64> for Who {
+    fn from(id: i64) -> Self {
+        Who::Id(id)
+    }
+}
+
+/// A new user.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewUser {
+    /// Its number; the next free one if not given.
+    pub id: Option<i64>,
+    /// Its phone number.
+    pub phone: String,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// Username.
+    pub username: Option<String>,
+    /// A few words.
+    pub about: String,
+    /// A bot.
+    pub bot: bool,
+}
+
+/// What a new chat is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NewChatKind {
+    /// A basic group.
+    Group,
+    /// A supergroup.
+    Supergroup,
+    /// A broadcast channel.
+    Channel,
+}
+
+/// A new chat.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewChat {
+    /// What it is.
+    pub kind: NewChatKind,
+    /// Telegram's own (bare) number of it; the next free one if not given.
+    #[serde(default)]
+    pub id: Option<i64>,
+    /// Its title.
+    pub title: String,
+    /// A few words.
+    #[serde(default)]
+    pub about: String,
+    /// Its public name; not for basic groups.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// Who makes it.
+    pub creator: Who,
+    /// Who is in it besides.
+    #[serde(default)]
+    pub members: Vec<Who>,
+    /// Who helps to run it.
+    #[serde(default)]
+    pub admins: Vec<Who>,
+    /// Seconds between two messages of a member.
+    #[serde(default)]
+    pub slow_mode: i32,
+    /// Its messages may not be forwarded.
+    #[serde(default)]
+    pub protected: bool,
+}
+
+/// A file to attach: one of `base64` and `generate`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewFile {
+    /// Its bytes.
+    pub base64: Option<String>,
+    /// Or: bytes made of this number, always the same for the same one.
+    pub generate: Option<u64>,
+    /// How many bytes to generate (documents).
+    pub size: Option<usize>,
+    /// The measures of a generated picture.
+    pub width: Option<u32>,
+    /// The measures of a generated picture.
+    pub height: Option<u32>,
+    /// A document's name.
+    pub name: Option<String>,
+    /// A document's MIME type.
+    pub mime: Option<String>,
+    /// A document's kind: `video`, `audio`, `voice`, `sticker`, `animation`, `video_note`.
+    pub kind: Option<String>,
+    /// Seconds, for what plays.
+    pub duration: Option<i32>,
+}
+
+/// A part of an album.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewPart {
+    /// Caption.
+    pub text: String,
+    /// Its formatting.
+    pub entities: Vec<Entity>,
+    /// A picture.
+    pub photo: Option<NewFile>,
+    /// Or a document.
+    pub document: Option<NewFile>,
+}
+
+/// A message to forward.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forwarded {
+    /// The chat it is in, as the sender names it.
+    pub chat: i64,
+    /// Its number there.
+    pub message: i32,
+    /// As a copy without the author.
+    #[serde(default)]
+    pub drop_author: bool,
+}
+
+/// A new message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewMessage {
+    /// Who posts it.
+    pub from: Who,
+    /// Text or caption.
+    #[serde(default)]
+    pub text: String,
+    /// Its formatting.
+    #[serde(default)]
+    pub entities: Vec<Entity>,
+    /// A picture.
+    #[serde(default)]
+    pub photo: Option<NewFile>,
+    /// Or a document.
+    #[serde(default)]
+    pub document: Option<NewFile>,
+    /// Or an album: then there is no text of its own.
+    #[serde(default)]
+    pub album: Vec<NewPart>,
+    /// Or a message of another chat.
+    #[serde(default)]
+    pub forward: Option<Forwarded>,
+    /// The message it answers, as the sender numbers it.
+    #[serde(default)]
+    pub reply_to: Option<i32>,
+    /// Without a sound.
+    #[serde(default)]
+    pub silent: bool,
+    /// May not be forwarded.
+    #[serde(default)]
+    pub protected: bool,
+}
+
+impl NewMessage {
+    /// Words only.
+    pub fn text(from: impl Into<Who>, text: &str) -> Self {
+        Self {
+            from: from.into(),
+            text: text.to_owned(),
+            entities: Vec::new(),
+            photo: None,
+            document: None,
+            album: Vec::new(),
+            forward: None,
+            reply_to: None,
+            silent: false,
+            protected: false,
+        }
+    }
+}
+
+impl State {
+    /// The user meant.
+    pub fn who(&self, who: &Who) -> Result<i64, Refusal> {
+        match who {
+            Who::Id(id) => self.account(*id).map(|account| account.id),
+            Who::Name(name) => match self.names.get(&name.trim_start_matches('@').to_lowercase()) {
+                Some(Peer::User(id)) => Ok(*id),
+                _ => Err(Refusal::bad("USERNAME_NOT_OCCUPIED")),
+            },
+        }
+    }
+
+    /// Makes a user.
+    pub fn new_user(&mut self, new: NewUser) -> Result<i64, Refusal> {
+        if new.first_name.trim().is_empty() {
+            return Err(Refusal::bad("FIRSTNAME_INVALID"));
+        }
+        let taken = |name: &String| {
+            self.names
+                .contains_key(&name.trim_start_matches('@').to_lowercase())
+        };
+        if new.username.as_ref().is_some_and(taken) {
+            return Err(Refusal::bad("USERNAME_OCCUPIED"));
+        }
+        let id = self.add_user(new.id, &new.phone, &new.first_name, &new.last_name)?;
+        let account = self.account_mut(id)?;
+        account.about = new.about;
+        account.bot = new.bot;
+        self.set_username(Peer::User(id), new.username.as_deref())?;
+        Ok(id)
+    }
+
+    /// Makes a chat; it opens with Telegram's own message about that.
+    pub fn new_chat(&mut self, new: NewChat) -> Result<Peer, Refusal> {
+        use super::world::content::Action;
+        let creator = self.who(&new.creator)?;
+        let members: Vec<i64> = new
+            .members
+            .iter()
+            .chain(&new.admins)
+            .map(|who| self.who(who))
+            .collect::<Result<_, _>>()?;
+        let title = new.title.clone();
+        let (peer, action) = match new.kind {
+            NewChatKind::Group => {
+                let id = self.add_group(new.id, creator, &new.title, &members)?;
+                let group = self.group_mut(id)?;
+                group.about = new.about;
+                group.noforwards = new.protected;
+                let members = self.audience(Place::Group(id));
+                (Peer::Group(id), Action::GroupCreated { title, members })
+            }
+            NewChatKind::Supergroup | NewChatKind::Channel => {
+                let broadcast = new.kind == NewChatKind::Channel;
+                let id = self.add_channel(new.id, creator, &new.title, broadcast, &members)?;
+                let now = self.date();
+                let admins: Vec<i64> = new
+                    .admins
+                    .iter()
+                    .map(|who| self.who(who))
+                    .collect::<Result<_, _>>()?;
+                let channel = self.channel_mut(id)?;
+                channel.about = new.about;
+                channel.noforwards = new.protected;
+                channel.slow_mode = new.slow_mode;
+                for admin in admins {
+                    channel.set_role(admin, Role::Admin, creator, now);
+                }
+                self.set_username(Peer::Channel(id), new.username.as_deref())?;
+                for member in self.audience(Place::Channel(id)) {
+                    self.mention(member, Passing::Channel { channel: id });
+                }
+                (Peer::Channel(id), Action::ChannelCreated { title })
+            }
+        };
+        self.post(creator, peer, Draft::service(action))?;
+        Ok(peer)
+    }
+
+    /// Posts a message, or an album as several; answers the world's numbers of them.
+    pub fn new_message(&mut self, peer: Peer, new: NewMessage) -> Result<Vec<Uid>, Refusal> {
+        let from = self.who(&new.from)?;
+        let reply = match new.reply_to {
+            Some(id) => {
+                let answered = self
+                    .find(from, peer, id)
+                    .ok_or(Refusal::bad("REPLY_MESSAGE_ID_INVALID"))?;
+                Some(Reply {
+                    to: answered.uid,
+                    quote: None,
+                })
+            }
+            None => None,
+        };
+        if let Some(forward) = new.forward {
+            let source = Peer::from_bot_api(forward.chat).ok_or(Refusal::bad("PEER_ID_INVALID"))?;
+            let draft = self.forwarded(from, source, forward.message, peer, forward.drop_author, false)?;
+            let draft = Draft {
+                silent: new.silent,
+                random_id: self.name_for(from),
+                ..draft
+            };
+            return self.post_all(from, peer, vec![draft]);
+        }
+        let parts = match new.album.is_empty() {
+            true => vec![NewPart {
+                text: new.text,
+                entities: new.entities,
+                photo: new.photo,
+                document: new.document,
+            }],
+            false => new.album,
+        };
+        if parts.len() > 10 {
+            return Err(Refusal::bad("MULTI_MEDIA_TOO_LONG"));
+        }
+        let album = (parts.len() > 1).then(|| self.new_album());
+        let mut drafts = Vec::new();
+        for part in parts {
+            let media = match (&part.photo, &part.document) {
+                (Some(photo), _) => Some(self.new_photo(photo)?),
+                (None, Some(document)) => Some(self.new_document(document)?),
+                (None, None) => None,
+            };
+            drafts.push(Draft {
+                text: part.text,
+                entities: part.entities,
+                media: media.map(|file| Media::File { file, spoiler: false }),
+                reply: reply.clone(),
+                album,
+                silent: new.silent,
+                noforwards: new.protected,
+                random_id: self.name_for(from),
+                ..Draft::default()
+            });
+        }
+        self.post_all(from, peer, drafts)
+    }
+
+    /// A random id that nobody gave.
+    fn name_for(&mut self, account: i64) -> i64 {
+        self.keys.count += 1;
+        self.derive(51, account, self.keys.count)
+    }
+
+    fn new_photo(&mut self, new: &NewFile) -> Result<i64, Refusal> {
+        let bytes = match &new.base64 {
+            Some(text) => decode(text)?,
+            None => picture(
+                new.width.unwrap_or(320),
+                new.height.unwrap_or(240),
+                new.generate.unwrap_or(0),
+            )?,
+        };
+        self.keep_photo(bytes)
+    }
+
+    fn new_document(&mut self, new: &NewFile) -> Result<i64, Refusal> {
+        let bytes = match &new.base64 {
+            Some(text) => decode(text)?,
+            None => noise(new.size.unwrap_or(1024), new.generate.unwrap_or(0)),
+        };
+        let duration = new.duration.unwrap_or(1);
+        let sides = |round| Attribute::Video {
+            round,
+            streaming: true,
+            silent: false,
+            duration: f64::from(duration),
+            width: 320,
+            height: 320,
+        };
+        let sound = |voice| Attribute::Audio {
+            voice,
+            duration,
+            title: None,
+            performer: None,
+            waveform: None,
+        };
+        let (mime, attribute) = match new.kind.as_deref() {
+            None | Some("document") => ("application/octet-stream", None),
+            Some("video") => ("video/mp4", Some(sides(false))),
+            Some("video_note") => ("video/mp4", Some(sides(true))),
+            Some("animation") => ("video/mp4", Some(Attribute::Animated)),
+            Some("audio") => ("audio/mpeg", Some(sound(false))),
+            Some("voice") => ("audio/ogg", Some(sound(true))),
+            Some("sticker") => (
+                "image/webp",
+                Some(Attribute::Sticker {
+                    alt: "🙂".to_owned()
+                }),
+            ),
+            Some(_) => return Err(Refusal::bad("MEDIA_INVALID")),
+        };
+        let mime = new.mime.clone().unwrap_or_else(|| mime.to_owned());
+        let name = new.name.clone().map(Attribute::Filename);
+        let attributes = attribute.into_iter().chain(name).collect();
+        Ok(self.keep_file(bytes, FileKind::Document { mime, attributes }))
+    }
+
+    /// Edits a message as its author.
+    pub fn change_message(
+        &mut self,
+        peer: Peer,
+        id: i32,
+        who: &Who,
+        text: &str,
+        entities: Vec<Entity>,
+    ) -> Result<Uid, Refusal> {
+        let editor = self.who(who)?;
+        let change = Change {
+            text: Some((text.to_owned(), entities)),
+            media: None,
+        };
+        self.edit(editor, peer, id, change)
+    }
+
+    /// Deletes a message for all sides, as this user.
+    pub fn drop_message(&mut self, peer: Peer, id: i32, who: &Who) -> Result<i32, Refusal> {
+        let user = self.who(who)?;
+        match peer {
+            Peer::Channel(channel) => self.delete_in_channel(user, channel, &[id]),
+            _ => self.delete(user, &[id], true),
+        }
+    }
+}
+
+fn decode(text: &str) -> Result<Vec<u8>, Refusal> {
+    STANDARD
+        .decode(text)
+        .map_err(|_| Refusal::bad("FILE_CONTENT_TYPE_INVALID"))
+}
+
+/// Bytes that look random and depend on nothing but size and seed.
+pub fn noise(size: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+/// A small picture (PNG) that depends on nothing but its measures and the seed.
+pub fn picture(width: u32, height: u32, seed: u64) -> Result<Vec<u8>, Refusal> {
+    let failed = || Refusal::bad("PHOTO_INVALID_DIMENSIONS");
+    if !(1..=2048).contains(&width) || !(1..=2048).contains(&height) {
+        return Err(failed());
+    }
+    let tint = noise(3, seed);
+    let mut pixels = Vec::new();
+    for y in 0..height {
+        for x in 0..width {
+            let shade = |part: u32, whole: u32| u8::try_from(part * 255 / whole.max(1)).unwrap_or(255);
+            pixels.extend([
+                shade(x, width) ^ tint[0],
+                shade(y, height) ^ tint[1],
+                shade(x + y, width + height) ^ tint[2],
+            ]);
+        }
+    }
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().map_err(|_| failed())?;
+    writer.write_image_data(&pixels).map_err(|_| failed())?;
+    writer.finish().map_err(|_| failed())?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_picture_is_a_picture_and_always_the_same() {
+        let one = picture(64, 48, 3).expect("a picture");
+        assert_eq!(super::super::world::files::measure(&one), Some((64, 48)));
+        assert_eq!(one, picture(64, 48, 3).expect("a picture"));
+        assert_ne!(one, picture(64, 48, 4).expect("a picture"));
+        assert!(picture(0, 4, 1).is_err());
+    }
+
+    #[test]
+    fn an_album_is_posted_as_parts_of_one() {
+        let mut state = State::new(1);
+        let alice = state
+            .new_user(NewUser {
+                first_name: "A".into(),
+                ..NewUser::default()
+            })
+            .expect("a user");
+        let bob = state
+            .new_user(NewUser {
+                first_name: "B".into(),
+                ..NewUser::default()
+            })
+            .expect("a user");
+        let part = |n| NewPart {
+            photo: Some(NewFile {
+                generate: Some(n),
+                width: Some(8),
+                height: Some(8),
+                ..NewFile::default()
+            }),
+            ..NewPart::default()
+        };
+        let new = NewMessage {
+            album: vec![part(1), part(2)],
+            ..NewMessage::text(alice, "")
+        };
+        let uids = state.new_message(Peer::User(bob), new).expect("posted");
+        let albums: Vec<_> = uids.iter().map(|uid| state.contents[uid].album).collect();
+        assert!(albums[0].is_some() && albums[0] == albums[1]);
+    }
+}

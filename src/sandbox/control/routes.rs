@@ -1,0 +1,188 @@
+//! The routes of the control port: path and method to what is done.
+
+use hyper::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Answer, Control, Failure};
+use crate::sandbox::acts::{NewChat, NewMessage, NewUser, Who};
+use crate::sandbox::faults::Fault;
+use crate::sandbox::world::entities::Entity;
+
+/// What `GET /` says.
+const HELP: &str = "\
+The sandbox's control port. Chats are named by the Bot API's numbers.
+
+GET    /world                               users and chats
+POST   /users                               a user
+POST   /chats                               a chat
+POST   /chats/{id}/members                  {\"users\": [..]} come in
+DELETE /chats/{id}/members/{user}           a member leaves
+GET    /chats/{id}/messages                 ?as=USER &since=N &limit=N &deleted=true
+POST   /chats/{id}/messages                 a message, as a user
+PATCH  /chats/{id}/messages/{number}        an edit: {\"from\", \"text\", \"entities\"}
+DELETE /chats/{id}/messages/{number}        a deletion for all: ?from=USER
+GET    /codes/{phone}                       the login code, plain text
+GET    /faults     POST /faults             trouble
+DELETE /faults     DELETE /faults/{number}  no more trouble
+GET    /requests                            what was called: ?account= &method= &limit=
+GET    /config                              the section for a daemon's configuration
+";
+
+/// An edit.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Edit {
+    from: Who,
+    text: String,
+    #[serde(default)]
+    entities: Vec<Entity>,
+}
+
+/// Who comes in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Members {
+    users: Vec<i64>,
+}
+
+/// The pairs behind the question mark.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn read(text: Option<&str>, known: &[&str]) -> Result<Self, Failure> {
+        let pairs: Vec<(String, String)> = url::form_urlencoded::parse(text.unwrap_or_default().as_bytes())
+            .into_owned()
+            .collect();
+        match pairs.iter().find(|(key, _)| !known.contains(&key.as_str())) {
+            Some((key, _)) => Err(bad(format!("there is no parameter {key:?} here"))),
+            None => Ok(Self(pairs)),
+        }
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(known, _)| known == key)
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn number<T: std::str::FromStr>(&self, key: &str) -> Result<Option<T>, Failure> {
+        let parse = |text: &str| text.parse().map_err(|_| bad(format!("{key} must be a number")));
+        self.text(key).map(parse).transpose()
+    }
+}
+
+fn bad(message: impl Into<String>) -> Failure {
+    Failure::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message)
+}
+
+fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))
+}
+
+fn json<T: Serialize>(value: &T) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(value)
+        .map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", error.to_string()))
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|_| bad(format!("{text:?} is not a number")))
+}
+
+/// Does what a request asks.
+pub fn answer(
+    control: &Control,
+    method: &Method,
+    path: &str,
+    query: Option<&str>,
+    bytes: &[u8],
+) -> Result<Answer, Failure> {
+    let world = &control.world;
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let asked = |known: &[&str]| Query::read(query, known);
+    match (method.as_str(), segments.as_slice()) {
+        ("GET", []) => Ok(Answer::Text(HELP.to_owned())),
+        ("GET", ["config"]) => Ok(Answer::Text(control.section.clone())),
+        ("GET", ["world"]) => Ok(Answer::Json(json(&world.view())?)),
+        ("GET", ["codes", phone]) => match world.code(phone) {
+            Some(code) => Ok(Answer::Text(code)),
+            None => Err(Failure::new(
+                StatusCode::NOT_FOUND,
+                "NOT_FOUND",
+                "no code was sent to this number",
+            )),
+        },
+        ("POST", ["users"]) => {
+            let id = world.add_user(body::<NewUser>(bytes)?)?;
+            Ok(Answer::Created(json!({"id": id})))
+        }
+        ("POST", ["chats"]) => {
+            let id = world.add_chat(body::<NewChat>(bytes)?)?;
+            Ok(Answer::Created(json!({"id": id})))
+        }
+        ("POST", ["chats", chat, "members"]) => {
+            world.join(number(chat)?, &body::<Members>(bytes)?.users)?;
+            Ok(Answer::Json(json!({"ok": true})))
+        }
+        ("DELETE", ["chats", chat, "members", user]) => {
+            world.leave(number(chat)?, number(user)?)?;
+            Ok(Answer::Json(json!({"ok": true})))
+        }
+        ("GET", ["chats", chat, "messages"]) => {
+            let asked = asked(&["as", "since", "limit", "deleted"])?;
+            let since = asked.number("since")?.unwrap_or(0);
+            let limit = asked.number("limit")?.unwrap_or(200).min(10_000);
+            let deleted = asked.text("deleted") == Some("true");
+            let items = world.messages(number(chat)?, asked.number("as")?, since, limit, deleted)?;
+            let next = items
+                .last()
+                .filter(|_| items.len() == limit)
+                .map(|message| message.id);
+            Ok(Answer::Json(json!({"items": json(&items)?, "next": next})))
+        }
+        ("POST", ["chats", chat, "messages"]) => {
+            let posted = world.post(number(chat)?, body::<NewMessage>(bytes)?)?;
+            Ok(Answer::Created(json!({"items": json(&posted)?})))
+        }
+        ("PATCH", ["chats", chat, "messages", id]) => {
+            let edit = body::<Edit>(bytes)?;
+            world.edit(number(chat)?, number(id)?, edit.from, &edit.text, edit.entities)?;
+            Ok(Answer::Json(json!({"ok": true})))
+        }
+        ("DELETE", ["chats", chat, "messages", id]) => {
+            let asked = asked(&["from"])?;
+            let from = asked
+                .text("from")
+                .ok_or_else(|| bad("?from= must say who deletes"))?;
+            let who = from.parse().map_or_else(|_| Who::Name(from.to_owned()), Who::Id);
+            let count = world.delete(number(chat)?, number(id)?, who)?;
+            Ok(Answer::Json(json!({"deleted": count})))
+        }
+        ("GET", ["faults"]) => Ok(Answer::Json(json!({"items": json(&world.faults())?}))),
+        ("POST", ["faults"]) => Ok(Answer::Created(json(&world.fault(body::<Fault>(bytes)?)?)?)),
+        ("DELETE", ["faults"]) => Ok(Answer::Json(json!({"removed": world.clear_faults(None)}))),
+        ("DELETE", ["faults", id]) => match world.clear_faults(Some(number(id)?)) {
+            0 => Err(Failure::new(
+                StatusCode::NOT_FOUND,
+                "NOT_FOUND",
+                "there is no such fault",
+            )),
+            count => Ok(Answer::Json(json!({"removed": count}))),
+        },
+        ("GET", ["requests"]) => {
+            let asked = asked(&["account", "method", "limit"])?;
+            let limit = asked.number("limit")?.unwrap_or(200);
+            let items = world.requests(asked.number("account")?, asked.text("method"), limit);
+            Ok(Answer::Json(
+                json!({"items": json(&items)?, "counts": json(&world.counts())?}),
+            ))
+        }
+        _ => Err(Failure::new(
+            StatusCode::NOT_FOUND,
+            "NOT_FOUND",
+            "GET / lists the routes",
+        )),
+    }
+}

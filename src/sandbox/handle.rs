@@ -1,0 +1,264 @@
+//! The world for those in the same process: demo, tests, benches. The control port is made of it.
+
+use super::acts::{NewChat, NewMessage, NewUser, Who};
+use super::faults::{Fault, Kind};
+use super::requests::Request;
+use super::rpc::KeyId;
+use super::telegram::Telegram;
+use super::view::{MessageView, WorldView};
+use super::world::entities::Entity;
+use super::world::state::digits;
+use super::world::{Passing, Peer, Refusal};
+
+/// A handle on the world. Cheap to clone. Chats are named by the Bot API's numbers.
+#[derive(Clone)]
+pub struct World {
+    telegram: Telegram,
+}
+
+/// The peer behind a Bot API number.
+pub fn peer(chat: i64) -> Result<Peer, Refusal> {
+    Peer::from_bot_api(chat).ok_or(Refusal::bad("PEER_ID_INVALID"))
+}
+
+impl World {
+    /// A handle on the world of this service.
+    pub fn new(telegram: Telegram) -> Self {
+        Self { telegram }
+    }
+
+    /// All users and chats.
+    pub fn view(&self) -> WorldView {
+        self.telegram.world(|state| state.view())
+    }
+
+    /// Makes a user; answers its number.
+    pub fn add_user(&self, new: NewUser) -> Result<i64, Refusal> {
+        self.telegram.world(|state| state.new_user(new))
+    }
+
+    /// Makes a user with a phone number and a first name; answers its number.
+    pub fn user(&self, phone: &str, first_name: &str) -> Result<i64, Refusal> {
+        let (phone, first_name) = (phone.to_owned(), first_name.to_owned());
+        self.add_user(NewUser {
+            phone,
+            first_name,
+            ..NewUser::default()
+        })
+    }
+
+    /// Makes a chat; answers its number.
+    pub fn add_chat(&self, new: NewChat) -> Result<i64, Refusal> {
+        self.telegram
+            .world(|state| state.new_chat(new))
+            .map(Peer::bot_api)
+    }
+
+    /// Brings users into a chat, as its creator would.
+    pub fn join(&self, chat: i64, users: &[i64]) -> Result<(), Refusal> {
+        let peer = peer(chat)?;
+        self.telegram.world(|state| {
+            let members = match peer {
+                Peer::User(_) => None,
+                Peer::Group(id) => Some(&state.group(id)?.members),
+                Peer::Channel(id) => Some(&state.channel(id)?.members),
+            };
+            let creator = members
+                .into_iter()
+                .flatten()
+                .find(|(_, member)| member.role.runs());
+            let inviter = creator
+                .map(|(id, _)| *id)
+                .ok_or(Refusal::bad("CHAT_ADMIN_REQUIRED"))?;
+            state.bring_in(inviter, peer, users)
+        })
+    }
+
+    /// Takes a user out of a chat, on its own wish.
+    pub fn leave(&self, chat: i64, user: i64) -> Result<(), Refusal> {
+        let peer = peer(chat)?;
+        self.telegram.world(|state| state.take_out(user, peer, user))
+    }
+
+    /// Posts a message into a chat as a user (an album as several); answers them as the sender numbers
+    /// them.
+    pub fn post(&self, chat: i64, new: NewMessage) -> Result<Vec<MessageView>, Refusal> {
+        let peer = peer(chat)?;
+        self.telegram.world(|state| {
+            let from = state.who(&new.from)?;
+            let uids = state.new_message(peer, new)?;
+            let contents = uids.iter().filter_map(|uid| state.contents.get(uid));
+            Ok(contents
+                .filter_map(|content| state.view_message(from, content))
+                .collect())
+        })
+    }
+
+    /// Posts a text; answers its number as the sender has it.
+    pub fn say(&self, chat: i64, from: i64, text: &str) -> Result<i32, Refusal> {
+        let posted = self.post(chat, NewMessage::text(from, text))?;
+        posted
+            .first()
+            .map(|message| message.id)
+            .ok_or(Refusal::bad("MESSAGE_EMPTY"))
+    }
+
+    /// Edits a message as a user.
+    pub fn edit(
+        &self,
+        chat: i64,
+        id: i32,
+        who: impl Into<Who>,
+        text: &str,
+        entities: Vec<Entity>,
+    ) -> Result<(), Refusal> {
+        let (peer, who) = (peer(chat)?, who.into());
+        self.telegram
+            .world(|state| state.change_message(peer, id, &who, text, entities))
+            .map(|_| ())
+    }
+
+    /// Deletes a message for all sides, as a user; answers how many went.
+    pub fn delete(&self, chat: i64, id: i32, who: impl Into<Who>) -> Result<i32, Refusal> {
+        let (peer, who) = (peer(chat)?, who.into());
+        self.telegram.world(|state| state.drop_message(peer, id, &who))
+    }
+
+    /// The messages of a chat after number `since`, oldest first. Private chats and basic groups are
+    /// numbered by each member on its own: `viewer` says whose numbers are meant.
+    pub fn messages(
+        &self,
+        chat: i64,
+        viewer: Option<i64>,
+        since: i32,
+        limit: usize,
+        deleted: bool,
+    ) -> Result<Vec<MessageView>, Refusal> {
+        let peer = peer(chat)?;
+        self.telegram.world(|state| {
+            let viewer = match (peer, viewer) {
+                (_, Some(viewer)) => state.account(viewer)?.id,
+                (Peer::Channel(id), None) => state.channel(id).map(|_| 0)?,
+                (Peer::Group(id), None) => state
+                    .group(id)?
+                    .present()
+                    .next()
+                    .ok_or(Refusal::bad("CHAT_ID_INVALID"))?,
+                (Peer::User(_), None) => return Err(Refusal::bad("USER_ID_INVALID")),
+            };
+            Ok(state.view_messages(viewer, peer, since, limit, deleted))
+        })
+    }
+
+    /// The last login code of a phone number, if one is open.
+    pub fn code(&self, phone: &str) -> Option<String> {
+        let phone = digits(phone);
+        self.telegram
+            .world(|state| state.keys.codes.get(&phone).map(|code| code.code.clone()))
+    }
+
+    /// Adds a fault. Those that act at once are carried out and answered, but not kept.
+    pub fn fault(&self, fault: Fault) -> Result<Fault, Refusal> {
+        match fault.kind.at_once() {
+            true => self.strike(&fault).map(|()| fault),
+            false => Ok(self.telegram.faults().add(fault)),
+        }
+    }
+
+    /// All faults.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.telegram.faults().list().to_vec()
+    }
+
+    /// Takes a fault away, or all; ends an outage. Answers how many went.
+    pub fn clear_faults(&self, id: Option<u64>) -> usize {
+        if id.is_none() {
+            self.telegram.hub().resume();
+        }
+        self.telegram.faults().remove(id)
+    }
+
+    fn strike(&self, fault: &Fault) -> Result<(), Refusal> {
+        let hub = self.telegram.hub();
+        let keys: Vec<i64> = self.telegram.world(|state| match fault.account {
+            Some(account) => state.account(account).map(|account| account.keys.clone()),
+            None => Ok(state.keys.known.keys().copied().collect()),
+        })?;
+        match &fault.kind {
+            Kind::Outage { milliseconds } => {
+                hub.pause();
+                let (hub, length) = (hub.clone(), std::time::Duration::from_millis(*milliseconds));
+                tokio::spawn(async move {
+                    tokio::time::sleep(length).await;
+                    hub.resume();
+                });
+            }
+            Kind::Disconnect => keys.iter().for_each(|key| hub.disconnect(KeyId(*key))),
+            Kind::Revoke { name } => {
+                let account = fault.account;
+                self.telegram.world(|state| {
+                    if let Some(account) = account {
+                        state.mention(account, Passing::TooLong);
+                    }
+                });
+                self.telegram.world(|state| {
+                    for key in &keys {
+                        state.end_key(*key, name);
+                    }
+                });
+                keys.iter().for_each(|key| hub.unsubscribe(KeyId(*key)));
+            }
+            Kind::ForgetKey => {
+                self.telegram.world(|state| {
+                    for key in &keys {
+                        state.log_out(*key);
+                        state.keys.forget(*key);
+                    }
+                });
+                keys.iter().for_each(|key| hub.forget(KeyId(*key)));
+            }
+            Kind::ForgetRandomIds => {
+                let account = fault.account;
+                self.telegram.world(|state| {
+                    state
+                        .sent
+                        .retain(|(author, _, _), _| account.is_some_and(|account| account != *author));
+                });
+            }
+            Kind::PushTooLong => {
+                let chat = match fault.chat {
+                    Some(chat) => Some(peer(chat)?),
+                    None => None,
+                };
+                self.telegram.world(|state| {
+                    let all: Vec<i64> = match fault.account {
+                        Some(account) => vec![account],
+                        None => state.accounts.keys().copied().collect(),
+                    };
+                    for account in all {
+                        match chat {
+                            Some(Peer::Channel(channel)) => {
+                                state.mention(account, Passing::ChannelTooLong { channel });
+                            }
+                            _ => state.mention(account, Passing::TooLong),
+                        }
+                    }
+                });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The last calls, newest last.
+    pub fn requests(&self, account: Option<i64>, method: Option<&str>, limit: usize) -> Vec<Request> {
+        self.telegram.requests().recent(account, method, limit)
+    }
+
+    /// How often each method was called, by outcome.
+    pub fn counts(
+        &self,
+    ) -> std::collections::BTreeMap<&'static str, std::collections::BTreeMap<String, u64>> {
+        self.telegram.requests().counts().clone()
+    }
+}

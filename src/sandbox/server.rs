@@ -1,0 +1,264 @@
+//! The sandbox as a whole: world, wire, control port, disk; started and stopped together.
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::control;
+use super::disk::{self, Disk, DiskError};
+use super::handle::World;
+use super::render::DC;
+use super::rpc::Hub;
+use super::seed::{Seed, SeedError};
+use super::telegram::Telegram;
+use super::wire::{KeyError, RsaKey, Wire, WireConfig};
+use super::world::State;
+
+/// How long after a change the world is written.
+const SAVE_AFTER: Duration = Duration::from_secs(1);
+
+/// How a sandbox is started.
+#[derive(Clone, Debug, Default)]
+pub struct SandboxConfig {
+    /// The port of the Telegram server; 0 for any that is free.
+    pub port: u16,
+    /// The port of the control interface; 0 for any that is free.
+    pub control_port: u16,
+    /// Where world and keys are kept; without it they end with the sandbox.
+    pub data: Option<PathBuf>,
+    /// Where the server's key is kept if not in `data`; without both it is made anew.
+    pub key_file: Option<PathBuf>,
+    /// What an empty world is filled with.
+    pub seed: Option<Seed>,
+    /// The application's id and hash it insists on; without it any are taken.
+    pub api: Option<(i32, String)>,
+    /// How many connections it takes at a time; 0 for a usual number.
+    pub max_connections: usize,
+}
+
+/// A sandbox that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// Its folder.
+    #[error("the sandbox's folder")]
+    Disk(#[from] DiskError),
+    /// Its key.
+    #[error("the sandbox's RSA key")]
+    Key(#[from] KeyError),
+    /// Its seed.
+    #[error("the sandbox's seed")]
+    Seed(#[from] SeedError),
+    /// A port.
+    #[error("the sandbox's {what} cannot listen")]
+    Listen {
+        /// Which of the two.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The machine gives no randomness or no thread.
+    #[error("the sandbox cannot start")]
+    System,
+}
+
+/// A running sandbox.
+pub struct Sandbox {
+    wire: Wire,
+    control: SocketAddr,
+    telegram: Telegram,
+    public_pem: String,
+    api: (i32, String),
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Sandbox {
+    /// Starts a sandbox on loopback.
+    pub async fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
+        let mut opened = match &config.data {
+            Some(folder) => Some(Disk::open(folder)?),
+            None => None,
+        };
+        let key_file = config
+            .key_file
+            .clone()
+            .or_else(|| opened.as_ref().map(Disk::key_file));
+        let made = tokio::task::spawn_blocking(move || key(key_file.as_deref())).await;
+        let rsa = made.map_err(|_| SandboxError::System)??;
+        let public_pem = rsa.public_pem()?;
+        let state = match opened.as_mut().map(Disk::load).transpose()?.flatten() {
+            Some(state) => state,
+            None => fresh(config.seed)?,
+        };
+        let hub = Hub::new();
+        let telegram = Telegram::new(state, hub.clone(), config.api.clone());
+        let mut wired = WireConfig {
+            port: config.port,
+            dc: DC,
+            ..WireConfig::new(rsa)
+        };
+        if config.max_connections > 0 {
+            wired.max_connections = config.max_connections;
+        }
+        let started = Wire::start(wired, hub, Arc::new(telegram.clone())).await;
+        let wire = started.map_err(|source| SandboxError::Listen {
+            what: "server",
+            source,
+        })?;
+        telegram.listens_at(wire.address());
+        let stop = CancellationToken::new();
+        let api = config.api.unwrap_or((1, "sandbox".to_owned()));
+        let section = section(wire.address(), &public_pem, &api);
+        let bound = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, config.control_port)).await;
+        let bound = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let (control, listener) = bound.map_err(|source| SandboxError::Listen {
+            what: "control port",
+            source,
+        })?;
+        let shared = control::Control {
+            world: World::new(telegram.clone()),
+            section,
+        };
+        let mut tasks = vec![tokio::spawn(control::serve(listener, shared, stop.clone()))];
+        if let Some(disk) = opened {
+            tasks.push(tokio::spawn(keep(disk, telegram.clone(), stop.clone())));
+        }
+        Ok(Self {
+            wire,
+            control,
+            telegram,
+            public_pem,
+            api,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Where the Telegram server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.wire.address()
+    }
+
+    /// The base URL of the control port.
+    pub fn control(&self) -> String {
+        format!("http://{}", self.control)
+    }
+
+    /// The server's public key, which its clients have to know.
+    pub fn rsa_public_pem(&self) -> &str {
+        &self.public_pem
+    }
+
+    /// The section of a configuration with which a daemon reaches this sandbox.
+    pub fn config_section(&self) -> String {
+        section(self.address(), &self.public_pem, &self.api)
+    }
+
+    /// The world, for those in this process.
+    pub fn world(&self) -> World {
+        World::new(self.telegram.clone())
+    }
+
+    /// Cuts all connections, stops listening and writes the world, if it is kept.
+    pub async fn stop(self) {
+        self.wire.stop().await;
+        self.stop.cancel();
+        for task in self.tasks {
+            if task.await.is_err() {
+                tracing::error!("a part of the sandbox broke");
+            }
+        }
+    }
+}
+
+/// The configuration section for a server at this address with this key.
+pub fn section(address: SocketAddr, public_pem: &str, api: &(i32, String)) -> String {
+    let mut text = String::new();
+    let hash = toml::Value::String(api.1.clone());
+    let written = write!(
+        text,
+        "[telegram]\napi_id = {}\napi_hash = {hash}\n\n[telegram.server]\nrsa_public_key = \"\"\"\n{}\n\"\"\"\n\n\
+         [[telegram.server.dc]]\nid = {DC}\naddress = \"{address}\"\n",
+        api.0,
+        public_pem.trim(),
+    );
+    debug_assert!(written.is_ok(), "writing to a text cannot fail");
+    text
+}
+
+/// The server's key: read from its file, or made and written there.
+pub fn key(file: Option<&Path>) -> Result<RsaKey, SandboxError> {
+    let Some(file) = file else {
+        return Ok(RsaKey::generate()?);
+    };
+    match std::fs::read_to_string(file) {
+        Ok(pem) => Ok(RsaKey::from_pem(&pem)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let key = RsaKey::generate()?;
+            if let Some(folder) = file.parent() {
+                let made = std::fs::create_dir_all(folder);
+                made.map_err(|source| DiskError::Io {
+                    path: folder.to_owned(),
+                    source,
+                })?;
+            }
+            disk::replace(file, key.private_pem()?.as_bytes())?;
+            Ok(key)
+        }
+        Err(source) => Err(DiskError::Io {
+            path: file.to_owned(),
+            source,
+        }
+        .into()),
+    }
+}
+
+fn fresh(seed: Option<Seed>) -> Result<State, SandboxError> {
+    let mut secret = [0; 8];
+    getrandom::fill(&mut secret).map_err(|_| SandboxError::System)?;
+    let mut state = State::new(u64::from_le_bytes(secret));
+    state.now = crate::base::Timestamp::now().0;
+    if let Some(seed) = seed {
+        seed.plant(&mut state)?;
+        state.news.clear();
+    }
+    Ok(state)
+}
+
+/// Writes the world whenever it has changed, and at the end.
+async fn keep(mut disk: Disk, telegram: Telegram, stop: CancellationToken) {
+    let mut written = 0;
+    loop {
+        let last = tokio::select! {
+            () = stop.cancelled() => true,
+            () = tokio::time::sleep(SAVE_AFTER) => false,
+        };
+        let revision = telegram.revision();
+        if revision != written {
+            let telegram = telegram.clone();
+            let saved = tokio::task::spawn_blocking(move || {
+                let snapshot = telegram.look(|state| disk.snapshot(state));
+                let result = snapshot.map(|snapshot| disk.save(snapshot));
+                (disk, result)
+            });
+            let Ok((back, result)) = saved.await else { return };
+            disk = back;
+            match result {
+                Some(Ok(())) => written = revision,
+                Some(Err(error)) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "world not written")
+                }
+                None => tracing::error!("world not written: it cannot be put into bytes"),
+            }
+        }
+        if last {
+            return;
+        }
+    }
+}
