@@ -1,5 +1,6 @@
 //! User stories over the real daemon and the sandbox.
 
+mod interop;
 mod sandbox_wire;
 mod sessions;
 mod stage;

@@ -144,7 +144,7 @@ fn channel_news(viewer: &Viewer<'_>, date: i32) -> Vec<enums::Update> {
         .iter()
         .filter_map(|id| viewer.state.channels.get(id));
     known
-        .filter(|channel| channel.log.back().is_some_and(|entry| entry.date > date))
+        .filter(|channel| channel.log.back().is_some_and(|entry| entry.date >= date))
         .map(|channel| {
             viewer.name(Peer::Channel(channel.id));
             types::UpdateChannelTooLong {

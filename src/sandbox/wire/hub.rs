@@ -27,7 +27,7 @@ impl Hub {
             return;
         };
         let updates = envelope::pushed(updates);
-        if slot.with(|session| session.push(updates)).is_err() {
+        if slot.is_stale() || slot.with(|session| session.push(updates)).is_err() {
             slot.give_up();
         }
     }

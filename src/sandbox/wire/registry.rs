@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
@@ -17,6 +18,8 @@ use crate::sandbox::rpc::{KeyId, MtSession};
 
 /// How many sessions a key may have; beyond, the ones without a connection are forgotten.
 const MAX_SESSIONS: usize = 64;
+/// For how long a session without a connection is remembered; its client then hears that it is a new one.
+const LINGER: Duration = Duration::from_secs(60);
 /// How many calls of a session may wait for their turn.
 const MAX_WAITING_CALLS: usize = 4096;
 
@@ -63,10 +66,11 @@ pub struct Slot {
     state: Mutex<SlotState>,
 }
 
-#[derive(Default)]
 struct SlotState {
     session: Session,
     lines: Vec<Arc<Line>>,
+    /// Since when it has had no connection, if it has none.
+    alone_since: Instant,
 }
 
 /// One call as it came in, wrappers and all.
@@ -194,7 +198,11 @@ impl Key {
     pub fn session(self: &Arc<Self>, id: MtSession) -> (Arc<Slot>, Option<mpsc::Receiver<Job>>) {
         let mut state = lock(&self.state);
         if let Some(slot) = state.sessions.get(&id) {
-            return (slot.clone(), None);
+            if !slot.is_stale() {
+                return (slot.clone(), None);
+            }
+            slot.gone.cancel();
+            state.sessions.remove(&id);
         }
         if state.sessions.len() >= MAX_SESSIONS {
             state.sessions.retain(|_, slot| {
@@ -212,7 +220,11 @@ impl Key {
             jobs,
             gone: CancellationToken::new(),
             answered: watch::Sender::new(()),
-            state: Mutex::default(),
+            state: Mutex::new(SlotState {
+                session: Session::default(),
+                lines: Vec::new(),
+                alone_since: Instant::now(),
+            }),
         });
         state.sessions.insert(id, slot.clone());
         (slot, Some(receiver))
@@ -286,7 +298,14 @@ impl Slot {
         let mut state = lock(&self.state);
         state.session.detach(line.id);
         state.lines.retain(|it| it.id != line.id);
+        state.alone_since = Instant::now();
         state.lines.iter().for_each(|line| line.wake.notify_one());
+    }
+
+    /// Whether it has been without a connection for so long that it counts as forgotten.
+    pub fn is_stale(&self) -> bool {
+        let state = lock(&self.state);
+        state.lines.is_empty() && state.alone_since.elapsed() > LINGER
     }
 
     /// Cuts its connections.

@@ -1,0 +1,368 @@
+"""Telethon against the sandbox: a client that somebody else wrote is the first witness that it is honest.
+
+Reads one JSON object from standard input: {"host", "port", "dc", "rsa_public_key", "alice", "bob"}, the last
+two being phone numbers of accounts that exist and whose login code is one digit five times (+99966d...).
+Prints a line a chapter; exit code 0 only if every chapter held and Telethon found nothing to complain of.
+"""
+
+import asyncio
+import hashlib
+import io
+import json
+import logging
+import os
+import struct
+import sys
+import tempfile
+import time
+import zlib
+
+import telethon
+from telethon import TelegramClient, events, functions, types
+from telethon.crypto import rsa
+from telethon.errors import PhoneCodeInvalidError, RPCError
+from telethon.sessions import SQLiteSession
+
+PATIENCE = 20
+
+
+class Complaints(logging.Handler):
+    """All that Telethon warns of."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.found = []
+
+    def emit(self, record):
+        self.found.append(f"{record.name}: {record.getMessage()}")
+
+    def forgive(self, part):
+        """A complaint that was to be expected."""
+        self.found = [text for text in self.found if part not in text]
+
+
+class Ear:
+    """All events that a client is told, kept until somebody asks for them."""
+
+    def __init__(self, client):
+        self.heard = []
+        self.news = asyncio.Event()
+        for kind in (events.NewMessage, events.MessageEdited, events.MessageDeleted, events.Album):
+            client.add_event_handler(self._listener(kind.__name__), kind())
+
+    def _listener(self, name):
+        async def hear(event):
+            self.heard.append((name, event))
+            self.news.set()
+
+        return hear
+
+    async def wait(self, name, known):
+        """The first event of that kind for which `known` is true; it is taken out."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            for at, (kind, event) in enumerate(self.heard):
+                if kind == name and known(event):
+                    del self.heard[at]
+                    return event
+            self.news.clear()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                kinds = [kind for kind, _ in self.heard]
+                raise AssertionError(f"no such {name}; heard {kinds}")
+            try:
+                await asyncio.wait_for(self.news.wait(), left)
+            except asyncio.TimeoutError:
+                pass
+
+    def forget(self):
+        self.heard.clear()
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def picture(width, height, shade):
+    """A small PNG that is different for every shade."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows = b"".join(
+        b"\0" + b"".join(bytes((shade, x % 256, y % 256)) for x in range(width)) for y in range(height)
+    )
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def named(data, name):
+    file = io.BytesIO(data)
+    file.name = name
+    return file
+
+
+class Story:
+    def __init__(self, setting, folder, complaints):
+        self.setting = setting
+        self.complaints = complaints
+        self.folder = folder
+        self.alice = self.bob = None
+        self.alice_ear = self.bob_ear = None
+
+    def client(self, session):
+        return TelegramClient(
+            session, 1, "any", catch_up=True, receive_updates=True
+        )
+
+    async def enter(self, phone):
+        session = SQLiteSession(os.path.join(self.folder, phone))
+        session.set_dc(self.setting["dc"], self.setting["host"], self.setting["port"])
+        client = self.client(session)
+        ear = Ear(client)
+        await client.connect()
+        expect(not await client.is_user_authorized(), "a new key is nobody's")
+        sent = await client.send_code_request(phone)
+        code = phone.removeprefix("+99966")[0] * 5
+        wrong = "00000" if code != "00000" else "11111"
+        try:
+            await client.sign_in(phone, wrong, phone_code_hash=sent.phone_code_hash)
+            raise AssertionError("a wrong code was taken")
+        except PhoneCodeInvalidError:
+            pass
+        me = await client.sign_in(phone, code, phone_code_hash=sent.phone_code_hash)
+        expect(me.phone == phone.removeprefix("+"), "the account is another one's")
+        return client, ear
+
+    async def login(self):
+        self.alice, self.alice_ear = await self.enter(self.setting["alice"])
+        self.bob, self.bob_ear = await self.enter(self.setting["bob"])
+        self.alice_id = (await self.alice.get_me()).id
+        self.bob_id = (await self.bob.get_me()).id
+        await self.meet()
+
+    async def meet(self):
+        """Each gets to know the other by the phone number."""
+        for client, phone, name in (
+            (self.alice, self.setting["bob"], "Bob"),
+            (self.bob, self.setting["alice"], "Alice"),
+        ):
+            contact = types.InputPhoneContact(client_id=1, phone=phone, first_name=name, last_name="")
+            found = await client(functions.contacts.ImportContactsRequest([contact]))
+            expect(len(found.users) == 1, "the other is found by phone number")
+        await self.alice.get_dialogs()
+        await self.bob.get_dialogs()
+
+    async def text(self):
+        text = "Hello **Bob**, here is a `code` 👩‍👩‍👧 and [a link](https://example.org/)"
+        sent = await self.alice.send_message(self.bob_id, text)
+        expect(sent.out and sent.id > 0, "the sent message has its number")
+        event = await self.bob_ear.wait("NewMessage", lambda it: "Hello" in it.raw_text)
+        expect(event.raw_text == sent.raw_text, "the text arrived as it was sent")
+        expect(event.message.text == sent.text, "so did its entities")
+        kinds = {type(entity) for entity in event.message.entities}
+        wanted = {types.MessageEntityBold, types.MessageEntityCode, types.MessageEntityTextUrl}
+        expect(wanted <= kinds, f"entities {kinds}")
+        expect(event.sender_id == self.alice_id and not event.out, "it is from Alice")
+        self.from_alice = event.message
+
+    async def reply(self):
+        answer = await self.from_alice.reply("Hello Alice")
+        kept = await self.bob.get_messages(self.alice_id, ids=answer.id)
+        expect(kept.reply_to_msg_id == self.from_alice.id, "the reply names its message")
+        event = await self.alice_ear.wait("NewMessage", lambda it: it.raw_text == "Hello Alice")
+        replied = await event.message.get_reply_message()
+        expect(replied is not None and replied.out and "Hello" in replied.raw_text, "in the other's numbers too")
+        self.from_bob = event.message
+
+    async def edit(self):
+        before = await self.alice_ear_copy()
+        edited = await self.bob.edit_message(self.alice_id, before, "Hello __dear__ Alice")
+        expect(edited.edit_date is not None, "the edited message says so")
+        event = await self.alice_ear.wait("MessageEdited", lambda it: it.raw_text == "Hello dear Alice")
+        expect(event.id == self.from_bob.id, "it is the same message")
+        try:
+            await self.bob.edit_message(self.alice_id, before, "Hello __dear__ Alice")
+            raise AssertionError("an edit that changes nothing was taken")
+        except telethon.errors.MessageNotModifiedError:
+            pass
+
+    async def alice_ear_copy(self):
+        """Bob's own copy of what he wrote last."""
+        own = await self.bob.get_messages(self.alice_id, limit=1)
+        expect(own[0].out, "his own message is the last")
+        return own[0]
+
+    async def delete(self):
+        own = await self.alice_ear_copy()
+        gone = await self.bob.delete_messages(self.alice_id, [own.id], revoke=True)
+        expect(gone[0].pts_count == 1, "one message was deleted")
+        await self.alice_ear.wait("MessageDeleted", lambda it: self.from_bob.id in it.deleted_ids)
+        left = await self.alice.get_messages(self.bob_id, ids=self.from_bob.id)
+        expect(left is None, "it is gone on the other side")
+
+    async def photo(self):
+        data = picture(64, 48, 200)
+        await self.alice.send_file(self.bob_id, named(data, "view.png"), caption="A **view**")
+        event = await self.bob_ear.wait("NewMessage", lambda it: it.photo is not None)
+        expect(event.raw_text == "A view", "the caption came with it")
+        expect(await self.bob.download_media(event.message, file=bytes) == data, "the photo, byte for byte")
+
+    async def document(self):
+        data = os.urandom(700_000)
+        seen = []
+        await self.alice.send_file(
+            self.bob_id,
+            named(data, "random.bin"),
+            force_document=True,
+            progress_callback=lambda done, total: seen.append((done, total)),
+        )
+        expect(seen[-1] == (700_000, 700_000), "all parts were sent")
+        event = await self.bob_ear.wait("NewMessage", lambda it: it.document is not None)
+        expect(event.file.name == "random.bin" and event.file.size == 700_000, "name and size")
+        found = await self.bob.download_media(event.message, file=bytes)
+        expect(hashlib.sha256(found).digest() == hashlib.sha256(data).digest(), "byte for byte")
+        middle = b""
+        async for piece in self.bob.iter_download(event.media, offset=4096 * 3, limit=2, chunk_size=8192):
+            middle += bytes(piece)
+        expect(middle == data[4096 * 3 : 4096 * 3 + 16384], "a piece out of its middle")
+
+    async def album(self):
+        files = [named(picture(32, 32, shade), f"{shade}.png") for shade in (10, 90, 170)]
+        sent = await self.alice.send_file(self.bob_id, files, caption=["one", "two", "three"])
+        expect(len({message.grouped_id for message in sent}) == 1, "one album")
+        event = await self.bob_ear.wait("Album", lambda it: len(it.messages) == 3)
+        expect([it.raw_text for it in event.messages] == ["one", "two", "three"], "in order, with captions")
+        for message, file in zip(event.messages, files):
+            expect(await message.download_media(file=bytes) == file.getvalue(), "each picture")
+
+    async def forward(self):
+        (last,) = await self.alice.get_messages(self.bob_id, limit=1)
+        await self.alice.forward_messages(self.bob_id, last)
+        event = await self.bob_ear.wait("NewMessage", lambda it: it.message.fwd_from is not None)
+        expect(event.message.fwd_from.from_id.user_id == self.alice_id, "it tells whose it was")
+
+    async def channel(self):
+        made = await self.alice(
+            functions.channels.CreateChannelRequest(title="Tidings", about="of the day", broadcast=True)
+        )
+        self.news = made.chats[0]
+        bob = await self.alice.get_input_entity(self.bob_id)
+        await self.alice(functions.channels.InviteToChannelRequest(self.news, [bob]))
+        self.bob_ear.forget()
+        post = await self.alice.send_message(self.news, "First **tidings**")
+        event = await self.bob_ear.wait("NewMessage", lambda it: it.raw_text == "First tidings")
+        expect(event.is_channel and event.message.post and event.id == post.id, "a post, with one number for all")
+        await post.edit("First tidings, corrected")
+        await self.bob_ear.wait("MessageEdited", lambda it: it.raw_text == "First tidings, corrected")
+        data = picture(80, 60, 120)
+        await self.alice.send_file(self.news, named(data, "news.png"))
+        event = await self.bob_ear.wait("NewMessage", lambda it: it.photo is not None)
+        expect(await event.message.download_media(file=bytes) == data, "a channel's picture")
+        await post.delete()
+        await self.bob_ear.wait("MessageDeleted", lambda it: post.id in it.deleted_ids)
+        posts = await self.bob.get_messages(event.chat_id, limit=10)
+        expect(post.id not in [it.id for it in posts], "the history knows it no more")
+        try:
+            await self.bob.send_message(event.chat_id, "May I?")
+            raise AssertionError("a reader wrote in a channel")
+        except RPCError as error:
+            expect(error.code in (400, 403), f"refused with {error}")
+        self.news_seen_by_bob = await self.bob.get_input_entity(event.chat_id)
+
+    async def group(self):
+        made = await self.bob(
+            functions.channels.CreateChannelRequest(title="Workshop", about="", megagroup=True)
+        )
+        alice = await self.bob.get_input_entity(self.alice_id)
+        await self.bob(functions.channels.InviteToChannelRequest(made.chats[0], [alice]))
+        await self.bob.send_message(made.chats[0], "Who is here?")
+        event = await self.alice_ear.wait("NewMessage", lambda it: it.raw_text == "Who is here?")
+        expect(event.is_group and event.sender_id == self.bob_id, "a group, and who spoke")
+        answer = await event.reply("I am")
+        heard = await self.bob_ear.wait("NewMessage", lambda it: it.raw_text == "I am")
+        expect(heard.message.reply_to_msg_id == event.id == answer.reply_to_msg_id, "one number for all")
+
+    async def absence(self):
+        """Bob's program ends, things happen, and it is started again: he is told of them."""
+        await self.bob.disconnect()
+        gone = await self.alice.send_message(self.bob_id, "never read")
+        for n in range(5):
+            await self.alice.send_message(self.bob_id, f"while you were away {n}")
+        await self.alice.send_message(self.news, "news while you were away")
+        await gone.delete()
+        self.bob = self.client(SQLiteSession(os.path.join(self.folder, self.setting["bob"])))
+        self.bob_ear = Ear(self.bob)
+        await self.bob.connect()
+        expect(await self.bob.is_user_authorized(), "the key still holds the login")
+        for n in range(5):
+            await self.bob_ear.wait("NewMessage", lambda it, n=n: it.raw_text == f"while you were away {n}")
+        await self.bob_ear.wait("NewMessage", lambda it: it.raw_text == "news while you were away")
+        missed = [it.raw_text for kind, it in self.bob_ear.heard if kind == "NewMessage"]
+        expect("never read" not in missed, "what was deleted meanwhile stays away")
+        await self.alice.send_message(self.bob_id, "and now live again")
+        await self.bob_ear.wait("NewMessage", lambda it: it.raw_text == "and now live again")
+        again = [it.raw_text for kind, it in self.bob_ear.heard if kind == "NewMessage"]
+        expect(not [text for text in again if "away" in text], f"nothing twice: {again}")
+
+    async def blink(self):
+        """Bob's connection breaks for a moment."""
+        self.bob_ear.forget()
+        self.bob._sender._connection._writer.transport.abort()
+        await self.alice.send_message(self.bob_id, "in the blink of an eye")
+        await self.bob_ear.wait("NewMessage", lambda it: it.raw_text == "in the blink of an eye")
+        self.complaints.forgive("Server closed the connection")
+
+    async def crowd(self):
+        """Many at once, in order, none missing."""
+        self.alice_ear.forget()
+        count = 100
+        for n in range(count):
+            await self.bob.send_message(self.alice_id, f"number {n}")
+        await self.alice_ear.wait("NewMessage", lambda it: it.raw_text == f"number {count - 1}")
+        texts = [it.raw_text for kind, it in self.alice_ear.heard if kind == "NewMessage"]
+        expect(texts == [f"number {n}" for n in range(count - 1)], f"in order: {texts}")
+
+    async def read(self):
+        await self.alice.send_read_acknowledge(self.bob_id)
+        dialogs = await self.alice.get_dialogs()
+        with_bob = [it for it in dialogs if it.id == self.bob_id]
+        expect(with_bob and with_bob[0].unread_count == 0, "read is read")
+
+    async def farewell(self):
+        expect(await self.alice.log_out(), "logged out")
+        await self.bob.disconnect()
+
+    async def tell(self):
+        chapters = (
+            self.login, self.text, self.reply, self.edit, self.delete, self.photo, self.document, self.album,
+            self.forward, self.channel, self.group, self.absence, self.blink, self.crowd, self.read, self.farewell,
+        )  # fmt: skip
+        for chapter in chapters:
+            began = time.monotonic()
+            await asyncio.wait_for(chapter(), 120)
+            print(f"{chapter.__name__}: held ({time.monotonic() - began:.2f} s)", flush=True)
+
+
+def main():
+    setting = json.load(sys.stdin)
+    complaints = Complaints()
+    logging.getLogger("telethon").addHandler(complaints)
+    if os.environ.get("STORY_DEBUG"):
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+    rsa.add_key(setting["rsa_public_key"], old=False)
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(Story(setting, folder, complaints).tell())
+    if complaints.found:
+        print("Telethon complained:", *complaints.found, sep="\n  ", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
