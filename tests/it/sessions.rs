@@ -149,7 +149,7 @@ async fn a_revoked_session_ends_without_a_loop() {
     let daemon = stage.daemon().await;
     let session = stage.log_in(&daemon, "+989120000001").await;
     stage.world.world(|world| {
-        let keys: Vec<i64> = world.accounts[&ann].keys.iter().copied().collect();
+        let keys: Vec<i64> = world.accounts[&ann].keys.to_vec();
         keys.into_iter().for_each(|key| {
             world.end_key(key, "SESSION_REVOKED");
         });
