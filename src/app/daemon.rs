@@ -5,13 +5,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::access::Access;
+use crate::base::SessionId;
 use crate::config::Config;
 use crate::http::Listening;
 use crate::limiter::Limiter;
+use crate::ops::Incidents;
 use crate::runtime::{Drained, Reason, Root, StartError, Tree};
 use crate::store::Store;
 use crate::telegram::{NotAKey, Telegram};
 use crate::telemetry;
+use crate::webhook::{SessionContext, SessionLookup, Webhooks};
 
 use super::tree;
 
@@ -33,8 +36,12 @@ pub struct Handles {
     pub store: Store,
     /// Telegram's limits.
     pub limiter: Limiter,
+    /// What waits for a person.
+    pub incidents: Incidents,
     /// Sessions.
     pub telegram: Telegram,
+    /// Webhook endpoints.
+    pub webhooks: Webhooks,
     /// Who asks.
     pub access: Access,
     /// The tree, once it stands.
@@ -60,12 +67,22 @@ impl Daemon {
         install_tls_provider();
         let store = Store::new(config.store.clone());
         let limiter = Limiter::new(config.limiter.clone(), store.clone());
-        let telegram = Telegram::new(store.clone(), limiter.clone(), config.telegram.clone())?;
+        let incidents = Incidents::new(store.clone());
+        let telegram = Telegram::new(
+            store.clone(),
+            limiter.clone(),
+            incidents.clone(),
+            config.telegram.clone(),
+        )?;
+        let lookup = session_lookup(&telegram);
+        let webhooks = Webhooks::new(config.webhook.clone(), store.clone(), incidents.clone(), lookup);
         let access = Access::new(store.clone());
         let handles = Handles {
             store,
             limiter,
+            incidents,
             telegram,
+            webhooks,
             access,
             tree: Arc::default(),
         };
@@ -105,6 +122,20 @@ impl Daemon {
     pub async fn stop(self, deadline: Duration) -> Drained {
         self.root.stop(deadline).await
     }
+}
+
+/// What webhook bodies tell of a session.
+fn session_lookup(telegram: &Telegram) -> SessionLookup {
+    let telegram = telegram.clone();
+    Arc::new(move |id: SessionId| {
+        let account = telegram.view(id).ok()?.account;
+        let metadata = account.metadata();
+        Some(SessionContext {
+            uuid: Some(account.uuid),
+            agent_id: account.agent_id,
+            metadata,
+        })
+    })
 }
 
 /// A process has one TLS provider; whoever came first has installed this very one.

@@ -4,7 +4,7 @@
 //! root (rest_for_one)
 //!   store       committer: if it dies, all that stands on it starts anew
 //!   services    (one_for_one: none of these takes another down)
-//!     access · limiter · telemetry · sessions
+//!     access · limiter · telemetry · sessions · webhooks
 //!   http        listeners, last: what they show is there
 //! ```
 
@@ -67,9 +67,8 @@ fn services(config: &Config, handles: &Handles) -> SupervisorSpec {
         .child(handles.access.child(first_key, config.store.folder.clone()))
         .child(handles.limiter.child())
         .child(telemetry::child(move || health::gauges(&gauges)))
-        .child(handles.telegram.child(|quarantine| {
-            tracing::error!(session = %quarantine.id, "a session failed too often and is held");
-        }))
+        .child(handles.telegram.child())
+        .child(handles.webhooks.child())
 }
 
 fn store_child(store: &Store) -> ChildSpec {

@@ -17,6 +17,7 @@ use crate::limiter::LimiterConfig;
 use crate::store::StoreConfig;
 use crate::telegram::TelegramConfig;
 use crate::telemetry::LogConfig;
+use crate::webhook::WebhookConfig;
 
 /// The embedded default, which is the reference of every key.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -33,6 +34,8 @@ pub struct Config {
     pub telegram: TelegramConfig,
     /// Telegram's limits.
     pub limiter: LimiterConfig,
+    /// Webhook endpoints.
+    pub webhook: WebhookConfig,
     /// The control API.
     pub http: HttpConfig,
     /// The life of the process.
@@ -126,12 +129,9 @@ impl Config {
 
     /// Everything that cannot be, beyond types and names.
     fn faults(&self) -> Vec<Fault> {
-        let mut faults: Vec<Fault> = self
-            .telegram
-            .faults()
-            .into_iter()
-            .map(|(key, why)| Fault { key, why })
-            .collect();
+        let sections = [self.telegram.faults(), self.webhook.faults()];
+        let faults = sections.into_iter().flatten();
+        let mut faults: Vec<Fault> = faults.map(|(key, why)| Fault { key, why }).collect();
         if self.daemon.drain.is_zero() {
             faults.push(Fault {
                 key: "daemon.drain".into(),

@@ -19,8 +19,13 @@ pub(crate) fn api() -> (Api, (tempfile::TempDir, OpenStore)) {
     };
     let open = Store::open(config).expect("opened");
     let limiter = Limiter::new(LimiterConfig::sandbox(), open.store());
-    let telegram =
-        Telegram::new(open.store(), limiter, TelegramConfig::default()).expect("no server of its own");
+    let telegram = Telegram::new(
+        open.store(),
+        limiter,
+        crate::ops::Incidents::new(open.store()),
+        TelegramConfig::default(),
+    )
+    .expect("no server of its own");
     let api = Api {
         access: Access::new(open.store()),
         telegram,

@@ -16,6 +16,7 @@ use super::tables::{Peer, Peers};
 use crate::base::{SessionId, Timestamp};
 use crate::limiter::Limiter;
 use crate::model::{ChatId, ChatKind, Entity, Message, MessageId, SessionState};
+use crate::ops::Incidents;
 use crate::runtime::{
     Address, Backoff, CallError, ChildSpec, Intensity, Quarantine, Strategy, SupervisorSpec,
 };
@@ -75,7 +76,12 @@ impl Telegram {
     ///
     /// # Errors
     /// If a self-hosted server is configured with something that is no key.
-    pub fn new(store: Store, limiter: Limiter, config: TelegramConfig) -> Result<Self, NotAKey> {
+    pub fn new(
+        store: Store,
+        limiter: Limiter,
+        incidents: Incidents,
+        config: TelegramConfig,
+    ) -> Result<Self, NotAKey> {
         let dcs: Arc<[_]> = config.server.dc.clone().into();
         let server_key = if dcs.is_empty() {
             None
@@ -85,6 +91,7 @@ impl Telegram {
         let context = Context {
             store,
             limiter,
+            incidents,
             dcs,
             server_key,
             starts: tokio::sync::Semaphore::new(config.start_at_once),
@@ -98,13 +105,11 @@ impl Telegram {
         })
     }
 
-    /// The sessions' part of the tree: the subtrees, then the manager that decides on them. `on_quarantine`
-    /// is told of each session that failed too often.
-    pub fn child(&self, on_quarantine: impl Fn(&Quarantine) + Send + Sync + 'static) -> ChildSpec {
+    /// The sessions' part of the tree: the subtrees, then the manager that decides on them.
+    pub fn child(&self) -> ChildSpec {
         let (subtrees, dynamic) = SupervisorSpec::dynamic();
         let manager = self.context.manager.clone();
         dynamic.on_quarantine(Arc::new(move |quarantine: Quarantine| {
-            on_quarantine(&quarantine);
             if let Ok(id) = quarantine.id.parse() {
                 let told = manager.try_cast(Msg::Quarantined(id, quarantine.reason.to_string()));
                 if told.is_err() {

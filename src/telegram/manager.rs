@@ -13,6 +13,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::account::{Account, AccountPatch, NewAccount};
 use super::error::TelegramError;
+use super::incident;
 use super::link::Link;
 use super::session::{self, Context};
 use super::tables::{Accounts, Authorisations, HighWater, MessageChats, Peers, Tombstones, UpdateStates};
@@ -235,6 +236,7 @@ impl State {
     async fn restart(&self, id: SessionId) -> Result<Account, TelegramError> {
         let link = self.find(id)?;
         self.terminate(&link).await;
+        incident::settle(&self.context.incidents, id).await;
         // What the limiter forgets here it would also forget by itself, later.
         if let Err(error) = self.context.limiter.clear(id).await {
             tracing::warn!(session = %id, error = %error, "the limiter did not forget its waits");
@@ -304,6 +306,7 @@ impl State {
             .write()
             .expect("nothing panics under this lock")
             .remove(&id);
+        incident::settle(&self.context.incidents, id).await;
         Ok(())
     }
 
@@ -349,13 +352,19 @@ impl State {
     }
 
     async fn end(&self, id: SessionId) {
-        if let Ok(link) = self.find(id) {
-            self.reconcile(&link).await;
+        let Ok(link) = self.find(id) else { return };
+        self.reconcile(&link).await;
+        let account = link.account();
+        if matches!(account.state, SessionState::BadCredentials | SessionState::Banned) {
+            let cause = account.reason.unwrap_or_default();
+            let action = "log the account in again, or delete the session";
+            self.report(incident::ENDED, id, &cause, action).await;
         }
     }
 
     async fn quarantine(&self, id: SessionId, reason: String) {
         let Ok(link) = self.find(id) else { return };
+        let cause = reason.clone();
         let changed = link.change(&self.context.store, |account| {
             let from = std::mem::replace(&mut account.state, SessionState::Quarantined);
             account.since = Timestamp::now();
@@ -374,6 +383,20 @@ impl State {
             tracing::error!(session = %id, error = %error, "the quarantine was not stored");
         }
         link.withdraw();
+        let action = "read the log, then restart the session";
+        self.report(incident::QUARANTINED, id, &cause, action).await;
+    }
+
+    /// Opens an incident.
+    async fn report(&self, kind: &str, id: SessionId, cause: &str, action: &str) {
+        let opened = self
+            .context
+            .incidents
+            .open(kind, &id.to_string(), cause, action)
+            .await;
+        if let Err(error) = opened {
+            tracing::error!(session = %id, kind, error = %error, "an incident was not stored");
+        }
     }
 
     /// Stores what is wanted, and the state that this leads to.

@@ -11,6 +11,7 @@ mod error;
 mod exchange;
 mod from_tl;
 mod handle;
+mod incident;
 mod limits;
 mod link;
 mod manager;

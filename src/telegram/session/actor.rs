@@ -17,6 +17,7 @@ use crate::base::Timestamp;
 use crate::model::{EventBody, SessionState};
 use crate::runtime::{ChildSpec, Shutdown};
 use crate::telegram::error::TelegramError;
+use crate::telegram::incident;
 use crate::telegram::link::Link;
 use crate::telegram::manager;
 
@@ -232,7 +233,10 @@ impl State {
         self.until_client().await?;
         let submitted = login::submit_code(&self.context, &self.link, code).await;
         match &submitted {
-            Ok(()) => self.follow(SessionState::CatchingUp, None).await,
+            Ok(()) => {
+                incident::settle(&self.context.incidents, self.link.id).await;
+                self.follow(SessionState::CatchingUp, None).await;
+            }
             Err(TelegramError::PasswordRequired) => self.abandon_login("PASSWORD_REQUIRED").await?,
             Err(_) => {}
         }

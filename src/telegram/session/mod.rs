@@ -29,6 +29,7 @@ use super::link::Link;
 use super::manager;
 use super::server_key::ServerKey;
 use crate::limiter::Limiter;
+use crate::ops::Incidents;
 use crate::runtime::{Address, ChildSpec, Shutdown, Strategy, SupervisorSpec};
 use crate::store::Store;
 
@@ -38,6 +39,8 @@ pub(crate) struct Context {
     pub store: Store,
     /// The limiter, which every call that costs something passes.
     pub limiter: Limiter,
+    /// What waits for a person.
+    pub incidents: Incidents,
     /// The section of the config.
     pub config: TelegramConfig,
     /// A self-hosted server's data centres.
