@@ -311,11 +311,15 @@ class Story:
         expect(not [text for text in again if "away" in text], f"nothing twice: {again}")
 
     async def blink(self):
-        """Bob's connection breaks for a moment."""
+        """Bob's connection breaks for a moment. Telethon comes back in a new session, and finds the gap by the
+        next update."""
         self.bob_ear.forget()
         self.bob._sender._connection._writer.transport.abort()
         await self.alice.send_message(self.bob_id, "in the blink of an eye")
+        await self.bob.get_me()
+        await self.alice.send_message(self.bob_id, "after it")
         await self.bob_ear.wait("NewMessage", lambda it: it.raw_text == "in the blink of an eye")
+        await self.bob_ear.wait("NewMessage", lambda it: it.raw_text == "after it")
         self.complaints.forgive("Server closed the connection")
 
     async def crowd(self):
