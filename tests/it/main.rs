@@ -2,6 +2,7 @@
 
 mod interop;
 mod sandbox_wire;
+mod sandbox_world;
 mod sessions;
 mod stage;
 mod webhooks;

@@ -20,6 +20,9 @@ impl Viewer<'_> {
     pub fn render(&self, content: &Content, id: i32) -> enums::Message {
         let peer = content.place.seen_by(self.account);
         let peer_id = self.name(peer);
+        if matches!(content.place, Place::Private(..)) {
+            self.name(Peer::User(self.account));
+        }
         let out = content.author == self.account;
         let post = match content.place {
             Place::Channel(id) => self

@@ -1,0 +1,178 @@
+//! The sandbox from outside: its control port over HTTP, and what stays after a restart.
+
+use serde_json::{Value, json};
+use trunkline::sandbox::{Sandbox, SandboxConfig, Seed};
+
+/// Talks to a control port.
+struct Control {
+    base: String,
+    client: reqwest::Client,
+}
+
+impl Control {
+    fn new(sandbox: &Sandbox) -> Self {
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        Self {
+            base: sandbox.control(),
+            client: reqwest::Client::new(),
+        }
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, String) {
+        let method = method.parse().expect("a method");
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.body(body.to_string());
+        }
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let (status, text) = self.ask("GET", path, None).await;
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        let (status, text) = self.ask("POST", path, Some(body)).await;
+        assert_eq!(status, 201, "{text}");
+        serde_json::from_str(&text).expect("JSON")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_control_port_shows_and_changes_the_world() {
+    let sandbox = Sandbox::start(SandboxConfig::default()).await.expect("starts");
+    let control = Control::new(&sandbox);
+    let ann = control
+        .post(
+            "/users",
+            json!({"phone": "+1 555 01", "first_name": "Ann", "username": "ann_a"}),
+        )
+        .await;
+    let bob = control
+        .post("/users", json!({"first_name": "Bob", "username": "bob_b"}))
+        .await;
+    let (ann, bob) = (
+        ann["id"].as_i64().expect("a number"),
+        bob["id"].as_i64().expect("a number"),
+    );
+    let chat = json!({"kind": "supergroup", "title": "Team", "creator": "ann_a", "members": [bob]});
+    let chat = control.post("/chats", chat).await["id"]
+        .as_i64()
+        .expect("a number");
+    assert!(chat < -1_000_000_000_000);
+
+    let text = json!({"from": bob, "text": "bold", "entities": [{"type": "bold", "offset": 0, "length": 4}]});
+    let first = control.post(&format!("/chats/{chat}/messages"), text).await["items"][0].clone();
+    let album = json!({
+        "from": ann, "reply_to": first["id"],
+        "album": [{"photo": {"generate": 1}, "text": "one"}, {"photo": {"base64": "iVBORw0KGgo="}}],
+    });
+    let (status, text) = control
+        .ask("POST", &format!("/chats/{chat}/messages"), Some(album.clone()))
+        .await;
+    assert_eq!(
+        (status, text.contains("IMAGE_PROCESS_FAILED")),
+        (422, true),
+        "{text}"
+    );
+    let mut album = album;
+    album["album"][1] = json!({"photo": {"generate": 2}});
+    control.post(&format!("/chats/{chat}/messages"), album).await;
+    let edit = json!({"from": bob, "text": "bolder"});
+    let path = format!("/chats/{chat}/messages/{}", first["id"]);
+    assert_eq!(control.ask("PATCH", &path, Some(edit)).await.0, 200);
+
+    let all = control.get(&format!("/chats/{chat}/messages?since=1")).await;
+    let items = all["items"].as_array().expect("a list");
+    assert_eq!(items.len(), 3);
+    assert_eq!(
+        (items[0]["text"].as_str(), items[0]["edited_at"].is_i64()),
+        (Some("bolder"), true)
+    );
+    assert_eq!(items[1]["album"], items[2]["album"]);
+    assert_eq!(
+        (&items[1]["reply_to"], &items[1]["media"]["kind"]),
+        (&first["id"], &json!("photo"))
+    );
+    assert_eq!(items[1]["media"]["sha256"].as_str().map(str::len), Some(64));
+
+    let forward = json!({"from": bob, "forward": {"chat": chat, "message": first["id"]}});
+    control.post(&format!("/chats/{ann}/messages"), forward).await;
+    let private = control.get(&format!("/chats/{bob}/messages?as={ann}")).await;
+    assert_eq!(private["items"][0]["forward"]["from"], json!(bob));
+    assert_eq!(
+        control.ask("DELETE", &format!("{path}?from=bob_b"), None).await.0,
+        200
+    );
+    assert_eq!(
+        control.get(&format!("/chats/{chat}/messages")).await["items"]
+            .as_array()
+            .map(Vec::len),
+        Some(3)
+    );
+    let with_gone = control.get(&format!("/chats/{chat}/messages?deleted=true")).await;
+    assert_eq!(with_gone["items"].as_array().map(Vec::len), Some(4));
+
+    assert_eq!(control.ask("GET", "/codes/155501", None).await.0, 404);
+    sandbox.world().say(ann, bob, "psst").expect("posted");
+    let unknown = control.ask("POST", "/users", Some(json!({"first": "x"}))).await;
+    assert_eq!(unknown.0, 400);
+    assert_eq!(control.ask("GET", "/world?x=1", None).await.0, 200);
+    assert_eq!(
+        control
+            .ask("GET", &format!("/chats/{chat}/messages?x=1"), None)
+            .await
+            .0,
+        400
+    );
+    let fault = control
+        .post("/faults", json!({"kind": "gap", "account": ann, "times": 2}))
+        .await;
+    assert_eq!(
+        control
+            .ask("DELETE", &format!("/faults/{}", fault["id"]), None)
+            .await
+            .0,
+        200
+    );
+    assert!(
+        control.get("/requests").await["items"]
+            .as_array()
+            .is_some_and(Vec::is_empty)
+    );
+    assert_eq!(
+        control.ask("GET", "/config", None).await.1,
+        sandbox.config_section()
+    );
+    sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_world_comes_back_with_its_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = SandboxConfig {
+        data: Some(folder.path().join("world")),
+        seed: Some(Seed::example().expect("an example")),
+        ..SandboxConfig::default()
+    };
+    let sandbox = Sandbox::start(config.clone()).await.expect("starts");
+    let pem = sandbox.rsa_public_pem().to_owned();
+    let view = sandbox.world().view();
+    let (chat, alice) = (view.chats[0].id, view.chats[0].members[0].id);
+    let id = sandbox.world().say(chat, alice, "remember me").expect("posted");
+    sandbox.stop().await;
+
+    let sandbox = Sandbox::start(config).await.expect("starts again");
+    assert_eq!(sandbox.rsa_public_pem(), pem);
+    let messages = sandbox
+        .world()
+        .messages(chat, Some(alice), id - 1, 10, false)
+        .expect("messages");
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[0].text, "remember me");
+    assert!(sandbox.config_section().contains(&sandbox.address().to_string()));
+    sandbox.stop().await;
+}
