@@ -3,13 +3,12 @@
 //! Whatever happens to an incarnation (its end, a panic, a kill, a dropped runtime), its line hears `Exited` once all that it
 //! held is dropped. Dropping an [`Incarnation`] kills what is left of it.
 
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryFutureExt};
 use ractor::ActorCell;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -20,7 +19,7 @@ use super::error::Reason;
 use super::mail::{Line, News, Post};
 use super::plan::Exit;
 use super::pulse::Pulse;
-use super::spec::{BoxError, ChildSpec, Work};
+use super::spec::{ChildSpec, Running, Work};
 use super::supervisor::Supervisor;
 use super::warden::Warden;
 
@@ -118,11 +117,9 @@ fn task(spec: Arc<ChildSpec>, line: Line, pulse: Arc<Pulse>) -> Body {
     }
     pulse.beat();
     let context = TaskContext::new(line.clone(), stop.clone(), pulse);
-    let run = async move {
-        match &spec.work {
-            Work::Task(run) => run(context).await,
-            Work::Actor(_) | Work::Supervisor(_) => Ok(()),
-        }
+    let run = move || match &spec.work {
+        Work::Task(run) => run(context),
+        Work::Actor(_) | Work::Supervisor(_) => nothing(),
     };
     let task = tokio::spawn(keep(Report(Some(line)), run)).abort_handle();
     Body::Task {
@@ -137,15 +134,12 @@ fn supervisor(spec: Arc<ChildSpec>, line: Line, path: Arc<str>, pulse: Arc<Pulse
     let context = TaskContext::new(line.clone(), stop.clone(), pulse);
     let (post, mailbox) = mpsc::unbounded_channel();
     let inside = Some(post.clone());
-    let run = async move {
-        match &spec.work {
-            Work::Supervisor(inner) => {
-                Supervisor::new(inner, path, warden, post)
-                    .run(context, mailbox)
-                    .await
-            }
-            Work::Actor(_) | Work::Task(_) => Ok(()),
+    let run = move || match &spec.work {
+        Work::Supervisor(inner) => {
+            let supervisor = Box::new(Supervisor::new(inner.clone(), path, warden, post));
+            Box::pin(supervisor.run(context, mailbox))
         }
+        Work::Actor(_) | Work::Task(_) => nothing(),
     };
     let task = tokio::spawn(keep(Report(Some(line)), run)).abort_handle();
     Body::Task { task, stop, inside }
@@ -160,11 +154,9 @@ fn actor(spec: Arc<ChildSpec>, line: Line, pulse: Arc<Pulse>, warden: Warden) ->
         pulse,
         slot,
     };
-    let spawn = async move {
-        match &spec.work {
-            Work::Actor(spawn) => spawn(context).await.map(drop),
-            Work::Task(_) | Work::Supervisor(_) => Ok(()),
-        }
+    let spawn = move || match &spec.work {
+        Work::Actor(spawn) => spawn(context).map_ok(drop).boxed(),
+        Work::Task(_) | Work::Supervisor(_) => nothing(),
     };
     let begun = Begun {
         actor: actor.clone(),
@@ -174,14 +166,19 @@ fn actor(spec: Arc<ChildSpec>, line: Line, pulse: Arc<Pulse>, warden: Warden) ->
     Body::Actor { start, actor }
 }
 
+/// What a spec of another kind would run; the kinds are told apart before.
+fn nothing() -> Running {
+    Box::pin(std::future::ready(Ok(())))
+}
+
 /// Runs a task child to its end and reports how it ended, after all that it held is dropped.
-async fn keep(report: Report, run: impl Future<Output = Result<(), BoxError>>) {
+async fn keep(report: Report, run: impl FnOnce() -> Running) {
     let exit = caught(run).await;
     report.exited(exit);
 }
 
 /// Runs the start of an actor child.
-async fn begin(mut begun: Begun, spawn: impl Future<Output = Result<(), BoxError>>) {
+async fn begin(mut begun: Begun, spawn: impl FnOnce() -> Running) {
     match caught(spawn).await {
         Exit::Normal if begun.actor.unwanted.load(Ordering::SeqCst) => {}
         Exit::Normal => begun.started(),
@@ -189,7 +186,11 @@ async fn begin(mut begun: Begun, spawn: impl Future<Output = Result<(), BoxError
     }
 }
 
-async fn caught(run: impl Future<Output = Result<(), BoxError>>) -> Exit {
+async fn caught(run: impl FnOnce() -> Running) -> Exit {
+    let run = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(run) => run,
+        Err(panic) => return Exit::Crash(Reason::of_panic(panic.as_ref())),
+    };
     match AssertUnwindSafe(run).catch_unwind().await {
         Ok(Ok(())) => Exit::Normal,
         Ok(Err(error)) => Exit::Crash(Reason::of_error(error.as_ref())),

@@ -87,7 +87,7 @@ pub(super) type Spawning = Pin<Box<dyn Future<Output = Result<Linked, BoxError>>
 pub(super) enum Work {
     Task(Box<dyn Fn(TaskContext) -> Running + Send + Sync>),
     Actor(Box<dyn Fn(ActorContext) -> Spawning + Send + Sync>),
-    Supervisor(SupervisorSpec),
+    Supervisor(Arc<SupervisorSpec>),
 }
 
 /// A child: its id, what it does, when it is started again and how it is stopped.
@@ -136,7 +136,11 @@ impl ChildSpec {
 
     /// A supervisor as a child. It has started when its own children have; its children's deadlines bound its stop.
     pub fn supervisor(id: impl Into<Arc<str>>, spec: SupervisorSpec) -> Self {
-        Self::new(id, Work::Supervisor(spec), Shutdown::Drain(Duration::MAX))
+        Self::new(
+            id,
+            Work::Supervisor(Arc::new(spec)),
+            Shutdown::Drain(Duration::MAX),
+        )
     }
 
     /// When it is started again; permanent if not said.

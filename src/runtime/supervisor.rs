@@ -42,8 +42,8 @@ struct Pending {
 }
 
 /// A supervisor at work.
-pub(super) struct Supervisor<'a> {
-    spec: &'a SupervisorSpec,
+pub(super) struct Supervisor {
+    spec: Arc<SupervisorSpec>,
     path: Arc<str>,
     warden: Warden,
     post: Post,
@@ -56,8 +56,8 @@ pub(super) struct Supervisor<'a> {
     end: Option<Result<(), Reason>>,
 }
 
-impl<'a> Supervisor<'a> {
-    pub(super) fn new(spec: &'a SupervisorSpec, path: Arc<str>, warden: Warden, post: Post) -> Self {
+impl Supervisor {
+    pub(super) fn new(spec: Arc<SupervisorSpec>, path: Arc<str>, warden: Warden, post: Post) -> Self {
         let children = spec.children.iter().map(|child| (child.id.clone(), rules(child)));
         let plan = Plan::new(
             spec.strategy,
@@ -67,17 +67,17 @@ impl<'a> Supervisor<'a> {
             rand::random(),
             children,
         );
-        let keys = plan.seen().map(|seen| seen.key).collect::<Vec<_>>();
+        let keys = plan.seen().map(|seen| seen.key);
         let bodies = keys
-            .into_iter()
             .zip(&spec.children)
-            .map(|(key, spec)| (key, Body::new(spec.clone())));
+            .map(|(key, child)| (key, Body::new(child.clone())))
+            .collect();
         Self {
             spec,
             path,
             warden,
             post,
-            bodies: bodies.collect(),
+            bodies,
             plan,
             pending: HashMap::new(),
             next_ticket: 0,
@@ -89,7 +89,7 @@ impl<'a> Supervisor<'a> {
 
     /// Serves until all children are stopped: because the parent asked, or because it gave up.
     pub(super) async fn run(
-        mut self,
+        mut self: Box<Self>,
         context: TaskContext,
         mut mailbox: UnboundedReceiver<Mail>,
     ) -> Result<(), BoxError> {
@@ -302,7 +302,7 @@ impl<'a> Supervisor<'a> {
             Part { node, inside }
         });
         View {
-            strategy: strategy(self.spec),
+            strategy: strategy(&self.spec),
             mailbox: waiting,
             children: children.collect(),
         }

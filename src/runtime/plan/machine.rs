@@ -31,7 +31,8 @@ pub(in crate::runtime) struct Plan {
     pub(super) keyed: bool,
     pub(super) intensity: Intensity,
     pub(super) backoff: Backoff,
-    pub(super) children: BTreeMap<Key, Child>,
+    /// Boxed: a tree of three would else keep room for eleven.
+    pub(super) children: BTreeMap<Key, Box<Child>>,
     pub(super) ids: HashMap<Arc<str>, Key>,
     pub(super) stage: Stage,
     pub(super) group: Group,
@@ -273,8 +274,8 @@ impl Plan {
     /// The child is down because its group or the supervisor is being stopped; on with that.
     pub(super) fn rests(&mut self, key: Key) {
         self.enter(key, Phase::Down);
-        let temporary = |child: &Child| child.rules.restart == Restart::Temporary;
-        if self.keyed || self.children.get(&key).is_some_and(temporary) {
+        let restart = self.children.get(&key).map(|child| child.rules.restart);
+        if self.keyed || restart == Some(Restart::Temporary) {
             self.remove(key);
         }
         if matches!(self.stage, Stage::Stopping(_)) {
@@ -469,7 +470,8 @@ impl Plan {
         if self.keyed {
             self.ids.insert(id.clone(), key);
         }
-        self.children.insert(key, Child::new(id, rules, self.now));
+        self.children
+            .insert(key, Box::new(Child::new(id, rules, self.now)));
         key
     }
 
