@@ -10,6 +10,7 @@ use super::daemon::Handles;
 pub(super) fn checks(handles: &Handles) -> Checks {
     let store = handles.store.clone();
     let telegram = handles.telegram.clone();
+    let webhooks = handles.webhooks.clone();
     Checks::default()
         .with("store", move || {
             if store.is_open() {
@@ -19,6 +20,10 @@ pub(super) fn checks(handles: &Handles) -> Checks {
             }
         })
         .with("telegram", move || sessions(&telegram.states()))
+        .with("webhooks", move || match webhooks.condition() {
+            Ok((active, failing)) => endpoints(active, failing),
+            Err(error) => Check::not_ok(Status::Degraded, error.to_string()),
+        })
 }
 
 /// Sessions that should be connected and are not make the daemon degraded.
@@ -38,6 +43,14 @@ fn sessions(states: &[(SessionState, usize)]) -> Check {
     }
     let detail = format!("{connected} connected, {away} away, {quarantined} quarantined");
     Check::not_ok(Status::Degraded, detail)
+}
+
+/// Endpoints that have only failed of late make the daemon degraded.
+fn endpoints(active: usize, failing: usize) -> Check {
+    match failing {
+        0 => Check::ok(),
+        _ => Check::not_ok(Status::Degraded, format!("{failing} of {active} endpoints fail")),
+    }
 }
 
 /// Gauges that are looked at every few seconds.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::http::{self, Api, Listening};
+use crate::ops::DeadLetters;
 use crate::runtime::{Backoff, ChildSpec, Intensity, Shutdown, Strategy, SupervisorSpec};
 use crate::store::{self, Store};
 use crate::telemetry;
@@ -40,6 +41,10 @@ pub(super) fn spec(
     let routes = Arc::new(Api {
         access: handles.access.clone(),
         telegram: handles.telegram.clone(),
+        webhooks: handles.webhooks.clone(),
+        incidents: handles.incidents.clone(),
+        dead_letters: DeadLetters::new(handles.store.clone()),
+        store: handles.store.clone(),
         tree: handles.tree.clone(),
         health: health::checks(handles),
         metrics: Arc::new(|| telemetry::metrics().render()),

@@ -7,8 +7,10 @@ use super::{Api, Checks};
 use crate::access::{Access, NewKey, Scope};
 use crate::base::Owner;
 use crate::limiter::{Limiter, LimiterConfig};
+use crate::ops::{DeadLetters, Incidents};
 use crate::store::{OpenStore, Store, StoreConfig, SyncMode};
 use crate::telegram::{Telegram, TelegramConfig};
+use crate::webhook::{WebhookConfig, Webhooks};
 
 /// The handles, and what they need to live.
 pub(crate) fn api() -> (Api, (tempfile::TempDir, OpenStore)) {
@@ -19,14 +21,21 @@ pub(crate) fn api() -> (Api, (tempfile::TempDir, OpenStore)) {
     };
     let open = Store::open(config).expect("opened");
     let limiter = Limiter::new(LimiterConfig::sandbox(), open.store());
+    let incidents = Incidents::new(open.store());
     let telegram = Telegram::new(
         open.store(),
         limiter,
-        crate::ops::Incidents::new(open.store()),
+        incidents.clone(),
         TelegramConfig::default(),
     )
     .expect("no server of its own");
+    let nobody = Arc::new(|_| None);
+    let webhooks = Webhooks::new(WebhookConfig::sandbox(), open.store(), incidents.clone(), nobody);
     let api = Api {
+        webhooks,
+        incidents,
+        dead_letters: DeadLetters::new(open.store()),
+        store: open.store(),
         access: Access::new(open.store()),
         telegram,
         tree: Arc::default(),

@@ -38,8 +38,11 @@ pub use health::{Check, Checks, Health, Status};
 pub use serve::Listening;
 
 use crate::access::Access;
+use crate::ops::{DeadLetters, Incidents};
 use crate::runtime::{BoxError, ChildSpec, Shutdown, TaskContext, Tree};
+use crate::store::Store;
 use crate::telegram::Telegram;
+use crate::webhook::Webhooks;
 
 /// How long the listener may take to get its address.
 const START: Duration = Duration::from_secs(10);
@@ -53,6 +56,14 @@ pub struct Api {
     pub access: Access,
     /// Sessions.
     pub telegram: Telegram,
+    /// Webhook endpoints.
+    pub webhooks: Webhooks,
+    /// What waits for a person.
+    pub incidents: Incidents,
+    /// What was discarded.
+    pub dead_letters: DeadLetters,
+    /// Copies of the store; routes read and write it through its domains only.
+    pub store: Store,
     /// The live supervision tree, known as soon as it stands.
     pub tree: Arc<OnceLock<Tree>>,
     /// How the daemon is.

@@ -44,7 +44,18 @@ pub fn limit(asked: Option<usize>) -> Result<usize, Failure> {
     }
 }
 
+/// The cursor that was given, if it is one of this list.
+pub fn cursor<T: std::str::FromStr>(given: Option<&str>) -> Result<Option<T>, Failure> {
+    let parsed = given.map(str::parse).transpose();
+    parsed.map_err(|_| Failure::invalid("this is no cursor of this list").detail("field", "cursor"))
+}
+
 impl PageQuery {
+    /// The cursor, as the list's own.
+    pub fn cursor_as<T: std::str::FromStr>(&self) -> Result<Option<T>, Failure> {
+        cursor(self.cursor.as_deref())
+    }
+
     /// The limit that was asked for, if it is allowed.
     pub fn limit(&self) -> Result<usize, Failure> {
         limit(self.limit)

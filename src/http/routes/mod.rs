@@ -3,6 +3,9 @@
 
 pub mod admin;
 pub mod agent;
+pub mod dead_letters;
+pub mod deliveries;
+pub mod endpoints;
 pub mod health;
 pub mod keys;
 pub mod login;

@@ -1,0 +1,244 @@
+//! Webhook endpoints.
+
+use hyper::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::access::{Principal, Scope};
+use crate::base::{Code, EndpointId, Timestamp};
+use crate::http::answer::{Done, Json};
+use crate::http::call::Call;
+use crate::http::failure::Failure;
+use crate::http::page::{Page, PageQuery};
+use crate::http::route::{Route, route};
+use crate::webhook::{Delivery, Endpoint, EndpointPatch, EndpointStatsView, NewEndpoint};
+
+const TAG: &str = "webhooks";
+
+pub(crate) fn routes() -> Vec<Route> {
+    let look = |path, summary| route(TAG, Method::GET, path, summary);
+    let change = |method, path, summary| route(TAG, method, path, summary).scope(Scope::Manage);
+    let steer = |path, summary| change(Method::POST, path, summary);
+    vec![
+        look("/api/webhooks/endpoints", "List the endpoints")
+            .query::<PageQuery>()
+            .run(list),
+        steer(
+            "/api/webhooks/endpoints",
+            "Make an endpoint; its secret is in this answer only",
+        )
+        .creates()
+        .takes(create),
+        look("/api/webhooks/endpoints/{id}", "Show an endpoint").run(show),
+        change(
+            Method::PATCH,
+            "/api/webhooks/endpoints/{id}",
+            "Change an endpoint",
+        )
+        .takes(patch),
+        change(
+            Method::DELETE,
+            "/api/webhooks/endpoints/{id}",
+            "Delete an endpoint and what waits for it",
+        )
+        .run(delete),
+        steer(
+            "/api/webhooks/endpoints/{id}/rotate-secret",
+            "Make a new secret; the old one signs too for a day",
+        )
+        .run(rotate_secret),
+        look(
+            "/api/webhooks/endpoints/{id}/secret",
+            "The secret of an endpoint that the configuration set up",
+        )
+        .scope(Scope::Admin)
+        .run(configured_secret),
+        steer("/api/webhooks/endpoints/{id}/send-example", "Deliver an example").may_take(send_example),
+        steer(
+            "/api/webhooks/endpoints/{id}/recover",
+            "Deliver what happened since a time and did not arrive",
+        )
+        .takes(recover),
+        steer("/api/webhooks/endpoints/{id}/enable", "Make deliveries again").run(enable),
+        steer(
+            "/api/webhooks/endpoints/{id}/disable",
+            "Make no deliveries for now; what waits goes on waiting",
+        )
+        .run(disable),
+        look(
+            "/api/webhooks/endpoints/{id}/deliveries",
+            "The deliveries of an endpoint, the latest first",
+        )
+        .query::<PageQuery>()
+        .run(deliveries),
+        look("/api/webhooks/endpoints/{id}/stats", "The numbers of an endpoint").run(stats),
+    ]
+}
+
+/// An endpoint with its secret, shown this once.
+#[derive(Debug, Serialize, JsonSchema)]
+struct EndpointShown {
+    #[serde(flatten)]
+    endpoint: Endpoint,
+    /// What signs the deliveries, as Standard Webhooks write it.
+    secret: String,
+}
+
+/// The secret of an endpoint.
+#[derive(Debug, Serialize, JsonSchema)]
+struct EndpointSecret {
+    /// What signs the deliveries, as Standard Webhooks write it.
+    secret: String,
+}
+
+/// Of what to send an example.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct ExampleRequest {
+    /// The event type; `message.new` if nothing is said.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+/// From when on to deliver again.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RecoverRequest {
+    since: Timestamp,
+}
+
+/// An endpoint exists for those who see every session that it is told of.
+pub(super) fn seen(caller: &Principal, endpoint: &Endpoint) -> bool {
+    caller.sees_all()
+        || endpoint
+            .sessions
+            .iter()
+            .all(|name| name.parse().is_ok_and(|session| caller.sees(session)))
+}
+
+/// The endpoint that the path names, if it exists for the caller.
+fn endpoint(call: &Call) -> Result<Endpoint, Failure> {
+    let endpoint = call.api.webhooks.get(call.id("id")?)?;
+    if seen(call.principal()?, &endpoint) {
+        Ok(endpoint)
+    } else {
+        Err(Failure::not_found())
+    }
+}
+
+fn id(call: &Call) -> Result<EndpointId, Failure> {
+    Ok(endpoint(call)?.id)
+}
+
+/// The sessions by their ids; a key that is bound to sessions has to name some of them.
+fn sessions(call: &Call, names: Vec<String>) -> Result<Vec<String>, Failure> {
+    let all = names.is_empty() || names.iter().any(|name| name == "*");
+    if !all {
+        let named = |name: &String| call.session_named(name).map(|id| id.to_string());
+        return names.iter().map(named).collect();
+    }
+    if call.principal()?.sees_all() {
+        Ok(names)
+    } else {
+        Err(Failure::bound())
+    }
+}
+
+async fn list(call: Call) -> Result<Json<Page<Endpoint>>, Failure> {
+    let caller = call.principal()?;
+    let query: PageQuery = call.query()?;
+    let endpoints = call.api.webhooks.list()?.into_iter();
+    let endpoints = endpoints.filter(|endpoint| seen(caller, endpoint)).collect();
+    Ok(Json(
+        query.cut(endpoints, |endpoint: &Endpoint| endpoint.id.to_string())?,
+    ))
+}
+
+async fn create(call: Call, mut new: NewEndpoint) -> Result<Json<EndpointShown>, Failure> {
+    new.sessions = sessions(&call, new.sessions)?;
+    let owner = call.principal()?.owner.clone();
+    let (endpoint, secret) = call.api.webhooks.create(owner, new).await?;
+    Ok(Json(EndpointShown {
+        endpoint,
+        secret: secret.expose().to_owned(),
+    }))
+}
+
+async fn show(call: Call) -> Result<Json<Endpoint>, Failure> {
+    Ok(Json(endpoint(&call)?))
+}
+
+async fn patch(call: Call, mut change: EndpointPatch) -> Result<Json<Endpoint>, Failure> {
+    let id = id(&call)?;
+    if let Some(names) = change.sessions {
+        change.sessions = Some(sessions(&call, names)?);
+    }
+    Ok(Json(call.api.webhooks.patch(id, change).await?))
+}
+
+async fn delete(call: Call) -> Result<Json<Done>, Failure> {
+    let result = match id(&call) {
+        Ok(id) => call.api.webhooks.delete(id).await.map_err(Failure::from),
+        Err(failure) => Err(failure),
+    };
+    match result {
+        Err(failure) if !call.is_gone(&failure) => Err(failure),
+        _ => Ok(Done::OK),
+    }
+}
+
+async fn rotate_secret(call: Call) -> Result<Json<EndpointSecret>, Failure> {
+    let secret = call.api.webhooks.rotate_secret(id(&call)?).await?;
+    Ok(Json(EndpointSecret {
+        secret: secret.expose().to_owned(),
+    }))
+}
+
+/// The secret of any other endpoint was shown when it was made, and is shown again by no route.
+async fn configured_secret(call: Call) -> Result<Json<EndpointSecret>, Failure> {
+    let secret = call.api.webhooks.configured_secret(id(&call)?)?;
+    let secret = secret.ok_or_else(|| {
+        Failure::new(Code::Conflict).detail(
+            "reason",
+            "only the secret of a configured endpoint is shown again",
+        )
+    })?;
+    Ok(Json(EndpointSecret {
+        secret: secret.expose().to_owned(),
+    }))
+}
+
+async fn send_example(call: Call, body: ExampleRequest) -> Result<Json<Delivery>, Failure> {
+    let id = id(&call)?;
+    Ok(Json(
+        call.api.webhooks.send_example(id, body.kind.as_deref()).await?,
+    ))
+}
+
+async fn recover(call: Call, body: RecoverRequest) -> Result<Json<Done>, Failure> {
+    call.api.webhooks.recover(id(&call)?, body.since).await?;
+    Ok(Done::OK)
+}
+
+async fn enable(call: Call) -> Result<Json<Endpoint>, Failure> {
+    Ok(Json(call.api.webhooks.enable(id(&call)?).await?))
+}
+
+async fn disable(call: Call) -> Result<Json<Endpoint>, Failure> {
+    Ok(Json(call.api.webhooks.disable(id(&call)?).await?))
+}
+
+async fn deliveries(call: Call) -> Result<Json<Page<Delivery>>, Failure> {
+    let id = id(&call)?;
+    let query: PageQuery = call.query()?;
+    let cursor = query.cursor_as()?;
+    let (items, next) = call.api.webhooks.deliveries(id, cursor, query.limit()?)?;
+    Ok(Json(Page {
+        items,
+        next: next.map(|id| id.to_string()),
+    }))
+}
+
+async fn stats(call: Call) -> Result<Json<EndpointStatsView>, Failure> {
+    Ok(Json(call.api.webhooks.stats(id(&call)?)?))
+}
