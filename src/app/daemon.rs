@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::access::Access;
 use crate::base::SessionId;
 use crate::config::Config;
+use crate::forward::Pairs;
 use crate::http::Listening;
 use crate::limiter::Limiter;
 use crate::ops::Incidents;
@@ -42,6 +43,8 @@ pub struct Handles {
     pub telegram: Telegram,
     /// Webhook endpoints.
     pub webhooks: Webhooks,
+    /// Forwarding pairs.
+    pub pairs: Pairs,
     /// Who asks.
     pub access: Access,
     /// The tree, once it stands.
@@ -76,8 +79,15 @@ impl Daemon {
         )?;
         let lookup = session_lookup(&telegram);
         let webhooks = Webhooks::new(config.webhook.clone(), store.clone(), incidents.clone(), lookup);
+        let pairs = Pairs::new(
+            config.forward.clone(),
+            store.clone(),
+            telegram.clone(),
+            incidents.clone(),
+        );
         let access = Access::new(store.clone());
         let handles = Handles {
+            pairs,
             store,
             limiter,
             incidents,

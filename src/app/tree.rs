@@ -4,7 +4,7 @@
 //! root (rest_for_one)
 //!   store       committer: if it dies, all that stands on it starts anew
 //!   services    (one_for_one: none of these takes another down)
-//!     access · limiter · telemetry · sessions · webhooks
+//!     access · limiter · telemetry · sessions · webhooks · pairs
 //!   http        listeners, last: what they show is there
 //! ```
 
@@ -74,6 +74,7 @@ fn services(config: &Config, handles: &Handles) -> SupervisorSpec {
         .child(telemetry::child(move || health::gauges(&gauges)))
         .child(handles.telegram.child())
         .child(handles.webhooks.child())
+        .child(handles.pairs.child())
 }
 
 fn store_child(store: &Store) -> ChildSpec {

@@ -96,6 +96,8 @@ codes! {
     ChatWriteForbidden = "CHAT_WRITE_FORBIDDEN", Telegram;
     /// The source forbids forwarding.
     ForwardsRestricted = "CHAT_FORWARDS_RESTRICTED", Telegram;
+    /// A message of a kind that cannot be sent as a new one.
+    NotCopyable = "NOT_COPYABLE", Telegram;
     /// The message does not exist.
     MessageInvalid = "MESSAGE_ID_INVALID", Telegram;
     /// The text is empty.

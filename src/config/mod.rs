@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::base::Span;
+use crate::forward::ForwardConfig;
 use crate::http::HttpConfig;
 use crate::limiter::LimiterConfig;
 use crate::store::StoreConfig;
@@ -36,6 +37,8 @@ pub struct Config {
     pub limiter: LimiterConfig,
     /// Webhook endpoints.
     pub webhook: WebhookConfig,
+    /// Forwarding pairs.
+    pub forward: ForwardConfig,
     /// The control API.
     pub http: HttpConfig,
     /// The life of the process.

@@ -149,6 +149,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::PeerInvalid
         | Code::ChatWriteForbidden
         | Code::ForwardsRestricted
+        | Code::NotCopyable
         | Code::MessageInvalid
         | Code::MessageEmpty
         | Code::MessageTooLong

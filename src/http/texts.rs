@@ -116,6 +116,10 @@ fn both(code: Code) -> (&'static str, &'static str) {
             "The session is not connected at the moment",
             "نشست در حال حاضر متصل نیست",
         ),
+        Code::NotCopyable => (
+            "A message of this kind cannot be copied",
+            "این نوع پیام را نمی‌توان کپی کرد",
+        ),
         Code::PhoneCodeInvalid => ("The code is invalid", "کد نامعتبر است"),
         Code::PhoneCodeExpired => ("The code has expired", "کد منقضی شده است"),
         Code::PhoneNumberInvalid => ("The phone number is invalid", "شمارهٔ تلفن نامعتبر است"),

@@ -1,0 +1,73 @@
+//! The numbers of forwarding.
+
+use serde::Deserialize;
+
+use crate::base::Span;
+
+/// How pairs work.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ForwardConfig {
+    /// How long an album waits for a further part after the last one.
+    pub album_window: Span,
+    /// How long a send may wait at the limiter before the pair does something else.
+    pub patience: Span,
+    /// A try this long after the first looks for the copy in the destination first.
+    pub look_after: Span,
+    /// How many of the destination's latest own messages are looked at.
+    pub look_at: usize,
+    /// How often a task is tried before it goes to the dead letters.
+    pub attempts: u32,
+    /// The pause after the first failed try; it doubles with each further one.
+    pub retry_first: Span,
+    /// The longest such pause.
+    pub retry_max: Span,
+    /// How many sends of a pair may be on their way to the disk while it goes on.
+    pub window: usize,
+    /// How many events are turned into tasks by one commit at most.
+    pub batch: usize,
+}
+
+impl Default for ForwardConfig {
+    fn default() -> Self {
+        Self {
+            album_window: Span::millis(1500),
+            patience: Span::secs(10),
+            look_after: Span::secs(180),
+            look_at: 100,
+            attempts: 12,
+            retry_first: Span::secs(1),
+            retry_max: Span::secs(300),
+            window: 16,
+            batch: 128,
+        }
+    }
+}
+
+impl ForwardConfig {
+    /// Numbers for demo, tests and benches.
+    pub fn sandbox() -> Self {
+        Self {
+            album_window: Span::millis(150),
+            retry_first: Span::millis(50),
+            retry_max: Span::secs(2),
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_names_what_differs() {
+        let config: ForwardConfig = toml::from_str("album_window = \"200ms\"\nattempts = 3").expect("parses");
+        assert_eq!(config.album_window, Span::millis(200));
+        assert_eq!(
+            (config.attempts, config.window),
+            (3, ForwardConfig::default().window)
+        );
+        assert!(toml::from_str::<ForwardConfig>("album_window = 200").is_err());
+    }
+}

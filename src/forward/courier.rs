@@ -1,0 +1,153 @@
+//! What forwarding asks of Telegram, as a trait, so that workers can be tried with a scripted one.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::base::{Code, Coded, SessionId};
+use crate::model::{ChatId, Entity, Message, MessageId};
+use crate::telegram::{ErrorClass, Outgoing, SentPart, Telegram, TelegramError};
+
+/// A failed call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) class: ErrorClass,
+    pub(super) code: Code,
+    /// In words, without message text.
+    pub(super) text: String,
+}
+
+impl Trouble {
+    /// It was done, but what came of it was not told.
+    pub(super) fn unclear() -> Self {
+        Self {
+            class: ErrorClass::DuplicateRandomId,
+            code: Code::TelegramError,
+            text: "Telegram did not say what was sent".to_owned(),
+        }
+    }
+}
+
+impl From<TelegramError> for Trouble {
+    fn from(error: TelegramError) -> Self {
+        Self {
+            class: error.class(),
+            code: error.code(),
+            text: error.to_string(),
+        }
+    }
+}
+
+/// What is known of a chat before a pair is made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// There is no such session.
+    NoSession,
+    /// The session has not met the chat (yet).
+    Unknown,
+    /// It is there.
+    Known {
+        /// Whether forwarding from it is forbidden.
+        protected: bool,
+    },
+}
+
+pub(super) type Answer<'a, T> = BoxFuture<'a, Result<T, Trouble>>;
+
+/// Telegram, as forwarding needs it.
+pub(super) trait Courier: Send + Sync + 'static {
+    fn send<'a>(
+        &'a self,
+        session: SessionId,
+        outgoing: &'a Outgoing,
+        patience: Duration,
+    ) -> Answer<'a, Vec<SentPart>>;
+
+    fn edit<'a>(
+        &'a self,
+        session: SessionId,
+        place: (ChatId, MessageId),
+        text: &'a str,
+        entities: &'a [Entity],
+        patience: Duration,
+    ) -> Answer<'a, ()>;
+
+    fn delete(
+        &self,
+        session: SessionId,
+        chat: ChatId,
+        messages: Vec<MessageId>,
+        patience: Duration,
+    ) -> Answer<'_, ()>;
+
+    fn own_recent(
+        &self,
+        session: SessionId,
+        chat: ChatId,
+        limit: usize,
+        patience: Duration,
+    ) -> Answer<'_, Vec<Message>>;
+
+    /// The user that a session is, if it is known.
+    fn own_user(&self, session: SessionId) -> Option<i64>;
+
+    /// What is known of a chat.
+    fn sight(&self, session: SessionId, chat: ChatId) -> Result<Sight, Trouble>;
+}
+
+impl Courier for Telegram {
+    fn send<'a>(
+        &'a self,
+        session: SessionId,
+        outgoing: &'a Outgoing,
+        patience: Duration,
+    ) -> Answer<'a, Vec<SentPart>> {
+        Box::pin(async move { Ok(Telegram::send(self, session, outgoing, patience).await?) })
+    }
+
+    fn edit<'a>(
+        &'a self,
+        session: SessionId,
+        place: (ChatId, MessageId),
+        text: &'a str,
+        entities: &'a [Entity],
+        patience: Duration,
+    ) -> Answer<'a, ()> {
+        Box::pin(async move { Ok(Telegram::edit(self, session, place, text, entities, patience).await?) })
+    }
+
+    fn delete(
+        &self,
+        session: SessionId,
+        chat: ChatId,
+        messages: Vec<MessageId>,
+        patience: Duration,
+    ) -> Answer<'_, ()> {
+        Box::pin(async move { Ok(self.delete_messages(session, chat, messages, patience).await?) })
+    }
+
+    fn own_recent(
+        &self,
+        session: SessionId,
+        chat: ChatId,
+        limit: usize,
+        patience: Duration,
+    ) -> Answer<'_, Vec<Message>> {
+        Box::pin(async move { Ok(Telegram::own_recent(self, session, chat, limit, patience).await?) })
+    }
+
+    fn own_user(&self, session: SessionId) -> Option<i64> {
+        self.view(session).ok()?.account.user_id
+    }
+
+    fn sight(&self, session: SessionId, chat: ChatId) -> Result<Sight, Trouble> {
+        match self.chat(session, chat) {
+            Ok(Some(info)) => Ok(Sight::Known {
+                protected: info.protected,
+            }),
+            Ok(None) => Ok(Sight::Unknown),
+            Err(TelegramError::UnknownSession) => Ok(Sight::NoSession),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

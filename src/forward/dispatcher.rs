@@ -1,0 +1,323 @@
+//! The dispatcher: reads the journal behind its cursor and turns events into tasks, cursor and tasks
+//! in one commit.
+//!
+//! It starts the workers of all pairs when it begins, and hears of workers that were quarantined.
+//! It does not send anything, and never waits for a send longer than a moment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config::ForwardConfig;
+use super::desk::Hold;
+use super::error::PairError;
+use super::graph::Node;
+use super::map::{AlbumsTable, BackTable, MapRow, MapTable, PairsTable, back_key};
+use super::pairs::Pairs;
+use super::plan::{Plan, Planner, View, Waits};
+use super::registry::Registry;
+use crate::base::{PairId, SessionId, TaskId, Timestamp};
+use crate::model::{ChatId, Event, EventBody, MessageId};
+use crate::runtime::{BoxError, TaskContext};
+use crate::store::{Batch, Lane, LaneKind, StoreError, TaskDraft, TaskKey};
+
+/// The name of the cursor.
+const CURSOR: &str = "forward";
+/// How many changes a commit has at most, about.
+const CHANGES: usize = 256;
+/// After so many events that concern no pair the cursor is stored.
+const UNCONCERNED: u64 = 1000;
+/// How long a copy's own event waits for the commit that says whose copy it is.
+const BARRIER: Duration = Duration::from_secs(2);
+/// The pause after the store failed.
+const STORE_AWAY: Duration = Duration::from_millis(500);
+/// How many copies of copies are followed back.
+const DEPTH: usize = 16;
+
+/// The lane of a pair.
+pub(super) fn lane(pair: PairId) -> Lane {
+    Lane {
+        kind: LaneKind::Forward,
+        group: pair.to_bytes(),
+        sub: 0,
+    }
+}
+
+pub(super) async fn run(pairs: Pairs, context: TaskContext) -> Result<(), BoxError> {
+    let mut dispatcher = Dispatcher {
+        registry: pairs.registry().clone(),
+        config: pairs.config().clone(),
+        cursor: 0,
+        stored: 0,
+    };
+    let store = dispatcher.registry.store.clone();
+    let mut head = store.head();
+    loop {
+        context.alive();
+        match dispatcher.begin(&pairs).await {
+            Ok(()) => break,
+            Err(error) => tracing::warn!(%error, "pairs cannot be read yet"),
+        }
+        tokio::select! {
+            () = context.stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(STORE_AWAY) => {}
+        }
+    }
+    while !context.stop.is_cancelled() {
+        context.alive();
+        head.borrow_and_update();
+        let pause = match dispatcher.turn().await {
+            Ok(true) => continue,
+            Ok(false) => None,
+            Err(error) => {
+                tracing::warn!(%error, "events wait to be forwarded");
+                Some(STORE_AWAY)
+            }
+        };
+        let waits = async {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => tokio::select! {
+                    // The store outlives this task: its end of the channel is never dropped before.
+                    _ = head.changed() => {}
+                    () = dispatcher.registry.news.notified() => {}
+                },
+            }
+        };
+        tokio::select! {
+            () = context.stop.cancelled() => {}
+            () = context.idle(waits) => {}
+        }
+    }
+    dispatcher.store_cursor().await?;
+    Ok(())
+}
+
+struct Dispatcher {
+    registry: Arc<Registry>,
+    config: Arc<ForwardConfig>,
+    /// The last event that is dealt with.
+    cursor: u64,
+    /// The cursor as it is stored.
+    stored: u64,
+}
+
+impl Dispatcher {
+    async fn begin(&mut self, pairs: &Pairs) -> Result<(), PairError> {
+        self.cursor = self.registry.store.cursor(CURSOR)?;
+        self.stored = self.cursor;
+        for id in self.registry.load().await? {
+            pairs.start_worker(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Deals with the next events; false if there are none.
+    async fn turn(&mut self) -> Result<bool, PairError> {
+        for id in self.registry.take_quarantined() {
+            let cause = "its worker failed again and again and was stopped";
+            match self.registry.hold(id, "quarantined", cause).await {
+                Ok(()) | Err(PairError::Unknown(_)) => {}
+                Err(error) => {
+                    self.registry.note_quarantine(id);
+                    return Err(error);
+                }
+            }
+        }
+        let events = self.registry.store.events(self.cursor, self.config.batch)?;
+        let Some((last, _)) = events.last() else {
+            return Ok(false);
+        };
+        let last = *last;
+        self.settle_copies(&events).await;
+        let (plan, upto) = self.dispatch(&events).await?;
+        for session in &plan.back {
+            self.registry.refresh();
+            self.registry.account_is_back(*session).await?;
+        }
+        if plan.loops > 0 {
+            metrics::counter!("trunkline_forwards_total", "outcome" => "loop").increment(plan.loops);
+        }
+        self.cursor = upto.unwrap_or(last);
+        if self.cursor.saturating_sub(self.stored) >= UNCONCERNED {
+            self.store_cursor().await?;
+        }
+        Ok(true)
+    }
+
+    /// A message that is itself a copy may be told of before the commit that says so: for chats that
+    /// pairs write into, what is on its way is waited for.
+    async fn settle_copies(&self, events: &[(u64, Event)]) {
+        let routes = self.registry.routes();
+        let mut chats: Vec<ChatId> = Vec::new();
+        for (_, event) in events {
+            if let (Some(session), EventBody::MessageNew(message) | EventBody::MessageSent(message)) =
+                (event.session, &event.body)
+                && !chats.contains(&message.chat)
+                && !routes.from(session, message.chat).is_empty()
+            {
+                chats.push(message.chat);
+            }
+        }
+        let desks = chats.into_iter().flat_map(|chat| self.registry.desks_into(chat));
+        let barriers = desks.map(|desk| async move { desk.barrier(BARRIER).await });
+        futures_util::future::join_all(barriers).await;
+    }
+
+    /// Plans and commits; tells up to where, if not all events found room in one commit.
+    async fn dispatch(&mut self, events: &[(u64, Event)]) -> Result<(Plan, Option<u64>), PairError> {
+        let routes = self.registry.routes();
+        let mut view = StoreView {
+            registry: &self.registry,
+            holds: HashMap::new(),
+        };
+        let mut planner = Planner {
+            view: &mut view,
+            routes: &routes,
+            now: Timestamp::now(),
+            life: self.registry.life,
+            album_window: *self.config.album_window,
+            plan: Plan::default(),
+        };
+        let mut upto = None;
+        for (seq, event) in events {
+            planner.event(event)?;
+            if planner.plan.tasks.len() + planner.plan.rows.len() >= CHANGES {
+                upto = Some(*seq);
+                break;
+            }
+        }
+        let plan = planner.plan;
+        if !plan.is_empty() {
+            let seq = upto.or(events.last().map(|(seq, _)| *seq)).unwrap_or(self.cursor);
+            match self.registry.store.commit(batch(&plan, &view.holds, seq)).await {
+                Ok(_) => self.stored = seq,
+                // A pair was deleted meanwhile: plan again without it.
+                Err(StoreError::Conflict { .. }) => {
+                    drop(view);
+                    self.registry.load().await?;
+                    return Ok((Plan::default(), Some(self.cursor)));
+                }
+                Err(error) => return Err(error.into()),
+            }
+            drop(view);
+            for desk in plan.pairs.iter().filter_map(|id| self.registry.desk(*id)) {
+                desk.wake();
+            }
+        }
+        Ok((plan, upto))
+    }
+
+    async fn store_cursor(&mut self) -> Result<(), StoreError> {
+        if self.cursor > self.stored {
+            let mut batch = Batch::new();
+            batch.set_cursor(CURSOR, self.cursor);
+            self.registry.store.commit(batch).await?;
+            self.stored = self.cursor;
+        }
+        Ok(())
+    }
+}
+
+fn batch(plan: &Plan, holds: &HashMap<TaskId, (TaskKey, Hold)>, seq: u64) -> Batch {
+    let mut batch = Batch::new();
+    for pair in &plan.pairs {
+        batch.require::<PairsTable>(pair, |row| row.is_some());
+    }
+    for (id, draft) in &plan.tasks {
+        match holds.get(id) {
+            Some((key, _)) if draft.cancelled => {
+                batch.complete(key);
+            }
+            Some((key, _)) => {
+                batch.amend(key, &draft.job).reschedule(key, draft.due, 0, None);
+            }
+            None if draft.fresh && !draft.cancelled => {
+                let lane = lane(draft.pair);
+                let draft = TaskDraft {
+                    id: *id,
+                    due: draft.due,
+                    payload: &draft.job,
+                };
+                batch.enqueue(lane, &draft);
+            }
+            None => {}
+        }
+    }
+    for ((pair, chat, message), row) in &plan.rows {
+        batch.put::<MapTable>(&(*pair, *chat, *message, 0), row);
+    }
+    for (key, task) in &plan.albums {
+        match task {
+            Some(task) => batch.put::<AlbumsTable>(key, task),
+            None => batch.remove::<AlbumsTable>(key),
+        };
+    }
+    batch.set_cursor(CURSOR, seq);
+    batch
+}
+
+/// What the planner sees: the store, and what the workers are doing.
+struct StoreView<'a> {
+    registry: &'a Registry,
+    /// The waiting tasks that the plan may change.
+    holds: HashMap<TaskId, (TaskKey, Hold)>,
+}
+
+impl View for StoreView<'_> {
+    type Error = StoreError;
+
+    fn row(&mut self, pair: PairId, chat: ChatId, message: MessageId) -> Result<Option<MapRow>, StoreError> {
+        self.registry.store.get::<MapTable>(&(pair, chat, message, 0))
+    }
+
+    fn album(&mut self, pair: PairId, chat: ChatId, album: i64) -> Result<Option<TaskId>, StoreError> {
+        self.registry.store.get::<AlbumsTable>(&(pair, chat, album))
+    }
+
+    fn waits(&mut self, pair: PairId, task: TaskId) -> Result<Waits, StoreError> {
+        let store = &self.registry.store;
+        let Some(key) = store.task_place(task)? else {
+            return Ok(Waits::No);
+        };
+        let hold = match self.holds.remove(&task) {
+            Some((_, hold)) => Some(hold),
+            None => self.registry.desk(pair).and_then(|desk| desk.hold(task)),
+        };
+        let Some(hold) = hold else {
+            return Ok(Waits::Tried);
+        };
+        let Some(found) = store.task::<super::job::Job>(&key)? else {
+            return Ok(Waits::No);
+        };
+        let job = found.payload;
+        let earlier_life = job.life != self.registry.life && job.ready <= Timestamp::now();
+        if found.attempts > 0 || job.tried.is_some() || earlier_life {
+            return Ok(Waits::Tried);
+        }
+        self.holds.insert(task, (key, hold));
+        Ok(Waits::Free(Box::new(job)))
+    }
+
+    fn origins(
+        &mut self,
+        session: SessionId,
+        chat: ChatId,
+        message: MessageId,
+    ) -> Result<Vec<Node>, StoreError> {
+        let mut origins = Vec::new();
+        let mut copy = (session, chat, message);
+        while origins.len() < DEPTH {
+            let Some(back) = self
+                .registry
+                .store
+                .get::<BackTable>(&back_key(copy.0, copy.1, copy.2))?
+            else {
+                break;
+            };
+            origins.push(self.registry.node(back.session, back.chat));
+            copy = (back.session, back.chat, back.message);
+        }
+        Ok(origins)
+    }
+}

@@ -1,0 +1,64 @@
+//! What can go wrong with pairs.
+
+use crate::base::{Code, Coded, PairId, Retry};
+use crate::runtime::StartError;
+use crate::store::StoreError;
+
+/// Why something could not be done with a pair.
+#[derive(Debug, thiserror::Error)]
+pub enum PairError {
+    /// There is no such pair.
+    #[error("there is no pair {0}")]
+    Unknown(PairId),
+    /// The request itself is not right.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// It would lead messages back to where they came from.
+    #[error("messages would come back to the source{}", via(.0))]
+    Loop(Vec<PairId>),
+    /// A session that it names does not exist.
+    #[error("there is no such session")]
+    UnknownSession,
+    /// The source forbids forwarding and copying.
+    #[error("the source forbids forwarding and saving its content")]
+    Protected,
+    /// Telegram could not be asked.
+    #[error("{0}")]
+    Telegram(String, Code),
+    /// The store failed.
+    #[error("the store did not keep it")]
+    Store(#[from] StoreError),
+    /// Its worker could not be started.
+    #[error("its worker did not start")]
+    Start(#[from] StartError),
+}
+
+fn via(pairs: &[PairId]) -> String {
+    if pairs.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = pairs.iter().map(PairId::to_string).collect();
+    format!(" by way of {}", names.join(", "))
+}
+
+impl Coded for PairError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Unknown(_) | Self::UnknownSession => Code::NotFound,
+            Self::Invalid(_) => Code::InvalidRequest,
+            Self::Loop(_) => Code::PairLoop,
+            Self::Protected => Code::ForwardsRestricted,
+            Self::Telegram(_, code) => *code,
+            Self::Store(error) => error.code(),
+            Self::Start(_) => Code::Unavailable,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Store(error) => error.retry(),
+            Self::Start(_) | Self::Telegram(..) => Retry::Backoff,
+            _ => Retry::Never,
+        }
+    }
+}

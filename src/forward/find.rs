@@ -1,0 +1,115 @@
+//! Finding the copies of a try whose outcome is not known among the destination's recent messages.
+//!
+//! Pure. A copy is known by its content, by being ours and by not being the copy of something else.
+
+use super::pair::Mode;
+use crate::base::Timestamp;
+use crate::model::{MediaKind, Message, MessageId};
+
+/// Where the copies of all `parts` stand; none if not all of them are there. `recent` is newest
+/// first; what was there before `since` or is `taken` does not count.
+pub(super) fn find(
+    mode: Mode,
+    parts: &[Message],
+    recent: &[Message],
+    since: Timestamp,
+    taken: impl Fn(MessageId) -> bool,
+) -> Option<Vec<(MessageId, Timestamp)>> {
+    let mut candidates = recent
+        .iter()
+        .rev()
+        // Telegram tells times to the second.
+        .filter(|message| message.date.as_secs() >= since.as_secs() && !taken(message.id));
+    parts
+        .iter()
+        .map(|part| {
+            let copy = candidates.find(|candidate| is_copy(mode, part, candidate))?;
+            Some((copy.id, copy.date))
+        })
+        .collect()
+}
+
+fn is_copy(mode: Mode, source: &Message, candidate: &Message) -> bool {
+    let header = match mode {
+        Mode::Forward => candidate.forwarded.is_some(),
+        Mode::Copy => candidate.forwarded.is_none(),
+    };
+    header && source.text.trim() == candidate.text.trim() && same_media(source, candidate)
+}
+
+fn same_media(source: &Message, candidate: &Message) -> bool {
+    let shown = |message: &Message| {
+        let media = message
+            .media
+            .as_ref()
+            .filter(|media| media.kind != MediaKind::WebPage)?;
+        Some((media.kind, media.file.as_ref().map(|file| (file.id, file.size))))
+    };
+    match (shown(source), shown(candidate)) {
+        (None, None) => true,
+        (Some((kind, file)), Some((other, copy))) => {
+            let same_file = match (file, copy) {
+                (Some((id, size)), Some((copy_id, copy_size))) => id == copy_id || size == copy_size,
+                (file, copy) => file.is_none() && copy.is_none(),
+            };
+            kind == other && same_file
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{media, message};
+    use super::*;
+    use crate::model::Forwarded;
+
+    const SINCE: Timestamp = Timestamp(1_000_500);
+
+    fn found(parts: &[Message], recent: &[Message], taken: &[MessageId]) -> Option<Vec<MessageId>> {
+        let places = find(Mode::Copy, parts, recent, SINCE, |id| taken.contains(&id))?;
+        Some(places.into_iter().map(|(id, _)| id).collect())
+    }
+
+    #[test]
+    fn the_oldest_free_match_is_the_copy() {
+        let recent = [
+            message(93, "ok"),
+            message(92, "ok"),
+            message(91, "ok"),
+            message(90, "no"),
+        ];
+        assert_eq!(found(&[message(1, "ok")], &recent, &[91]), Some(vec![92]));
+        assert_eq!(found(&[message(1, "ok")], &recent, &[91, 92, 93]), None);
+    }
+
+    #[test]
+    fn what_is_older_than_the_try_or_came_otherwise_is_not_it() {
+        let old = Message {
+            date: Timestamp(998_000),
+            ..message(90, "ok")
+        };
+        let forwarded = Message {
+            forwarded: Some(Forwarded {
+                from: None,
+                name: None,
+                message: None,
+                date: SINCE,
+            }),
+            ..message(91, "ok")
+        };
+        assert_eq!(found(&[message(1, "ok")], &[forwarded.clone(), old], &[]), None);
+        let places = find(Mode::Forward, &[message(1, "ok")], &[forwarded], SINCE, |_| false);
+        assert_eq!(places.map(|places| places[0].0), Some(91));
+    }
+
+    #[test]
+    fn an_album_is_found_whole_or_not_at_all() {
+        let parts = [media(1, MediaKind::Photo, "a"), media(2, MediaKind::Photo, "")];
+        let copy = |id, of: &Message| Message { id, ..of.clone() };
+        let both = [copy(51, &parts[1]), copy(50, &parts[0])];
+        assert_eq!(found(&parts, &both, &[]), Some(vec![50, 51]));
+        assert_eq!(found(&parts, &both[1..], &[]), None);
+        assert_eq!(found(&parts[..1], &[message(50, "a")], &[]), None);
+    }
+}

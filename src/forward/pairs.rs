@@ -1,0 +1,281 @@
+//! The way in: pairs made, listed, changed, paused, deleted; and the part of the tree that works for them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config::ForwardConfig;
+use super::courier::{Courier, Sight};
+use super::error::PairError;
+use super::graph::way_back;
+use super::map::{AlbumsTable, BackTable, MapTable, PairsTable, StatsTable, back_key};
+use super::pair::{NewPair, Pair, PairPatch, PairRow, PairState, PairStats};
+use super::registry::Registry;
+use super::{dispatcher, worker};
+use crate::base::{Owner, PairId, Timestamp};
+use crate::ops::Incidents;
+use crate::runtime::{
+    Backoff, BoxError, ChildSpec, Dynamic, Intensity, Quarantine, Shutdown, StartError, Strategy,
+    SupervisorSpec,
+};
+use crate::store::{Batch, LaneKind, Scan, Store, StoreError};
+use crate::telegram::Telegram;
+
+/// How many rows of a deleted pair one commit removes.
+const CHUNK: usize = 100;
+
+/// The pairs, as everybody else sees them. Cheap to clone.
+#[derive(Clone)]
+pub struct Pairs {
+    registry: Arc<Registry>,
+    config: Arc<ForwardConfig>,
+    workers: Dynamic,
+    workers_spec: SupervisorSpec,
+}
+
+impl Pairs {
+    /// The handle, before anything runs.
+    pub fn new(config: ForwardConfig, store: Store, telegram: Telegram, incidents: Incidents) -> Self {
+        Self::with_courier(config, store, Arc::new(telegram), incidents)
+    }
+
+    pub(super) fn with_courier(
+        config: ForwardConfig,
+        store: Store,
+        courier: Arc<dyn Courier>,
+        incidents: Incidents,
+    ) -> Self {
+        describe();
+        let registry = Arc::new(Registry::new(store, courier, incidents));
+        let (spec, workers) = SupervisorSpec::dynamic();
+        let hears = registry.clone();
+        workers.on_quarantine(Arc::new(move |quarantine: Quarantine| {
+            match quarantine.id.parse() {
+                Ok(id) => hears.note_quarantine(id),
+                Err(error) => tracing::error!(id = %quarantine.id, %error, "a worker that is no pair's"),
+            }
+        }));
+        let workers_spec = spec
+            .kind("pairs")
+            .intensity(Intensity {
+                restarts: 5,
+                period: Duration::from_secs(60),
+            })
+            .backoff(Backoff {
+                first: Duration::from_millis(100),
+                max: Duration::from_secs(10),
+            });
+        Self {
+            registry,
+            config: Arc::new(config),
+            workers,
+            workers_spec,
+        }
+    }
+
+    /// Workers and dispatcher, as a child for a supervisor.
+    pub fn child(&self) -> ChildSpec {
+        let pairs = self.clone();
+        let dispatcher = ChildSpec::task("dispatcher", move |context| {
+            dispatcher::run(pairs.clone(), context)
+        });
+        let spec = SupervisorSpec::new(Strategy::RestForOne)
+            .child(ChildSpec::supervisor("workers", self.workers_spec.clone()))
+            .child(dispatcher.liveness(Duration::from_secs(60)));
+        ChildSpec::supervisor("pairs", spec)
+    }
+
+    /// Makes a pair and starts it.
+    pub async fn create(&self, new: NewPair, owner: Owner) -> Result<Pair, PairError> {
+        let row = PairRow::new(new, owner, Timestamp::now())?;
+        self.look(&row)?;
+        let row = {
+            let _turn = self.registry.turn.lock().await;
+            let node = |place: &super::pair::Place| self.registry.node(place.session, place.chat);
+            let edges = self.registry.edges();
+            if let Some(way) = way_back(&edges, node(&row.source), node(&row.destination)) {
+                return Err(PairError::Loop(way));
+            }
+            self.registry.keep(row, None).await?
+        };
+        tracing::info!(pair = %row.id, "pair made");
+        self.start_worker(row.id).await?;
+        Ok(row.show(PairStats::default()))
+    }
+
+    /// Every pair, oldest first.
+    pub fn list(&self) -> Result<Vec<Pair>, PairError> {
+        let rows = self.registry.store.scan::<PairsTable>(Scan::all(), usize::MAX)?;
+        Ok(rows.into_iter().map(|(_, row)| self.show(&row)).collect())
+    }
+
+    /// One pair.
+    pub fn get(&self, id: PairId) -> Result<Pair, PairError> {
+        let row = self
+            .registry
+            .store
+            .get::<PairsTable>(&id)?
+            .ok_or(PairError::Unknown(id))?;
+        Ok(self.show(&row))
+    }
+
+    /// Changes what the patch names.
+    pub async fn patch(&self, id: PairId, patch: PairPatch) -> Result<Pair, PairError> {
+        let _turn = self.registry.turn.lock().await;
+        let row = self
+            .registry
+            .store
+            .get::<PairsTable>(&id)?
+            .ok_or(PairError::Unknown(id))?;
+        let row = self.registry.keep(row.patched(patch)?, None).await?;
+        Ok(self.show(&row))
+    }
+
+    /// Sends nothing until it is resumed; what arrives is kept. May be repeated.
+    pub async fn pause(&self, id: PairId) -> Result<Pair, PairError> {
+        let row = self
+            .registry
+            .set_state(id, PairState::Paused, None, false, |_| false)
+            .await?;
+        Ok(self.show(&row))
+    }
+
+    /// Goes on, paused or held. May be repeated.
+    pub async fn resume(&self, id: PairId) -> Result<Pair, PairError> {
+        let row = self.registry.resume(id).await?;
+        match self.workers.release(&id.to_string()).await {
+            // It was not quarantined.
+            Ok(()) | Err(_) => {}
+        }
+        Ok(self.show(&row))
+    }
+
+    /// Starts its worker anew, also out of quarantine; one that is held goes on.
+    pub async fn restart(&self, id: PairId) -> Result<Pair, PairError> {
+        let pair = self.get(id)?;
+        let name = id.to_string();
+        if self.workers.release(&name).await.is_err() {
+            match self.workers.restart(&name).await {
+                Err(StartError::Unknown) => self.start_worker(id).await?,
+                answer => answer?,
+            }
+        }
+        match pair.state {
+            PairState::Held => self.resume(id).await,
+            PairState::Running | PairState::Paused => self.get(id),
+        }
+    }
+
+    /// Stops and forgets it, with what waits and its message map; its copies stay. May be repeated.
+    pub async fn delete(&self, id: PairId) -> Result<(), PairError> {
+        {
+            let _turn = self.registry.turn.lock().await;
+            let mut batch = Batch::new();
+            batch.remove::<PairsTable>(&id);
+            batch.remove::<StatsTable>(&id);
+            self.registry.store.commit(batch).await?;
+            self.registry.forget(id);
+        }
+        match self.workers.terminate(&id.to_string()).await {
+            Ok(()) | Err(StartError::Unknown) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.clear(id).await?;
+        tracing::info!(pair = %id, "pair deleted");
+        Ok(())
+    }
+
+    pub(super) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    pub(super) fn config(&self) -> &Arc<ForwardConfig> {
+        &self.config
+    }
+
+    /// Starts a pair's worker if it is not there.
+    pub(super) async fn start_worker(&self, id: PairId) -> Result<(), PairError> {
+        let (registry, config) = (self.registry.clone(), self.config.clone());
+        let spec = ChildSpec::task(id.to_string(), move |context| {
+            let (registry, config) = (registry.clone(), config.clone());
+            async move {
+                worker::run(registry, config, id, context)
+                    .await
+                    .map_err(BoxError::from)
+            }
+        })
+        .shutdown(Shutdown::Drain(Duration::from_secs(5)))
+        .liveness(Duration::from_secs(180));
+        match self.workers.start(spec).await {
+            Ok(()) | Err(StartError::Duplicate) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is known of both ends speaks against some pairs.
+    fn look(&self, row: &PairRow) -> Result<(), PairError> {
+        for (place, is_source) in [(row.source, true), (row.destination, false)] {
+            let sight = self.registry.courier.sight(place.session, place.chat);
+            match sight.map_err(|trouble| PairError::Telegram(trouble.text, trouble.code))? {
+                Sight::NoSession => return Err(PairError::UnknownSession),
+                Sight::Known { protected: true } if is_source => return Err(PairError::Protected),
+                // A chat that is not known may become so; the first send tells.
+                Sight::Known { .. } | Sight::Unknown => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&self, row: &PairRow) -> Pair {
+        let stats = match self.registry.desk(row.id) {
+            Some(desk) => desk.stats(),
+            None => PairStats::default(),
+        };
+        let lane = self
+            .registry
+            .store
+            .group_stats(LaneKind::Forward, row.id.to_bytes());
+        row.show(PairStats {
+            waiting: lane.depth,
+            ..stats
+        })
+    }
+
+    async fn clear(&self, id: PairId) -> Result<(), StoreError> {
+        let store = &self.registry.store;
+        loop {
+            let tasks =
+                store.tasks::<serde::de::IgnoredAny>(LaneKind::Forward, Some(id.to_bytes()), None, CHUNK)?;
+            let rows = store.scan::<MapTable>(Scan::prefix(&id), CHUNK)?;
+            let albums = store.scan::<AlbumsTable>(Scan::prefix(&id), CHUNK)?;
+            let mut batch = Batch::new();
+            for task in &tasks {
+                batch.complete(&task.key);
+            }
+            for (key, row) in &rows {
+                batch.remove::<MapTable>(key);
+                if let Some(copied) = row.copied() {
+                    batch.remove::<BackTable>(&back_key(copied.session, copied.chat, copied.message));
+                }
+            }
+            for (key, _) in &albums {
+                batch.remove::<AlbumsTable>(key);
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            store.commit(batch).await?;
+        }
+    }
+}
+
+fn describe() {
+    metrics::describe_counter!(
+        "trunkline_forwards_total",
+        "Messages of pairs by what became of them"
+    );
+    metrics::describe_histogram!(
+        "trunkline_forward_seconds",
+        metrics::Unit::Seconds,
+        "From learning of a message to its copy"
+    );
+}

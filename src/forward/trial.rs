@@ -1,0 +1,326 @@
+//! One try of one task: what is sent, edited or deleted, and what follows from the answer.
+//!
+//! It changes nothing but what Telegram shows; what is to be remembered comes back as an [`End`].
+
+use std::time::Duration;
+
+use super::compose::{Formatting, Trim, compose, random_id};
+use super::courier::Trouble;
+use super::find::find;
+use super::job::{Job, Work};
+use super::map::{AlbumsTable, BackTable, Copied, Fate, MapRow, MapTable, back_key, content_hash, put_copy};
+use super::pair::PairRow;
+use super::verdict::{Step, Verdict, verdict};
+use super::worker::Worker;
+use crate::base::{Code, Timestamp};
+use crate::model::{ChatId, Message, MessageId};
+use crate::store::{Batch, StoreError, Task};
+
+/// What a try leads to.
+pub(super) enum End {
+    Done(Done),
+    /// To the dead letters, with a code and the reason.
+    Discard(Code, String),
+    /// Not before then, for this reason.
+    Snooze(Timestamp, String),
+    /// Once the session is back.
+    Await(String),
+    /// Once more; it counts.
+    Retry(Code, String),
+    /// The pair stops: a stable word, and the cause in words.
+    Hold(&'static str, String),
+    /// The account stops.
+    Halt(&'static str, String),
+}
+
+/// What a successful try leaves to be remembered.
+#[derive(Default)]
+pub(super) struct Done {
+    pub(super) batch: Batch,
+    /// What the batch says of the map.
+    pub(super) rows: Vec<((ChatId, MessageId), MapRow)>,
+    pub(super) forwarded: u64,
+    pub(super) edited: u64,
+    pub(super) deleted: u64,
+}
+
+pub(super) struct Trial<'a> {
+    worker: &'a mut Worker,
+    pair: &'a PairRow,
+    task: &'a Task<Job>,
+    /// Since when the effect may be there, if it may.
+    since: Option<Timestamp>,
+    /// Whether that was before this worker began.
+    suspect: bool,
+}
+
+/// The copies of all parts, if they were found.
+type Found = Option<Vec<(MessageId, Timestamp)>>;
+
+impl<'a> Trial<'a> {
+    /// A try; `first` is when this task was first tried in this run of the daemon.
+    pub(super) fn new(
+        worker: &'a mut Worker,
+        pair: &'a PairRow,
+        task: &'a Task<Job>,
+        first: Option<Timestamp>,
+    ) -> Self {
+        let job = &task.payload;
+        let suspect = worker.suspects > 0 && task.enqueued_at < worker.began;
+        worker.suspects = worker.suspects.saturating_sub(1);
+        let known = job.tried.or(first);
+        Self {
+            suspect: suspect && known.is_none(),
+            since: known.or(suspect.then_some(job.ready)),
+            worker,
+            pair,
+            task,
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Result<End, StoreError> {
+        match &self.task.payload.work {
+            Work::Copy { parts } => self.copy(parts).await,
+            Work::Edit { message } => self.edit(message).await,
+            Work::Delete { chat, ids } => self.delete(*chat, ids).await,
+        }
+    }
+
+    async fn copy(&mut self, parts: &[Message]) -> Result<End, StoreError> {
+        let secret = self.worker.registry.store.installation_secret()?;
+        let reply_to = self.reply_to(parts)?;
+        let mut trim = Trim::default();
+        let late = |since: Timestamp| Timestamp::now().since(since) > *self.worker.config.look_after;
+        if self.since.is_some_and(late) {
+            match self.look(parts).await? {
+                Ok(Some(copies)) => return Ok(self.copied(parts, &copies)),
+                Ok(None) => {}
+                Err(trouble) => return Ok(self.end(Step::Send, trouble)),
+            }
+        }
+        loop {
+            let outgoing = match compose(self.pair, parts, reply_to, trim, &secret) {
+                Ok(outgoing) => outgoing,
+                Err(refusal) => return Ok(End::Discard(refusal.code, refusal.reason.to_owned())),
+            };
+            let session = self.pair.destination.session;
+            let courier = self.worker.registry.courier.clone();
+            let trouble = match courier.send(session, &outgoing, self.patience()).await {
+                Ok(sent) => {
+                    let place = |part: &Message| {
+                        let name = random_id(self.pair, part, &secret);
+                        let place = sent.iter().find(|sent| sent.random_id == name)?;
+                        Some((place.id, place.date)).filter(|(id, _)| *id != 0)
+                    };
+                    match parts.iter().map(place).collect::<Option<Vec<_>>>() {
+                        Some(copies) => return Ok(self.copied(parts, &copies)),
+                        // Sent, but the answer does not say as what.
+                        None => Trouble::unclear(),
+                    }
+                }
+                Err(trouble) => trouble,
+            };
+            match verdict(Step::Send, trouble.class) {
+                Verdict::Look => {
+                    self.since = Some(self.since.unwrap_or(self.task.payload.ready));
+                    self.suspect = false;
+                    return Ok(match self.look(parts).await? {
+                        Ok(Some(copies)) => self.copied(parts, &copies),
+                        Ok(None) => End::Retry(trouble.code, trouble.text),
+                        Err(trouble) => self.end(Step::Send, trouble),
+                    });
+                }
+                Verdict::Simplify => match simpler(trim, outgoing.reply_to, &trouble) {
+                    Some(simpler) => trim = simpler,
+                    None => return Ok(End::Discard(trouble.code, trouble.text)),
+                },
+                _ => return Ok(self.end(Step::Send, trouble)),
+            }
+        }
+    }
+
+    /// Looks for the copies among the destination's recent messages.
+    async fn look(&mut self, parts: &[Message]) -> Result<Result<Found, Trouble>, StoreError> {
+        let place = self.pair.destination;
+        // What a predecessor may have sent was sent before this worker began: one look serves for all of it.
+        let recent = match self.worker.recent.take().filter(|_| self.suspect) {
+            Some(recent) => recent,
+            None => {
+                let courier = self.worker.registry.courier.clone();
+                let limit = self.worker.config.look_at;
+                match courier
+                    .own_recent(place.session, place.chat, limit, self.patience())
+                    .await
+                {
+                    Ok(recent) => recent,
+                    Err(trouble) => return Ok(Err(trouble)),
+                }
+            }
+        };
+        let store = &self.worker.registry.store;
+        let fault = std::cell::Cell::new(None);
+        let taken = |id: MessageId| {
+            let key = back_key(place.session, place.chat, id);
+            self.worker.is_fresh_copy(place.chat, id)
+                || store.contains::<BackTable>(&key).unwrap_or_else(|error| {
+                    fault.set(Some(error));
+                    true
+                })
+        };
+        let since = self.since.unwrap_or(self.task.payload.ready);
+        let found = find(self.pair.mode, parts, &recent, since, taken);
+        if let Some(error) = fault.into_inner() {
+            return Err(error);
+        }
+        if self.suspect {
+            self.worker.recent = Some(recent);
+        }
+        Ok(Ok(found))
+    }
+
+    /// The number of the copy of what the first part answers, if it is a message of the same chat.
+    fn reply_to(&self, parts: &[Message]) -> Result<Option<MessageId>, StoreError> {
+        let Some((part, reply)) = parts
+            .first()
+            .and_then(|part| Some((part, part.reply_to.as_ref()?)))
+        else {
+            return Ok(None);
+        };
+        if reply.chat.is_some_and(|chat| chat != part.chat) {
+            return Ok(None);
+        }
+        let row = self.worker.row(part.chat, reply.message)?;
+        let copied = row.and_then(MapRow::copied);
+        Ok(copied
+            .filter(|copied| copied.chat == self.pair.destination.chat)
+            .map(|copied| copied.message))
+    }
+
+    fn copied(&self, parts: &[Message], copies: &[(MessageId, Timestamp)]) -> End {
+        let mut done = Done::default();
+        for (part, (message, at)) in parts.iter().zip(copies) {
+            let copied = Copied {
+                session: self.pair.destination.session,
+                chat: self.pair.destination.chat,
+                message: *message,
+                at: *at,
+            };
+            let row = put_copy(&mut done.batch, self.pair, part, copied);
+            done.rows.push(((part.chat, part.id), row));
+            if let Some(album) = part.album {
+                done.batch
+                    .remove::<AlbumsTable>(&(self.pair.id, part.chat, album));
+            }
+            done.forwarded += 1;
+        }
+        End::Done(done)
+    }
+
+    async fn edit(&mut self, message: &Message) -> Result<End, StoreError> {
+        let row = self.worker.row(message.chat, message.id)?;
+        let Some((row, copied)) = row.and_then(|row| Some((row, row.copied()?))) else {
+            return Ok(End::Done(Done::default()));
+        };
+        let hash = content_hash(message);
+        let older = row.edited.is_some() && message.edit_date < row.edited;
+        if older || row.hash == hash {
+            return Ok(End::Done(Done::default()));
+        }
+        let row = MapRow {
+            hash,
+            edited: message.edit_date,
+            ..row
+        };
+        let mut done = Done {
+            rows: vec![((message.chat, message.id), row)],
+            ..Done::default()
+        };
+        done.batch
+            .put::<MapTable>(&(self.pair.id, message.chat, message.id, 0), &row);
+        let mut formatting = Formatting::Full;
+        loop {
+            let entities = formatting.of(&message.entities);
+            let courier = self.worker.registry.courier.clone();
+            let place = (copied.chat, copied.message);
+            let answer = courier
+                .edit(copied.session, place, &message.text, &entities, self.patience())
+                .await;
+            let Err(trouble) = answer else {
+                done.edited = 1;
+                return Ok(End::Done(done));
+            };
+            match verdict(Step::Edit, trouble.class) {
+                Verdict::Done => return Ok(End::Done(done)),
+                Verdict::Simplify => match formatting.less() {
+                    Some(less) => formatting = less,
+                    None => return Ok(End::Discard(trouble.code, trouble.text)),
+                },
+                _ => return Ok(self.end(Step::Edit, trouble)),
+            }
+        }
+    }
+
+    async fn delete(&mut self, chat: ChatId, ids: &[MessageId]) -> Result<End, StoreError> {
+        let mut done = Done::default();
+        let mut copies = Vec::new();
+        for id in ids {
+            let Some(row) = self.worker.row(chat, *id)? else {
+                continue;
+            };
+            if let Some(copied) = row.copied() {
+                copies.push(copied);
+                let gone = MapRow {
+                    fate: Fate::Gone,
+                    ..row
+                };
+                done.batch.put::<MapTable>(&(self.pair.id, chat, *id, 0), &gone);
+                done.rows.push(((chat, *id), gone));
+            }
+        }
+        let Some(first) = copies.first() else {
+            return Ok(End::Done(done));
+        };
+        let messages = copies.iter().map(|copied| copied.message).collect();
+        let courier = self.worker.registry.courier.clone();
+        match courier
+            .delete(first.session, first.chat, messages, self.patience())
+            .await
+        {
+            Ok(()) => done.deleted = copies.len() as u64,
+            Err(trouble) => match verdict(Step::Delete, trouble.class) {
+                Verdict::Done => {}
+                _ => return Ok(self.end(Step::Delete, trouble)),
+            },
+        }
+        Ok(End::Done(done))
+    }
+
+    /// What follows from a failed call, where nothing more can be done in this try.
+    fn end(&self, step: Step, trouble: Trouble) -> End {
+        match verdict(step, trouble.class) {
+            Verdict::Done => End::Done(Done::default()),
+            Verdict::Snooze(until) => End::Snooze(until, trouble.text),
+            Verdict::Await => End::Await(trouble.text),
+            Verdict::Retry | Verdict::Look => End::Retry(trouble.code, trouble.text),
+            Verdict::Hold(reason) => End::Hold(reason, trouble.text),
+            Verdict::Halt(reason) => End::Halt(reason, trouble.text),
+            Verdict::Simplify | Verdict::Discard => End::Discard(trouble.code, trouble.text),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        *self.worker.config.patience
+    }
+}
+
+/// What to leave out after a refusal: the reply if what it answers is gone, formatting else.
+fn simpler(trim: Trim, reply_to: Option<MessageId>, trouble: &Trouble) -> Option<Trim> {
+    if trouble.class == crate::telegram::ErrorClass::MessageGone {
+        return reply_to.map(|_| Trim {
+            no_reply: true,
+            ..trim
+        });
+    }
+    let formatting = trim.formatting.less()?;
+    Some(Trim { formatting, ..trim })
+}
