@@ -15,6 +15,7 @@ mod recovery;
 mod sandbox;
 mod sessions;
 mod show;
+mod store;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -68,6 +69,8 @@ pub enum Command {
     /// Make, list and revoke API keys
     #[command(alias = "keys")]
     Key(access::Key),
+    /// Check, import or export the stored state
+    Store(store::Store),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -93,6 +96,7 @@ impl Command {
             Self::Incidents(command) => over_api(&target, |client| command.run(client, &target)),
             Self::Tree => over_api(&target, |client| recovery::tree(client, &target)),
             Self::Key(command) => over_api(&target, |client| command.run(client, &target)),
+            Self::Store(command) => command.run(&target),
             Self::Openapi => show::json(&crate::http::document()),
         };
         match done {

@@ -1,6 +1,7 @@
 //! `trunkline store check`: reads every row of a stopped store and says what is wrong with it. It repairs nothing.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use rmp_serde::decode::Error as DecodeError;
 use serde::Serialize;
@@ -13,7 +14,7 @@ use super::error::StoreError;
 use super::journal::event_key;
 use super::key::KeyBytes;
 use super::lane::{DeadKey, DeadRow, Place, TaskKey, TaskRow};
-use super::open::{open_sled, refuse_loss, sled_fault, take_folder};
+use super::open::{open_sled, refuse_loss, sled_fault, sled_folder, take_folder};
 use super::read::{guarded, hex};
 use super::row::{self, Fault};
 use super::seal::{Seal, Sources};
@@ -67,6 +68,10 @@ pub struct Finding {
 
 /// Opens the store of a folder, which nobody else may have open, and verifies every row.
 pub fn check(config: &StoreConfig) -> Result<CheckReport, StoreError> {
+    if !sled_folder(&config.folder).exists() {
+        let missing = io::Error::from(io::ErrorKind::NotFound);
+        return Err(StoreError::file("find a store in", &config.folder)(missing));
+    }
     let lock = take_folder(&config.folder)?;
     let key = Sources::of_process(config.seal_key_file.clone()).key(&config.folder, false)?;
     let tree = open_sled(config)?;

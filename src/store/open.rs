@@ -146,7 +146,7 @@ fn snapshots(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     list().map_err(StoreError::file("list", folder))
 }
 
-/// Sled makes its files with the usual mode; ours are for the owner only.
+/// Sled makes its files with the usual mode; ours are for the owner only. What was made is there after a power cut.
 fn owned_only(db: sled::Db, folder: &Path) -> Result<sled::Db, StoreError> {
     let narrow = || -> io::Result<()> {
         for entry in fs::read_dir(folder)? {
@@ -154,9 +154,10 @@ fn owned_only(db: sled::Db, folder: &Path) -> Result<sled::Db, StoreError> {
             let mode = if entry.file_type()?.is_dir() { 0o700 } else { 0o600 };
             fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode))?;
         }
-        Ok(())
+        File::open(folder)?.sync_all()?;
+        File::open(folder.parent().unwrap_or(folder))?.sync_all()
     };
-    narrow().map_err(StoreError::file("set the mode of files in", folder))?;
+    narrow().map_err(StoreError::file("set the mode of files in and sync", folder))?;
     Ok(db)
 }
 

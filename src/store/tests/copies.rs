@@ -126,6 +126,11 @@ async fn a_damaged_or_short_export_leaves_nothing_behind() {
     std::io::Read::read_to_end(&mut file, &mut bytes).expect("reads");
     assert_eq!(bytes.len() as u64, done.bytes);
     let target = tempfile::tempdir().expect("a folder");
+    let nothing = check(&StoreConfig::in_folder(target.path()));
+    assert!(
+        matches!(nothing, Err(StoreError::File { .. })),
+        "it makes no store to check"
+    );
     let config = StoreConfig::in_folder(target.path().join("data"));
     let mut flipped = bytes.clone();
     flipped[bytes.len() / 2] ^= 4;

@@ -1,0 +1,159 @@
+//! `trunkline store`: check and import a stopped store's data folder, export a running one.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use reqwest::Method;
+use serde_json::json;
+
+use super::client::{CliError, Client, Target};
+use super::show::{self, Column};
+use super::{data, over_api};
+use crate::base::chain;
+use crate::config::Config;
+use crate::store::{self, StoreConfig};
+
+/// Check, import or export the stored state.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  trunkline store check                          every row, while the daemon is stopped
+  trunkline store export backup.trunkline        a consistent copy from the running daemon
+  trunkline store import backup.trunkline --data-dir /var/lib/trunkline-new
+
+An export holds sealed values as they are: keep the seal key too, and apart from it.")]
+pub struct Store {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Verify every row of a stopped store; repairs nothing
+    Check(Offline),
+    /// Read an export into an empty data folder
+    Import {
+        /// The export
+        file: PathBuf,
+        #[command(flatten)]
+        offline: Offline,
+    },
+    /// Write a consistent copy of the running daemon's store to a file
+    Export {
+        /// The file, which must not exist
+        file: PathBuf,
+    },
+}
+
+/// Where a stopped daemon's configuration is.
+#[derive(Debug, clap::Args)]
+struct Offline {
+    /// The daemon's configuration file, for its data folder and seal key
+    #[arg(long, value_name = "FILE", env = "TRUNKLINE_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl Offline {
+    fn config(&self, target: &Target) -> Result<StoreConfig, CliError> {
+        let mut config = Config::load(self.config.as_deref())
+            .map_err(|error| CliError::Here(chain(&error)))?
+            .store;
+        if target.data_dir.is_some() || config.folder == StoreConfig::default().folder {
+            config.folder = data::folder(target.data_dir.as_deref());
+        }
+        Ok(config)
+    }
+}
+
+impl Store {
+    pub(super) fn run(self, target: &Target) -> Result<(), CliError> {
+        match self.what {
+            What::Check(offline) => check(&offline.config(target)?, target.json),
+            What::Import { file, offline } => import(&offline.config(target)?, &file, target.json),
+            What::Export { file } => over_api(target, |client| export(client, file, target.json)),
+        }
+    }
+}
+
+fn check(config: &StoreConfig, as_json: bool) -> Result<(), CliError> {
+    let report = store::check(config).map_err(|error| CliError::Here(chain(&error)))?;
+    if as_json {
+        show::json(&json!(report))?;
+    } else {
+        let rows = report.tables.iter().map(|table| json!(table)).collect();
+        show::list(
+            rows,
+            &[("TABLE", "/table"), ("ROWS", "/rows"), ("BYTES", "/bytes")],
+            false,
+        )?;
+        if !report.findings.is_empty() {
+            let columns: &[Column] = &[("TABLE", "/table"), ("KEY", "/key"), ("WHAT", "/what")];
+            show::line("")?;
+            show::list(
+                report.findings.iter().map(|found| json!(found)).collect(),
+                columns,
+                false,
+            )?;
+        }
+        if !report.unsealed {
+            show::line("no seal key was given: sealed values were checked for damage only")?;
+        }
+    }
+    if report.faults > 0 {
+        return Err(CliError::Here(format!(
+            "{} of {} rows are wrong",
+            report.faults, report.rows
+        )));
+    }
+    if as_json {
+        Ok(())
+    } else {
+        show::line(&format!("all {} rows are sound", report.rows))
+    }
+}
+
+fn import(config: &StoreConfig, file: &Path, as_json: bool) -> Result<(), CliError> {
+    let source = File::open(file).map_err(at(file))?;
+    let done =
+        store::import(config, BufReader::new(source)).map_err(|error| CliError::Here(chain(&error)))?;
+    let folder = config.folder.display();
+    let text = format!(
+        "{} rows are in {folder}; the seal key is not part of an export: give the former one",
+        done.rows
+    );
+    show::done(&text, &json!(done), as_json)
+}
+
+async fn export(client: Client, path: PathBuf, as_json: bool) -> Result<(), CliError> {
+    let mut response = client.send(Method::GET, "/api/admin/export", None).await?;
+    let file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(at(&path))?;
+    let mut file = BufWriter::new(file);
+    let mut bytes = 0;
+    loop {
+        let chunk = response.chunk().await;
+        let chunk = chunk.map_err(|error| CliError::Here(format!("the export broke off: {error}")))?;
+        let Some(chunk) = chunk else { break };
+        file.write_all(&chunk).map_err(at(&path))?;
+        bytes += chunk.len();
+    }
+    let file = file.into_inner().map_err(|error| at(&path)(error.into_error()))?;
+    file.sync_all().map_err(at(&path))?;
+    let text = format!(
+        "{bytes} bytes are in {}; import checks that they are whole",
+        path.display()
+    );
+    show::done(&text, &json!({ "bytes": bytes, "file": path }), as_json)
+}
+
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> CliError + use<> {
+    let what = path.display().to_string();
+    move |cause| CliError::Io { what, cause }
+}
