@@ -5,7 +5,8 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -139,11 +140,20 @@ impl Disk {
     }
 }
 
-/// Puts bytes into a file by way of another one.
+/// Puts bytes into a file by way of another one. Nobody else may read it: keys are in there.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let aside = path.with_extension("new");
-    let written = fs::write(&aside, bytes).and_then(|()| fs::rename(&aside, path));
-    written.map_err(|source| DiskError::Io {
+    let write = || -> io::Result<()> {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&aside)?;
+        file.write_all(bytes)?;
+        fs::rename(&aside, path)
+    };
+    write().map_err(|source| DiskError::Io {
         path: path.to_owned(),
         source,
     })

@@ -172,9 +172,6 @@ impl Faults {
 
     /// What happens to this push.
     pub fn on_push(&mut self, account: i64, chat: Option<i64>) -> Option<Kind> {
-        if self.list.is_empty() {
-            return None;
-        }
         self.act(|fault| fault.kind.of_pushes() && fault.fits(None, Some(account), chat))
             .into_iter()
             .next()

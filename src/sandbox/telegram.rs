@@ -147,17 +147,23 @@ impl Telegram {
             } => Some(*key),
             _ => None,
         };
-        let keys = keys
+        let heard =
+            |key: &i64| !concerns_caller(*key) && login != Some(*key) && self.inner.hub.hears(KeyId(*key));
+        let keys: Vec<KeyId> = keys
             .iter()
-            .copied()
-            .filter(|key| !concerns_caller(*key) && login != Some(*key));
-        let keys: Vec<KeyId> = keys.map(KeyId).collect();
+            .filter(|key| heard(key))
+            .map(|key| KeyId(*key))
+            .collect();
         if keys.is_empty() {
             return;
         }
-        let fault = self
-            .faults()
-            .on_push(account, chat_of(state, account, news).map(Peer::bot_api));
+        let fault = {
+            let mut faults = self.faults();
+            match faults.list().is_empty() {
+                true => None,
+                false => faults.on_push(account, chat_of(state, account, news).map(Peer::bot_api)),
+            }
+        };
         if fault == Some(Kind::Gap) {
             return;
         }
@@ -165,19 +171,11 @@ impl Telegram {
             return;
         };
         let bytes = updates.to_bytes();
+        let mut late = self.inner.late.lock().unwrap_or_else(PoisonError::into_inner);
         for key in keys {
-            let waiting = self
-                .inner
-                .late
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&key);
+            let waiting = late.remove(&key);
             if fault == Some(Kind::Reorder) && waiting.is_none() {
-                self.inner
-                    .late
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(key, bytes.clone());
+                late.insert(key, bytes.clone());
                 continue;
             }
             self.inner.hub.push(key, bytes.clone());

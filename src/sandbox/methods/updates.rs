@@ -60,7 +60,14 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
     })?;
     let too_long = ctx.too_long || r.pts_total_limit.is_some_and(|limit| account.pts - r.pts > limit);
     let viewer = ctx.viewer(me);
-    let mut channels = channel_news(&viewer, r.date);
+    // In the very second of the client's date it is not known what it has heard: then only somebody who missed
+    // something is sent looking.
+    let since = if found == Missed::Nothing {
+        r.date
+    } else {
+        r.date.saturating_sub(1)
+    };
+    let mut channels = channel_news(&viewer, since);
     let (new, named, other, pts, complete) = match found {
         _ if too_long => return Ok(types::updates::DifferenceTooLong { pts: account.pts }.into()),
         Missed::TooMuch => return Ok(types::updates::DifferenceTooLong { pts: account.pts }.into()),

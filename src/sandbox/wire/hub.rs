@@ -32,6 +32,13 @@ impl Hub {
         }
     }
 
+    /// Whether somebody would hear a push: rendering one for nobody is not worth the while.
+    pub fn hears(&self, key: KeyId) -> bool {
+        self.registry
+            .peek(key)
+            .is_some_and(|key| key.subscribed().is_some())
+    }
+
     /// From now on this session is the one that hears the key's updates.
     pub fn subscribe(&self, key: KeyId, session: MtSession) {
         if let Some(key) = self.registry.peek(key) {

@@ -207,16 +207,15 @@ impl State {
         let from = dialog.read_in;
         dialog.read_in = dialog.read_in.max(mark);
         let new_mark = dialog.read_in;
-        let read: Vec<i32> = dialog
-            .ids
-            .iter()
-            .copied()
-            .filter(|id| *id > from && *id <= new_mark)
-            .collect();
-        let left: Vec<i32> = dialog.ids.iter().copied().filter(|id| *id > new_mark).collect();
-        let incoming = |state: &Self, id: &i32| state.held(account, *id).is_some_and(|c| c.author != account);
-        let unread = left.iter().filter(|id| incoming(self, id)).count();
-        let unread = i32::try_from(unread).unwrap_or(i32::MAX);
+        let split = dialog.ids.partition_point(|id| *id <= new_mark);
+        let begin = dialog.ids.partition_point(|id| *id <= from);
+        let read: Vec<i32> = dialog.ids[begin.min(split)..split].to_vec();
+        let left: Vec<i32> = dialog.ids[split..].to_vec();
+        let incoming = |id: &&i32| {
+            self.held(account, **id)
+                .is_some_and(|content| content.author != account)
+        };
+        let unread = i32::try_from(left.iter().filter(incoming).count()).unwrap_or(i32::MAX);
         let mut marks: BTreeMap<i64, i32> = BTreeMap::new();
         for id in &read {
             let Some(content) = self

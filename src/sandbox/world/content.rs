@@ -132,6 +132,7 @@ pub enum Media {
 
 /// What happened to a chat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// A basic group was made with these members.
     GroupCreated {
