@@ -1,8 +1,8 @@
 """Telethon against the sandbox: a client that somebody else wrote is the first witness that it is honest.
 
-Reads one JSON object from standard input: {"host", "port", "dc", "rsa_public_key", "alice", "bob"}, the last
-two being phone numbers of accounts that exist and whose login code is one digit five times (+99966d...).
-Prints a line a chapter; exit code 0 only if every chapter held and Telethon found nothing to complain of.
+Takes one argument, the URL of a sandbox's control port; the sandbox's world is the example one, in which Alice
+and Bob have accounts. Prints a line a chapter; exit code 0 only if every chapter held and Telethon found
+nothing to complain of.
 """
 
 import asyncio
@@ -11,10 +11,13 @@ import io
 import json
 import logging
 import os
+import re
 import struct
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 import zlib
 
 import telethon
@@ -24,6 +27,34 @@ from telethon.errors import PhoneCodeInvalidError, RPCError
 from telethon.sessions import SQLiteSession
 
 PATIENCE = 20
+ALICE = "+999661000001"
+BOB = "+999662000002"
+
+
+class Sandbox:
+    """The control port of a sandbox."""
+
+    def __init__(self, url):
+        self.url = url.rstrip("/")
+        config = self.ask("GET", "/config")
+        self.rsa_public_key = re.search(r'rsa_public_key = """\n(.*?)\n"""', config, re.S).group(1)
+        self.dc = int(re.search(r"^id = (\d+)$", config, re.M).group(1))
+        self.host, port = re.search(r'^address = "(.*):(\d+)"$', config, re.M).groups()
+        self.port = int(port)
+
+    def ask(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return answer.read().decode()
+
+    def code(self, phone):
+        """The login code that was made for a number."""
+        return self.ask("GET", "/codes/" + phone.removeprefix("+")).strip()
+
+    def fault(self, **fault):
+        self.ask("POST", "/faults", fault)
 
 
 class Complaints(logging.Handler):
@@ -108,8 +139,8 @@ def named(data, name):
 
 
 class Story:
-    def __init__(self, setting, folder, complaints):
-        self.setting = setting
+    def __init__(self, sandbox, folder, complaints):
+        self.sandbox = sandbox
         self.complaints = complaints
         self.folder = folder
         self.alice = self.bob = None
@@ -122,13 +153,13 @@ class Story:
 
     async def enter(self, phone):
         session = SQLiteSession(os.path.join(self.folder, phone))
-        session.set_dc(self.setting["dc"], self.setting["host"], self.setting["port"])
+        session.set_dc(self.sandbox.dc, self.sandbox.host, self.sandbox.port)
         client = self.client(session)
         ear = Ear(client)
         await client.connect()
         expect(not await client.is_user_authorized(), "a new key is nobody's")
         sent = await client.send_code_request(phone)
-        code = phone.removeprefix("+99966")[0] * 5
+        code = self.sandbox.code(phone)
         wrong = "00000" if code != "00000" else "11111"
         try:
             await client.sign_in(phone, wrong, phone_code_hash=sent.phone_code_hash)
@@ -140,8 +171,8 @@ class Story:
         return client, ear
 
     async def login(self):
-        self.alice, self.alice_ear = await self.enter(self.setting["alice"])
-        self.bob, self.bob_ear = await self.enter(self.setting["bob"])
+        self.alice, self.alice_ear = await self.enter(ALICE)
+        self.bob, self.bob_ear = await self.enter(BOB)
         self.alice_id = (await self.alice.get_me()).id
         self.bob_id = (await self.bob.get_me()).id
         await self.meet()
@@ -149,8 +180,8 @@ class Story:
     async def meet(self):
         """Each gets to know the other by the phone number."""
         for client, phone, name in (
-            (self.alice, self.setting["bob"], "Bob"),
-            (self.bob, self.setting["alice"], "Alice"),
+            (self.alice, BOB, "Bob"),
+            (self.bob, ALICE, "Alice"),
         ):
             contact = types.InputPhoneContact(client_id=1, phone=phone, first_name=name, last_name="")
             found = await client(functions.contacts.ImportContactsRequest([contact]))
@@ -296,7 +327,7 @@ class Story:
             await self.alice.send_message(self.bob_id, f"while you were away {n}")
         await self.alice.send_message(self.news, "news while you were away")
         await gone.delete()
-        self.bob = self.client(SQLiteSession(os.path.join(self.folder, self.setting["bob"])))
+        self.bob = self.client(SQLiteSession(os.path.join(self.folder, BOB)))
         self.bob_ear = Ear(self.bob)
         await self.bob.connect()
         expect(await self.bob.is_user_authorized(), "the key still holds the login")
@@ -322,6 +353,33 @@ class Story:
         await self.bob_ear.wait("NewMessage", lambda it: it.raw_text == "after it")
         self.complaints.forgive("Server closed the connection")
 
+    async def trouble(self):
+        """Calls are refused, cut off before and after the work, slow; pushes come twice and too late."""
+        self.bob_ear.forget()
+        send = {"method": "messages.sendMessage", "account": self.alice_id}
+        for fault in (
+            {"kind": "flood_wait", "seconds": 1},
+            {"kind": "error", "code": 500, "name": "RPC_CALL_FAIL"},
+            {"kind": "drop_before"},
+            {"kind": "drop_after"},
+            {"kind": "delay", "milliseconds": 300},
+        ):
+            self.sandbox.fault(**send, **fault)
+            await self.alice.send_message(self.bob_id, fault["kind"])
+            await self.bob_ear.wait("NewMessage", lambda it, text=fault["kind"]: it.raw_text == text)
+        for kind in ("duplicate", "reorder", "gap"):
+            self.sandbox.fault(kind=kind, account=self.bob_id)
+            await self.alice.send_message(self.bob_id, f"{kind} one")
+            await self.alice.send_message(self.bob_id, f"{kind} two")
+            await self.bob_ear.wait("NewMessage", lambda it, kind=kind: it.raw_text == f"{kind} one")
+            await self.bob_ear.wait("NewMessage", lambda it, kind=kind: it.raw_text == f"{kind} two")
+        again = [it.raw_text for kind, it in self.bob_ear.heard if kind == "NewMessage"]
+        expect(again == [], f"nothing twice: {again}")
+        kept = [it.raw_text for it in await self.bob.get_messages(self.alice_id, limit=11)]
+        expect(len(kept) == len(set(kept)), f"nothing stored twice: {kept}")
+        for part in ("Server closed the connection", "Telegram is having internal issues"):
+            self.complaints.forgive(part)
+
     async def crowd(self):
         """Many at once, in order, none missing."""
         self.alice_ear.forget()
@@ -345,7 +403,7 @@ class Story:
     async def tell(self):
         chapters = (
             self.login, self.text, self.reply, self.edit, self.delete, self.photo, self.document, self.album,
-            self.forward, self.channel, self.group, self.absence, self.blink, self.crowd, self.read, self.farewell,
+            self.forward, self.channel, self.group, self.absence, self.blink, self.trouble, self.crowd, self.read, self.farewell,
         )  # fmt: skip
         for chapter in chapters:
             began = time.monotonic()
@@ -354,14 +412,14 @@ class Story:
 
 
 def main():
-    setting = json.load(sys.stdin)
+    sandbox = Sandbox(sys.argv[1])
     complaints = Complaints()
     logging.getLogger("telethon").addHandler(complaints)
     if os.environ.get("STORY_DEBUG"):
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
-    rsa.add_key(setting["rsa_public_key"], old=False)
+    rsa.add_key(sandbox.rsa_public_key, old=False)
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(Story(setting, folder, complaints).tell())
+        asyncio.run(Story(sandbox, folder, complaints).tell())
     if complaints.found:
         print("Telethon complained:", *complaints.found, sep="\n  ", file=sys.stderr)
         return 1

@@ -1,28 +1,53 @@
 //! Clients that others wrote, against the sandbox: they tell whether it speaks as Telegram does.
 //!
-//! They need python3 with the packages of `tests/interop/requirements.txt`, in `tests/interop/.venv` or
-//! wherever `TRUNKLINE_PYTHON` points. Without them the stories are passed over, unless
-//! `TRUNKLINE_REQUIRE_INTEROP=1` says that they must be told.
+//! They need python3 with the packages of `tests/interop/requirements.txt`: `tests/run` puts them into
+//! `target/interop/venv`; `TRUNKLINE_INTEROP_PYTHON` names another python. Without them the stories are passed
+//! over, unless `TRUNKLINE_REQUIRE_INTEROP=1` says that they must be told.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::process::{Child, Command, Stdio};
 
-use trunkline::sandbox::rpc::Hub;
-use trunkline::sandbox::telegram::Telegram;
-use trunkline::sandbox::wire::{RsaKey, Wire, WireConfig};
-use trunkline::sandbox::world::State;
+/// The real binary's sandbox; killed when the story is over.
+struct Sandbox {
+    process: Child,
+    control: String,
+    _data: tempfile::TempDir,
+}
 
-const ALICE: &str = "+999661000001";
-const BOB: &str = "+999662000002";
+impl Sandbox {
+    fn start() -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let mut process = Command::new(env!("CARGO_BIN_EXE_trunkline"))
+            .args(["sandbox", "--port", "0", "--control-port", "0", "--data"])
+            .arg(data.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let output = BufReader::new(process.stdout.take().expect("piped"));
+        let mut lines = output.lines().map_while(Result::ok);
+        let control = lines.find_map(|line| line.strip_prefix("Control").map(|rest| rest.trim().to_owned()));
+        Self {
+            process,
+            control: control.expect("it tells where its control port is"),
+            _data: data,
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.process.kill().expect("still running");
+        self.process.wait().expect("ended");
+    }
+}
 
 /// A python that has the package, if there is one.
 fn python_with(package: &str) -> Option<PathBuf> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/.venv/bin/python");
-    let named = std::env::var_os("TRUNKLINE_PYTHON").map(PathBuf::from);
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/venv/bin/python");
+    let named = std::env::var_os("TRUNKLINE_INTEROP_PYTHON").map(PathBuf::from);
     let found = named.into_iter().chain([own, "python3".into()]).find(|python| {
-        let import = std::process::Command::new(python)
+        let import = Command::new(python)
             .args(["-c", &format!("import {package}")])
             .output();
         import.is_ok_and(|it| it.status.success())
@@ -35,46 +60,18 @@ fn python_with(package: &str) -> Option<PathBuf> {
     found
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn telethon_finds_a_telegram_here() {
+#[test]
+fn telethon_finds_a_telegram_here() {
     let Some(python) = python_with("telethon") else {
         eprintln!("passed over: no python3 with telethon");
         return;
     };
-    let rsa = RsaKey::generate().expect("a key");
-    let rsa_public_key = rsa.public_pem().expect("its public half");
-    let hub = Hub::new();
-    let telegram = Telegram::new(State::new(rand::random()), hub.clone(), None);
-    telegram.world(|world| {
-        for (phone, name) in [(ALICE, "Alice"), (BOB, "Bob")] {
-            world.add_user(None, phone, name, "").expect("a free number");
-        }
-    });
-    let wire = Wire::start(WireConfig::new(rsa), hub, Arc::new(telegram.clone()))
-        .await
-        .expect("a free port");
-    telegram.listens_at(wire.address());
-    let setting = serde_json::json!({
-        "host": "127.0.0.1", "port": wire.address().port(), "dc": 2,
-        "rsa_public_key": rsa_public_key, "alice": ALICE, "bob": BOB,
-    });
-
-    let status = tokio::task::spawn_blocking(move || tell(&python, &setting.to_string()));
-    let status = status.await.expect("python3 runs");
-    assert!(status.success(), "the story did not hold: {status}");
-    wire.stop().await;
-}
-
-/// Runs the story with its setting; it has time limits of its own.
-fn tell(python: &Path, setting: &str) -> ExitStatus {
+    let sandbox = Sandbox::start();
     let story = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/telethon_story.py");
-    let mut child = Command::new(python)
+    let status = Command::new(python)
         .arg(story)
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("python3 starts");
-    let mut input = child.stdin.take().expect("piped");
-    input.write_all(setting.as_bytes()).expect("python3 reads");
-    drop(input);
-    child.wait().expect("python3 ends")
+        .arg(&sandbox.control)
+        .status()
+        .expect("python3 runs");
+    assert!(status.success(), "the story did not hold: {status}");
 }
