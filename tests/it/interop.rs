@@ -6,12 +6,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// The real binary's sandbox; killed when the story is over.
 struct Sandbox {
     process: Child,
     control: String,
+    // Held open: it has more to say, and ends if nobody could hear it.
+    _output: BufReader<ChildStdout>,
     _data: tempfile::TempDir,
 }
 
@@ -24,12 +26,23 @@ impl Sandbox {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the binary starts");
-        let output = BufReader::new(process.stdout.take().expect("piped"));
-        let mut lines = output.lines().map_while(Result::ok);
-        let control = lines.find_map(|line| line.strip_prefix("Control").map(|rest| rest.trim().to_owned()));
+        let mut output = BufReader::new(process.stdout.take().expect("piped"));
+        let mut line = String::new();
+        let control = loop {
+            line.clear();
+            output.read_line(&mut line).expect("text");
+            assert!(
+                !line.is_empty(),
+                "it ended before it told where its control port is"
+            );
+            if let Some(control) = line.strip_prefix("Control") {
+                break control.trim().to_owned();
+            }
+        };
         Self {
             process,
-            control: control.expect("it tells where its control port is"),
+            control,
+            _output: output,
             _data: data,
         }
     }
