@@ -62,6 +62,10 @@ const SPAWNS: &[(&str, &str)] = &[
     ("src/runtime/", "this is where supervised work is started"),
     ("src/sandbox/", "a server of its own, beside the house"),
     (
+        "src/http/dispatch.rs",
+        "a handler outlives its caller, for no longer than it may take",
+    ),
+    (
         "src/http/serve.rs",
         "a task a connection, ended with the listener that is supervised",
     ),

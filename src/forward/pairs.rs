@@ -248,6 +248,10 @@ impl Pairs {
             let rows = store.scan::<MapTable>(Scan::prefix(&id), CHUNK)?;
             let albums = store.scan::<AlbumsTable>(Scan::prefix(&id), CHUNK)?;
             let mut batch = Batch::new();
+            // Its worker may have counted once more before it ended.
+            if store.contains::<StatsTable>(&id)? {
+                batch.remove::<StatsTable>(&id);
+            }
             for task in &tasks {
                 batch.complete(&task.key);
             }

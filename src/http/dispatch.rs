@@ -3,12 +3,10 @@
 //! What is cheap to refuse is refused first: no body is read for a caller who may not send one. A
 //! handler that panics or hangs costs its own request, nothing else.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as HttpBody;
 use hyper::header::{
@@ -129,16 +127,20 @@ impl Service {
             request: id.to_owned(),
             language,
         };
-        let work = AssertUnwindSafe(async { (route.handler)(call, bytes).await }).catch_unwind();
-        let result = match tokio::time::timeout(*self.config.handler_timeout, work).await {
+        // A task of its own, so that work of several steps is not left half done when the caller hangs up. It
+        // is no loose end: it lasts as long as a handler may.
+        let handler = route.handler.clone();
+        let limit = *self.config.handler_timeout;
+        let work = async move { tokio::time::timeout(limit, handler(call, bytes)).await };
+        let result = match tokio::spawn(work.in_current_span()).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => {
-                tracing::error!(route = route.path, "a handler panicked");
-                Err(Failure::new(Code::Internal))
-            }
-            Err(_) => {
                 tracing::warn!(route = route.path, "a handler took too long");
                 Err(Failure::new(Code::Unavailable))
+            }
+            Err(_) => {
+                tracing::error!(route = route.path, "a handler panicked");
+                Err(Failure::new(Code::Internal))
             }
         };
         (route.path, result)

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hyper::Method;
@@ -29,6 +30,9 @@ struct Word {
     word: String,
 }
 
+/// Steps that the handler of `/steps` has done.
+static STEPS: AtomicU32 = AtomicU32::new(0);
+
 fn routes() -> Vec<Route> {
     let row = |method, path| route("test", method, path, "A route of the test");
     vec![
@@ -46,6 +50,12 @@ fn routes() -> Vec<Route> {
         }),
         row(Method::POST, "/stuck")
             .run(async |_: Call| std::future::pending::<Result<Json<u8>, Failure>>().await),
+        row(Method::POST, "/steps").run(async |_: Call| {
+            STEPS.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            STEPS.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, Failure>(Json(2))
+        }),
         row(Method::GET, "/things/{id}")
             .run(async |call: Call| Ok::<_, Failure>(Json(call.param("id")?.to_owned()))),
     ]
@@ -327,4 +337,21 @@ async fn a_handler_that_takes_too_long_is_given_up() {
     let answer = house.ask("POST", "/stuck", Some(&house.reader), None).await;
     assert_eq!((answer.status, answer.code()), (503, "UNAVAILABLE".to_owned()));
     assert!(answer.head.contains("retry-after:"));
+}
+
+#[tokio::test]
+async fn work_is_finished_though_its_caller_hangs_up() {
+    let house = house(HttpConfig::default()).await;
+    let mut stream = TcpStream::connect(house.address).await.expect("connected");
+    let head = format!(
+        "POST /steps HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\n\r\n",
+        house.reader
+    );
+    stream.write_all(head.as_bytes()).await.expect("written");
+    while STEPS.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(STEPS.load(Ordering::SeqCst), 2);
 }
