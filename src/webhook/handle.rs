@@ -144,13 +144,17 @@ impl Webhooks {
     pub async fn patch(&self, id: EndpointId, patch: EndpointPatch) -> Result<Endpoint, WebhookError> {
         check_token(patch.bearer.as_ref())?;
         check_token(patch.secret_token.as_ref())?;
+        // where the URL leads is asked first: a name server may take its time, the edit may not
+        let (mut preview, _) = self.service.stored(id)?;
+        patch.apply(&mut preview);
+        self.check(&preview).await?;
         let edit = self.service.edit.lock().await;
         let (mut record, secrets) = self.service.stored(id)?;
         if record.configured.is_some() && (patch.changes_record() || patch.bearer.is_some()) {
             return Err(WebhookError::Configured);
         }
         patch.apply(&mut record);
-        self.check(&record).await?;
+        check_record(&record, &self.service.rules)?;
         let secrets = secrets.with_tokens(patch.bearer.as_ref(), patch.secret_token.as_ref());
         self.service.write(record, secrets, Batch::new()).await?;
         drop(edit);
@@ -406,7 +410,7 @@ impl Webhooks {
     }
 
     /// The record of a delivery and its endpoint. Records lie by endpoint, and there are few of those.
-    fn find(&self, id: DeliveryId) -> Result<(Arc<Seat>, DeliveryRow), WebhookError> {
+    pub(super) fn find(&self, id: DeliveryId) -> Result<(Arc<Seat>, DeliveryRow), WebhookError> {
         for seat in self.service.registry.all() {
             if let Some(row) = self.service.store.get::<Deliveries>(&(seat.id, id))? {
                 return Ok((seat, row));
@@ -416,7 +420,7 @@ impl Webhooks {
     }
 
     /// The task of a delivery that is finished: the same body, made from the same event.
-    fn again(
+    pub(super) fn again(
         &self,
         seat: &Seat,
         row: &DeliveryRow,
