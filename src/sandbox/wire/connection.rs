@@ -34,6 +34,8 @@ const HANDSHAKE: Duration = Duration::from_secs(60);
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long the client's rest is read after it: a socket closed on unread bytes takes the last word back.
 const DRAIN: Duration = Duration::from_millis(250);
+/// How much is read at a time at least.
+const READ: usize = 4096;
 /// So many waiting calls are too many.
 const TOO_MANY: i32 = -429;
 /// The client's clock may be this far behind and ahead (seconds).
@@ -140,7 +142,7 @@ fn now() -> Duration {
 
 impl Reader {
     async fn converse(mut self, from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> End {
-        let mut buffer = BytesMut::with_capacity(4096);
+        let mut buffer = BytesMut::with_capacity(READ);
         let transport = loop {
             match detect(&buffer) {
                 Detected::Is(transport) => break transport,
@@ -191,6 +193,7 @@ impl Reader {
     }
 
     async fn read(&self, from: &mut OwnedReadHalf, buffer: &mut BytesMut) -> Result<(), End> {
+        buffer.reserve(READ);
         let over = async {
             match self.deadline {
                 Some(deadline) => sleep_until(deadline).await,

@@ -11,6 +11,10 @@ use crate::sandbox::rpc::ClientInfo;
 /// More wrappers than any client nests.
 const MAX_DEPTH: usize = 16;
 
+/// No wrapper's own part is longer. What lies beyond is not looked at: parameters nest, and a long
+/// introduction could be nested deeper than the stack is.
+const MAX_HEAD: usize = 4096;
+
 /// A call without its wrappers, and what they said.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Unwrapped {
@@ -46,7 +50,7 @@ pub fn unwrap(object: Bytes) -> Result<Unwrapped, Malformed> {
         found.body = unpack(&found.body).ok_or(Malformed)?;
         let id = constructor(&found.body).ok_or(Malformed)?;
         let body = found.body.slice(4..);
-        let mut cursor = Cursor::from_slice(&body);
+        let mut cursor = Cursor::from_slice(&body[..body.len().min(MAX_HEAD)]);
         match id {
             f::InvokeWithLayer::<()>::CONSTRUCTOR_ID => found.layer = Some(i32::deserialize(&mut cursor)?),
             f::InitConnection::<()>::CONSTRUCTOR_ID => found.client = Some(introduction(&mut cursor)?),
@@ -149,6 +153,20 @@ mod tests {
     }
 
     #[test]
+    fn a_long_call_is_no_long_wrapper() {
+        let query = f::upload::SaveFilePart {
+            file_id: 1,
+            file_part: 0,
+            bytes: vec![7; 100_000],
+        };
+        let bare = query.to_bytes();
+        assert_eq!(
+            unwrap(introduced(query).to_bytes().into()).expect("whole").body,
+            bare
+        );
+    }
+
+    #[test]
     fn a_bare_call_stays_as_it_is() {
         let bare = Bytes::from(f::help::GetConfig {}.to_bytes());
         assert_eq!(
@@ -175,5 +193,16 @@ mod tests {
             f::InvokeWithoutUpdates::<()>::CONSTRUCTOR_ID.serialize(&mut deep);
         }
         assert_eq!(unwrap(deep.into()), Err(Malformed));
+        let mut nested = introduced(f::help::GetConfig {}).to_bytes();
+        let params = nested
+            .windows(4)
+            .position(|it| it == tl::types::JsonObject::CONSTRUCTOR_ID.to_le_bytes());
+        nested.truncate(params.expect("written above"));
+        for _ in 0..80_000 {
+            tl::types::JsonArray::CONSTRUCTOR_ID.serialize(&mut nested);
+            0x1cb5_c415u32.serialize(&mut nested);
+            1i32.serialize(&mut nested);
+        }
+        assert_eq!(unwrap(nested.into()), Err(Malformed));
     }
 }

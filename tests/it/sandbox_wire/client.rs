@@ -41,6 +41,21 @@ impl Pipe {
         }
     }
 
+    /// Whether a new connection is turned away, be it at once or a moment later.
+    pub async fn is_refused(address: SocketAddr) -> bool {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                let mut pipe = Self {
+                    stream,
+                    sent: 0,
+                    received: 0,
+                };
+                pipe.hear().await == Heard::Closed
+            }
+            Err(_) => true,
+        }
+    }
+
     pub async fn send(&mut self, payload: &[u8]) {
         let mut frame = Vec::new();
         frame.extend_from_slice(&(payload.len() as u32 + 12).to_le_bytes());
