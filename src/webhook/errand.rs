@@ -12,7 +12,7 @@ use super::attempt::{DeliveryState, Trigger, delivery_id};
 use super::dispatcher::{Sessions, announce};
 use super::draft::{Source, draft};
 use super::service::Service;
-use super::tables::{Deliveries, EndpointStats, Errands};
+use super::tables::{Deliveries, EndpointStats, Errands, task_id};
 use crate::base::{EndpointId, TaskId, Timestamp};
 use crate::runtime::{BoxError, TaskContext};
 use crate::store::{Batch, DeadFilter, LaneKind, Scan, StoreError};
@@ -112,11 +112,21 @@ async fn recover(
         {
             continue;
         }
-        let mut source = Source::new(*seq, event, sessions.get(service, event.session));
+        // what was tried before keeps its body: a dead letter has it, else it is made of the session as it was then
+        let task = task_id(place.1);
+        if service.store.dead_letter(task)?.is_some() {
+            batch.requeue(task);
+            continue;
+        }
+        let context = match &row {
+            Some(row) => &row.context,
+            None => sessions.get(service, event.session),
+        };
+        let mut source = Source::new(*seq, event, context);
         let Some(draft) = draft(&live, &mut source, Trigger::Manual, now) else {
             continue;
         };
-        // one that waits already is left as it is, a dead letter is taken up again
+        // one that waits already is left as it is
         draft.enqueue(&mut batch, now);
         if row.is_none() {
             draft.record(&mut batch);

@@ -1,6 +1,6 @@
 //! The webhooks over a real store, in a tree of their own, with the quick profile.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -21,6 +21,8 @@ pub struct Office {
     pub webhooks: Webhooks,
     pub incidents: Incidents,
     pub dead_letters: DeadLetters,
+    /// What the session's metadata say at the moment.
+    pub team: Arc<Mutex<&'static str>>,
     root: Root,
     folder: Arc<tempfile::TempDir>,
     config: WebhookConfig,
@@ -40,11 +42,14 @@ impl Office {
             ..StoreConfig::in_folder(folder.path())
         });
         let incidents = Incidents::new(store.clone());
-        let sessions: SessionLookup = Arc::new(|id| {
+        let team = Arc::new(Mutex::new("north"));
+        let known = team.clone();
+        let sessions: SessionLookup = Arc::new(move |id| {
+            let team = *known.lock().expect("no panic");
             (id == session()).then(|| SessionContext {
                 uuid: Some(uuid::Uuid::from_u128(7)),
                 agent_id: Some(123),
-                metadata: Some(json!({"team": "north"})),
+                metadata: Some(json!({ "team": team })),
             })
         });
         let webhooks = Webhooks::new(config.clone(), store.clone(), incidents.clone(), sessions);
@@ -61,6 +66,7 @@ impl Office {
         let root = Root::start(spec).await.expect("starts");
         Self {
             dead_letters: DeadLetters::new(store.clone()),
+            team,
             store,
             webhooks,
             incidents,

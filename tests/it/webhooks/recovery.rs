@@ -1,12 +1,15 @@
 //! Crashes, restarts, and what an endpoint missed.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 use trunkline::base::Timestamp;
+use trunkline::ops::DeadQuery;
 use trunkline::store::LaneKind;
-use trunkline::webhook::WebhookError;
+use trunkline::webhook::{WebhookConfig, WebhookError};
 
 use super::office::{Office, quick};
 use super::receiver::{Answer, Receiver, Seen};
@@ -90,6 +93,48 @@ async fn what_was_missed_can_be_recovered() {
     let messages: BTreeSet<i64> = receiver.seen().iter().map(Seen::message).collect();
     assert_eq!(messages, (2..150).collect(), "none from before, none twice");
     assert_eq!(receiver.seen().len(), 148);
+    office.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_recovered_with_the_body_it_had() {
+    let broken = Arc::new(AtomicBool::new(true));
+    let breaks = broken.clone();
+    let receiver = Receiver::start(move |_, _| match breaks.load(Ordering::Relaxed) {
+        true => Answer::Status(503),
+        false => Answer::Status(200),
+    })
+    .await;
+    let config = WebhookConfig {
+        retry_delays: [0, 20].map(trunkline::base::Span::millis).to_vec(),
+        ..quick()
+    };
+    let office = Office::open(config).await;
+    let since = Timestamp::now();
+    let (endpoint, _) = office.endpoint(json!({"url": receiver.url()})).await;
+    office.messages([(1, 1), (2, 2)]).await;
+    office.until_quiet().await;
+    // one stays a dead letter, the other one's is dropped by somebody
+    let (letters, _) = office
+        .dead_letters
+        .list(&DeadQuery::default(), None, 10)
+        .expect("lists");
+    assert_eq!(letters.len(), 2);
+    assert_eq!(
+        office.dead_letters.drop(&[letters[0].id]).await.expect("drops"),
+        1
+    );
+    *office.team.lock().expect("no panic") = "south";
+    broken.store(false, Ordering::Relaxed);
+    office.webhooks.recover(endpoint.id, since).await.expect("begins");
+    receiver
+        .until("both arrive", |seen| {
+            seen.iter().filter(|seen| seen.answered == Some(200)).count() == 2
+        })
+        .await;
+    office.until_quiet().await;
+    assert_eq!(receiver.seen().len(), 6);
+    assert_eq!(receiver.ids_with_several_bodies(), BTreeSet::new());
     office.stop().await;
 }
 
