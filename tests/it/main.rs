@@ -1,5 +1,6 @@
 //! User stories over the real daemon and the sandbox.
 
+mod forwarding;
 mod interop;
 mod sandbox_wire;
 mod sandbox_world;

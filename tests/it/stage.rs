@@ -44,6 +44,7 @@ impl Stage {
              [telegram.server]\nrsa_public_key = \"\"\"{pem}\"\"\"\n\
              [[telegram.server.dc]]\nid = 2\naddress = \"{}\"\n\
              [limiter]\nprofile = \"sandbox\"\n\
+             [forward]\nalbum_window = \"150ms\"\nretry_first = \"50ms\"\n\
              [http]\nlisten = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n",
             wire.address()
         );
@@ -57,7 +58,13 @@ impl Stage {
 
     /// A daemon on this stage's data folder; a second one finds what the first left.
     pub async fn daemon(&self) -> Daemon {
+        self.daemon_with(|_| {}).await
+    }
+
+    /// The same with a configuration that differs.
+    pub async fn daemon_with(&self, change: impl FnOnce(&mut Config)) -> Daemon {
         let mut config = Config::from_text(&self.config).expect("a right configuration");
+        change(&mut config);
         config.store.folder = self.folder.path().join("data");
         Daemon::start(config).await.expect("the daemon starts")
     }
