@@ -4,9 +4,11 @@
 //! [`run`] gives it the life of a system service. The tree itself is the table in `tree`.
 
 mod daemon;
+mod demo;
 mod health;
 mod life;
 mod tree;
 
 pub use daemon::{Daemon, DaemonError};
+pub use demo::{DemoOptions, demo};
 pub use life::run;

@@ -8,6 +8,7 @@ mod access;
 mod client;
 mod daemon;
 pub mod data;
+mod demo;
 mod endpoints;
 mod login;
 mod pairs;
@@ -48,6 +49,8 @@ struct Cli {
 pub enum Command {
     /// Run the daemon until it is told to stop
     Run(daemon::Run),
+    /// Show everything at work against the built-in sandbox
+    Demo(demo::Demo),
     /// Check the configuration and say everything that is wrong with it
     CheckConfig(daemon::CheckConfig),
     /// Run a Telegram of one's own on loopback, to try and to test against
@@ -86,6 +89,7 @@ impl Command {
     pub fn run(self, target: Target) -> ExitCode {
         let done = match self {
             Self::Run(command) => return command.run(target.data_dir),
+            Self::Demo(command) => return command.run(target.json),
             Self::CheckConfig(command) => return command.run(),
             Self::Sandbox(command) => return command.run(target.data_dir.as_deref()),
             Self::Login(command) => over_api(&target, |client| command.run(client, &target)),

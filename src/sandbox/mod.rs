@@ -13,6 +13,7 @@ pub mod disk;
 pub mod faults;
 pub mod handle;
 pub mod methods;
+pub mod receiver;
 pub mod render;
 pub mod requests;
 pub mod rpc;

@@ -1,0 +1,135 @@
+//! The demo's live view: the conversation, its copies, the counts, and where to look further.
+//!
+//! On a terminal the same lines are drawn over and over; elsewhere there is a line every few seconds.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::time::{Duration, Instant};
+
+use super::ledger::Ledger;
+use super::scene::Scene;
+
+/// Messages shown at a time.
+const SHOWN: usize = 8;
+
+/// Characters of a message that are shown.
+const WIDTH: usize = 52;
+
+/// How often a line is written where there is no terminal.
+const LINE: Duration = Duration::from_secs(5);
+
+/// See the head of the file.
+pub(super) struct Screen {
+    mode: Mode,
+    head: String,
+    drawn: usize,
+    last: Option<Instant>,
+}
+
+enum Mode {
+    Silent,
+    Lines,
+    Live,
+}
+
+impl Screen {
+    /// A screen; a silent one shows nothing.
+    pub fn new(silent: bool, urls: &[(&'static str, String)]) -> Self {
+        let mode = match (silent, std::io::stdout().is_terminal()) {
+            (true, _) => Mode::Silent,
+            (false, true) => Mode::Live,
+            (false, false) => Mode::Lines,
+        };
+        let mut head =
+            String::from("trunkline: every message of one chat into another, and to a webhook\n\n");
+        for (name, url) in urls {
+            // Writing to a string does not fail.
+            let _ = writeln!(head, "  {name:<10} {url}");
+        }
+        let screen = Self {
+            mode,
+            head,
+            drawn: 0,
+            last: None,
+        };
+        if matches!(screen.mode, Mode::Lines) {
+            screen.print(&screen.head.clone());
+        }
+        screen
+    }
+
+    /// Shows the state of things.
+    pub fn draw(&mut self, scene: &Scene, ledger: &Ledger) {
+        match self.mode {
+            Mode::Silent => {}
+            Mode::Lines => {
+                if self.last.is_none_or(|last| last.elapsed() >= LINE) {
+                    self.last = Some(Instant::now());
+                    self.print(&format!("{}\n", counts(ledger)));
+                }
+            }
+            Mode::Live => {
+                let text = format!(
+                    "{}\n{}\n{}\n\nCtrl-C ends it.\n",
+                    self.head,
+                    talk(scene),
+                    counts(ledger)
+                );
+                let lines = text.lines().count();
+                // Back to the first line, each line cleared to its end before it is written anew.
+                let back = if self.drawn > 0 {
+                    format!("\x1b[{}A", self.drawn)
+                } else {
+                    String::new()
+                };
+                let fresh: String = text.lines().map(|line| format!("\x1b[2K{line}\n")).collect();
+                self.drawn = lines;
+                self.print(&format!("{back}{fresh}"));
+            }
+        }
+    }
+
+    /// Leaves what is drawn and goes on below.
+    pub fn leave(&mut self) {
+        self.drawn = 0;
+    }
+
+    /// A terminal that has gone away is not worth the demo's end.
+    fn print(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+fn talk(scene: &Scene) -> String {
+    let mut text = String::new();
+    for (message, copy) in scene.latest(SHOWN) {
+        let mark = match (&message.deleted_at, &copy) {
+            (Some(_), _) => "deleted   ".to_owned(),
+            (None, Some(copy)) => format!("→ {:>4} ms ", (copy.stored_at - message.stored_at).max(0)),
+            (None, None) => "→    …    ".to_owned(),
+        };
+        let line: String = message.text.chars().take(WIDTH).collect();
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {mark} {line}");
+    }
+    text
+}
+
+fn counts(ledger: &Ledger) -> String {
+    format!(
+        "  produced {}  forwarded {}  delivered {} (+{} again)  edits {}  deletions {}  pending {}  \
+         lost {}  doubled {}  p50 {} ms  p99 {} ms",
+        ledger.produced,
+        ledger.forwarded,
+        ledger.delivered,
+        ledger.redelivered,
+        ledger.edits,
+        ledger.deletions,
+        ledger.pending,
+        ledger.lost,
+        ledger.duplicated,
+        ledger.p50_ms,
+        ledger.p99_ms,
+    )
+}
