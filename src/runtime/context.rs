@@ -43,6 +43,7 @@ impl TaskContext {
     /// Answers the start: the next sibling may begin. Only the first call counts; a child whose spec does
     /// not say `ready_within` has answered by being spawned.
     pub fn ready(&self) {
+        self.alive();
         if !self.vital.answered.swap(true, Ordering::Relaxed) {
             self.vital.line.send(News::Started);
         }

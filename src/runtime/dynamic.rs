@@ -55,7 +55,8 @@ impl Dynamic {
         self.order(Wish::Start(Arc::new(spec))).await
     }
 
-    /// Stops a child as its spec says and forgets it, whatever it was doing. Answers when it is gone.
+    /// Stops a child as its spec says and forgets it, whatever it was doing. Answers when it is gone, so a child
+    /// does not wait for its own.
     pub async fn terminate(&self, id: &str) -> Result<(), StartError> {
         self.order(Wish::Terminate(id.into())).await
     }

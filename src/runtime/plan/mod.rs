@@ -12,6 +12,8 @@ mod machine;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
+mod otp_tests;
+#[cfg(test)]
 mod tests;
 mod window;
 

@@ -286,3 +286,21 @@ async fn a_caller_waits_for_nobody_longer_than_its_patience() {
     drop(root);
     until(async || !at.is_present()).await;
 }
+
+#[tokio::test]
+async fn an_actor_that_panics_answers_again_within_a_tenth_of_a_second() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let (script, at) = (Script::default(), Address::new());
+    let root = alone(scripted(&script, &at)).await;
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        let began = Instant::now();
+        at.cast(Order::Panic).await.expect("delivered");
+        // The first of these may still have gone to the one that panicked.
+        while at.call(Order::Reply).await.is_err() {}
+        times.push(began.elapsed());
+    }
+    times.sort_unstable();
+    assert!(times[48] < Duration::from_millis(100), "{:?}", times[48]);
+    drop(root);
+}

@@ -9,6 +9,7 @@ use super::*;
 mod actors;
 mod bounds;
 mod keyed;
+mod storm;
 mod tasks;
 
 const SOON: Duration = Duration::from_secs(10);
