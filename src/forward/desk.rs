@@ -115,6 +115,12 @@ impl Desk {
         self.land();
     }
 
+    /// A task goes on waiting whose only try surely did nothing: it counts as not tried.
+    pub(super) fn release_untried(&self, task: TaskId) {
+        self.state().tried.remove(&task);
+        self.release(task);
+    }
+
     /// A task that was tried has left its lane.
     pub(super) fn settle(&self, task: TaskId) {
         let mut state = self.state();
@@ -225,6 +231,14 @@ mod tests {
         desk.begin();
         assert!(desk.hold(task).is_none() && !desk.is_flying(task));
         desk.settle(task);
+        assert!(desk.hold(task).is_some());
+    }
+
+    #[test]
+    fn a_try_that_did_nothing_leaves_the_task_free() {
+        let (desk, task) = (desk(), TaskId::generate());
+        desk.claim(task, 0, NOW);
+        desk.release_untried(task);
         assert!(desk.hold(task).is_some());
     }
 

@@ -195,7 +195,7 @@ impl Worker {
             self.landed(done);
         }
         match end {
-            Some(end) => self.conclude(pair, task, end?).await,
+            Some(end) => self.conclude(pair, task, first, end?).await,
             None => {
                 self.desk.release(task.id);
                 Ok(())
@@ -204,7 +204,19 @@ impl Worker {
     }
 
     /// What a try leads to.
-    async fn conclude(&mut self, pair: &Arc<PairRow>, task: Task<Job>, end: End) -> Result<(), StoreError> {
+    async fn conclude(
+        &mut self,
+        pair: &Arc<PairRow>,
+        task: Task<Job>,
+        first: Option<Timestamp>,
+        end: End,
+    ) -> Result<(), StoreError> {
+        let known = first.or(task.payload.tried);
+        let nothing_was_done = matches!(
+            end,
+            End::Snooze(..) | End::Await(_) | End::Hold(..) | End::Halt(..)
+        );
+        let untried = known.is_none() && nothing_was_done;
         if !matches!(end, End::Await(_)) {
             self.awaited = 0;
         }
@@ -247,23 +259,24 @@ impl Worker {
                 );
                 self.leave(task.id, batch, Vec::new()).await;
             }
-            End::Snooze(until, why) => self.wait(task, until, &why).await?,
+            End::Snooze(until, why) => self.wait(task, untried, until, &why).await?,
             End::Await(why) => {
                 self.awaited += 1;
                 let first = (*self.config.retry_first).min(AWAIT_MAX);
                 let pause = pause(first, AWAIT_MAX, self.awaited, rand::random());
                 tracing::debug!(pair = %self.pair, why, "a pair waits for its session");
-                self.wait(task, Timestamp::now().plus(pause), &why).await?;
+                self.wait(task, untried, Timestamp::now().plus(pause), &why)
+                    .await?;
             }
             End::Retry(code, why) => self.retry(task, code, why).await?,
             End::Hold(reason, cause) => {
-                self.put_back(task);
+                self.put_back(task, untried);
                 tracing::warn!(pair = %self.pair, reason, cause, "a pair stops itself");
                 metrics::counter!("trunkline_forwards_total", "outcome" => "held").increment(1);
                 self.stop_pair(self.registry.hold(self.pair, reason, &cause).await);
             }
             End::Halt(reason, cause) => {
-                self.put_back(task);
+                self.put_back(task, untried);
                 let session = pair.destination.session;
                 tracing::warn!(%session, reason, cause, "the pairs of an account stop");
                 metrics::counter!("trunkline_forwards_total", "outcome" => "held").increment(1);
@@ -336,19 +349,29 @@ impl Worker {
     }
 
     /// The lane waits; no attempt is counted. A pause that somebody might wonder about is written down.
-    async fn wait(&mut self, task: Task<Job>, until: Timestamp, why: &str) -> Result<(), StoreError> {
+    async fn wait(
+        &mut self,
+        task: Task<Job>,
+        untried: bool,
+        until: Timestamp,
+        why: &str,
+    ) -> Result<(), StoreError> {
         if until.since(Timestamp::now()) > SHOWN {
             let mut batch = Batch::new();
             batch.reschedule(&task.key, until, task.attempts, Some(why.to_owned()));
             self.store_now(batch).await?;
         }
         self.not_before = until;
-        self.put_back(task);
+        self.put_back(task, untried);
         Ok(())
     }
 
-    fn put_back(&mut self, task: Task<Job>) {
-        self.desk.release(task.id);
+    fn put_back(&mut self, task: Task<Job>, untried: bool) {
+        if untried {
+            self.desk.release_untried(task.id);
+        } else {
+            self.desk.release(task.id);
+        }
         self.queue.push_front(task);
     }
 

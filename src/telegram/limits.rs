@@ -2,7 +2,7 @@
 //! flood wait after.
 
 use crate::base::{SessionId, Timestamp};
-use crate::limiter::{Ask, CostClass, Limiter};
+use crate::limiter::{Ask, Cause, CostClass, Limiter};
 use crate::model::ChatId;
 
 use super::error::{ErrorClass, TelegramError};
@@ -12,10 +12,13 @@ use super::error::{ErrorClass, TelegramError};
 /// # Errors
 /// If it would come later than the caller's patience allows.
 pub(crate) async fn pass(limiter: &Limiter, ask: Ask) -> Result<(), TelegramError> {
-    limiter
-        .acquire(ask)
-        .await
-        .map_err(|limited| TelegramError::Limited(limited.until))
+    limiter.acquire(ask).await.map_err(|limited| match limited.cause {
+        Cause::PeerFlood => TelegramError::Rpc {
+            class: ErrorClass::PeerFlood,
+            name: "PEER_FLOOD".to_owned(),
+        },
+        _ => TelegramError::Limited(limited.until),
+    })
 }
 
 /// Tells the limiter what an answer says about limits, and gives the answer on.
@@ -33,13 +36,15 @@ pub(crate) async fn heed<T>(
         match error.class() {
             ErrorClass::FloodWait(until) => {
                 limiter
-                    .flooded(session, None, class, until.since(Timestamp::now()))
+                    .flooded(session, chat, class, until.since(Timestamp::now()))
                     .await;
             }
             ErrorClass::SlowMode(until) => {
-                limiter
-                    .flooded(session, chat, class, until.since(Timestamp::now()))
-                    .await;
+                let wait = until.since(Timestamp::now());
+                match chat {
+                    Some(chat) => limiter.slowed(session, chat, wait).await,
+                    None => limiter.flooded(session, None, class, wait).await,
+                }
             }
             ErrorClass::PeerFlood => limiter.peer_flooded(session).await,
             _ => {}

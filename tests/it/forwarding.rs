@@ -311,6 +311,49 @@ async fn trouble_on_the_way_loses_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_flood_wait_holds_back_is_changed_and_cancelled() {
+    let scene = Scene::new().await;
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let other = channel(&scene.world, "Other", scene.ann, &[]);
+    let pairs = &daemon.handles.pairs;
+    scene.pair(&daemon, session, "").await;
+    scene.fault(Kind::FloodWait { seconds: 3 }, "messages.sendMessage", 1, 1);
+    let ids: Vec<i32> = ["one", "two"].iter().map(|text| scene.say(text)).collect();
+    until("it was told to wait", || {
+        scene.world.faults().iter().all(|fault| fault.acted > 0)
+    })
+    .await;
+    scene.delete(ids[0]);
+    scene.edit(ids[1], "two, better");
+    let second = pair(session, scene.source, other, "");
+    pairs.create(second, Owner::admin()).await.expect("made");
+    scene.say("three");
+    until("another chat does not wait", || scene.seen_in(other).len() == 1).await;
+    assert!(scene.texts().is_empty(), "nothing is sent inside the wait");
+    scene.arrives(&["two, better", "three"]).await;
+    assert!(!scene.world.counts().contains_key("messages.editMessage"));
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_may_not_send_halts_its_pairs_until_it_is_back() {
+    let scene = Scene::new().await;
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let id = scene.pair(&daemon, session, "").await.id;
+    scene.fault(Kind::PeerFlood, "messages.sendMessage", 1, 1);
+    scene.say("one");
+    let pairs = &daemon.handles.pairs;
+    let reason = || pairs.get(id).expect("there").reason;
+    until("it is halted", || reason().as_deref() == Some("peer_flood")).await;
+    daemon.handles.telegram.restart(session).await.expect("restarted");
+    scene.arrives(&["one"]).await;
+    assert_eq!(reason(), None);
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_arrives_during_restarts_is_copied_once() {
     let scene = Scene::new().await;
     let mut daemon = scene.stage.daemon().await;
