@@ -10,6 +10,7 @@ use std::sync::RwLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use grammers_client::sender::SenderPoolFatHandle;
 use grammers_client::session::updates::UpdatesLike;
 use grammers_client::tl::RemoteCall;
@@ -191,6 +192,8 @@ impl Link {
 
     /// Hands out a new connection: callers use it from now on, the pump takes its updates.
     pub async fn publish(&self, connection: Connection) {
+        // What was found of the connection before says nothing about this one: a report kept for it is taken out.
+        let _stale = self.broken.notified().now_or_never();
         let client = Client::new(connection.handle.clone());
         *self.client.write().expect("nothing panics under this lock") = Some(client);
         *self.connection.lock().await = Some(connection);

@@ -3,6 +3,7 @@
 mod client;
 mod media;
 mod outside;
+mod pushes;
 
 use client::*;
 use grammers_tl_types::{Deserializable, Serializable, enums, functions as f, types};
