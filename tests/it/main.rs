@@ -2,6 +2,7 @@
 
 mod forwarding;
 mod interop;
+mod kill;
 mod sandbox_wire;
 mod sandbox_world;
 mod sessions;

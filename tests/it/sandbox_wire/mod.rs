@@ -382,7 +382,7 @@ async fn who_does_not_listen_is_cut_off_and_nobody_waits_for_it() {
     let mut client = server.client().await;
     let question = client.send(&f::updates::GetState {}.to_bytes()).await;
     client.answer(question).await.unwrap();
-    let text: String = (0..2000).map(|_| rand::random_range('a'..'z')).collect();
+    let text: String = (0..2000).map(|_| rand::random_range('a'..='z')).collect();
     for _ in 0..40_000 {
         server.world.hub.push(server.key(), nearest(&text));
     }
