@@ -32,8 +32,8 @@ use crate::base::Timestamp;
 const GROUP_UNITS: usize = 64;
 /// No further unit joins a group that has this many changes.
 const GROUP_OPS: usize = 384;
-/// How many old events one group forgets besides its own work.
-const TRIM_STEP: usize = 32;
+/// How many old events one group forgets besides its own work; twice what it appends, if that is more.
+const TRIM_STEP: u64 = 32;
 /// How often the committer looks after itself.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the ledger is written.
@@ -281,7 +281,8 @@ impl Committer {
 
     fn trim(&mut self, desk: &mut Desk<'_>) -> Result<(), StoreError> {
         let Some(trim) = self.trimming else { return Ok(()) };
-        for _ in 0..TRIM_STEP {
+        let appended = desk.meta.seq - self.meta.seq;
+        for _ in 0..TRIM_STEP.max(2 * appended) {
             let trimmed = self.oldest <= trim.last
                 && match desk.trim(self.oldest, trim.before) {
                     Ok(trimmed) => trimmed,

@@ -8,6 +8,7 @@ use std::sync::mpsc;
 
 use serde::de::DeserializeOwned;
 use sled::IVec;
+use zeroize::Zeroize;
 
 use super::Store;
 use super::catalog::Entry;
@@ -70,10 +71,13 @@ impl Live {
 
     /// The typed value under a key.
     pub fn typed<V: DeserializeOwned>(&self, entry: &Entry, key: &[u8]) -> Result<Option<V>, StoreError> {
-        let Some(plain) = self.plain(entry, key)? else {
+        let Some(mut plain) = self.plain(entry, key)? else {
             return Ok(None);
         };
         let value = rmp_serde::from_slice(&plain);
+        if entry.sealed {
+            plain.zeroize();
+        }
         value.map(Some).map_err(|source| StoreError::Decode {
             table: entry.name,
             source,
@@ -87,10 +91,14 @@ impl Live {
         key: &[u8],
         row: IVec,
     ) -> Result<Option<V>, StoreError> {
-        let Ok(Some(plain)) = self.open_row(entry, key, row)? else {
+        let Ok(Some(mut plain)) = self.open_row(entry, key, row)? else {
             return Ok(None);
         };
-        match rmp_serde::from_slice(&plain) {
+        let value = rmp_serde::from_slice(&plain);
+        if entry.sealed {
+            plain.zeroize();
+        }
+        match value {
             Ok(value) => Ok(Some(value)),
             Err(error) => {
                 // The bytes are sound, so they stay where they are: a fixed release can read them.

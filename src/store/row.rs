@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::catalog;
 use super::seal::Seal;
@@ -50,12 +51,13 @@ pub(super) struct Packed {
 
 impl Packed {
     /// Compresses a long value.
-    pub fn new(plain: Vec<u8>) -> Self {
+    pub fn new(mut plain: Vec<u8>) -> Self {
         if plain.len() > CHUNK {
             let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
             if let Ok(deflated) = encoder.write_all(&plain).and_then(|()| encoder.finish())
                 && deflated.len() < plain.len()
             {
+                plain.zeroize();
                 return Self {
                     form: DEFLATED,
                     payload: deflated,
@@ -69,10 +71,12 @@ impl Packed {
     }
 
     /// Encrypts it for this table and key.
-    pub fn sealed(self, seal: &Seal, table: &str, key: &[u8]) -> Self {
+    pub fn sealed(mut self, seal: &Seal, table: &str, key: &[u8]) -> Self {
+        let payload = seal.seal(table, key, &self.payload);
+        self.payload.zeroize();
         Self {
             form: self.form | SEALED,
-            payload: seal.seal(table, key, &self.payload),
+            payload,
         }
     }
 
@@ -206,7 +210,7 @@ pub(super) fn open(
         (false, _) => payload,
         (true, None) => return Err(Fault::Seal),
         (true, Some(seal)) => {
-            unsealed = seal.unseal(table.name, key, payload).ok_or(Fault::Seal)?;
+            unsealed = Zeroizing::new(seal.unseal(table.name, key, payload).ok_or(Fault::Seal)?);
             &unsealed
         }
     };

@@ -106,18 +106,44 @@ async fn rows_are_there_after_the_commit_and_after_opening_anew() {
     assert_eq!(keys(Scan::prefix(&1u32).after(&key(7, "a")), 9), []);
 }
 
+/// Bytes that no compression makes shorter.
+fn noise(seed: u32, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    })
+    .take(len)
+    .collect()
+}
+
+#[tokio::test]
+async fn however_long_the_values_no_page_leaves_the_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(&folder);
+    for round in 0..8 {
+        let mut batch = Batch::new();
+        for number in 0..30 {
+            let len = if number % 3 == 0 { 60_000 } else { 2000 };
+            let value = Thing {
+                name: String::new(),
+                data: noise(round * 30 + number, len),
+            };
+            batch.put::<Things>(&key(number * (1 + round % 2), "n"), &value);
+        }
+        store.commit(batch).await.expect("commits");
+    }
+    drop(store);
+    let blobs = std::fs::read_dir(folder.path().join("data/sled/blobs")).expect("lists");
+    assert_eq!(blobs.count(), 0, "blobs are never synced");
+}
+
 #[tokio::test]
 async fn a_long_value_is_spread_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(&folder);
     let mut long = thing("long");
-    let mut noise = 7u32;
-    long.data = std::iter::repeat_with(|| {
-        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        noise.to_be_bytes()[0]
-    })
-    .take(60_000)
-    .collect();
+    long.data = noise(7, 60_000);
     let rows = |store: &OpenStore| store.live().expect("open").tree.len();
     let empty = rows(&store);
     for value in [&long, &thing("short"), &long] {
