@@ -197,7 +197,10 @@ async fn killed_twenty_times_it_loses_and_doubles_nothing() {
     }
     talk.await.expect("all was said");
     let meanwhile = scene.messages(scene.destination).len();
-    assert!(meanwhile > MESSAGES / 4, "the kills hit a daemon at work, not one that starts: {meanwhile}");
+    assert!(
+        meanwhile > MESSAGES / 4,
+        "the kills hit a daemon at work, not one that starts: {meanwhile}"
+    );
 
     let mut daemon = scene.run();
     let complete = || {
