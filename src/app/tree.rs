@@ -41,6 +41,7 @@ pub(super) fn spec(
     let routes = Arc::new(Api {
         access: handles.access.clone(),
         telegram: handles.telegram.clone(),
+        pairs: handles.pairs.clone(),
         webhooks: handles.webhooks.clone(),
         incidents: handles.incidents.clone(),
         dead_letters: DeadLetters::new(handles.store.clone()),

@@ -25,7 +25,8 @@ Examples:
   trunkline endpoints send-example ep_01jc...
   trunkline endpoints recover ep_01jc... --since 2026-01-31T00:00:00Z
 
-The signing secret is shown by add and rotate-secret, and only there.")]
+The signing secret is shown by add and rotate-secret; show tells it too for an endpoint
+that the configuration set up.")]
 pub struct Endpoints {
     #[command(subcommand)]
     what: Option<What>,
@@ -102,7 +103,15 @@ impl Endpoints {
         let path = |id: &str| format!("{BASE}/{}", escape(id));
         let (id, verb, body, said) = match self.what.unwrap_or(What::List) {
             What::List => return show::list(client.list(BASE).await?, COLUMNS, target.json),
-            What::Show { id } => return show::one(&client.get(&path(&id)).await?, target.json),
+            What::Show { id } => {
+                let mut endpoint = client.get(&path(&id)).await?;
+                // The secret of an endpoint from the configuration was never in an answer of create.
+                if endpoint["configured"].is_string() {
+                    let secret = client.get(&format!("{}/secret", path(&id))).await?;
+                    endpoint["secret"] = secret["secret"].clone();
+                }
+                return show::one(&endpoint, target.json);
+            }
             What::Add {
                 url,
                 events,

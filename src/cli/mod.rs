@@ -99,7 +99,7 @@ impl Command {
             Self::DeadLetters(command) => over_api(&target, |client| command.run(client, &target)),
             Self::Incidents(command) => over_api(&target, |client| command.run(client, &target)),
             Self::Tree => over_api(&target, |client| recovery::tree(client, &target)),
-            Self::Key(command) => over_api(&target, |client| command.run(client, &target)),
+            Self::Key(command) => command.run(&target),
             Self::Store(command) => command.run(&target),
             Self::Openapi => show::json(&crate::http::document()),
         };
@@ -122,14 +122,19 @@ where
     // A process has one TLS provider; whoever came first has installed this very one.
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let client = Client::new(target)?;
-    tokio::runtime::Builder::new_current_thread()
+    on_this_thread(command(client))?
+}
+
+/// Runs a future to its end.
+fn on_this_thread<F: Future>(work: F) -> Result<F::Output, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|cause| CliError::Io {
             what: "the runtime".to_owned(),
             cause,
-        })?
-        .block_on(command(client))
+        })?;
+    Ok(runtime.block_on(work))
 }
 
 #[cfg(test)]

@@ -50,14 +50,14 @@ enum What {
 
 /// Where a stopped daemon's configuration is.
 #[derive(Debug, clap::Args)]
-struct Offline {
+pub(super) struct Offline {
     /// The daemon's configuration file, for its data folder and seal key
     #[arg(long, value_name = "FILE", env = "TRUNKLINE_CONFIG")]
     config: Option<PathBuf>,
 }
 
 impl Offline {
-    fn config(&self, target: &Target) -> Result<StoreConfig, CliError> {
+    pub(super) fn config(&self, target: &Target) -> Result<StoreConfig, CliError> {
         let mut config = Config::load(self.config.as_deref())
             .map_err(|error| CliError::Here(chain(&error)))?
             .store;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Api, Checks};
 use crate::access::{Access, NewKey, Scope};
 use crate::base::Owner;
+use crate::forward::{ForwardConfig, Pairs};
 use crate::limiter::{Limiter, LimiterConfig};
 use crate::ops::{DeadLetters, Incidents};
 use crate::store::{OpenStore, Store, StoreConfig, SyncMode};
@@ -31,7 +32,14 @@ pub(crate) fn api() -> (Api, (tempfile::TempDir, OpenStore)) {
     .expect("no server of its own");
     let nobody = Arc::new(|_| None);
     let webhooks = Webhooks::new(WebhookConfig::sandbox(), open.store(), incidents.clone(), nobody);
+    let pairs = Pairs::new(
+        ForwardConfig::sandbox(),
+        open.store(),
+        telegram.clone(),
+        incidents.clone(),
+    );
     let api = Api {
+        pairs,
         webhooks,
         incidents,
         dead_letters: DeadLetters::new(open.store()),

@@ -38,6 +38,7 @@ pub use health::{Check, Checks, Health, Status};
 pub use serve::Listening;
 
 use crate::access::Access;
+use crate::forward::Pairs;
 use crate::ops::{DeadLetters, Incidents};
 use crate::runtime::{BoxError, ChildSpec, Shutdown, TaskContext, Tree};
 use crate::store::Store;
@@ -56,6 +57,8 @@ pub struct Api {
     pub access: Access,
     /// Sessions.
     pub telegram: Telegram,
+    /// Forwarding pairs.
+    pub pairs: Pairs,
     /// Webhook endpoints.
     pub webhooks: Webhooks,
     /// What waits for a person.

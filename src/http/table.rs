@@ -10,6 +10,7 @@ pub fn table() -> Vec<Route> {
         routes::login::routes(),
         routes::messages::routes(),
         routes::agent::routes(),
+        routes::pairs::routes(),
         routes::endpoints::routes(),
         routes::deliveries::routes(),
         routes::dead_letters::routes(),

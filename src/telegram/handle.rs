@@ -285,6 +285,8 @@ impl Telegram {
         patience: Duration,
     ) -> Result<Vec<SentPart>, TelegramError> {
         let link = self.link(id)?;
+        // Before the chat is looked up: a session that ended knows no chats any more.
+        link.client()?;
         self.effects(&link, patience).send(outgoing).await
     }
 

@@ -1,5 +1,6 @@
 //! User stories over the real daemon and the sandbox.
 
+mod control_api;
 mod forwarding;
 mod interop;
 mod kill;

@@ -10,4 +10,5 @@ pub mod health;
 pub mod keys;
 pub mod login;
 pub mod messages;
+pub mod pairs;
 pub mod sessions;

@@ -1,0 +1,187 @@
+//! Forwarding pairs.
+
+use hyper::Method;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::access::{Principal, Scope};
+use crate::base::PairId;
+use crate::forward::{Mode, NewPair, OnDelete, OnEdit, Pair, PairKind, PairPatch, Place, Rules};
+use crate::http::answer::{Done, Json};
+use crate::http::call::Call;
+use crate::http::failure::Failure;
+use crate::http::page::{Page, PageQuery};
+use crate::http::route::{Route, route};
+use crate::model::{ChatId, MessageId};
+
+const TAG: &str = "pairs";
+
+pub(crate) fn routes() -> Vec<Route> {
+    let change = |method, path, summary| route(TAG, method, path, summary).scope(Scope::Manage);
+    vec![
+        route(TAG, Method::GET, "/api/pairs", "List the forwarding pairs")
+            .query::<PageQuery>()
+            .run(list),
+        change(Method::POST, "/api/pairs", "Join a source to a destination")
+            .creates()
+            .takes(create),
+        route(TAG, Method::GET, "/api/pairs/{id}", "Show a pair").run(show),
+        change(Method::PATCH, "/api/pairs/{id}", "Change how a pair forwards").takes(patch),
+        change(
+            Method::DELETE,
+            "/api/pairs/{id}",
+            "Delete a pair; what waits is dropped",
+        )
+        .run(delete),
+        change(
+            Method::POST,
+            "/api/pairs/{id}/pause",
+            "Let a pair wait; what arrives is kept",
+        )
+        .run(pause),
+        change(Method::POST, "/api/pairs/{id}/resume", "Let a pair go on").run(resume),
+        route(
+            "admin",
+            Method::POST,
+            "/api/admin/pairs/{id}/restart",
+            "Restart the worker of a pair",
+        )
+        .scope(Scope::Admin)
+        .run(restart),
+    ]
+}
+
+/// A chat as a session sees it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PlaceDraft {
+    /// The session.
+    session: String,
+    /// The chat, as the Bot API numbers it.
+    chat: ChatId,
+    /// The forum topic, by its first message.
+    topic: Option<MessageId>,
+}
+
+impl PlaceDraft {
+    fn place(&self, call: &Call) -> Result<Place, Failure> {
+        Ok(Place {
+            session: call.session_named(&self.session)?,
+            chat: self.chat,
+            topic: self.topic,
+        })
+    }
+}
+
+/// A pair to be made.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PairDraft {
+    /// A name for people.
+    #[serde(default)]
+    name: String,
+    /// What is joined to what.
+    #[serde(default)]
+    kind: PairKind,
+    /// Where messages come from.
+    source: PlaceDraft,
+    /// Where they go.
+    destination: PlaceDraft,
+    /// How they are passed on.
+    #[serde(default)]
+    mode: Mode,
+    /// Whether copies come without a notification.
+    #[serde(default)]
+    silent: bool,
+    /// Seconds between a message and its copy.
+    #[serde(default)]
+    delay: u32,
+    /// What is forwarded and how it is changed.
+    #[serde(default)]
+    rules: Rules,
+    /// What an edit leads to.
+    #[serde(default)]
+    on_edit: OnEdit,
+    /// What a deletion leads to.
+    #[serde(default)]
+    on_delete: OnDelete,
+}
+
+/// A pair exists for those who see both its sessions.
+fn seen(caller: &Principal, pair: &Pair) -> bool {
+    caller.sees(pair.source.session) && caller.sees(pair.destination.session)
+}
+
+/// The pair that the path names, if it exists for the caller.
+fn pair(call: &Call) -> Result<Pair, Failure> {
+    let pair = call.api.pairs.get(call.id("id")?)?;
+    if seen(call.principal()?, &pair) {
+        Ok(pair)
+    } else {
+        Err(Failure::not_found())
+    }
+}
+
+async fn list(call: Call) -> Result<Json<Page<Pair>>, Failure> {
+    let caller = call.principal()?;
+    let query: PageQuery = call.query()?;
+    let pairs = call
+        .api
+        .pairs
+        .list()?
+        .into_iter()
+        .filter(|pair| seen(caller, pair))
+        .collect();
+    Ok(Json(query.cut(pairs, |pair: &Pair| pair.id.to_string())?))
+}
+
+async fn create(call: Call, draft: PairDraft) -> Result<Json<Pair>, Failure> {
+    let new = NewPair {
+        source: draft.source.place(&call)?,
+        destination: draft.destination.place(&call)?,
+        name: draft.name,
+        kind: draft.kind,
+        mode: draft.mode,
+        silent: draft.silent,
+        delay: draft.delay,
+        rules: draft.rules,
+        on_edit: draft.on_edit,
+        on_delete: draft.on_delete,
+    };
+    let owner = call.principal()?.owner.clone();
+    Ok(Json(call.api.pairs.create(new, owner).await?))
+}
+
+async fn show(call: Call) -> Result<Json<Pair>, Failure> {
+    Ok(Json(pair(&call)?))
+}
+
+async fn patch(call: Call, change: PairPatch) -> Result<Json<Pair>, Failure> {
+    let id = pair(&call)?.id;
+    Ok(Json(call.api.pairs.patch(id, change).await?))
+}
+
+async fn delete(call: Call) -> Result<Json<Done>, Failure> {
+    let id: PairId = match pair(&call) {
+        Ok(pair) => pair.id,
+        Err(failure) if call.is_gone(&failure) => return Ok(Done::OK),
+        Err(failure) => return Err(failure),
+    };
+    call.api.pairs.delete(id).await?;
+    Ok(Done::OK)
+}
+
+async fn pause(call: Call) -> Result<Json<Pair>, Failure> {
+    let id = pair(&call)?.id;
+    Ok(Json(call.api.pairs.pause(id).await?))
+}
+
+async fn resume(call: Call) -> Result<Json<Pair>, Failure> {
+    let id = pair(&call)?.id;
+    Ok(Json(call.api.pairs.resume(id).await?))
+}
+
+async fn restart(call: Call) -> Result<Json<Pair>, Failure> {
+    let id = pair(&call)?.id;
+    Ok(Json(call.api.pairs.restart(id).await?))
+}

@@ -1,0 +1,9 @@
+//! The control API as its callers meet it: over HTTP, with keys, right and wrong requests.
+
+mod caller;
+mod frame;
+mod keys;
+mod pairs;
+mod sending;
+mod sessions;
+mod webhooks;
