@@ -2,7 +2,6 @@
 
 use crate::http::{Check, Checks, Status};
 use crate::model::SessionState;
-use crate::store::LaneKind;
 
 use super::daemon::Handles;
 
@@ -57,10 +56,6 @@ fn endpoints(active: usize, failing: usize) -> Check {
 pub(super) fn gauges(handles: &Handles) {
     for (state, count) in handles.telegram.states() {
         metrics::gauge!("trunkline_sessions", "state" => state.as_str()).set(count as f64);
-    }
-    for kind in LaneKind::ALL {
-        let stats = handles.store.lane_stats(kind);
-        metrics::gauge!("trunkline_lane_depth", "lane" => kind.as_str()).set(stats.depth as f64);
     }
 }
 

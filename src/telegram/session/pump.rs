@@ -55,7 +55,8 @@ async fn serve(
     if !authorised(link, task, &mut connection).await {
         return Ok(());
     }
-    if let Err(error) = dialogs::read_once(context, link).await {
+    // The limiter may rightly let this wait for long.
+    if let Err(error) = task.idle(dialogs::read_once(context, link)).await {
         note(link, &error);
         return Ok(());
     }
@@ -79,7 +80,7 @@ async fn serve(
                 }
             }
             () = tokio::time::sleep_until(check.unwrap_or_else(Instant::now)), if check.is_some() => {
-                match history::catch_up(context, link, &pen).await {
+                match task.idle(history::catch_up(context, link, &pen)).await {
                     Ok(true) => { link.observe(Observation::CaughtUp); check = None }
                     Ok(false) => check = Some(Instant::now() + QUIET),
                     Err(error) => { note(link, &error); check = Some(Instant::now() + QUIET * 10) }

@@ -88,7 +88,8 @@ async fn connection(
     pauses: &mut ExponentialBackoff,
 ) -> Given {
     link.observe(Observation::Connecting);
-    let turn = wait_for_turn(context).await;
+    // With very many sessions a turn may be long in coming.
+    let turn = task.idle(wait_for_turn(context)).await;
     if let Err(given) = ensure_key(context, session).await {
         return given;
     }
