@@ -93,8 +93,15 @@ fn child_that_is_killed() {
     });
 }
 
+/// Since when the time to live is counted.
+#[derive(Clone, Copy, PartialEq)]
+enum Since {
+    Start,
+    FirstAnswer,
+}
+
 /// Runs the child for this long, then kills it; gives the last acknowledged number of each caller.
-fn run_and_kill(folder: &std::path::Path, after: Duration) -> HashMap<u32, u64> {
+fn run_and_kill(folder: &std::path::Path, since: Since, after: Duration) -> HashMap<u32, u64> {
     let mut child = Command::new(std::env::current_exe().expect("this binary"))
         .args([
             "store::tests::kill::child_that_is_killed",
@@ -108,18 +115,27 @@ fn run_and_kill(folder: &std::path::Path, after: Duration) -> HashMap<u32, u64> 
         .spawn()
         .expect("starts");
     let out = child.stdout.take().expect("is piped");
+    let (first, answered) = std::sync::mpsc::channel();
     let reader = std::thread::spawn(move || {
-        let mut last = HashMap::new();
+        let mut last: HashMap<u32, u64> = HashMap::new();
         for line in BufReader::new(out).lines().map_while(Result::ok) {
             let fields: Vec<&str> = line.split(' ').collect();
             if let ["ACK", caller, number] = fields[..]
-                && let (Ok(caller), Ok(number)) = (caller.parse(), number.parse())
+                && let (Ok(caller), Ok(number)) = (caller.parse(), number.parse::<u64>())
             {
-                last.insert(caller, number);
+                let known = last.entry(caller).or_default();
+                *known = number.max(*known);
+                // after the kill nobody asks any more
+                drop(first.send(()));
             }
         }
         last
     });
+    if since == Since::FirstAnswer {
+        answered
+            .recv_timeout(Duration::from_secs(60))
+            .expect("it opens and commits");
+    }
     std::thread::sleep(after);
     child.kill().expect("is killed");
     child.wait().expect("has ended");
@@ -180,12 +196,11 @@ fn killed_at_any_instant_it_lost_nothing_and_opens() {
     let mut random = rand::rng();
     for round in 0..ROUNDS {
         // Every third one dies while it starts.
-        let after = if round % 3 == 2 {
-            random.random_range(5..60)
-        } else {
-            random.random_range(60..400)
+        let (since, after) = match round % 3 {
+            2 => (Since::Start, random.random_range(5..60)),
+            _ => (Since::FirstAnswer, random.random_range(0..200)),
         };
-        acknowledged.extend(run_and_kill(&config.folder, Duration::from_millis(after)));
+        acknowledged.extend(run_and_kill(&config.folder, since, Duration::from_millis(after)));
         if random.random_bool(0.5) {
             let store = Store::open(config.clone()).unwrap_or_else(|error| panic!("round {round}: {error}"));
             assert_whole(&store, &acknowledged);
