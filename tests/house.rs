@@ -13,7 +13,7 @@ const FLOORS: &[(&str, &str)] = &[
     ("sandbox", "base"),
     ("model", "base"),
     ("runtime", "base"),
-    ("store", "base model runtime"),
+    ("store", "base model"),
     ("telemetry", "base runtime"),
     ("config", "base model telemetry store"),
     ("limiter", "base model runtime store"),

@@ -188,7 +188,8 @@ async fn a_supervisor_that_gives_up_is_a_crash_for_its_parent_and_at_the_top_for
 async fn a_task_that_hangs_is_noticed_and_one_that_waits_for_work_is_not() {
     let starts = Arc::new(AtomicU32::new(0));
     let counts = starts.clone();
-    let short = Duration::from_millis(40);
+    // Long enough for a busy machine to let the one that beats beat.
+    let short = Duration::from_millis(250);
     let hangs = ChildSpec::task("hangs", move |context| {
         let first = counts.fetch_add(1, Ordering::SeqCst) == 0;
         async move {
@@ -210,7 +211,7 @@ async fn a_task_that_hangs_is_noticed_and_one_that_waits_for_work_is_not() {
         .child(waits.liveness(short));
     let root = Root::start(spec).await.expect("starts");
     until(async || starts.load(Ordering::SeqCst) == 2).await;
-    sleep(short * 4).await;
+    sleep(short * 2).await;
     let tree = root.tree().snapshot().await;
     let hangs = tree.find(&["hangs"]).expect("is there");
     assert_eq!(
