@@ -4,6 +4,7 @@ mod control_api;
 mod forwarding;
 mod interop;
 mod kill;
+mod kill_changes;
 mod sandbox_wire;
 mod sandbox_world;
 mod sessions;

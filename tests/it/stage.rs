@@ -69,6 +69,13 @@ impl Stage {
         Daemon::start(config).await.expect("the daemon starts")
     }
 
+    /// The configuration as a file, and the data folder: for a daemon in a process of its own.
+    pub fn files(&self) -> (std::path::PathBuf, std::path::PathBuf) {
+        let file = self.folder.path().join("trunkline.toml");
+        std::fs::write(&file, &self.config).expect("written");
+        (file, self.folder.path().join("data"))
+    }
+
     /// A user of the world.
     pub fn user(&self, phone: &str, name: &str) -> i64 {
         self.world
