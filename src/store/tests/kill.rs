@@ -126,7 +126,7 @@ fn run_and_kill(folder: &std::path::Path, since: Since, after: Duration) -> Hash
                 let known = last.entry(caller).or_default();
                 *known = number.max(*known);
                 // after the kill nobody asks any more
-                drop(first.send(()));
+                let _gone = first.send(());
             }
         }
         last
