@@ -54,6 +54,7 @@ fn endpoints(active: usize, failing: usize) -> Check {
 
 /// Gauges that are looked at every few seconds.
 pub(super) fn gauges(handles: &Handles) {
+    handles.incidents.measure();
     for (state, count) in handles.telegram.states() {
         metrics::gauge!("trunkline_sessions", "state" => state.as_str()).set(count as f64);
     }

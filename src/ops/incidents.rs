@@ -86,8 +86,8 @@ impl Incidents {
         let _turn = self.0.turn.lock().await;
         let now = Timestamp::now();
         let place = (kind.to_owned(), subject.to_owned());
-        let known = match store.get::<OpenIncidentsTable>(&place)? {
-            Some(id) => store.get::<IncidentsTable>(&id)?,
+        let known = match self.sound::<OpenIncidentsTable>(&place)? {
+            Some(id) => self.sound::<IncidentsTable>(&id)?,
             None => None,
         };
         let mut batch = Batch::new();
@@ -153,7 +153,7 @@ impl Incidents {
     /// Says that what was reported is over, if it was.
     pub async fn settle(&self, kind: &str, subject: &str) -> Result<(), StoreError> {
         let place = (kind.to_owned(), subject.to_owned());
-        if let Some(id) = self.0.store.get::<OpenIncidentsTable>(&place)? {
+        if let Some(id) = self.sound::<OpenIncidentsTable>(&place)? {
             self.resolve(id).await?;
         }
         Ok(())
@@ -195,6 +195,14 @@ impl Incidents {
         }
     }
 
+    /// A row, or none if it is damaged: an incident is then reported as a new one.
+    fn sound<T: Table>(&self, key: &T::Key) -> Result<Option<T::Value>, StoreError> {
+        match self.0.store.get::<T>(key) {
+            Err(StoreError::BadRow { .. } | StoreError::Decode { .. }) => Ok(None),
+            found => found,
+        }
+    }
+
     /// How many are open.
     pub fn open_count(&self) -> Result<u64, StoreError> {
         self.0.store.count::<OpenIncidentsTable>()
@@ -224,5 +232,99 @@ fn event(incident: &Incident, now: Timestamp) -> Event {
             kind: incident.kind.clone(),
             subject: incident.subject.clone(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{OpenStore, StoreConfig, SyncMode};
+
+    fn incidents() -> (Incidents, OpenStore, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = StoreConfig {
+            sync: SyncMode::Process,
+            ..StoreConfig::in_folder(folder.path())
+        };
+        let store = Store::open(config).expect("opens");
+        (Incidents::new(store.clone()), store, folder)
+    }
+
+    async fn report(incidents: &Incidents, subject: &str) -> IncidentId {
+        let opened = incidents
+            .open("quarantine", subject, "it crashed", "restart it")
+            .await;
+        opened.expect("is stored")
+    }
+
+    fn told(store: &Store) -> Vec<&'static str> {
+        let events = store.events(0, 100).expect("readable");
+        events
+            .iter()
+            .map(|(_, event)| event.body.kind().as_str())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_reported_again_is_counted_until_it_is_resolved() {
+        let (incidents, store, _folder) = incidents();
+        let first = report(&incidents, "ses_1").await;
+        assert_eq!(report(&incidents, "ses_1").await, first);
+        let other = report(&incidents, "ses_2").await;
+        assert_eq!(incidents.open_count().expect("counts"), 2);
+        let counted = incidents.get(first).expect("readable").expect("is there");
+        assert_eq!((counted.count, counted.resolved_at), (2, None));
+        let resolved = incidents
+            .resolve(first)
+            .await
+            .expect("is stored")
+            .expect("is there");
+        assert!(resolved.resolved_at.is_some());
+        let again = incidents
+            .resolve(first)
+            .await
+            .expect("harmless")
+            .expect("is there");
+        assert_eq!(again, resolved);
+        incidents.settle("quarantine", "ses_2").await.expect("is stored");
+        incidents.settle("quarantine", "ses_3").await.expect("harmless");
+        assert!(
+            incidents
+                .get(other)
+                .expect("readable")
+                .expect("is there")
+                .resolved_at
+                .is_some()
+        );
+        assert_ne!(report(&incidents, "ses_1").await, first, "a new one");
+        let (opened, resolved) = ("incident.opened", "incident.resolved");
+        assert_eq!(told(&store), [opened, opened, resolved, resolved, opened]);
+        let nobody = incidents.resolve(IncidentId::generate()).await.expect("harmless");
+        assert_eq!(nobody, None);
+    }
+
+    #[tokio::test]
+    async fn a_list_is_read_page_by_page() {
+        let (incidents, _store, _folder) = incidents();
+        let mut all = Vec::new();
+        for number in 0..7 {
+            all.push(report(&incidents, &format!("ses_{number}")).await);
+        }
+        incidents.resolve(all[3]).await.expect("is stored");
+        let (mut seen, mut cursor) = (Vec::new(), None);
+        loop {
+            let (page, next) = incidents.list(true, cursor, 2).expect("lists");
+            assert!(page.len() <= 2);
+            seen.extend(page.iter().map(|incident| incident.id));
+            match next {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        seen.sort();
+        all.remove(3);
+        all.sort();
+        assert_eq!(seen, all);
+        assert_eq!(incidents.list(false, None, 100).expect("lists").0.len(), 7);
     }
 }

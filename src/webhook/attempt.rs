@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::body::SessionContext;
+use super::endpoint::Shape;
 use super::schedule::Failure;
 use crate::base::{Code, DeliveryId, EndpointId, EventId, SessionId, Timestamp};
 
@@ -101,6 +102,9 @@ pub struct DeliveryRow {
     pub seq: u64,
     /// The session as it was then.
     pub context: SessionContext,
+    /// The form of its body, whatever the endpoint's is today.
+    #[serde(default)]
+    pub shape: Shape,
     /// The tries, in order.
     pub attempts: Vec<Attempt>,
 }

@@ -149,6 +149,7 @@ pub(super) fn fresh_row(endpoint: EndpointId, task: &DeliveryTask, context: Sess
         },
         seq: task.seq,
         context,
+        shape: task.shape,
         attempts: Vec::new(),
     }
 }
@@ -198,6 +199,7 @@ mod tests {
             seq: 9,
             session: None,
             agent_id: None,
+            shape: Default::default(),
             created_at: Timestamp(0),
             trigger: Trigger::Scheduled,
             body: "{}".to_owned(),

@@ -78,7 +78,7 @@ async fn dispatch(service: &Service, after: u64) -> Result<Option<u64>, StoreErr
         }
         let mut source = Source::new(*seq, event, sessions.get(service, event.session));
         for live in wanting {
-            let Some(draft) = draft(live, &mut source, Trigger::Scheduled, now) else {
+            let Some(draft) = draft(live, live.record.shape, &mut source, Trigger::Scheduled, now) else {
                 continue;
             };
             draft.enqueue(&mut batch, due);

@@ -52,14 +52,20 @@ pub(super) struct Draft {
     pub row: DeliveryRow,
 }
 
-/// The delivery of an event to an endpoint, wanted or not; none if the endpoint's shape has no
+/// The delivery of an event to an endpoint in a shape, wanted or not; none if the shape has no
 /// words for it, or its URL no place for the session.
-pub(super) fn draft(live: &Live, source: &mut Source<'_>, trigger: Trigger, now: Timestamp) -> Option<Draft> {
+pub(super) fn draft(
+    live: &Live,
+    shape: Shape,
+    source: &mut Source<'_>,
+    trigger: Trigger,
+    now: Timestamp,
+) -> Option<Draft> {
     let agent_id = source.context.agent_id;
     if live.needs_agent && agent_id.is_none() {
         return None;
     }
-    let body = source.body(live.record.shape)?;
+    let body = source.body(shape)?;
     let (id, event) = (live.record.id, source.event);
     let task = DeliveryTask {
         delivery: delivery_id(id, event.id, event.at),
@@ -68,6 +74,7 @@ pub(super) fn draft(live: &Live, source: &mut Source<'_>, trigger: Trigger, now:
         seq: source.seq,
         session: event.session,
         agent_id,
+        shape,
         created_at: now,
         trigger,
         body,

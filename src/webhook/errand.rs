@@ -12,7 +12,7 @@ use super::attempt::{DeliveryState, Trigger, delivery_id};
 use super::dispatcher::{Sessions, announce};
 use super::draft::{Source, draft};
 use super::service::Service;
-use super::tables::{Deliveries, EndpointStats, Errands, task_id};
+use super::tables::{Deliveries, EndpointStats, Errands, sound, task_id};
 use crate::base::{EndpointId, TaskId, Timestamp};
 use crate::runtime::{BoxError, TaskContext};
 use crate::store::{Batch, DeadFilter, LaneKind, Scan, StoreError};
@@ -105,7 +105,7 @@ async fn recover(
             continue;
         }
         let place = (endpoint, delivery_id(endpoint, event.id, event.at));
-        let row = service.store.get::<Deliveries>(&place)?;
+        let row = sound::<Deliveries>(&service.store, &place)?;
         if row
             .as_ref()
             .is_some_and(|row| row.delivery.state == DeliveryState::Delivered)
@@ -118,12 +118,12 @@ async fn recover(
             batch.requeue(task);
             continue;
         }
-        let context = match &row {
-            Some(row) => &row.context,
-            None => sessions.get(service, event.session),
+        let (context, shape) = match &row {
+            Some(row) => (&row.context, row.shape),
+            None => (sessions.get(service, event.session), live.record.shape),
         };
         let mut source = Source::new(*seq, event, context);
-        let Some(draft) = draft(&live, &mut source, Trigger::Manual, now) else {
+        let Some(draft) = draft(&live, shape, &mut source, Trigger::Manual, now) else {
             continue;
         };
         // one that waits already is left as it is

@@ -23,7 +23,7 @@ use super::resolve::{Reach, reach};
 use super::secret::Secrets;
 use super::service::{Service, reason};
 use super::tables::{
-    Deliveries, DeliveryTask, EndpointSecrets, EndpointStats, Endpoints, Errands, lane, task_id,
+    Deliveries, DeliveryTask, EndpointSecrets, EndpointStats, Endpoints, Errands, lane, sound, task_id,
 };
 use super::{dispatcher, endpoint};
 use crate::base::{DeliveryId, EndpointId, Owner, Secret, TaskId, Timestamp};
@@ -221,7 +221,8 @@ impl Webhooks {
             examples::event(kind.unwrap_or("message.new"), now).ok_or(WebhookError::NoExample)?;
         let live = seat.live.borrow().clone();
         let mut source = Source::new(0, &event, &context);
-        let draft = draft(&live, &mut source, Trigger::Manual, now).ok_or(WebhookError::NoExample)?;
+        let draft = draft(&live, live.record.shape, &mut source, Trigger::Manual, now)
+            .ok_or(WebhookError::NoExample)?;
         let _gate = self.service.gate.read().await;
         self.active(id)?;
         let mut batch = Batch::new();
@@ -366,7 +367,7 @@ impl Webhooks {
     }
 
     fn health(&self, id: EndpointId) -> Result<EndpointHealth, StoreError> {
-        Ok(self.service.store.get::<EndpointStats>(&id)?.unwrap_or_default())
+        Ok(sound::<EndpointStats>(&self.service.store, &id)?.unwrap_or_default())
     }
 
     fn view(&self, seat: &Seat) -> Result<Endpoint, WebhookError> {
@@ -412,7 +413,7 @@ impl Webhooks {
     /// The record of a delivery and its endpoint. Records lie by endpoint, and there are few of those.
     pub(super) fn find(&self, id: DeliveryId) -> Result<(Arc<Seat>, DeliveryRow), WebhookError> {
         for seat in self.service.registry.all() {
-            if let Some(row) = self.service.store.get::<Deliveries>(&(seat.id, id))? {
+            if let Some(row) = sound::<Deliveries>(&self.service.store, &(seat.id, id))? {
                 return Ok((seat, row));
             }
         }
@@ -428,8 +429,7 @@ impl Webhooks {
         let delivery = &row.delivery;
         let stored = self.service.store.event(delivery.event)?;
         let (seq, event) = stored.ok_or(WebhookError::EventGone)?;
-        let shape = seat.live.borrow().record.shape;
-        let body = render(shape, &event, seq, &row.context)
+        let body = render(row.shape, &event, seq, &row.context)
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .ok_or(WebhookError::EventGone)?;
         let task = DeliveryTask {
@@ -439,6 +439,7 @@ impl Webhooks {
             seq,
             session: event.session,
             agent_id: row.context.agent_id,
+            shape: row.shape,
             created_at: delivery.created_at,
             trigger: Trigger::Manual,
             body,

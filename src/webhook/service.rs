@@ -16,7 +16,7 @@ use super::post::Postman;
 use super::registry::{Live, Registry};
 use super::schedule::Schedule;
 use super::secret::Secrets;
-use super::tables::{EndpointSecrets, EndpointStats, Endpoints};
+use super::tables::{EndpointSecrets, EndpointStats, Endpoints, sound};
 use crate::base::{EndpointId, EventId, Secret, Timestamp};
 use crate::model::{Event, EventBody};
 use crate::ops::Incidents;
@@ -40,6 +40,9 @@ const DISABLED: &str = "endpoint_disabled";
 
 /// The kind of incident that the end of its deliverer opens.
 const QUARANTINED: &str = "endpoint_quarantined";
+
+/// The kind of incident that damaged secrets open.
+const SECRETS: &str = "endpoint_secrets_damaged";
 
 /// How long a deliverer may take to end: what is under way is finished or tried again later.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -123,9 +126,9 @@ impl Service {
             records.extend(rows.into_iter().map(|(_, record)| record));
         }
         let mut batch = Batch::new();
-        let mut lives = Vec::new();
+        let (mut lives, mut damaged) = (Vec::new(), Vec::new());
         for record in self.reconciled(records) {
-            let (record, secrets) = self.renewed(record, &mut batch)?;
+            let (record, secrets) = self.renewed(record, &mut batch, &mut damaged)?;
             let id = record.id;
             match Live::new(record, &secrets) {
                 Ok(live) => lives.push(live),
@@ -139,6 +142,13 @@ impl Service {
         }
         let ids: Vec<EndpointId> = lives.into_iter().map(|live| self.registry.put(live).id).collect();
         drop((edit, gate));
+        for id in damaged {
+            let cause = "its secrets could not be read; it signs with a new one and sends no tokens";
+            let action = "rotate its secret, give the new one to the receiver, and set its tokens anew";
+            self.incidents
+                .open(SECRETS, &id.to_string(), cause, action)
+                .await?;
+        }
         for id in ids {
             self.ensure_deliverer(id).await?;
         }
@@ -186,11 +196,18 @@ impl Service {
         &self,
         record: EndpointRecord,
         batch: &mut Batch,
+        damaged: &mut Vec<EndpointId>,
     ) -> Result<(EndpointRecord, Secrets), WebhookError> {
         if self.store.get::<Endpoints>(&record.id)?.as_ref() != Some(&record) {
             batch.put::<Endpoints>(&record.id, &record);
         }
-        let stored = self.store.get::<EndpointSecrets>(&record.id)?;
+        let stored = match self.store.get::<EndpointSecrets>(&record.id) {
+            Err(StoreError::BadRow { .. } | StoreError::Decode { .. }) => {
+                damaged.push(record.id);
+                None
+            }
+            stored => stored?,
+        };
         let mut secrets = match &stored {
             Some(stored) => stored.clone(),
             None => Secrets::generate()?,
@@ -257,7 +274,7 @@ impl Service {
             record.state = EndpointState::Active;
             record.reason = None;
             let mut batch = Batch::new();
-            if let Some(mut health) = self.store.get::<EndpointStats>(&id)? {
+            if let Some(mut health) = sound::<EndpointStats>(&self.store, &id)? {
                 health.failing_since = None;
                 batch.put::<EndpointStats>(&id, &health);
             }

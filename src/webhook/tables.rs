@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{DeliveryRow, Trigger};
-use super::endpoint::{EndpointHealth, EndpointRecord};
+use super::endpoint::{EndpointHealth, EndpointRecord, Shape};
 use super::errand::Errand;
 use super::secret::Secrets;
 use crate::base::{DeliveryId, EndpointId, EventId, SessionId, TaskId, Timestamp};
 use crate::model::ChatId;
 use crate::store::catalog::{self, Entry};
-use crate::store::{Lane, LaneKind, Table};
+use crate::store::{Lane, LaneKind, Store, StoreError, Table};
 
 /// Endpoints. Sealed, since a URL may carry a token.
 pub(super) struct Endpoints;
@@ -71,12 +71,24 @@ pub(super) struct DeliveryTask {
     pub session: Option<SessionId>,
     /// The agent of the session, for the URL.
     pub agent_id: Option<i64>,
+    /// The form of the body.
+    #[serde(default)]
+    pub shape: Shape,
     /// When it became a delivery.
     pub created_at: Timestamp,
     /// What makes the first try happen.
     pub trigger: Trigger,
     /// The bytes that are signed and sent.
     pub body: String,
+}
+
+/// A row, or none if it is damaged: the store has counted it and moved it aside, and what it said is made
+/// anew or done without.
+pub(super) fn sound<T: Table>(store: &Store, key: &T::Key) -> Result<Option<T::Value>, StoreError> {
+    match store.get::<T>(key) {
+        Err(StoreError::BadRow { .. } | StoreError::Decode { .. }) => Ok(None),
+        found => found,
+    }
 }
 
 /// The lane of an endpoint's deliveries for a chat of a session.

@@ -29,7 +29,7 @@ use super::order::{Plan, Settled};
 use super::post::Parcel;
 use super::registry::{Live, Seat};
 use super::service::Service;
-use super::tables::{Deliveries, DeliveryTask, EndpointStats};
+use super::tables::{Deliveries, DeliveryTask, EndpointStats, sound};
 use crate::base::{EndpointId, Timestamp};
 use crate::runtime::{BoxError, TaskContext};
 use crate::store::{Batch, Committed, LaneKind, Scan, StoreError, TaskKey};
@@ -90,7 +90,7 @@ pub(super) async fn run(service: Arc<Service>, id: EndpointId, context: TaskCont
     let live = changes.borrow_and_update().clone();
     let mut deliverer = Deliverer {
         plan: Plan::new(live.record.order, *service.config.hold),
-        health: service.store.get::<EndpointStats>(&id)?.unwrap_or_default(),
+        health: sound::<EndpointStats>(&service.store, &id)?.unwrap_or_default(),
         live,
         flights: FuturesUnordered::new(),
         outcomes: VecDeque::new(),

@@ -7,7 +7,7 @@ use super::super::conclude::{Conclusion, Next, Tried, conclude};
 use super::super::error::WebhookError;
 use super::super::order::Settled;
 use super::super::service::reason;
-use super::super::tables::{Deliveries, EndpointStats};
+use super::super::tables::{Deliveries, EndpointStats, sound};
 use super::Deliverer;
 use crate::base::{EventId, Timestamp};
 use crate::model::Event;
@@ -44,10 +44,7 @@ impl Deliverer {
     /// waits until that is stored, so that its next try knows of this one.
     pub(super) fn landed(&mut self, key: TaskKey, tried: Tried) -> Result<(), StoreError> {
         let place = (self.seat.id, tried.task.delivery);
-        let row = match self.service.store.get::<Deliveries>(&place) {
-            Err(StoreError::BadRow { .. }) => None,
-            row => row?,
-        };
+        let row = sound::<Deliveries>(&self.service.store, &place)?;
         let conclusion = conclude(self.seat.id, &tried, row, &self.service.schedule, rand::random());
         self.health.note(&tried, &conclusion.next);
         self.gone |= conclusion.gone;

@@ -332,6 +332,13 @@ async fn one_can_be_sent_again_whether_it_waits_failed_or_arrived() {
     office.webhooks.resend(id).await.expect("is sent again");
     receiver.until("the second try", |seen| seen.len() == 2).await;
     office.until_quiet().await;
+    // what was tried keeps its form, whatever the endpoint's is by now
+    let patch = serde_json::from_value(json!({"shape": "bot_api"})).expect("fits");
+    office
+        .webhooks
+        .patch(endpoint.id, patch)
+        .await
+        .expect("is changed");
     office.webhooks.resend(id).await.expect("is sent once more");
     receiver.until("the third", |seen| seen.len() == 3).await;
     office.until_quiet().await;
