@@ -44,7 +44,8 @@ enum What {
     /// Make one; its secret is in the answer
     Add {
         /// Where to deliver
-        url: String,
+        #[arg(value_name = "URL")]
+        receiver: String,
         /// Which events; may stand several times, all if left out
         #[arg(long = "event", value_name = "TYPE")]
         events: Vec<String>,
@@ -113,11 +114,11 @@ impl Endpoints {
                 return show::one(&endpoint, target.json);
             }
             What::Add {
-                url,
+                receiver,
                 events,
                 sessions,
             } => {
-                let mut body = json!({"url": url});
+                let mut body = json!({"url": receiver});
                 if !events.is_empty() {
                     body["events"] = json!(events);
                 }

@@ -139,7 +139,28 @@ fn on_this_thread<F: Future>(work: F) -> Result<F::Output, CliError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{Command, CommandFactory};
+
+    /// An argument of a command that is named like a global one would be taken for it: the key would
+    /// be sent to a webhook's receiver.
+    fn check(command: &Command) {
+        for below in command.get_subcommands() {
+            for argument in below.get_arguments() {
+                let name = argument.get_id().as_str();
+                assert!(
+                    !["url", "data_dir", "json"].contains(&name),
+                    "{} {name}",
+                    below.get_name()
+                );
+            }
+            check(below);
+        }
+    }
+
+    #[test]
+    fn no_command_takes_a_global_argument_for_its_own() {
+        check(&super::Cli::command());
+    }
 
     #[test]
     fn the_arguments_are_consistent() {
