@@ -37,7 +37,9 @@ pub(crate) struct Status {
 
 impl Status {
     fn of(account: &Account) -> Self {
-        let authorised = account.user_id.is_some() && !account.state.is_terminal();
+        // Somebody who logs in again has an account, and no authorisation yet.
+        let ended = account.state.is_terminal() || account.state == SessionState::LoggingIn;
+        let authorised = account.user_id.is_some() && !ended;
         Self {
             state: account.state,
             authorised,

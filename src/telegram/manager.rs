@@ -259,6 +259,13 @@ impl State {
             ));
         }
         self.want(&link, Wanted::Running, |state| state).await?;
+        if matches!(account.state, SessionState::BadCredentials | SessionState::Banned) {
+            // A key that was refused, or that Telegram has forgotten, carries no login.
+            self.terminate(&link).await;
+            let mut batch = Batch::new();
+            batch.remove::<Authorisations>(&id);
+            self.context.store.commit(batch).await?;
+        }
         self.bring_up(&link).await
     }
 

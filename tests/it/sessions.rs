@@ -179,6 +179,24 @@ async fn a_revoked_session_ends_without_a_loop() {
         "it stays ended"
     );
     assert_eq!(expired(&daemon), 1);
+
+    let telegram = &daemon.handles.telegram;
+    telegram
+        .request_code(session, "+989120000001")
+        .await
+        .expect("sent");
+    let code = stage
+        .world
+        .world(|world| world.keys.codes["989120000001"].code.clone());
+    telegram
+        .submit_code(session, &code)
+        .await
+        .expect("logged in again");
+    until("the same entry is back", || {
+        state(&daemon, session) == SessionState::Connected
+    })
+    .await;
+    assert_eq!(expired(&daemon), 1);
     daemon.stop(PATIENCE).await;
 }
 
