@@ -1,12 +1,11 @@
-//! One TCP connection from its first byte to its end: reading, key exchange, judging packets, writing.
+//! One TCP connection from its first byte to its end: reading, key exchange, judging packets.
 //!
-//! It owns the socket and its transport. Sessions outlive it; it attaches to those that it hears of, and
-//! what they have to say it takes from them. It promises no order between two sessions.
+//! It owns the socket and its transport. Sessions outlive it; it attaches to those that it hears of, and its
+//! [`Outbox`] takes from them what they have to say. It promises no order between two sessions.
 
-use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,15 +15,16 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::cipher::{Sender, key_id, named_key, open, seal};
+use super::cipher::{Sender, key_id, named_key, open};
 use super::envelope::{Envelope, Message, is_container, open_container, unpack};
 use super::exchange::{Exchange, NOT_FOUND, NewKey, Outcome};
+use super::outbox::{Outbox, now};
 use super::registry::{Job, Key, Line, Registry, Slot};
 use super::rsa::RsaKey;
 use super::salts::Salts;
 use super::service::{Heard, bad_message, bad_salt, hear};
 use super::session::{Receipt, time_id};
-use super::transport::{Detected, FrameError, Reading, Writing, detect};
+use super::transport::{Detected, FrameError, Reading, detect};
 use super::worker::{World, work};
 use crate::sandbox::rpc::{KeyId, MtSession};
 
@@ -74,18 +74,10 @@ impl From<io::Error> for End {
     }
 }
 
-/// What the reading side leaves to the writing side.
-#[derive(Default)]
-struct Outbox {
-    plain: VecDeque<Bytes>,
-    refusal: Option<i32>,
-    slots: Vec<Arc<Slot>>,
-}
-
 struct Reader {
     context: Arc<Context>,
     line: Arc<Line>,
-    outbox: Arc<Mutex<Outbox>>,
+    outbox: Arc<Outbox>,
     exchange: Option<Exchange>,
     /// Whether a packet under a key has come.
     proven: bool,
@@ -94,7 +86,7 @@ struct Reader {
 
 /// Serves a connection until it ends.
 pub async fn serve(stream: TcpStream, line: Arc<Line>, context: Arc<Context>) {
-    let outbox = Arc::new(Mutex::new(Outbox::default()));
+    let outbox = Arc::new(Outbox::default());
     let reader = Reader {
         context: context.clone(),
         line: line.clone(),
@@ -125,19 +117,7 @@ pub async fn serve(stream: TcpStream, line: Arc<Line>, context: Arc<Context>) {
         }
     }
     context.registry.close_line(line.id);
-    let slots = std::mem::take(&mut lock(&outbox).slots);
-    slots.iter().for_each(|slot| slot.detach(&line));
-}
-
-fn lock(outbox: &Mutex<Outbox>) -> std::sync::MutexGuard<'_, Outbox> {
-    outbox.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Since the epoch.
-fn now() -> Duration {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
+    outbox.take_slots().iter().for_each(|slot| slot.detach(&line));
 }
 
 impl Reader {
@@ -156,15 +136,16 @@ impl Reader {
         };
         let (mut reading, mut writing) = transport.split();
         let (line, outbox) = (self.line.clone(), self.outbox.clone());
-        let mut writer = std::pin::pin!(write(&line, &outbox, &mut writing, to));
+        let mut writer = std::pin::pin!(outbox.write(&line, &mut writing, to));
         let end = tokio::select! {
             end = self.listen(from, &mut buffer, &mut reading) => end,
-            end = &mut writer => return end,
+            written = &mut writer => return written.map_or_else(End::Broken, End::Refused),
         };
         if let End::Refused(code) = end {
-            lock(&outbox).refusal = Some(code);
+            outbox.refuse(code);
             line.wake.notify_one();
-            return timeout(FAREWELL, writer).await.unwrap_or(End::Closed);
+            let written = timeout(FAREWELL, writer).await;
+            return written.map_or(End::Closed, |it| it.map_or_else(End::Broken, End::Refused));
         }
         end
     }
@@ -245,7 +226,7 @@ impl Reader {
         plain.extend_from_slice(&(time_id(now()) | 1).to_le_bytes());
         plain.extend_from_slice(&(answer.len() as u32).to_le_bytes());
         plain.extend_from_slice(&answer);
-        lock(&self.outbox).plain.push_back(plain.into());
+        self.outbox.send_plain(plain.into());
         self.line.wake.notify_one();
         Ok(())
     }
@@ -310,10 +291,7 @@ impl Reader {
                 .spawn(work(slot.clone(), self.context.world.clone(), jobs));
         }
         if slot.attach(&self.line) {
-            let mut outbox = lock(&self.outbox);
-            // One that was forgotten and came again under its id takes the place of the former.
-            outbox.slots.retain(|it| it.id != id || it.key.id != key.id);
-            outbox.slots.push(slot.clone());
+            self.outbox.add(slot.clone());
         }
         slot
     }
@@ -381,56 +359,6 @@ fn id_fault(id: i64, now: u64) -> Option<i32> {
         () if age < -AHEAD => Some(17),
         () => None,
     }
-}
-
-/// Sends what there is, for ever; ends after a refusal.
-async fn write(line: &Line, outbox: &Mutex<Outbox>, writing: &mut Writing, to: &mut OwnedWriteHalf) -> End {
-    let mut out = Vec::new();
-    loop {
-        let refusal = collect(line, outbox, writing, &mut out);
-        if let Some(code) = refusal {
-            writing.error(code, &mut out);
-        }
-        if out.is_empty() {
-            line.wake.notified().await;
-            continue;
-        }
-        if let Err(error) = to.write_all(&out).await {
-            return End::Broken(error);
-        }
-        if let Some(code) = refusal {
-            return End::Refused(code);
-        }
-        out.clear();
-        out.shrink_to(64 << 10);
-    }
-}
-
-/// Puts packets together, one of each session at a time.
-fn collect(line: &Line, outbox: &Mutex<Outbox>, writing: &mut Writing, out: &mut Vec<u8>) -> Option<i32> {
-    let (plain, refusal, slots) = {
-        let mut outbox = lock(outbox);
-        (
-            std::mem::take(&mut outbox.plain),
-            outbox.refusal,
-            outbox.slots.clone(),
-        )
-    };
-    plain.iter().for_each(|packet| writing.packet(packet, out));
-    let now = now();
-    for slot in slots {
-        if let Some(message) = slot.quietly(|session| session.take(line.id, now)) {
-            let salt = slot.key.salts.current(now.as_secs());
-            let plaintext = Envelope {
-                salt,
-                session: slot.id,
-                message,
-            }
-            .write();
-            writing.packet(&seal(&slot.key.auth_key, Sender::Server, &plaintext), out);
-        }
-    }
-    refusal
 }
 
 #[cfg(test)]

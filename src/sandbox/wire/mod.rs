@@ -19,6 +19,7 @@ mod envelope;
 mod exchange;
 mod hash;
 mod numbers;
+mod outbox;
 mod registry;
 mod salts;
 mod service;

@@ -2,16 +2,18 @@
 
 mod client;
 mod endings;
+mod little;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use client::{Client, Heard, Pipe, answer_to, introduced};
 use grammers_tl_types as tl;
+use little::{Little, nearest};
 use tl::functions as f;
-use tl::{Deserializable, Identifiable, Serializable};
-use trunkline::sandbox::rpc::{Call, ClientInfo, Hub, KeyId, KnownKey, Reply, Service};
+use tl::{Deserializable, Serializable};
+use trunkline::sandbox::rpc::{KeyId, KnownKey, Service};
 use trunkline::sandbox::wire::{RsaKey, Wire, WireConfig};
 
 /// Made once: drawing primes is the slowest part of these tests.
@@ -21,70 +23,6 @@ static PRIVATE_PEM: LazyLock<String> = LazyLock::new(|| {
         .expect("a key")
         .to_string()
 });
-
-/// A world of a few functions.
-#[derive(Default)]
-struct Little {
-    hub: Hub,
-    calls: AtomicUsize,
-    clients: Mutex<Vec<ClientInfo>>,
-    keys: Mutex<Vec<KnownKey>>,
-}
-
-fn nearest(country: &str) -> Vec<u8> {
-    tl::enums::NearestDc::Dc(tl::types::NearestDc {
-        country: country.into(),
-        this_dc: 2,
-        nearest_dc: 2,
-    })
-    .to_bytes()
-}
-
-impl Service for Little {
-    async fn call(&self, call: Call) -> Reply {
-        let n = self.calls.fetch_add(1, Ordering::SeqCst);
-        let constructor = u32::from_le_bytes(call.body[..4].try_into().unwrap());
-        match constructor {
-            f::help::GetNearestDc::CONSTRUCTOR_ID => Reply::Result(nearest(&n.to_string())),
-            f::updates::GetState::CONSTRUCTOR_ID => {
-                self.hub.subscribe(call.key, call.session);
-                Reply::Result(nearest("state"))
-            }
-            f::help::GetAppUpdate::CONSTRUCTOR_ID => Reply::Result(nearest(&"long ".repeat(1000))),
-            f::help::GetSupport::CONSTRUCTOR_ID => {
-                tokio::time::sleep(Duration::from_millis(300)).await;
-                Reply::Result(nearest("slow"))
-            }
-            f::help::GetSupportName::CONSTRUCTOR_ID => Reply::DropConnection {
-                answer: Some(nearest("kept")),
-            },
-            f::help::GetInviteText::CONSTRUCTOR_ID if n % 2 == 1 => Reply::DropConnection { answer: None },
-            f::help::GetInviteText::CONSTRUCTOR_ID => Reply::Result(nearest("second try")),
-            f::help::GetCdnConfig::CONSTRUCTOR_ID => panic!("a fault of the world's own"),
-            _ => Reply::error(400, "INPUT_METHOD_INVALID"),
-        }
-    }
-
-    fn key_created(&self, id: KeyId, auth_key: &[u8; 256]) {
-        self.keys.lock().unwrap().push(KnownKey {
-            id,
-            auth_key: *auth_key,
-            layer: Some(tl::LAYER),
-        });
-    }
-
-    fn key_destroyed(&self, key: KeyId) {
-        self.keys.lock().unwrap().retain(|it| it.id != key);
-    }
-
-    fn client_known(&self, _: KeyId, client: ClientInfo) {
-        self.clients.lock().unwrap().push(client);
-    }
-
-    fn known_keys(&self) -> Vec<KnownKey> {
-        self.keys.lock().unwrap().clone()
-    }
-}
 
 struct Server {
     wire: Wire,

@@ -1,0 +1,121 @@
+//! The writing side of a connection: takes what its sessions and the reading side have for it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::OwnedWriteHalf;
+
+use super::cipher::{Sender, seal};
+use super::envelope::Envelope;
+use super::registry::{Line, Slot};
+use super::transport::Writing;
+
+/// How much of the buffer for what is sent is kept between two sendings.
+const KEPT: usize = 64 << 10;
+
+/// What one connection has to send.
+#[derive(Default)]
+pub struct Outbox {
+    contents: Mutex<Contents>,
+}
+
+#[derive(Default)]
+struct Contents {
+    plain: VecDeque<Bytes>,
+    refusal: Option<i32>,
+    slots: Vec<Arc<Slot>>,
+}
+
+/// The time since the epoch: what message ids and salts go by.
+pub fn now() -> Duration {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+impl Outbox {
+    /// A packet that is sent as it is.
+    pub fn send_plain(&self, packet: Bytes) {
+        self.lock().plain.push_back(packet);
+    }
+
+    /// The last word: a transport error, after all that waits already.
+    pub fn refuse(&self, code: i32) {
+        self.lock().refusal = Some(code);
+    }
+
+    /// From now on this session's messages are sent here, in place of a forgotten one of the same id.
+    pub fn add(&self, slot: Arc<Slot>) {
+        let mut contents = self.lock();
+        contents
+            .slots
+            .retain(|it| it.id != slot.id || it.key.id != slot.key.id);
+        contents.slots.push(slot);
+    }
+
+    /// The sessions, which are sent nothing here any more.
+    pub fn take_slots(&self) -> Vec<Arc<Slot>> {
+        std::mem::take(&mut self.lock().slots)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends what there is whenever the connection is woken. Ends after a refusal, with its code.
+    pub async fn write(
+        &self,
+        line: &Line,
+        writing: &mut Writing,
+        to: &mut OwnedWriteHalf,
+    ) -> io::Result<i32> {
+        let mut out = Vec::new();
+        loop {
+            let refusal = self.collect(line, writing, &mut out);
+            if let Some(code) = refusal {
+                writing.error(code, &mut out);
+            }
+            if out.is_empty() {
+                line.wake.notified().await;
+                continue;
+            }
+            to.write_all(&out).await?;
+            if let Some(code) = refusal {
+                return Ok(code);
+            }
+            out.clear();
+            out.shrink_to(KEPT);
+        }
+    }
+
+    /// Puts packets together, one of each session at a time.
+    fn collect(&self, line: &Line, writing: &mut Writing, out: &mut Vec<u8>) -> Option<i32> {
+        let (plain, refusal, slots) = {
+            let mut contents = self.lock();
+            (
+                std::mem::take(&mut contents.plain),
+                contents.refusal,
+                contents.slots.clone(),
+            )
+        };
+        plain.iter().for_each(|packet| writing.packet(packet, out));
+        let now = now();
+        for slot in slots {
+            if let Some(message) = slot.quietly(|session| session.take(line.id, now)) {
+                let salt = slot.key.salts.current(now.as_secs());
+                let plaintext = Envelope {
+                    salt,
+                    session: slot.id,
+                    message,
+                }
+                .write();
+                writing.packet(&seal(&slot.key.auth_key, Sender::Server, &plaintext), out);
+            }
+        }
+        refusal
+    }
+}
