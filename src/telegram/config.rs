@@ -33,6 +33,9 @@ pub struct TelegramConfig {
     pub login_expires: Span,
     /// Updates held between the connection and the store; more is a gap, filled from Telegram.
     pub updates_buffer: usize,
+    /// How often the tops of the chats are compared with what is stored: the library may leave a gap open for
+    /// a quarter of an hour.
+    pub gap_check: Span,
     /// Messages fetched from a chat's history at most when a gap is too long for a difference.
     pub history_fill_max: usize,
 }
@@ -71,6 +74,7 @@ impl Default for TelegramConfig {
             lost_after: Span::secs(60),
             login_expires: Span::secs(300),
             updates_buffer: 16_384,
+            gap_check: Span::secs(300),
             history_fill_max: 5_000,
         }
     }
@@ -97,6 +101,7 @@ impl TelegramConfig {
             ("ping_after", self.ping_after),
             ("ping_timeout", self.ping_timeout),
             ("login_expires", self.login_expires),
+            ("gap_check", self.gap_check),
         ] {
             if value.is_zero() {
                 fault(key, "must be longer than nothing");

@@ -68,6 +68,8 @@ pub(super) fn child(context: &Arc<Context>, links: &Links, subtrees: &Dynamic) -
         };
         async move { spawn.spawn(Manager, args).await }
     })
+    // It brings every session up before it answers.
+    .ready_within(Duration::from_secs(300))
     .shutdown(Shutdown::Drain(Duration::from_secs(5)))
 }
 

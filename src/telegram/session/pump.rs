@@ -27,6 +27,9 @@ const BATCHES: usize = 64;
 /// Silence after which nothing more is expected to be on its way.
 const QUIET: Duration = Duration::from_millis(400);
 
+/// The first comparison of chats is put off for so long at most.
+const FIRST_CHECK: Duration = Duration::from_secs(5);
+
 /// How often the pump shows that it lives.
 const BEAT: Duration = Duration::from_secs(20);
 
@@ -67,27 +70,65 @@ async fn serve(
     let mut pen = Pen::new(context.clone(), link.clone())?;
     let mut updates = Box::pin(batches(receiver).ready_chunks(BATCHES));
     let mut beat = tokio::time::interval(BEAT);
-    let mut check = Some(Instant::now() + QUIET);
+    let mut check = GapCheck::new(*context.config.gap_check);
     loop {
         tokio::select! {
             chunk = updates.next() => {
                 let Some(chunk) = chunk else { return Ok(()) };
                 let broken = store(&mut pen, link, chunk).await;
-                check = check.map(|_| Instant::now() + QUIET);
+                check.updated();
                 if let Some(error) = broken {
                     note(link, &link.failed(error));
                     return Ok(());
                 }
             }
-            () = tokio::time::sleep_until(check.unwrap_or_else(Instant::now)), if check.is_some() => {
+            () = tokio::time::sleep_until(check.due) => {
                 match task.idle(history::catch_up(context, link, &pen)).await {
-                    Ok(true) => { link.observe(Observation::CaughtUp); check = None }
-                    Ok(false) => check = Some(Instant::now() + QUIET),
-                    Err(error) => { note(link, &error); check = Some(Instant::now() + QUIET * 10) }
+                    Ok(true) => { link.observe(Observation::CaughtUp); check.passed() }
+                    Ok(false) => check.again_in(QUIET),
+                    Err(error) => { note(link, &error); check.again_in(QUIET * 10) }
                 }
             }
             _ = beat.tick() => task.alive(),
         }
+    }
+}
+
+/// When the chats are next compared with what is stored: soon after a connection was made, once the updates that
+/// were missed are in; then every now and then.
+struct GapCheck {
+    due: Instant,
+    /// A busy chat shall not put the first check off for ever.
+    latest: Instant,
+    every: Duration,
+    passed: bool,
+}
+
+impl GapCheck {
+    fn new(every: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            due: now + QUIET,
+            latest: now + FIRST_CHECK,
+            every,
+            passed: false,
+        }
+    }
+
+    /// More may be on its way.
+    fn updated(&mut self) {
+        if !self.passed {
+            self.due = (Instant::now() + QUIET).min(self.latest);
+        }
+    }
+
+    fn passed(&mut self) {
+        self.passed = true;
+        self.due = Instant::now() + self.every;
+    }
+
+    fn again_in(&mut self, span: Duration) {
+        self.due = Instant::now() + span;
     }
 }
 
