@@ -12,7 +12,7 @@ use super::manager::{self, Links, Msg};
 use super::outgoing::{Outgoing, SentPart};
 use super::server_key::NotAKey;
 use super::session::{self, CodeSent, Context};
-use super::tables::{Peer, Peers};
+use super::tables::{Authorisations, Peer, Peers};
 use crate::base::{SessionId, Timestamp};
 use crate::limiter::Limiter;
 use crate::model::{ChatId, ChatKind, Entity, Message, MessageId, SessionState};
@@ -38,6 +38,8 @@ pub struct SessionView {
     pub last_proof: Option<Timestamp>,
     /// The last update.
     pub last_update: Option<Timestamp>,
+    /// The home DC; none before the first connection.
+    pub dc: Option<i32>,
     /// Starts of its parts in this process, less the first.
     pub restarts: u64,
     /// Gaps filled from history in this process.
@@ -141,7 +143,7 @@ impl Telegram {
     /// Every session, oldest first.
     pub fn list(&self) -> Vec<SessionView> {
         let links = self.links.read().expect("nothing panics under this lock");
-        let mut views: Vec<_> = links.values().map(|link| view(link)).collect();
+        let mut views: Vec<_> = links.values().map(|link| self.view_of(link)).collect();
         views.sort_by_key(|view| view.account.id);
         views
     }
@@ -151,7 +153,7 @@ impl Telegram {
     /// # Errors
     /// If there is none.
     pub fn view(&self, id: SessionId) -> Result<SessionView, TelegramError> {
-        Ok(view(&*self.link(id)?))
+        Ok(self.view_of(&*self.link(id)?))
     }
 
     /// The session that an id or a public id names.
@@ -397,6 +399,19 @@ impl Telegram {
         Ok(peer.map(|peer| info(chat, peer)))
     }
 
+    fn view_of(&self, link: &Link) -> SessionView {
+        // Shown, not decided by: a store that is away shows none.
+        let authorisation = self.context.store.get::<Authorisations>(&link.id).ok().flatten();
+        SessionView {
+            account: link.account(),
+            last_proof: link.last_proof(),
+            last_update: link.last_update(),
+            dc: authorisation.map(|authorisation| authorisation.home_dc),
+            restarts: link.restarts().saturating_sub(1),
+            gaps: link.gaps(),
+        }
+    }
+
     fn effects<'a>(&'a self, link: &'a Link, patience: Duration) -> Effects<'a> {
         Effects {
             context: &self.context,
@@ -429,16 +444,6 @@ impl Telegram {
 
 fn away(_: CallError) -> TelegramError {
     TelegramError::Away
-}
-
-fn view(link: &Link) -> SessionView {
-    SessionView {
-        account: link.account(),
-        last_proof: link.last_proof(),
-        last_update: link.last_update(),
-        restarts: link.restarts().saturating_sub(1),
-        gaps: link.gaps(),
-    }
 }
 
 fn info(chat: ChatId, peer: Peer) -> ChatInfo {

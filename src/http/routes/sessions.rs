@@ -100,6 +100,8 @@ struct SessionView {
     connected: bool,
     /// The login under way.
     login: Option<LoginView>,
+    /// The data centre where the account lives; none before its first connection.
+    dc: Option<i32>,
     restarts: u64,
     /// The caller's own JSON, echoed in every event.
     metadata: Option<Value>,
@@ -141,6 +143,7 @@ impl SessionView {
                 step: login.step,
                 expires_in: login.expires_at.since(now).as_secs(),
             }),
+            dc: session.dc,
             restarts: session.restarts,
             metadata: account.metadata(),
             name: account.name,
