@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::sandbox::server::{key, section};
+use crate::sandbox::server::{daemon_config, key};
 use crate::sandbox::{Sandbox, SandboxConfig, SandboxError, Seed};
 
 use super::data;
@@ -59,7 +59,7 @@ impl Command {
             let rsa = key(Some(&key_file))?;
             let pem = rsa.public_pem().map_err(SandboxError::from)?;
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-            print!("{}", section(address, &pem, &(1, "sandbox".to_owned())));
+            print!("{}", daemon_config(address, &pem, &(1, "sandbox".to_owned())));
             return Ok(());
         }
         let seed = match &self.seed {

@@ -114,7 +114,7 @@ impl Sandbox {
         telegram.listens_at(wire.address());
         let stop = CancellationToken::new();
         let api = config.api.unwrap_or((1, "sandbox".to_owned()));
-        let section = section(wire.address(), &public_pem, &api);
+        let section = daemon_config(wire.address(), &public_pem, &api);
         let bound = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, config.control_port)).await;
         let bound = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (control, listener) = bound.map_err(|source| SandboxError::Listen {
@@ -190,6 +190,15 @@ pub fn section(address: SocketAddr, public_pem: &str, api: &(i32, String)) -> St
     );
     debug_assert!(written.is_ok(), "writing to a text cannot fail");
     text
+}
+
+/// The whole configuration of a daemon that tries things against the sandbox: where it is, no pauses for
+/// the sake of Telegram's limits, webhooks to this machine.
+pub fn daemon_config(address: SocketAddr, public_pem: &str, api: &(i32, String)) -> String {
+    let section = section(address, public_pem, api);
+    format!(
+        "{section}\n[limiter]\nprofile = \"sandbox\"\n\n[webhook]\nallowed_networks = [\"127.0.0.0/8\", \"::1/128\"]\n"
+    )
 }
 
 /// The server's key: read from its file, or made and written there.

@@ -13,23 +13,21 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::account::{Account, AccountPatch, NewAccount};
 use super::error::TelegramError;
+use super::forget;
 use super::incident;
 use super::link::Link;
 use super::session::{self, Context};
-use super::tables::{Accounts, Authorisations, HighWater, MessageChats, Peers, Tombstones, UpdateStates};
+use super::tables::{Accounts, Authorisations};
 use crate::base::{SessionId, Timestamp};
 use crate::model::{EventBody, SessionState, Wanted};
 use crate::runtime::{ChildSpec, Dynamic, Shutdown, StartError};
-use crate::store::{Batch, Scan, StoreError, Table};
+use crate::store::{Batch, Scan, StoreError};
 
 /// Every known session.
 pub(crate) type Links = Arc<RwLock<HashMap<SessionId, Arc<Link>>>>;
 
 /// How long a log-out at Telegram may take before the session is forgotten without it.
 const LOGOUT: Duration = Duration::from_secs(10);
-
-/// Rows that are removed in one commit.
-const REMOVED_AT_ONCE: usize = 64;
 
 type Reply<T> = RpcReplyPort<Result<T, TelegramError>>;
 
@@ -339,25 +337,7 @@ impl State {
         let mut batch = Batch::new();
         batch.remove::<Authorisations>(&link.id);
         self.context.store.commit(batch).await?;
-        self.clear::<Peers>(link.id).await?;
-        self.clear::<UpdateStates>(link.id).await?;
-        self.clear::<HighWater>(link.id).await?;
-        self.clear::<MessageChats>(link.id).await?;
-        self.clear::<Tombstones>(link.id).await
-    }
-
-    async fn clear<T: Table>(&self, id: SessionId) -> Result<(), StoreError> {
-        loop {
-            let rows = self.context.store.scan::<T>(Scan::prefix(&id), REMOVED_AT_ONCE)?;
-            if rows.is_empty() {
-                return Ok(());
-            }
-            let mut batch = Batch::new();
-            for (key, _) in &rows {
-                batch.remove::<T>(key);
-            }
-            self.context.store.commit(batch).await?;
-        }
+        forget::learned(&self.context.store, link.id).await
     }
 
     async fn end(&self, id: SessionId) {

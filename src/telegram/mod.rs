@@ -9,6 +9,7 @@ mod effects;
 mod entities;
 mod error;
 mod exchange;
+mod forget;
 mod from_tl;
 mod handle;
 mod incident;

@@ -1,0 +1,34 @@
+//! Forgetting what a session has learned of its account: chats, positions, numbers of messages.
+
+use super::tables::{HighWater, MessageChats, Peers, Tombstones, UpdateStates};
+use crate::base::SessionId;
+use crate::store::{Batch, Scan, Store, StoreError, Table};
+
+/// Rows that are removed in one commit.
+const AT_ONCE: usize = 64;
+
+/// Removes everything learned; the record and its keys stay.
+///
+/// # Errors
+/// If the store did not keep it; what is left is removed by the next try.
+pub(crate) async fn learned(store: &Store, id: SessionId) -> Result<(), StoreError> {
+    clear::<Peers>(store, id).await?;
+    clear::<UpdateStates>(store, id).await?;
+    clear::<HighWater>(store, id).await?;
+    clear::<MessageChats>(store, id).await?;
+    clear::<Tombstones>(store, id).await
+}
+
+async fn clear<T: Table>(store: &Store, id: SessionId) -> Result<(), StoreError> {
+    loop {
+        let rows = store.scan::<T>(Scan::prefix(&id), AT_ONCE)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::new();
+        for (key, _) in &rows {
+            batch.remove::<T>(key);
+        }
+        store.commit(batch).await?;
+    }
+}
