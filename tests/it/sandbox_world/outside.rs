@@ -143,10 +143,9 @@ async fn the_control_port_shows_and_changes_the_world() {
             .as_array()
             .is_some_and(Vec::is_empty)
     );
-    assert_eq!(
-        control.ask("GET", "/config", None).await.1,
-        sandbox.config_section()
-    );
+    let config = control.ask("GET", "/config", None).await.1;
+    assert!(config.starts_with(&sandbox.config_section()));
+    trunkline::config::Config::from_text(&config).expect("a daemon takes it as it is");
     sandbox.stop().await;
 }
 
