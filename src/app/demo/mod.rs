@@ -83,7 +83,7 @@ async fn talk(options: &DemoOptions, scene: &mut Scene, screen: &mut Screen) -> 
         tokio::select! {
             _ = tokio::signal::ctrl_c() => return Ok(true),
             _ = pace.tick() => scene.play(script.next(room))?,
-            _ = frames.tick() => screen.draw(scene, &scene.ledger()),
+            _ = frames.tick(), if !options.json => screen.draw(scene, &scene.ledger()),
         }
     }
 }
