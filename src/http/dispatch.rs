@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as HttpBody;
 use hyper::header::{
-    ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE,
-    HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_LENGTH,
+    CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use hyper::{HeaderMap, Request, Response};
 use tracing::Instrument;
@@ -207,6 +207,10 @@ pub fn refusal(failure: &Failure, language: Language, id: &str) -> Response<Body
     }
     if failure.code == Code::Unauthorized {
         header(&mut response, WWW_AUTHENTICATE, "Bearer");
+    }
+    if matches!(failure.code, Code::BodyTooLarge | Code::RequestTimeout) {
+        // The rest of the body is not read: whoever sent it must not use the connection again.
+        header(&mut response, CONNECTION, "close");
     }
     response
 }
