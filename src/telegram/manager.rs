@@ -20,7 +20,7 @@ use super::session::{self, Context};
 use super::tables::{Accounts, Authorisations};
 use crate::base::{SessionId, Timestamp};
 use crate::model::{EventBody, SessionState, Wanted};
-use crate::runtime::{ChildSpec, Dynamic, Shutdown, StartError};
+use crate::runtime::{ChildSpec, Dynamic, NodeState, Shutdown, StartError};
 use crate::store::{Batch, Scan, StoreError};
 
 /// Every known session.
@@ -91,6 +91,7 @@ impl Actor for Manager {
         for link in links {
             state.reconcile(&link).await;
         }
+        state.notice_quarantined().await;
         Ok(state)
     }
 
@@ -348,6 +349,17 @@ impl State {
             let cause = account.reason.unwrap_or_default();
             let action = "log the account in again, or delete the session";
             self.report(incident::ENDED, id, &cause, action).await;
+        }
+    }
+
+    /// Catches up on quarantines that were told while nobody listened.
+    async fn notice_quarantined(&self) {
+        for node in self.subtrees.children().await {
+            let Ok(id) = node.id.parse() else { continue };
+            let known = |link: Arc<Link>| link.state() == SessionState::Quarantined;
+            if node.state == NodeState::Quarantined && !self.find(id).is_ok_and(known) {
+                self.quarantine(id, node.last_error.unwrap_or_default()).await;
+            }
         }
     }
 
