@@ -193,6 +193,7 @@ impl State {
         let mut replies = Replies::new();
         self.core.clear(session, now, &mut replies);
         self.answer(replies, now);
+        // Cleared it is, whether or not somebody still waits to hear so.
         port.send(()).ok();
     }
 
@@ -222,6 +223,7 @@ impl State {
                 }));
             }
         }
+        // Who asked may have gone in the meantime.
         port.send(budgets).ok();
     }
 

@@ -16,6 +16,7 @@ use super::error::TelegramError;
 use super::forget;
 use super::incident;
 use super::link::Link;
+use super::reply::answer;
 use super::session::{self, Context};
 use super::tables::{Accounts, Authorisations};
 use crate::base::{SessionId, Timestamp};
@@ -114,13 +115,6 @@ impl Actor for Manager {
             Msg::Quarantined(id, reason) => state.quarantine(id, reason).await,
         }
         Ok(())
-    }
-}
-
-/// A caller that has gone away needs no answer.
-fn answer<T: Send + 'static>(reply: RpcReplyPort<T>, value: T) {
-    if reply.send(value).is_err() {
-        tracing::debug!("a caller went away before its answer");
     }
 }
 

@@ -19,6 +19,7 @@ mod manager;
 mod outgoing;
 mod peers;
 mod receipt;
+mod reply;
 mod requests;
 mod server_key;
 mod session;

@@ -20,6 +20,7 @@ use crate::telegram::error::TelegramError;
 use crate::telegram::incident;
 use crate::telegram::link::Link;
 use crate::telegram::manager;
+use crate::telegram::reply::answer;
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_secs(5);
@@ -112,13 +113,6 @@ impl Actor for SessionActor {
             Msg::Tick => state.tick().await,
         }
         Ok(())
-    }
-}
-
-/// A caller that has gone away needs no answer.
-fn answer<T: Send + 'static>(reply: RpcReplyPort<T>, value: T) {
-    if reply.send(value).is_err() {
-        tracing::debug!("a caller went away before its answer");
     }
 }
 

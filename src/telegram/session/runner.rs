@@ -108,6 +108,7 @@ async fn connection(
 
 /// Starts are capped and spaced, so that a thousand sessions do not arrive at once.
 async fn wait_for_turn(context: &Context) -> Option<tokio::sync::SemaphorePermit<'_>> {
+    // It is never closed; if it were, nothing would cap the starts any more.
     let permit = context.starts.acquire().await.ok();
     let spacing = *context.config.start_spacing;
     let begin = {
