@@ -73,18 +73,36 @@ fn python_with(package: &str) -> Option<PathBuf> {
     found
 }
 
-#[test]
-fn telethon_finds_a_telegram_here() {
-    let Some(python) = python_with("telethon") else {
-        eprintln!("passed over: no python3 with telethon");
+/// Has the story told that stands in `tests/interop`, against a sandbox of its own.
+fn tell(package: &str, story: &str, arguments: &[&str]) {
+    let Some(python) = python_with(package) else {
+        eprintln!("passed over: no python3 with {package}");
         return;
     };
     let sandbox = Sandbox::start();
-    let story = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/telethon_story.py");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
     let status = Command::new(python)
-        .arg(story)
+        .arg(folder.join(story))
         .arg(&sandbox.control)
+        .args(arguments)
         .status()
         .expect("python3 runs");
     assert!(status.success(), "the story did not hold: {status}");
+}
+
+#[test]
+fn telethon_finds_a_telegram_here() {
+    tell("telethon", "telethon_story.py", &["full", "abridged"]);
+}
+
+#[test]
+fn telethon_finds_one_over_intermediate_and_obfuscated_abridged() {
+    let transports = ["intermediate", "abridged-obfuscated", "briefly"];
+    tell("telethon", "telethon_story.py", &transports);
+}
+
+#[test]
+fn telethon_finds_one_over_what_is_padded_and_obfuscated() {
+    let transports = ["padded-obfuscated", "intermediate-obfuscated", "briefly"];
+    tell("telethon", "telethon_story.py", &transports);
 }

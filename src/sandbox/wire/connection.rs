@@ -124,7 +124,7 @@ impl Reader {
     async fn converse(mut self, from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> End {
         let mut buffer = BytesMut::with_capacity(READ);
         let transport = loop {
-            match detect(&buffer) {
+            match detect(&mut buffer) {
                 Detected::Is(transport) => break transport,
                 Detected::Unknown => return End::Closed,
                 Detected::More => {

@@ -7,7 +7,7 @@
 //! pushes wait in the session; the connection takes them from there.
 //!
 //! Not promised: speed of the key exchange, secrecy against who can read this machine's memory, transports
-//! other than full.
+//! other than over TCP.
 
 mod connection;
 mod hub;

@@ -1,14 +1,21 @@
 //! Framing: how packets are cut out of a byte stream and put into one.
 //!
-//! One [`Transport`] lives as long as its connection. Which one it is, [`detect`] reads off the first bytes.
+//! One [`Transport`] lives as long as its connection: a framing, maybe under a cipher. Which one it is, [`detect`]
+//! reads off the first bytes.
 
+mod abridged;
 mod detect;
 mod full;
+mod intermediate;
+mod obfuscated;
+
+#[cfg(test)]
+mod tests;
 
 use bytes::{Bytes, BytesMut};
 
 pub use detect::{Detected, detect};
-pub use full::Full;
+use obfuscated::{Cipher, Obfuscated};
 
 /// The largest packet that is taken, and so the most that a connection buffers: clients send up to 1,044,456 bytes.
 pub const MAX_PACKET: usize = 1_060_000;
@@ -32,57 +39,127 @@ pub enum FrameError {
     Checksum,
 }
 
-/// What a payload turned out to be.
-pub enum Transport {
-    /// Length, sequence number and checksum around every packet.
-    Full(Full),
+/// What is around every packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// Length, sequence number and checksum.
+    Full,
+    /// A length of one byte or four.
+    Abridged,
+    /// A length of four bytes.
+    Intermediate,
+    /// The same, and padding.
+    Padded,
+}
+
+/// How a connection speaks.
+pub struct Transport {
+    framing: Framing,
+    ciphers: Option<Obfuscated>,
 }
 
 impl Transport {
-    /// The reading and the writing half.
-    pub fn split(self) -> (Reading, Writing) {
-        match self {
-            Self::Full(full) => {
-                let (reader, writer) = full.split();
-                (Reading::Full(reader), Writing::Full(writer))
-            }
+    fn plain(framing: Framing) -> Self {
+        Self {
+            framing,
+            ciphers: None,
         }
+    }
+
+    fn obfuscated(framing: Framing, ciphers: Obfuscated) -> Self {
+        Self {
+            framing,
+            ciphers: Some(ciphers),
+        }
+    }
+
+    /// The reading and the writing half, which know nothing of each other.
+    pub fn split(self) -> (Reading, Writing) {
+        let (from_client, to_client) = match self.ciphers {
+            Some(both) => (Some(both.from_client), Some(both.to_client)),
+            None => (None, None),
+        };
+        let reading = Reading {
+            framing: self.framing,
+            sequence: 0,
+            cipher: from_client,
+            clear: 0,
+        };
+        let writing = Writing {
+            framing: self.framing,
+            sequence: 0,
+            cipher: to_client,
+        };
+        (reading, writing)
     }
 }
 
 /// The half that cuts packets out of what arrives.
-pub enum Reading {
-    /// See [`Transport::Full`].
-    Full(full::Reader),
+pub struct Reading {
+    framing: Framing,
+    /// Of the next packet, in a full transport.
+    sequence: u32,
+    cipher: Option<Cipher>,
+    /// How much of the buffer is deciphered already.
+    clear: usize,
 }
 
 impl Reading {
-    /// The next whole packet, if the buffer holds one; its bytes leave the buffer.
+    /// The next whole packet, if the buffer holds one; its bytes leave the buffer. What is left is to be given
+    /// again, with what came after it.
     pub fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, FrameError> {
-        match self {
-            Self::Full(reader) => reader.next(buffer),
+        if let Some(cipher) = &mut self.cipher {
+            cipher.apply(&mut buffer[self.clear..]);
         }
+        let next = match self.framing {
+            Framing::Full => full::next(buffer, &mut self.sequence),
+            Framing::Abridged => abridged::next(buffer),
+            Framing::Intermediate => intermediate::next(buffer),
+            Framing::Padded => intermediate::next_padded(buffer),
+        };
+        self.clear = buffer.len();
+        next
     }
 }
 
 /// The half that wraps what is sent.
-pub enum Writing {
-    /// See [`Transport::Full`].
-    Full(full::Writer),
+pub struct Writing {
+    framing: Framing,
+    /// Of the next packet, in a full transport.
+    sequence: u32,
+    cipher: Option<Cipher>,
 }
 
 impl Writing {
     /// Appends the packet with this payload.
     pub fn packet(&mut self, payload: &[u8], out: &mut Vec<u8>) {
-        match self {
-            Self::Full(writer) => writer.packet(payload, out),
+        let start = out.len();
+        match self.framing {
+            Framing::Full => full::packet(payload, &mut self.sequence, out),
+            Framing::Abridged => abridged::packet(payload, out),
+            Framing::Intermediate => intermediate::packet(payload, out),
+            Framing::Padded => intermediate::packet_padded(payload, out),
         }
+        self.hide(&mut out[start..]);
     }
 
     /// Appends a transport error such as −404. The connection is to be closed after it.
     pub fn error(&mut self, code: i32, out: &mut Vec<u8>) {
-        match self {
-            Self::Full(_) => full::error(code, out),
+        let start = out.len();
+        let code = code.to_le_bytes();
+        match self.framing {
+            // Where a length would stand: clients read a framed one as a broken packet.
+            Framing::Full => out.extend_from_slice(&code),
+            Framing::Abridged => abridged::packet(&code, out),
+            // Never padded: clients know it by its length.
+            Framing::Intermediate | Framing::Padded => intermediate::packet(&code, out),
+        }
+        self.hide(&mut out[start..]);
+    }
+
+    fn hide(&mut self, bytes: &mut [u8]) {
+        if let Some(cipher) = &mut self.cipher {
+            cipher.apply(bytes);
         }
     }
 }

@@ -1,0 +1,83 @@
+"""What the stories of all python clients share: the sandbox's control port, files to send, and how to insist."""
+
+import io
+import json
+import logging
+import re
+import struct
+import time
+import urllib.request
+import zlib
+
+PATIENCE = 20
+ALICE = "+999661000001"
+BOB = "+999662000002"
+
+
+class Sandbox:
+    """The control port of a sandbox."""
+
+    def __init__(self, url):
+        self.url = url.rstrip("/")
+        config = self.ask("GET", "/config")
+        self.rsa_public_key = re.search(r'rsa_public_key = """\n(.*?)\n"""', config, re.S).group(1)
+        self.dc = int(re.search(r"^id = (\d+)$", config, re.M).group(1))
+        self.host, port = re.search(r'^address = "(.*):(\d+)"$', config, re.M).groups()
+        self.port = int(port)
+
+    def ask(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return answer.read().decode()
+
+    def code(self, phone):
+        """The login code that was made for a number."""
+        return self.ask("GET", "/codes/" + phone.removeprefix("+")).strip()
+
+    def fault(self, **fault):
+        self.ask("POST", "/faults", fault)
+
+
+class Complaints(logging.Handler):
+    """All that a client warns of."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.found = []
+
+    def emit(self, record):
+        self.found.append(f"{record.name}: {record.getMessage()}")
+
+    def forgive(self, part):
+        """A complaint that was to be expected."""
+        self.found = [text for text in self.found if part not in text]
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def picture(width, height, shade):
+    """A small PNG that is different for every shade."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows = b"".join(
+        b"\0" + b"".join(bytes((shade, x % 256, y % 256)) for x in range(width)) for y in range(height)
+    )
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def named(data, name):
+    file = io.BytesIO(data)
+    file.name = name
+    return file
