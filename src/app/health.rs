@@ -53,7 +53,15 @@ fn endpoints(active: usize, failing: usize) -> Check {
 }
 
 /// Gauges that are looked at every few seconds.
-pub(super) fn gauges(handles: &Handles) {
+pub(super) fn gauges(handles: &Handles, checks: &Checks) {
+    for (name, check) in checks.report().checks {
+        let value = match check.status {
+            Status::Ok => 1.0,
+            Status::Degraded => 0.5,
+            Status::Failing => 0.0,
+        };
+        metrics::gauge!("trunkline_health", "check" => name).set(value);
+    }
     handles.incidents.measure();
     for (state, count) in handles.telegram.states() {
         metrics::gauge!("trunkline_sessions", "state" => state.as_str()).set(count as f64);

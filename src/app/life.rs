@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::daemon::Daemon;
 use crate::config::Config;
+use crate::runtime::{NodeState, Tree, TreeNode};
 use crate::telemetry;
 
 /// A start that failed, or a tree that gave up: systemd may try again.
@@ -54,21 +55,37 @@ async fn serve(daemon: &Daemon) -> ExitCode {
                 tracing::error!(reason = reason.as_str(), "the tree gave up");
                 return ExitCode::from(FAILED);
             }
-            _ = watchdog.tick() => feed_watchdog(daemon).await,
+            _ = watchdog.tick() => feed_watchdog(&daemon.tree()).await,
         }
     }
 }
 
-/// Ticks twice within the time that systemd allows; rarely if it does not watch.
+/// Ticks four times within the time that systemd allows, so that one late answer of a busy tree is no end;
+/// rarely if it does not watch.
 fn watchdog() -> tokio::time::Interval {
     let allowed = sd_notify::watchdog_enabled().unwrap_or(Duration::from_secs(3600));
-    tokio::time::interval((allowed / 2).max(Duration::from_millis(100)))
+    let mut ticks = tokio::time::interval((allowed / 4).max(Duration::from_millis(50)));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
 }
 
-/// Only a tree that answers feeds the watchdog.
-async fn feed_watchdog(daemon: &Daemon) {
-    daemon.tree().snapshot().await;
-    tell_systemd(&[NotifyState::Watchdog]);
+/// Only a tree of which every supervisor answers feeds the watchdog: one that does not will heal nothing any
+/// more, and what it holds can be ended only with the process.
+async fn feed_watchdog(tree: &Tree) {
+    match silent(&tree.snapshot().await, "") {
+        None => tell_systemd(&[NotifyState::Watchdog]),
+        Some(path) => tracing::error!(supervisor = path, "does not answer; the watchdog is not fed"),
+    }
+}
+
+/// The path of the first supervisor that did not answer in time.
+fn silent(node: &TreeNode, above: &str) -> Option<String> {
+    let path = format!("{above}{}", node.id);
+    if node.state == NodeState::Unknown {
+        return Some(path);
+    }
+    let above = format!("{path}/");
+    node.children.iter().find_map(|child| silent(child, &above))
 }
 
 fn tell_systemd(state: &[NotifyState<'_>]) {
@@ -92,5 +109,95 @@ fn raise_open_files(wanted: u64) {
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => tracing::debug!(open_files = soft, "raised the limit"),
         Err(error) => tracing::warn!(error = %error, "the limit on open files stays"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use super::*;
+    use crate::base::Timestamp;
+    use crate::runtime::{ChildSpec, NodeKind, Root, Strategy, SupervisorSpec};
+
+    const CALM: u8 = 0;
+    const TOLD_TO_BURN: u8 = 1;
+    const BURNING: u8 = 2;
+
+    /// A tree with a child that burns its thread without an await, as long as it is told to.
+    async fn tree(phase: Arc<AtomicU8>) -> Root {
+        let inner = SupervisorSpec::new(Strategy::OneForOne).child(ChildSpec::task("burns", move |task| {
+            let phase = phase.clone();
+            async move {
+                while phase.load(Ordering::SeqCst) != TOLD_TO_BURN {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                phase.store(BURNING, Ordering::SeqCst);
+                while phase.load(Ordering::SeqCst) == BURNING {
+                    std::hint::spin_loop();
+                }
+                task.stop.cancelled().await;
+                Ok(())
+            }
+        }));
+        let outer = SupervisorSpec::new(Strategy::OneForOne).child(ChildSpec::supervisor("inner", inner));
+        Root::start(outer).await.expect("starts")
+    }
+
+    #[test]
+    fn a_tree_that_cannot_answer_feeds_no_watchdog() {
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let phase = Arc::new(AtomicU8::new(CALM));
+        let root = threads.block_on(tree(phase.clone()));
+        let live = root.tree();
+        assert_eq!(silent(&threads.block_on(live.snapshot()), ""), None);
+        phase.store(TOLD_TO_BURN, Ordering::SeqCst);
+        while phase.load(Ordering::SeqCst) != BURNING {
+            std::thread::yield_now();
+        }
+        let (told, heard) = std::sync::mpsc::channel();
+        let main = threads.handle().clone();
+        let feeder = std::thread::spawn(move || {
+            // As the daemon's main thread does it: the question is asked from outside the burnt thread.
+            told.send(silent(&main.block_on(live.snapshot()), ""))
+                .expect("heard");
+        });
+        let answer = heard.recv_timeout(Duration::from_secs(3));
+        phase.store(CALM, Ordering::SeqCst);
+        assert!(
+            !matches!(answer, Ok(None)),
+            "a burnt tree was taken for a live one"
+        );
+        feeder.join().expect("no panic");
+        threads.block_on(root.stop(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn the_silent_supervisor_is_named_by_its_path() {
+        let node = |id: &str, state, children| TreeNode {
+            id: id.to_owned(),
+            kind: NodeKind::Supervisor,
+            strategy: None,
+            state,
+            since: Timestamp::now(),
+            restarts: 0,
+            last_error: None,
+            mailbox: None,
+            children,
+        };
+        let whole = |state| {
+            let parts = ["sessions", "pairs"].map(|id| node(id, NodeState::Running, Vec::new()));
+            let mut services = node("services", NodeState::Running, parts.into());
+            services.children[1].state = state;
+            node("root", NodeState::Running, vec![services])
+        };
+        assert_eq!(silent(&whole(NodeState::Quarantined), ""), None);
+        let found = silent(&whole(NodeState::Unknown), "");
+        assert_eq!(found.as_deref(), Some("root/services/pairs"));
     }
 }

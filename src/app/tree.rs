@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::http::{self, Api, Listening};
+use crate::http::{self, Api, Checks, Listening};
 use crate::ops::DeadLetters;
 use crate::runtime::{Backoff, ChildSpec, Intensity, Shutdown, Strategy, SupervisorSpec};
 use crate::store::{self, Store};
@@ -38,6 +38,7 @@ pub(super) fn spec(
     handles: &Handles,
     (api, metrics): (&Listening, &Listening),
 ) -> SupervisorSpec {
+    let checks = health::checks(handles);
     let routes = Arc::new(Api {
         access: handles.access.clone(),
         telegram: handles.telegram.clone(),
@@ -47,7 +48,7 @@ pub(super) fn spec(
         dead_letters: DeadLetters::new(handles.store.clone()),
         store: handles.store.clone(),
         tree: handles.tree.clone(),
-        health: health::checks(handles),
+        health: checks.clone(),
         metrics: Arc::new(|| telemetry::metrics().render()),
     });
     let root = SupervisorSpec::new(Strategy::RestForOne)
@@ -55,7 +56,10 @@ pub(super) fn spec(
         .intensity(INTENSITY)
         .backoff(BACKOFF)
         .child(store_child(&handles.store))
-        .child(ChildSpec::supervisor("services", services(config, handles)))
+        .child(ChildSpec::supervisor(
+            "services",
+            services(config, handles, checks),
+        ))
         .child(http::child(config.http.clone(), routes.clone(), api.clone()));
     match http::metrics_child(config.http.clone(), routes, metrics.clone()) {
         Some(listener) => root.child(listener),
@@ -63,7 +67,7 @@ pub(super) fn spec(
     }
 }
 
-fn services(config: &Config, handles: &Handles) -> SupervisorSpec {
+fn services(config: &Config, handles: &Handles, checks: Checks) -> SupervisorSpec {
     let first_key = std::env::var("API_SECRET_KEY").ok().map(crate::base::Secret::new);
     let gauges = handles.clone();
     SupervisorSpec::new(Strategy::OneForOne)
@@ -72,7 +76,7 @@ fn services(config: &Config, handles: &Handles) -> SupervisorSpec {
         .backoff(BACKOFF)
         .child(handles.access.child(first_key, config.store.folder.clone()))
         .child(handles.limiter.child())
-        .child(telemetry::child(move || health::gauges(&gauges)))
+        .child(telemetry::child(move || health::gauges(&gauges, &checks)))
         .child(handles.telegram.child())
         .child(handles.webhooks.child())
         .child(handles.pairs.child())

@@ -64,6 +64,7 @@ impl Listening {
 
 /// Serves until told to stop, then drains.
 pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: CancellationToken, alive: impl Fn()) {
+    metrics::counter!("trunkline_http_turned_away_total").increment(0);
     let permits = Arc::new(Semaphore::new(service.config.max_connections.max(1)));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();

@@ -37,6 +37,9 @@ fn sample() {
     }
     let clock = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     ::metrics::gauge!("process_cpu_seconds_total").set(clock.tv_sec as f64 + clock.tv_nsec as f64 / 1e9);
+    if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        ::metrics::gauge!("process_max_fds").set(limit as f64);
+    }
     if let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") {
         ::metrics::gauge!("process_open_fds").set(descriptors.count() as f64);
     }

@@ -204,6 +204,17 @@ impl Answer {
         })
     }
 
+    /// Every word of [`Self::label`].
+    pub const LABELS: [&'static str; 7] = [
+        "delivered",
+        "redirected",
+        "refused",
+        "receiver_error",
+        "timeout",
+        "unreachable",
+        "forbidden",
+    ];
+
     /// The word that the metrics count it under.
     pub fn label(&self) -> &'static str {
         match self.status {

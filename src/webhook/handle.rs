@@ -84,6 +84,7 @@ impl Webhooks {
     /// The webhooks over a store, which need not be open yet. `sessions` is asked what bodies tell of
     /// a session; it is called often and must not block.
     pub fn new(config: WebhookConfig, store: Store, incidents: Incidents, sessions: SessionLookup) -> Self {
+        describe();
         let (endpoints, deliverers) = SupervisorSpec::dynamic();
         Self {
             service: Service::new(config, store, incidents, sessions, deliverers),
@@ -452,5 +453,23 @@ impl Endpoint {
     /// Whether deliveries are made.
     pub fn is_active(&self) -> bool {
         self.state == EndpointState::Active
+    }
+}
+
+/// Told as 0 from the start: a rule that looks for growth does not see a series whose first value is 1.
+fn describe() {
+    metrics::describe_counter!(
+        "trunkline_webhook_deliveries_total",
+        "Deliveries that ended, by how"
+    );
+    for outcome in ["delivered", "exhausted"] {
+        metrics::counter!("trunkline_webhook_deliveries_total", "outcome" => outcome).increment(0);
+    }
+    metrics::describe_counter!(
+        "trunkline_webhook_attempts_total",
+        "Single tries of deliveries, by what came of them"
+    );
+    for outcome in super::attempt::Answer::LABELS {
+        metrics::counter!("trunkline_webhook_attempts_total", "outcome" => outcome).increment(0);
     }
 }

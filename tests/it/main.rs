@@ -5,6 +5,7 @@ mod forwarding;
 mod interop;
 mod kill;
 mod kill_changes;
+mod operation;
 mod sandbox_wire;
 mod sandbox_world;
 mod sessions;
