@@ -21,6 +21,8 @@ pub struct HttpConfig {
     pub header_timeout: Span,
     /// Time for a request's body.
     pub body_timeout: Span,
+    /// Time that writing an answer may stand still because its caller does not read.
+    pub write_timeout: Span,
     /// Time for the work of one request.
     pub handler_timeout: Span,
     /// Time that requests under way have at the end of the daemon.
@@ -39,6 +41,7 @@ impl Default for HttpConfig {
             max_connections: 1024,
             header_timeout: Span::secs(30),
             body_timeout: Span::secs(30),
+            write_timeout: Span::secs(30),
             handler_timeout: Span::secs(120),
             drain: Span::secs(10),
             max_body_bytes: 1024 * 1024,

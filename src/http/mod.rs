@@ -9,6 +9,7 @@ pub mod config;
 pub mod dispatch;
 pub mod failure;
 pub mod health;
+mod impatient;
 pub mod openapi;
 pub mod page;
 pub mod route;

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::dispatch::Service;
 use super::failure::Failure;
+use super::impatient::Impatient;
 use super::texts::Language;
 use crate::base::Code;
 
@@ -65,6 +66,7 @@ impl Listening {
 /// Serves until told to stop, then drains.
 pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: CancellationToken, alive: impl Fn()) {
     metrics::counter!("trunkline_http_turned_away_total").increment(0);
+    metrics::counter!("trunkline_http_cut_off_total").increment(0);
     let permits = Arc::new(Semaphore::new(service.config.max_connections.max(1)));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -114,6 +116,7 @@ fn connection(
         tracing::debug!(%error, "a connection keeps Nagle's delay");
     }
     let header_timeout = *service.config.header_timeout;
+    let write_timeout = *service.config.write_timeout;
     let answer = service_fn(move |request: Request<Incoming>| {
         let service = service.clone();
         async move { Ok::<_, Infallible>(service.answer(request).await) }
@@ -122,7 +125,7 @@ fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(stream), answer)
+        .serve_connection(TokioIo::new(Impatient::new(stream, write_timeout)), answer)
 }
 
 /// One connection too many: it is told so, and closed.

@@ -292,6 +292,33 @@ async fn slow_callers_are_cut_off() {
 }
 
 #[tokio::test]
+async fn a_caller_who_reads_nothing_is_cut_off_and_its_place_is_free() {
+    let house = house(HttpConfig {
+        max_connections: 1,
+        write_timeout: Span::secs(1),
+        ..HttpConfig::default()
+    })
+    .await;
+    let mut deaf = TcpStream::connect(house.address).await.expect("connected");
+    let flood = async {
+        // It asks and asks; the answers fill all buffers, then nobody reads its questions either.
+        while deaf
+            .write_all(b"GET /open HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .is_ok()
+        {}
+    };
+    tokio::time::timeout(Duration::from_secs(60), flood)
+        .await
+        .expect("it is cut off");
+    let began = std::time::Instant::now();
+    while house.ask("GET", "/open", None, None).await.status != 200 {
+        assert!(began.elapsed() < Duration::from_secs(10), "its place is not free");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn one_connection_too_many_is_told_so() {
     let house = house(HttpConfig {
         max_connections: 1,
