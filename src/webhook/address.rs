@@ -278,6 +278,10 @@ mod tests {
         assert_eq!(check("http://1.1.1.1/"), Err(UrlFault::Plain));
         assert_eq!(check("ftp://hooks.example/"), Err(UrlFault::Scheme));
         assert_eq!(check("https://me:pw@hooks.example/"), Err(UrlFault::Credentials));
+        assert_eq!(
+            check("https://hooks.example@127.0.0.1/"),
+            Err(UrlFault::Credentials)
+        );
         assert!(matches!(check("hooks.example"), Err(UrlFault::Unparsable(_))));
         for disguised in [
             "https://127.0.0.1/",
@@ -291,6 +295,18 @@ mod tests {
             "https://169.254.169.254/latest/meta-data",
             "https://0/",
             "https://192.168.1.1:8443/",
+            "https://127.0.0.1./",
+            "https://0x7f000001./",
+            "https://127.0x1/",
+            "https://0177.0.0.01/",
+            "https://\u{ff11}\u{ff12}\u{ff17}.0.0.1/",
+            "https://127\u{3002}0\u{3002}0\u{3002}1/",
+            "https://%31%32%37.0.0.1/",
+            "https://[::127.0.0.1]/",
+            "https://[64:ff9b::7f00:1]/",
+            "https://[2002:7f00:1::]/",
+            "https://[fe80::1]/",
+            "https://[fd00:ec2::254]/",
         ] {
             assert_eq!(check(disguised), Err(UrlFault::Forbidden), "{disguised}");
         }
