@@ -3,7 +3,7 @@
 CARGO ?= cargo
 MESSAGES ?= 500
 
-.PHONY: run demo build test interop lint fmt doc clean help
+.PHONY: run demo build test bench lint fmt doc clean help
 
 run: ## build, then show it at work against the built-in sandbox, until Ctrl-C
 	$(CARGO) build --release --locked
@@ -18,6 +18,9 @@ build: ## the release binary, target/release/trunkline
 
 test: ## every test; the clients of others too, where python3 is there
 	./tests/run
+
+bench: ## what it costs and how fast it is, each figure beside a named floor; QUICK=1 is a short form
+	./benches/run $(if $(QUICK),--quick)
 
 lint: ## what must be clean before a change lands
 	$(CARGO) fmt --check

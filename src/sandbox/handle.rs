@@ -10,6 +10,9 @@ use super::world::entities::Entity;
 use super::world::state::digits;
 use super::world::{Passing, Peer, Refusal};
 
+/// The most texts of one burst.
+const BURST_MAX: u32 = 1000;
+
 /// A handle on the world. Cheap to clone. Chats are named by the Bot API's numbers.
 #[derive(Clone)]
 pub struct World {
@@ -91,6 +94,28 @@ impl World {
             Ok(contents
                 .filter_map(|content| state.view_message(from, content))
                 .collect())
+        })
+    }
+
+    /// Posts texts, `count` (1 to 1,000) at once, each with its number after it; answers the first's and the
+    /// last's number as the sender has it.
+    pub fn burst(&self, chat: i64, who: &Who, text: &str, count: u32) -> Result<(i32, i32), Refusal> {
+        let peer = peer(chat)?;
+        if !(1..=BURST_MAX).contains(&count) {
+            return Err(Refusal::bad("LIMIT_INVALID"));
+        }
+        self.telegram.world(|state| {
+            let from = state.who(who)?;
+            let mut bounds = None;
+            for number in 1..=count {
+                let new = NewMessage::text(from, &format!("{text} №{number}"));
+                let uids = state.new_message(peer, new)?;
+                let posted = uids.first().and_then(|uid| state.contents.get(uid));
+                let posted = posted.and_then(|content| state.view_message(from, content));
+                let id = posted.ok_or(Refusal::bad("MESSAGE_EMPTY"))?.id;
+                bounds = Some((bounds.map_or(id, |(first, _)| first), id));
+            }
+            bounds.ok_or(Refusal::bad("LIMIT_INVALID"))
         })
     }
 

@@ -21,6 +21,7 @@ POST   /chats/{id}/members                  {\"users\": [..]} come in
 DELETE /chats/{id}/members/{user}           a member leaves
 GET    /chats/{id}/messages                 ?as=USER &since=N &limit=N &deleted=true
 POST   /chats/{id}/messages                 a message, as a user
+POST   /chats/{id}/burst                    many texts at once: {\"from\", \"text\", \"count\"}
 PATCH  /chats/{id}/messages/{number}        an edit: {\"from\", \"text\", \"entities\"}
 DELETE /chats/{id}/messages/{number}        a deletion for all: ?from=USER
 GET    /codes/{phone}                       the login code, plain text
@@ -38,6 +39,15 @@ struct Edit {
     text: String,
     #[serde(default)]
     entities: Vec<Entity>,
+}
+
+/// Many texts at once.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Burst {
+    from: Who,
+    text: String,
+    count: u32,
 }
 
 /// Who comes in.
@@ -145,6 +155,11 @@ pub fn answer(
         ("POST", ["chats", chat, "messages"]) => {
             let posted = world.post(number(chat)?, body::<NewMessage>(bytes)?)?;
             Ok(Answer::Created(json!({"items": json(&posted)?})))
+        }
+        ("POST", ["chats", chat, "burst"]) => {
+            let burst = body::<Burst>(bytes)?;
+            let (first, last) = world.burst(number(chat)?, &burst.from, &burst.text, burst.count)?;
+            Ok(Answer::Created(json!({"first": first, "last": last})))
         }
         ("PATCH", ["chats", chat, "messages", id]) => {
             let edit = body::<Edit>(bytes)?;

@@ -1,0 +1,191 @@
+//! The scene of every figure: a sandbox in a process of its own, whose world is made and watched over its
+//! control port; and how long something may take.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::process::Process;
+
+/// Whatever goes wrong ends the figure.
+pub type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// The binary that is measured.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_trunkline");
+
+/// A sandbox process and its control port.
+pub struct Scene {
+    /// The sandbox.
+    pub process: Process,
+    /// The control port's URL.
+    pub control: String,
+    client: reqwest::Client,
+    folder: tempfile::TempDir,
+}
+
+/// A message of a chat, as far as it matters here.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its text.
+    pub text: String,
+    /// When the sandbox stored it, in milliseconds.
+    pub at: i64,
+}
+
+impl Scene {
+    /// An empty world.
+    pub async fn set() -> Result<Self, Failed> {
+        let folder = tempfile::tempdir()?;
+        let seed = folder.path().join("seed.toml");
+        std::fs::write(&seed, "")?;
+        let mut command = Command::new(BINARY);
+        command
+            .args(["--data-dir".as_ref(), folder.path().as_os_str()])
+            .args(["sandbox", "--port", "0", "--control-port", "0", "--seed"])
+            .arg(&seed)
+            .stdout(Stdio::piped());
+        let mut process = Process::start(&mut command)?;
+        let output = process.child().stdout.take().ok_or("the sandbox has no output")?;
+        let control = BufReader::new(output)
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("Control").map(|rest| rest.trim().to_owned()));
+        Ok(Self {
+            process,
+            control: control.ok_or("the sandbox did not start")?,
+            client: reqwest::Client::builder()
+                .timeout(Duration::from_secs(60))
+                .build()?,
+            folder,
+        })
+    }
+
+    /// A folder that lives as long as the scene.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// The section of a daemon's configuration.
+    pub async fn config(&self) -> Result<String, Failed> {
+        let url = format!("{}/config", self.control);
+        Ok(self
+            .client
+            .get(url)
+            .send()
+            .await?
+            .error_for_status()?
+            .text()
+            .await?)
+    }
+
+    /// A user; answers its number.
+    pub async fn user(&self, phone: &str) -> Result<i64, Failed> {
+        let made = self
+            .post("/users", &json!({"phone": phone, "first_name": "Somebody"}))
+            .await?;
+        number(&made["id"])
+    }
+
+    /// A channel; answers its number.
+    pub async fn channel(&self, title: &str, creator: i64, members: &[i64]) -> Result<i64, Failed> {
+        let new = json!({"kind": "channel", "title": title, "creator": creator, "members": members});
+        number(&self.post("/chats", &new).await?["id"])
+    }
+
+    /// Posts so many numbered texts at once; answers the number of the last.
+    pub async fn burst(&self, chat: i64, from: i64, text: &str, count: usize) -> Result<i64, Failed> {
+        let burst = json!({"from": from, "text": text, "count": count});
+        number(&self.post(&format!("/chats/{chat}/burst"), &burst).await?["last"])
+    }
+
+    /// How often a method was called.
+    pub async fn calls(&self, method: &str) -> Result<usize, Failed> {
+        let url = format!("{}/requests?limit=0", self.control);
+        let answer: Value = self
+            .client
+            .get(url)
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await?;
+        let count = answer["counts"][method].as_u64().unwrap_or(0);
+        Ok(usize::try_from(count)?)
+    }
+
+    /// Every message of a chat, oldest first, without those that tell of the chat itself.
+    pub async fn messages(&self, chat: i64) -> Result<Vec<Stored>, Failed> {
+        let mut all = Vec::new();
+        let mut since = 0;
+        loop {
+            let url = format!("{}/chats/{chat}/messages?since={since}&limit=5000", self.control);
+            let page: Value = self
+                .client
+                .get(url)
+                .send()
+                .await?
+                .error_for_status()?
+                .json()
+                .await?;
+            let items = page["items"].as_array().ok_or("no messages")?;
+            let said = items.iter().filter(|item| item["service"].is_null());
+            all.extend(said.map(|item| Stored {
+                text: item["text"].as_str().unwrap_or_default().to_owned(),
+                at: item["stored_at"].as_i64().unwrap_or_default(),
+            }));
+            match page["next"].as_i64() {
+                Some(next) => since = next,
+                None => return Ok(all),
+            }
+        }
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<Value, Failed> {
+        let url = format!("{}{path}", self.control);
+        let answer = self.client.post(url).json(body).send().await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        if !status.is_success() {
+            return Err(format!("the sandbox refused {path}: {text}").into());
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+}
+
+/// The phone number of the nth account; its login code is 11111.
+pub fn phone(number: usize) -> String {
+    format!("+999661{number:06}")
+}
+
+/// The login code of those numbers.
+pub const CODE: &str = "11111";
+
+/// Waits until something is so.
+pub async fn until<F, Fut>(what: &str, patience: Duration, mut holds: F) -> Result<(), Failed>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<bool, Failed>>,
+{
+    let end = tokio::time::Instant::now() + patience;
+    while !holds().await? {
+        if tokio::time::Instant::now() > end {
+            return Err(format!("not in time: {what}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// A number of an answer.
+pub fn number(value: &Value) -> Result<i64, Failed> {
+    value.as_i64().ok_or_else(|| format!("no number: {value}").into())
+}
+
+/// The value below which so many hundredths of the values are.
+pub fn quantile(values: &mut [i64], percent: usize) -> i64 {
+    values.sort_unstable();
+    let at = (values.len() * percent).div_ceil(100).saturating_sub(1);
+    values.get(at).copied().unwrap_or(0)
+}
