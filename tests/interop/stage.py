@@ -1,5 +1,7 @@
 """What the stories of all python clients share: the sandbox's control port, files to send, and how to insist."""
 
+import base64
+import hashlib
 import io
 import json
 import logging
@@ -81,3 +83,28 @@ def named(data, name):
     file = io.BytesIO(data)
     file.name = name
     return file
+
+
+def public_key(pem):
+    """Fingerprint, modulus and exponent of an RSA key in PKCS#1."""
+    der = base64.b64decode("".join(line for line in pem.splitlines() if not line.startswith("-")))
+
+    def element(at):
+        length, at = der[at + 1], at + 2
+        if length & 0x80:
+            wide = length & 0x7F
+            length, at = int.from_bytes(der[at : at + wide], "big"), at + wide
+        return der[at : at + length], at, at + length
+
+    _, at, _ = element(0)
+    modulus, _, at = element(at)
+    exponent, _, _ = element(at)
+
+    def tl(number):
+        number = number.lstrip(b"\0")
+        head = bytes([len(number)]) if len(number) < 254 else b"\xfe" + len(number).to_bytes(3, "little")
+        return (head + number).ljust((len(head) + len(number) + 3) // 4 * 4, b"\0")
+
+    digest = hashlib.sha1(tl(modulus) + tl(exponent)).digest()
+    fingerprint = int.from_bytes(digest[-8:], "little", signed=True)
+    return fingerprint, int.from_bytes(modulus, "big"), int.from_bytes(exponent, "big")

@@ -106,3 +106,8 @@ fn telethon_finds_one_over_what_is_padded_and_obfuscated() {
     let transports = ["padded-obfuscated", "intermediate-obfuscated", "briefly"];
     tell("telethon", "telethon_story.py", &transports);
 }
+
+#[test]
+fn kurigram_finds_a_telegram_over_abridged_and_padded() {
+    tell("pyrogram", "kurigram_story.py", &["abridged", "padded"]);
+}

@@ -8,6 +8,7 @@ mod contacts;
 mod dialogs;
 mod help;
 mod history;
+mod lenient;
 mod messages;
 mod photos;
 mod send;
@@ -226,9 +227,10 @@ macro_rules! table {
             match constructor {
                 $(f::$family::$method::CONSTRUCTOR_ID => {
                     let parameters = body.get(4..).unwrap_or_default();
-                    Some(match f::$family::$method::from_bytes(parameters) {
-                        Ok(request) => serialized::<f::$family::$method>(ctx, request, $handler),
-                        Err(_) => Err(Refusal::bad("INPUT_REQUEST_INVALID")),
+                    let read = |bytes: &[u8]| f::$family::$method::from_bytes(bytes).ok();
+                    Some(match read(parameters).or_else(|| lenient::read(parameters, read)) {
+                        Some(request) => serialized::<f::$family::$method>(ctx, request, $handler),
+                        None => Err(Refusal::bad("INPUT_REQUEST_INVALID")),
                     })
                 })*
                 _ => None,
