@@ -3,7 +3,7 @@
 CARGO ?= cargo
 MESSAGES ?= 500
 
-.PHONY: run demo build test bench lint fmt doc clean help
+.PHONY: run demo build test bench faults lint fmt doc clean help
 
 run: ## build, then show it at work against the built-in sandbox, until Ctrl-C
 	$(CARGO) build --release --locked
@@ -21,6 +21,14 @@ test: ## every test; the clients of others too, where python3 is there
 
 bench: ## what it costs and how fast it is, each figure beside a named floor; QUICK=1 is a short form
 	./benches/run $(if $(QUICK),--quick)
+
+faults: ## the fault campaign, with its table; ROUNDS=3 is a short form, SEED= and CLASS= narrow it
+	$(CARGO) build --release --locked --features fault-points
+	cp target/release/trunkline target/release/trunkline-fault-points
+	$(CARGO) build --release --locked
+	TRUNKLINE_FAULT_POINTS_BINARY=$(CURDIR)/target/release/trunkline-fault-points \
+	$(CARGO) test --release --locked --quiet --test faults -- --campaign \
+	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(CLASS),--class "$(CLASS)")
 
 lint: ## what must be clean before a change lands
 	$(CARGO) fmt --check

@@ -1,9 +1,11 @@
 //! Words without behaviour of their own: ids, times, error codes, secrets, owners.
 //!
-//! Nothing here knows tokio, does I/O or imports another module of the house.
+//! Nothing here knows tokio, does I/O or imports another module of the house; but for the fault points of a build
+//! that is made for the fault campaign.
 
 pub mod chain;
 pub mod code;
+pub mod fault;
 pub mod id;
 pub mod owner;
 pub mod secret;

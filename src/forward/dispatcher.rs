@@ -16,6 +16,7 @@ use super::map::{AlbumsTable, BackTable, MapRow, MapTable, PairsTable, back_key}
 use super::pairs::Pairs;
 use super::plan::{Plan, Planner, View, Waits};
 use super::registry::Registry;
+use crate::base::fault::fault_point;
 use crate::base::{PairId, SessionId, TaskId, Timestamp};
 use crate::model::{ChatId, Event, EventBody, MessageId};
 use crate::runtime::{BoxError, TaskContext};
@@ -190,7 +191,10 @@ impl Dispatcher {
         let plan = planner.plan;
         if !plan.is_empty() {
             let seq = upto.or(events.last().map(|(seq, _)| *seq)).unwrap_or(self.cursor);
-            match self.registry.store.commit(batch(&plan, &view.holds, seq)).await {
+            fault_point!("forward.dispatch.before");
+            let stored = self.registry.store.commit(batch(&plan, &view.holds, seq)).await;
+            fault_point!("forward.dispatch.after");
+            match stored {
                 Ok(_) => self.stored = seq,
                 // A pair was deleted meanwhile: plan again without it.
                 Err(StoreError::Conflict { .. }) => {

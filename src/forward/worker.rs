@@ -21,6 +21,7 @@ use super::pair::{PairRow, PairState, PairStats};
 use super::registry::Registry;
 use super::trial::{End, Trial};
 use super::verdict::pause;
+use crate::base::fault::fault_point;
 use crate::base::{Code, PairId, TaskId, Timestamp};
 use crate::model::{ChatId, Message, MessageId};
 use crate::runtime::TaskContext;
@@ -383,6 +384,7 @@ impl Worker {
         self.fresh.extend(rows);
         let store = self.registry.store.clone();
         let mut commit: Settling = Box::pin(async move { (task, keys, store.commit(batch).await.map(drop)) });
+        fault_point!("forward.commit.before");
         // The first poll hands it to the committer, so that commits keep their order.
         match futures_util::poll!(&mut commit) {
             std::task::Poll::Ready(done) => self.landed(done),
@@ -393,6 +395,7 @@ impl Worker {
     fn landed(&mut self, (task, keys, stored): (TaskId, Vec<(ChatId, MessageId)>, Result<(), StoreError>)) {
         match stored {
             Ok(()) => {
+                fault_point!("forward.commit.after");
                 self.desk.settle(task);
                 for key in keys {
                     self.fresh.remove(&key);

@@ -3,7 +3,8 @@
 //! From below: `wire` speaks the protocol and knows calls as bytes; `rpc` is the seam; `telegram` takes
 //! calls to `methods`, which change the `world` and answer through `render`; what others are to hear
 //! goes back through the hub. `handle` is the world for this process, `control` the same over HTTP,
-//! `seed` and `disk` fill and keep it, `server` puts all together.
+//! `seed` and `disk` fill and keep it, `server` puts all together. `receiver` and `ledger` are what a run is
+//! checked with.
 //!
 //! Not promised: that it refuses what Telegram would, beyond what is written down in docs/sandbox.md.
 
@@ -12,6 +13,7 @@ pub mod control;
 pub mod disk;
 pub mod faults;
 pub mod handle;
+pub mod ledger;
 pub mod methods;
 pub mod receiver;
 pub mod render;

@@ -1,6 +1,8 @@
 //! The world as plain records: what the control port shows and what demo and tests compare with.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use super::world::chat::Role;
 use super::world::content::{Action, Body, Content, Media};
@@ -73,7 +75,7 @@ pub struct MemberView {
 }
 
 /// A message as one account numbers it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MessageView {
     /// Its number.
     pub id: i32,
@@ -112,10 +114,10 @@ pub struct MessageView {
 }
 
 /// What is attached to a message.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MediaView {
     /// `photo`, `document`, `video`, `audio`, `voice`, `sticker`, `animation`, `video_note`, `geo`, `contact`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// SHA-256 of the bytes.
     pub sha256: Option<String>,
     /// How many bytes.
@@ -127,7 +129,7 @@ pub struct MediaView {
 }
 
 /// Where a message was forwarded from.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ForwardView {
     /// The user or channel (Bot API number).
     pub from: i64,
@@ -298,8 +300,8 @@ impl State {
     }
 
     fn view_media(&self, media: &Media) -> MediaView {
-        let plain = |kind| MediaView {
-            kind,
+        let plain = |kind: &'static str| MediaView {
+            kind: kind.into(),
             sha256: None,
             size: None,
             name: None,
@@ -326,7 +328,7 @@ impl State {
             }
         };
         MediaView {
-            kind: file.kind.word(),
+            kind: file.kind.word().into(),
             sha256: Some(file.hash.clone()),
             size: Some(file.size),
             name,

@@ -27,6 +27,7 @@ use super::read::Live;
 use super::row::Packed;
 use super::{Shared, catalog, ledger};
 use crate::base::Timestamp;
+use crate::base::fault::fault_point;
 
 /// The most units in a group.
 const GROUP_UNITS: usize = 64;
@@ -245,10 +246,12 @@ impl Committer {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
+        fault_point!("store.flush.before");
         self.live.tree.flush().map_err(sled_fault)?;
         if self.shared.config.sync == SyncMode::Power {
             self.file.sync_data().map_err(StoreError::unavailable)?;
         }
+        fault_point!("store.flush.after");
         self.groups += 1;
         if self.groups.is_multiple_of(GROUPS_A_COLLECTION) {
             sled::pin().flush();

@@ -18,6 +18,7 @@ use super::receipt;
 use super::requests;
 use super::session::{Context, from_tl_messages};
 use super::tables::{Peer, Peers};
+use crate::base::fault::fault_point;
 use crate::limiter::{Ask, CostClass};
 use crate::model::{ChatId, Entity, FileRef, MediaKind, Message, MessageId};
 
@@ -34,7 +35,10 @@ pub(crate) struct Effects<'a> {
 impl Effects<'_> {
     /// Sends; the parts come back in their order.
     pub async fn send(&self, outgoing: &Outgoing) -> Result<Vec<SentPart>, TelegramError> {
-        match self.try_send(outgoing).await {
+        fault_point!("telegram.send.before");
+        let sent = self.try_send(outgoing).await;
+        fault_point!("telegram.send.after");
+        match sent {
             Err(error) if error.class() == ErrorClass::FileReferenceExpired => {
                 let mut fresh = outgoing.clone();
                 self.refresh(&mut fresh.body).await?;

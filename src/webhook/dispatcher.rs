@@ -13,6 +13,7 @@ use super::body::SessionContext;
 use super::draft::{Source, draft};
 use super::registry::{Letter, Live};
 use super::service::Service;
+use crate::base::fault::fault_point;
 use crate::base::{EndpointId, SessionId, Timestamp};
 use crate::runtime::{BoxError, TaskContext};
 use crate::store::{Batch, StoreError, TaskKey};
@@ -100,7 +101,10 @@ async fn dispatch(service: &Service, after: u64) -> Result<Option<u64>, StoreErr
     }
     if let Some(seq) = done {
         batch.set_cursor(CONSUMER, seq);
-        announce(service, service.store.commit(batch).await?.tasks, due);
+        fault_point!("webhook.dispatch.before");
+        let stored = service.store.commit(batch).await?;
+        fault_point!("webhook.dispatch.after");
+        announce(service, stored.tasks, due);
     }
     Ok(done)
 }

@@ -3,7 +3,6 @@
 //! Everything is real but the people: the daemon reaches the sandbox over MTProto and the receiver over
 //! HTTP, and what the ledger says is read from the sandbox's world.
 
-mod ledger;
 mod scene;
 mod screen;
 mod script;
@@ -11,10 +10,11 @@ mod script;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use ledger::Ledger;
 use scene::{Scene, SceneError};
 use screen::Screen;
 use script::Script;
+
+use crate::sandbox::ledger::Ledger;
 
 /// What is shown, and for how long.
 #[derive(Clone, Debug)]

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::ledger::{Evidence, Ledger};
 use super::script::{CORRECTED, Step};
 use crate::app::{Daemon, DaemonError};
 use crate::base::{Owner, SessionId};
@@ -14,6 +13,7 @@ use crate::forward::{ForwardConfig, NewPair, PairError};
 use crate::limiter::LimiterConfig;
 use crate::model::SessionState;
 use crate::sandbox::acts::{NewChat, NewMessage};
+use crate::sandbox::ledger::{Evidence, Ledger};
 use crate::sandbox::receiver::Receiver;
 use crate::sandbox::view::MessageView;
 use crate::sandbox::world::Refusal;

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
-use super::ledger::Ledger;
 use super::scene::Scene;
+use crate::sandbox::ledger::Ledger;
 
 /// Messages shown at a time.
 const SHOWN: usize = 8;

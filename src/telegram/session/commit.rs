@@ -11,6 +11,7 @@ use grammers_client::session::updates::{MessageBox, State, UpdateAndPeers};
 
 use super::Context;
 use super::convert::{Change, changes, identity};
+use crate::base::fault::fault_point;
 use crate::base::{EventId, Owner, SessionId, Timestamp};
 use crate::model::{ChatId, Event, EventBody, Message, MessageId};
 use crate::store::{Batch, StoreError};
@@ -293,7 +294,9 @@ impl<'a> Draft<'a> {
         if self.batch.is_empty() {
             return Ok(());
         }
+        fault_point!("pump.commit.before");
         self.context.store.commit(self.batch).await?;
+        fault_point!("pump.commit.after");
         metrics::counter!("trunkline_updates_total").increment(self.events);
         Ok(())
     }

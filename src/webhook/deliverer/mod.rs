@@ -30,6 +30,7 @@ use super::post::Parcel;
 use super::registry::{Live, Seat};
 use super::service::Service;
 use super::tables::{Deliveries, DeliveryTask, EndpointStats, sound};
+use crate::base::fault::fault_point;
 use crate::base::{EndpointId, Timestamp};
 use crate::runtime::{BoxError, TaskContext};
 use crate::store::{Batch, Committed, LaneKind, Scan, StoreError, TaskKey};
@@ -291,6 +292,7 @@ async fn fly(
     trigger: Trigger,
 ) -> (TaskKey, Tried) {
     let at = Timestamp::now();
+    fault_point!("webhook.post.before");
     let headers = live.headers(task.delivery, task.body.as_bytes(), at);
     let (answer, took) = match live.url(task.agent_id) {
         Some(url) => {
@@ -306,6 +308,7 @@ async fn fly(
         // the URL has asked for an agent since the delivery was made
         None => (Answer::none(NoAnswer::Unreachable), Duration::ZERO),
     };
+    fault_point!("webhook.post.after");
     let url = live.public_url(task.agent_id);
     (
         key,

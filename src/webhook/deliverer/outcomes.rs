@@ -9,6 +9,7 @@ use super::super::order::Settled;
 use super::super::service::reason;
 use super::super::tables::{Deliveries, EndpointStats, sound};
 use super::Deliverer;
+use crate::base::fault::fault_point;
 use crate::base::{EventId, Timestamp};
 use crate::model::Event;
 use crate::runtime::BoxError;
@@ -88,7 +89,9 @@ impl Deliverer {
         batch.put::<EndpointStats>(&self.seat.id, &self.health);
         let store = self.service.store.clone();
         self.storing.push(Box::pin(async move {
+            fault_point!("webhook.commit.before");
             let stored = store.commit(batch).await;
+            fault_point!("webhook.commit.after");
             (tasks, stored)
         }));
     }

@@ -1,6 +1,6 @@
 //! A webhook receiver on loopback that behaves as it is told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -13,6 +13,8 @@ use hyper::header::HeaderMap;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -67,47 +69,68 @@ pub enum Answer {
     Cut,
 }
 
+/// Everything that came.
+#[derive(Default)]
+struct Log {
+    seen: Vec<Seen>,
+    /// How often each delivery came.
+    times: HashMap<String, usize>,
+}
+
 type Script = Arc<dyn Fn(&Seen, usize) -> Answer + Send + Sync>;
 type Body = http_body_util::combinators::BoxBody<Bytes, Infallible>;
 
 /// The receiver; it is gone when this is dropped.
 pub struct Receiver {
     pub address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    accepting: tokio::task::JoinHandle<()>,
+    log: Arc<Mutex<Log>>,
+    script: Script,
+    stop: CancellationToken,
+    accepting: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.stop.cancel();
     }
 }
 
 impl Receiver {
     /// One that answers as the script says; it is told how often the delivery came before.
     pub async fn start(script: impl Fn(&Seen, usize) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let address = listener.local_addr().expect("has an address");
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (log, script): (_, Script) = (seen.clone(), Arc::new(script));
-        let accepting = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (log, script) = (log.clone(), script.clone());
-                tokio::spawn(async move {
-                    let service = hyper::service::service_fn(move |request| {
-                        answer(request, log.clone(), script.clone())
-                    });
-                    // connections that the script cuts end in an error
-                    let served = hyper::server::conn::http1::Builder::new();
-                    drop(served.serve_connection(TokioIo::new(stream), service).await);
-                });
-            }
-        });
-        Self {
-            address,
-            seen,
-            accepting,
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let mut receiver = Self {
+            address: listener.local_addr().expect("has an address"),
+            log: Arc::default(),
+            script: Arc::new(script),
+            stop: CancellationToken::new(),
+            accepting: None,
+        };
+        receiver.listen(listener);
+        receiver
+    }
+
+    fn listen(&mut self, listener: TcpListener) {
+        let stop = CancellationToken::new();
+        let accepting = accept(listener, self.log.clone(), self.script.clone(), stop.clone());
+        self.accepting = Some(tokio::spawn(accepting));
+        self.stop = stop;
+    }
+
+    /// Cuts all connections and refuses new ones.
+    #[allow(dead_code, reason = "for the fault campaign, which shares this file")]
+    pub async fn go_down(&mut self) {
+        self.stop.cancel();
+        if let Some(accepting) = self.accepting.take() {
+            accepting.await.expect("it does not panic");
         }
+    }
+
+    /// Listens again where it did.
+    #[allow(dead_code, reason = "for the fault campaign, which shares this file")]
+    pub async fn come_back(&mut self) {
+        let listener = TcpListener::bind(self.address).await.expect("its port is free");
+        self.listen(listener);
     }
 
     /// One that is content with everything.
@@ -120,7 +143,7 @@ impl Receiver {
     }
 
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().expect("not poisoned").clone()
+        self.log.lock().expect("not poisoned").seen.clone()
     }
 
     /// The deliveries that got a 2xx, each with how often.
@@ -165,9 +188,32 @@ impl Receiver {
     }
 }
 
+async fn accept(listener: TcpListener, log: Arc<Mutex<Log>>, script: Script, stop: CancellationToken) {
+    loop {
+        let stream = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(_) => return,
+            },
+        };
+        let (log, script, stop) = (log.clone(), script.clone(), stop.clone());
+        tokio::spawn(async move {
+            let service =
+                hyper::service::service_fn(move |request| answer(request, log.clone(), script.clone()));
+            let served = hyper::server::conn::http1::Builder::new();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                // connections that the script cuts end in an error
+                _ = served.serve_connection(TokioIo::new(stream), service) => {}
+            }
+        });
+    }
+}
+
 async fn answer(
     request: Request<Incoming>,
-    log: Arc<Mutex<Vec<Seen>>>,
+    log: Arc<Mutex<Log>>,
     script: Script,
 ) -> Result<Response<Body>, std::io::Error> {
     let (head, body) = request.into_parts();
@@ -181,7 +227,8 @@ async fn answer(
     };
     let (answer, place) = {
         let mut log = log.lock().expect("not poisoned");
-        let before = log.iter().filter(|other| other.id() == seen.id()).count();
+        let times = log.times.entry(seen.id()).or_default();
+        let before = std::mem::replace(times, *times + 1);
         let answer = script(&seen, before);
         seen.answered = match &answer {
             Answer::Status(status) => Some(*status),
@@ -190,8 +237,8 @@ async fn answer(
             Answer::Dawdle | Answer::Huge(_) => Some(200),
             Answer::Slow(_) | Answer::Cut => None,
         };
-        log.push(seen);
-        (answer, log.len() - 1)
+        log.seen.push(seen);
+        (answer, log.seen.len() - 1)
     };
     let full = |text: String| Full::new(Bytes::from(text)).boxed();
     let response = Response::builder();
@@ -207,7 +254,7 @@ async fn answer(
             .body(full(String::new())),
         Answer::Slow(wait) => {
             tokio::time::sleep(wait).await;
-            log.lock().expect("not poisoned")[place].answered = Some(200);
+            log.lock().expect("not poisoned").seen[place].answered = Some(200);
             response.status(200).body(full("at last".to_owned()))
         }
         Answer::Dawdle => {

@@ -1,18 +1,19 @@
-//! The demo's ledger: what was produced in the world, against what arrived in it. Pure.
+//! The ledger of a run: what was produced in the world, against what arrived in it. Pure.
 //!
 //! It counts messages as the sandbox stored them and bodies as the receiver accepted them; no counter of
-//! the daemon enters it, but for what the daemon says is still waiting.
+//! the daemon enters it, but for what the daemon says is still waiting. The demo and the fault campaign end
+//! with one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use crate::sandbox::receiver::Received;
-use crate::sandbox::view::MessageView;
+use super::receiver::Received;
+use super::view::MessageView;
 
 /// The account of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(super) struct Ledger {
+pub struct Ledger {
     /// New messages in the source; each part of an album is one.
     pub produced: usize,
     /// Edits in the source.
@@ -29,7 +30,7 @@ pub(super) struct Ledger {
     pub redelivered: usize,
     /// Messages without a copy, and messages without a delivery, that nothing waits for any more.
     pub lost: usize,
-    /// Second copies, and webhook ids with two bodies.
+    /// Second copies, messages told of under two webhook ids, and webhook ids with two bodies.
     pub duplicated: usize,
     /// What is still on its way: copies, edits, deletions, deliveries.
     pub pending: usize,
@@ -41,10 +42,13 @@ pub(super) struct Ledger {
     pub p99_ms: i64,
     /// The whole run, in seconds.
     pub wall_s: f64,
+    /// How long each copy came after its source, in milliseconds, the shortest first.
+    #[serde(skip)]
+    pub delays: Vec<i64>,
 }
 
 /// What the ledger is made of.
-pub(super) struct Evidence<'a> {
+pub struct Evidence<'a> {
     /// The source.
     pub chat: i64,
     /// Every message ever stored in the source.
@@ -65,6 +69,12 @@ impl Ledger {
     /// Whether nothing is lost, doubled or open.
     pub fn is_clean(&self) -> bool {
         self.lost == 0 && self.duplicated == 0 && self.pending == 0
+    }
+
+    /// How many copies came later after their source than this.
+    pub fn later_than(&self, bound: std::time::Duration) -> usize {
+        let bound = i64::try_from(bound.as_millis()).unwrap_or(i64::MAX);
+        self.delays.len() - self.delays.partition_point(|delay| *delay <= bound)
     }
 
     /// Draws the ledger up.
@@ -124,23 +134,27 @@ impl Ledger {
         latencies.sort_unstable();
         self.p50_ms = quantile(&latencies, 50);
         self.p99_ms = quantile(&latencies, 99);
+        self.delays = latencies;
         missing
     }
 
     /// Compares the source with what the receiver accepted; how many messages it never heard of.
     fn match_deliveries(&mut self, source: &[MessageView], evidence: &Evidence<'_>) -> usize {
-        let mut told = std::collections::HashSet::new();
+        let mut told = HashSet::new();
         for one in evidence.received.values() {
             self.delivered += usize::from(one.accepted > 0);
             self.redelivered += (one.tries as usize).saturating_sub(1);
             self.duplicated += usize::from(one.changed);
-            if one.accepted > 0 {
-                told.extend(new_message(&one.body, evidence.chat));
+            if one.accepted > 0
+                && let Some(message) = new_message(&one.body, evidence.chat)
+            {
+                self.duplicated += usize::from(!told.insert(message));
             }
         }
+        // What was deleted before the daemon could see it is never told of.
         source
             .iter()
-            .filter(|message| !told.contains(&message.id))
+            .filter(|message| message.deleted_at.is_none() && !told.contains(&message.id))
             .count()
     }
 }
@@ -227,6 +241,8 @@ mod tests {
             (ledger.forwarded, ledger.delivered, ledger.p50_ms, ledger.p99_ms),
             (2, 2, 10, 30)
         );
+        let late = |bound| ledger.later_than(std::time::Duration::from_millis(bound));
+        assert_eq!((late(9), late(10), late(30)), (2, 1, 0));
     }
 
     #[test]
@@ -250,6 +266,25 @@ mod tests {
             message(9, "x №5", 130),
         ];
         assert_eq!(draw(&source, &copies, &[1], 0).duplicated, 2);
+    }
+
+    #[test]
+    fn a_message_told_of_under_two_ids_is_a_double() {
+        let source = [message(1, "a №1", 100)];
+        let copies = [message(7, "a №1", 110)];
+        let mut received = told(&[1]);
+        let again = received["1"].clone();
+        received.insert("another".to_owned(), again);
+        let ledger = Ledger::draw(&Evidence {
+            chat: -100,
+            source: &source,
+            destination: &copies,
+            received: &received,
+            edits: 0,
+            waiting: 0,
+            dead: 0,
+        });
+        assert_eq!((ledger.duplicated, ledger.delivered), (1, 2));
     }
 
     #[test]

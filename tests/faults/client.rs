@@ -1,0 +1,209 @@
+//! The two HTTP interfaces of a scene: the sandbox's control port and the daemon's API.
+
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use trunkline::sandbox::view::MessageView;
+
+/// Messages on a page of the sandbox's history.
+const PAGE: usize = 10_000;
+
+/// A client for loopback; the process's TLS provider is installed for it.
+pub fn http() -> Client {
+    // Whoever came first has installed this very one.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Client::builder()
+        .no_proxy()
+        .timeout(std::time::Duration::from_secs(30))
+        .build()
+        .expect("a client")
+}
+
+/// The sandbox, over its control port.
+#[derive(Clone)]
+pub struct World {
+    http: Client,
+    base: String,
+}
+
+impl World {
+    pub fn new(http: Client, base: String) -> Self {
+        Self { http, base }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        let request = match &body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let response = request.send().await.expect("the sandbox answers");
+        let status = response.status();
+        let answer = response.json().await.unwrap_or(Value::Null);
+        assert!(status.is_success(), "{path} {body:?}: {status} {answer}");
+        answer
+    }
+
+    /// The configuration of a daemon that reaches it.
+    pub async fn config(&self) -> String {
+        let response = self.http.get(format!("{}/config", self.base)).send().await;
+        response
+            .expect("the sandbox answers")
+            .text()
+            .await
+            .expect("a text")
+    }
+
+    pub async fn user(&self, phone: &str, name: &str) -> i64 {
+        let new = json!({"phone": phone, "first_name": name});
+        self.ask(Method::POST, "/users", Some(new)).await["id"]
+            .as_i64()
+            .expect("an id")
+    }
+
+    pub async fn channel(&self, title: &str, creator: i64, members: &[i64]) -> i64 {
+        let new = json!({"kind": "channel", "title": title, "creator": creator, "members": members});
+        self.ask(Method::POST, "/chats", Some(new)).await["id"]
+            .as_i64()
+            .expect("an id")
+    }
+
+    /// The last login code of a number.
+    pub async fn code(&self, phone: &str) -> String {
+        let url = format!("{}/codes/{}", self.base, phone.trim_start_matches('+'));
+        let response = self.http.get(url).send().await.expect("the sandbox answers");
+        response.text().await.expect("a text")
+    }
+
+    /// Posts; the numbers of the messages that it became.
+    pub async fn post(&self, chat: i64, message: Value) -> Vec<i64> {
+        let answer = self
+            .ask(Method::POST, &format!("/chats/{chat}/messages"), Some(message))
+            .await;
+        let items = answer["items"].as_array().expect("a list");
+        items.iter().filter_map(|item| item["id"].as_i64()).collect()
+    }
+
+    pub async fn edit(&self, chat: i64, id: i64, from: i64, text: &str) {
+        let path = format!("/chats/{chat}/messages/{id}");
+        self.ask(Method::PATCH, &path, Some(json!({"from": from, "text": text})))
+            .await;
+    }
+
+    pub async fn delete(&self, chat: i64, id: i64, from: i64) {
+        let path = format!("/chats/{chat}/messages/{id}?from={from}");
+        self.ask(Method::DELETE, &path, None).await;
+    }
+
+    /// Every message ever stored in a chat.
+    pub async fn messages(&self, chat: i64) -> Vec<MessageView> {
+        let (mut all, mut since) = (Vec::new(), 0);
+        loop {
+            let path = format!("/chats/{chat}/messages?deleted=true&since={since}&limit={PAGE}");
+            let mut page = self.ask(Method::GET, &path, None).await;
+            let items: Vec<MessageView> = serde_json::from_value(page["items"].take()).expect("messages");
+            all.extend(items);
+            match page["next"].as_i64() {
+                Some(next) => since = next,
+                None => return all,
+            }
+        }
+    }
+
+    /// Scripts trouble; docs/sandbox.md names the kinds.
+    pub async fn fault(&self, fault: Value) -> u64 {
+        self.ask(Method::POST, "/faults", Some(fault)).await["id"]
+            .as_u64()
+            .expect("a number")
+    }
+
+    /// How often a fault acted.
+    pub async fn acted(&self, fault: u64) -> u64 {
+        let faults = self.ask(Method::GET, "/faults", None).await;
+        let items = faults["items"].as_array().expect("a list");
+        let found = items.iter().find(|item| item["id"] == fault);
+        found.and_then(|item| item["acted"].as_u64()).unwrap_or(0)
+    }
+
+    /// No more trouble.
+    pub async fn clear_faults(&self) {
+        self.ask(Method::DELETE, "/faults", None).await;
+    }
+
+    /// The last calls with their outcome, and counters by method.
+    pub async fn requests(&self, query: &str) -> Value {
+        self.ask(Method::GET, &format!("/requests?{query}"), None).await
+    }
+}
+
+/// The daemon, over its API.
+#[derive(Clone)]
+pub struct Api {
+    http: Client,
+    base: String,
+    metrics: String,
+    key: String,
+}
+
+impl Api {
+    pub fn new(http: Client, host: std::net::IpAddr, key: String) -> Self {
+        Self {
+            http,
+            base: format!("http://{host}:{}", super::scene::API_PORT),
+            metrics: format!("http://{host}:{}/metrics", super::scene::METRICS_PORT),
+            key,
+        }
+    }
+
+    /// A request with the admin's key.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}{path}", self.base);
+        self.http.request(method, url).header("x-api-key", &self.key)
+    }
+
+    /// Status and body of an answer; none if there was no answer.
+    pub async fn try_ask(&self, method: Method, path: &str, body: Option<Value>) -> Option<(u16, Value)> {
+        let request = self.request(method, path);
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        let response = request.send().await.ok()?;
+        let status = response.status().as_u16();
+        Some((status, response.json().await.unwrap_or(Value::Null)))
+    }
+
+    /// The body of a success.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let (status, body) = self
+            .try_ask(method, path, body)
+            .await
+            .expect("the daemon answers");
+        assert!((200..300).contains(&status), "{path}: {status} {body}");
+        body
+    }
+
+    /// Whether it says that it can do its work.
+    pub async fn ready(&self) -> bool {
+        let answer = self.try_ask(Method::GET, "/health/ready", None).await;
+        answer.is_some_and(|(status, _)| status == 200)
+    }
+
+    /// The sum of a metric over its labels; none if it could not be asked.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let text = self
+            .http
+            .get(&self.metrics)
+            .send()
+            .await
+            .ok()?
+            .text()
+            .await
+            .ok()?;
+        let rows = text.lines().filter(|line| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' '))
+        });
+        let values = rows.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        Some(values.sum())
+    }
+}
