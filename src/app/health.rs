@@ -2,6 +2,7 @@
 
 use crate::http::{Check, Checks, Status};
 use crate::model::SessionState;
+use crate::store::Condition;
 
 use super::daemon::Handles;
 
@@ -11,18 +12,32 @@ pub(super) fn checks(handles: &Handles) -> Checks {
     let telegram = handles.telegram.clone();
     let webhooks = handles.webhooks.clone();
     Checks::default()
-        .with("store", move || {
-            if store.is_open() {
-                Check::ok()
-            } else {
-                Check::not_ok(Status::Failing, "not open")
-            }
-        })
+        .with("store", move || stored(store.condition()))
         .with("telegram", move || sessions(&telegram.states()))
         .with("webhooks", move || match webhooks.condition() {
             Ok((active, failing)) => endpoints(active, failing),
             Err(error) => Check::not_ok(Status::Degraded, error.to_string()),
         })
+}
+
+/// A store that takes no commits fails the daemon; one that is slow or serves only a part degrades it.
+fn stored(condition: Condition) -> Check {
+    match condition {
+        Condition::Well => Check::ok(),
+        Condition::Slow(took) => Check::not_ok(
+            Status::Degraded,
+            format!("the disk is slow: a sync took {} s", took.as_secs()),
+        ),
+        Condition::Damaged(what) => Check::not_ok(
+            Status::Degraded,
+            format!("a page is damaged, the rest is served: {what}"),
+        ),
+        Condition::Trouble(trouble) => {
+            let detail = format!("takes no commits ({}): {}", trouble.kind.as_str(), trouble.why);
+            Check::not_ok(Status::Failing, detail)
+        }
+        Condition::Closed => Check::not_ok(Status::Failing, "not open"),
+    }
 }
 
 /// Sessions that should be connected and are not make the daemon degraded.
@@ -63,6 +78,12 @@ pub(super) fn gauges(handles: &Handles, checks: &Checks) {
         metrics::gauge!("trunkline_health", "check" => name).set(value);
     }
     handles.incidents.measure();
+    let takes = !matches!(
+        handles.store.condition(),
+        Condition::Trouble(_) | Condition::Closed
+    );
+    metrics::gauge!("trunkline_store_up").set(f64::from(takes));
+    metrics::gauge!("trunkline_store_syncing_seconds").set(handles.store.syncing().as_secs_f64());
     for (state, count) in handles.telegram.states() {
         metrics::gauge!("trunkline_sessions", "state" => state.as_str()).set(count as f64);
     }

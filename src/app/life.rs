@@ -22,38 +22,49 @@ pub async fn run(config: Config) -> ExitCode {
         tracing::warn!(key = warning.key, why = warning.why, "legal, but worth a thought");
     }
     let drain = *config.daemon.drain;
-    let daemon = match Daemon::start(config).await {
-        Ok(daemon) => daemon,
-        Err(error) => {
-            tracing::error!(error = %crate::base::chain(&error), "not started");
-            return ExitCode::from(FAILED);
+    loop {
+        let daemon = match Daemon::start(config.clone()).await {
+            Ok(daemon) => daemon,
+            Err(error) => {
+                tracing::error!(error = %crate::base::chain(&error), "not started");
+                return ExitCode::from(FAILED);
+            }
+        };
+        tracing::info!(api = %daemon.api_address().await, "serving");
+        tell_systemd(&[NotifyState::Ready]);
+        let end = serve(&daemon).await;
+        if end.is_some() {
+            tell_systemd(&[NotifyState::Stopping]);
         }
-    };
-    tracing::info!(api = %daemon.api_address().await, "serving");
-    tell_systemd(&[NotifyState::Ready]);
-    let code = serve(&daemon).await;
-    tell_systemd(&[NotifyState::Stopping]);
-    let drained = daemon.stop(drain).await;
-    tracing::info!(?drained, "stopped");
-    code
+        let drained = daemon.stop(drain).await;
+        tracing::info!(?drained, "stopped");
+        if let Some(code) = end {
+            return code;
+        }
+    }
 }
 
-/// Waits for the end, and tells systemd's watchdog meanwhile that the tree is alive.
-async fn serve(daemon: &Daemon) -> ExitCode {
+/// Waits for the end, and tells systemd's watchdog meanwhile that the tree is alive; none if the daemon shall begin
+/// anew, which restores a damaged store.
+async fn serve(daemon: &Daemon) -> Option<ExitCode> {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         tracing::error!("signals cannot be heard");
-        return ExitCode::from(FAILED);
+        return Some(ExitCode::from(FAILED));
     };
     let mut watchdog = watchdog();
     loop {
         tokio::select! {
-            _ = terminate.recv() => return ExitCode::SUCCESS,
-            _ = interrupt.recv() => return ExitCode::SUCCESS,
+            _ = terminate.recv() => return Some(ExitCode::SUCCESS),
+            _ = interrupt.recv() => return Some(ExitCode::SUCCESS),
             reason = daemon.failed() => {
                 tracing::error!(reason = reason.as_str(), "the tree gave up");
-                return ExitCode::from(FAILED);
+                return Some(ExitCode::from(FAILED));
+            }
+            what = daemon.handles.store.damaged() => {
+                tracing::error!(what, "the store is damaged; beginning anew to restore it from the last export");
+                return None;
             }
             _ = watchdog.tick() => feed_watchdog(&daemon.tree()).await,
         }

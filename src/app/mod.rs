@@ -8,6 +8,7 @@ mod demo;
 mod health;
 mod life;
 mod tree;
+mod watch;
 
 pub use daemon::{Daemon, DaemonError};
 pub use demo::{DemoOptions, demo};

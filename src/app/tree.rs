@@ -3,8 +3,13 @@
 //! ```text
 //! root (rest_for_one)
 //!   store       committer: if it dies, all that stands on it starts anew
-//!   services    (one_for_one: none of these takes another down)
-//!     access · limiter · telemetry · sessions · webhooks · pairs
+//!   watch       reports what the store met
+//!   telemetry   gauges
+//!   exports     automatic exports of the store
+//!   work        (rest_for_one)
+//!     gate      open while the store takes commits; while it does not, nothing behind it runs
+//!     services  (one_for_one: none of these takes another down)
+//!       access · limiter · sessions · webhooks · pairs
 //!   http        listeners, last: what they show is there
 //! ```
 
@@ -13,12 +18,12 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::http::{self, Api, Checks, Listening};
 use crate::ops::DeadLetters;
-use crate::runtime::{Backoff, ChildSpec, Intensity, Shutdown, Strategy, SupervisorSpec};
+use crate::runtime::{Backoff, ChildSpec, Intensity, Shutdown, Strategy, SupervisorSpec, TaskContext};
 use crate::store::{self, Store};
 use crate::telemetry;
 
 use super::daemon::Handles;
-use super::health;
+use super::{health, watch};
 
 /// Restarts of the root's own children that are borne.
 const INTENSITY: Intensity = Intensity {
@@ -60,6 +65,13 @@ pub(super) fn spec(
             "services",
             services(config, handles, checks),
         ))
+        .child(watch::child(&handles.store, &handles.incidents))
+        .child(telemetry::child({
+            let gauges = handles.clone();
+            move || health::gauges(&gauges)
+        }))
+        .child(exports_child(&handles.store))
+        .child(ChildSpec::supervisor("work", work(config, handles)))
         .child(http::child(config.http.clone(), routes.clone(), api.clone()));
     match http::metrics_child(config.http.clone(), routes, metrics.clone()) {
         Some(listener) => root.child(listener),
@@ -68,8 +80,51 @@ pub(super) fn spec(
 }
 
 fn services(config: &Config, handles: &Handles, checks: Checks) -> SupervisorSpec {
+/// What causes effects, behind the gate: an effect that cannot be remembered must not happen.
+fn work(config: &Config, handles: &Handles) -> SupervisorSpec {
+    SupervisorSpec::new(Strategy::RestForOne)
+        .kind("work")
+        .intensity(INTENSITY)
+        .backoff(BACKOFF)
+        .child(gate(&handles.store))
+        .child(ChildSpec::supervisor("services", services(config, handles)))
+}
+
+fn gate(store: &Store) -> ChildSpec {
+    let store = store.clone();
+    ChildSpec::task("gate", move |task: TaskContext| {
+        let mut trouble = store.trouble();
+        async move {
+            let opened = async {
+                // The handle keeps the other end.
+                drop(trouble.wait_for(Option::is_none).await);
+                task.ready();
+                drop(trouble.wait_for(Option::is_some).await);
+            };
+            tokio::select! {
+                () = task.stop.cancelled() => {}
+                () = opened => {}
+            }
+            Ok(())
+        }
+    })
+    // Trouble may last.
+    .ready_within(std::time::Duration::MAX)
+}
+
+fn exports_child(store: &Store) -> ChildSpec {
+    let store = store.clone();
+    ChildSpec::task("exports", move |task: TaskContext| {
+        let store = store.clone();
+        async move {
+            store.keep_exports(task.stop.clone(), || task.alive()).await;
+            Ok(())
+        }
+    })
+}
+
+fn services(config: &Config, handles: &Handles) -> SupervisorSpec {
     let first_key = std::env::var("API_SECRET_KEY").ok().map(crate::base::Secret::new);
-    let gauges = handles.clone();
     SupervisorSpec::new(Strategy::OneForOne)
         .kind("services")
         .intensity(INTENSITY)

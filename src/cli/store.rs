@@ -1,4 +1,4 @@
-//! `trunkline store`: check and import a stopped store's data folder, export a running one.
+//! `trunkline store`: check, import and restore a stopped store's data folder, export a running one.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
@@ -16,13 +16,14 @@ use crate::base::chain;
 use crate::config::Config;
 use crate::store::{self, StoreConfig};
 
-/// Check, import or export the stored state.
+/// Check, import, restore or export the stored state.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   trunkline store check                          every row, while the daemon is stopped
   trunkline store export backup.trunkline        a consistent copy from the running daemon
   trunkline store import backup.trunkline --data-dir /var/lib/trunkline-new
+  trunkline store restore                        from the last automatic export, while the daemon is stopped
 
 An export holds sealed values as they are: keep the seal key too, and apart from it.")]
 pub struct Store {
@@ -38,6 +39,13 @@ enum What {
     Import {
         /// The export
         file: PathBuf,
+        #[command(flatten)]
+        offline: Offline,
+    },
+    /// Replace a stopped store by an export: the one given, or the last automatic one
+    Restore {
+        /// The export
+        file: Option<PathBuf>,
         #[command(flatten)]
         offline: Offline,
     },
@@ -73,6 +81,9 @@ impl Store {
         match self.what {
             What::Check(offline) => check(&offline.config(target)?, target.json),
             What::Import { file, offline } => import(&offline.config(target)?, &file, target.json),
+            What::Restore { file, offline } => {
+                restore(&offline.config(target)?, file.as_deref(), target.json)
+            }
             What::Export { file } => over_api(target, |client| export(client, file, target.json)),
         }
     }
@@ -124,6 +135,16 @@ fn import(config: &StoreConfig, file: &Path, as_json: bool) -> Result<(), CliErr
         "{} rows are in {folder}; the seal key is not part of an export: give the former one",
         done.rows
     );
+    show::done(&text, &json!(done), as_json)
+}
+
+fn restore(config: &StoreConfig, file: Option<&Path>, as_json: bool) -> Result<(), CliError> {
+    let done = store::restore_by_hand(config, file).map_err(|error| CliError::Here(chain(&error)))?;
+    let lost = done
+        .commits
+        .map_or("an unknown number of".to_owned(), |commits| commits.to_string());
+    let aside = done.aside.as_deref().unwrap_or("nowhere: there was nothing");
+    let text = format!("restored; at least {lost} commits are lost; what was there is kept in {aside}");
     show::done(&text, &json!(done), as_json)
 }
 

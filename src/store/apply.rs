@@ -31,6 +31,12 @@ pub(super) struct Meta {
     pub number: u64,
     /// How many rows there are, this one included.
     pub rows: u64,
+    /// The sum of all rows but this one (see `digest`); none in a database of a release that kept none.
+    #[serde(default)]
+    pub sum: Option<u64>,
+    /// When the last commit was made.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
 }
 
 /// What a commit gave.
@@ -42,6 +48,17 @@ pub struct Committed {
     pub tasks: Vec<TaskKey>,
     /// How many events were dropped because the journal knows their keys.
     pub repeated: usize,
+}
+
+/// What became of an event that may be too old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trimmed {
+    /// It is not old enough.
+    Kept,
+    /// It was forgotten.
+    Gone,
+    /// There is none of this number: after a restore, numbers go on far behind.
+    Missing,
 }
 
 /// A group of units being put together.
@@ -335,8 +352,8 @@ impl<'a> Desk<'a> {
         Ok(true)
     }
 
-    /// Forgets the oldest event if it came before `before`; tells whether it did.
-    pub fn trim(&mut self, seq: u64, before: Timestamp) -> Result<bool, StoreError> {
+    /// Forgets the oldest event if it came before `before`.
+    pub fn trim(&mut self, seq: u64, before: Timestamp) -> Result<Trimmed, StoreError> {
         let key = event_key(seq);
         match self.typed::<JournalRow<Event>>(&catalog::JOURNAL, &key) {
             Ok(Some(row)) if row.event.at < before => {
@@ -345,13 +362,17 @@ impl<'a> Desk<'a> {
                 }
                 self.remove(event_id_key(row.event.id))?;
             }
-            Ok(Some(_)) => return Ok(false),
-            // Gone, moved aside, or of a form that nobody can serve: its turn to go came with its neighbours'.
-            Ok(None) | Err(StoreError::BadRow { .. } | StoreError::Decode { .. }) => {}
+            Ok(Some(_)) => return Ok(Trimmed::Kept),
+            Ok(None) => {
+                self.remove(key)?;
+                return Ok(Trimmed::Missing);
+            }
+            // Moved aside, or of a form that nobody can serve: its turn to go came with its neighbours'.
+            Err(StoreError::BadRow { .. } | StoreError::Decode { .. }) => {}
             Err(error) => return Err(error),
         }
         self.remove(key)?;
-        Ok(true)
+        Ok(Trimmed::Gone)
     }
 
     fn enqueue(&mut self, lane: Lane, row: TaskRow) -> Result<TaskKey, StoreError> {

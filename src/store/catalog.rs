@@ -49,6 +49,8 @@ catalog! {
     QUARANTINE = 0x0a, "quarantine", open;
     /// Secrets of this installation.
     INSTALLATION = 0x0b, "installation", sealed;
+    /// When the store was restored, and what was lost by it.
+    RESTORES = 0x0c, "restores", open;
 
     /// Sessions: name, phone, owner, wanted and observed state, login under way.
     SESSIONS = 0x20, "sessions", sealed;

@@ -14,6 +14,7 @@ use super::error::StoreError;
 use super::journal::event_key;
 use super::key::KeyBytes;
 use super::lane::{DeadKey, DeadRow, Place, TaskKey, TaskRow};
+use super::ledger::Counted;
 use super::open::{open_sled, refuse_loss, sled_fault, sled_folder, take_folder};
 use super::read::{guarded, hex};
 use super::row::{self, Fault};
@@ -99,9 +100,10 @@ struct Check<'a> {
 impl Check<'_> {
     fn all(&mut self, config: &StoreConfig) -> Result<(), StoreError> {
         self.report.unsealed = self.seal.is_some();
+        let mut counted = Counted::default();
         for item in self.tree.iter() {
             let (key, bytes) = item.map_err(sled_fault)?;
-            self.report.rows += 1;
+            counted.add(&key, &bytes);
             let prefix = key.first().copied().unwrap_or(0);
             let entry = catalog::of_prefix(prefix);
             let table = self.tables.entry(prefix).or_default();
@@ -116,11 +118,12 @@ impl Check<'_> {
                 self.fault(entry.name, &key, &what);
             }
         }
+        self.report.rows = counted.rows;
         match stored_meta(self.tree) {
             Ok(meta) => {
                 self.report.commits = meta.generation;
                 self.report.last_event = meta.seq;
-                if let Err(error) = refuse_loss(&config.folder, &meta, self.report.rows) {
+                if let Err(error) = refuse_loss(&config.folder, &meta, &counted) {
                     self.fault(catalog::META.name, &[], &error.to_string());
                 }
             }

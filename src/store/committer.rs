@@ -3,8 +3,8 @@
 //!
 //! A group is all or nothing on disk; a unit that is refused (precondition, limit, damaged row) leaves no trace in
 //! its group. After an I/O error nothing more is written: the thread ends, all who wait hear
-//! [`StoreError::Unavailable`], and its successor opens the database anew. It does not promise that a commit
-//! answered with `Unavailable` was not stored.
+//! [`StoreError::Unavailable`], and its successor opens the database anew (see `start`). It does not promise that a
+//! commit answered with `Unavailable` was not stored.
 
 use std::fs::File;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use sled::IVec;
 use tokio::sync::oneshot;
 
-use super::apply::{Committed, Desk, Meta};
+use super::apply::{Committed, Desk, Meta, Trimmed};
 use super::batch::Op;
 use super::config::SyncMode;
 use super::error::StoreError;
@@ -85,6 +85,11 @@ pub(super) struct Committer {
 struct Trim {
     before: Timestamp,
     last: u64,
+}
+
+/// After such an error nothing more is written; any other one is an answer to whoever asked.
+pub(super) fn ends(error: &StoreError) -> bool {
+    error.is_of_disk() || matches!(error, StoreError::Unavailable { .. })
 }
 
 impl Committer {
@@ -199,7 +204,7 @@ impl Committer {
         let mut answers = Vec::with_capacity(units.len());
         for unit in units {
             match desk.unit(unit.ops) {
-                Err(error @ StoreError::Unavailable { .. }) => return Err(error),
+                Err(error) if ends(&error) => return Err(error),
                 answer => answers.push((unit.reply, unit.since, answer)),
             }
         }
@@ -223,6 +228,10 @@ impl Committer {
             desk.meta.generation += 1;
             let own = i64::from(self.meta.generation == 0);
             desk.meta.rows = desk.meta.rows.saturating_add_signed(desk.stage.growth() + own);
+            desk.meta.at = Some(desk.now());
+            // Without a sum until the database is opened anew, if a damaged row goes.
+            let known = desk.meta.sum.zip(desk.stage.difference());
+            desk.meta.sum = known.map(|(sum, by)| sum.wrapping_add(by));
             let meta = rmp_serde::to_vec_named(&desk.meta).map_err(|source| StoreError::Encode {
                 table: catalog::META.name,
                 source,
@@ -246,17 +255,29 @@ impl Committer {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        self.shared.syncs.begin();
         fault_point!("store.flush.before");
-        self.live.tree.flush().map_err(sled_fault)?;
-        if self.shared.config.sync == SyncMode::Power {
-            self.file.sync_data().map_err(StoreError::unavailable)?;
+        let synced = self.synced();
+        if self.shared.syncs.end() {
+            tracing::warn!(took_ms = begun.elapsed().as_millis(), "the disk is slow to sync");
         }
+        metrics::histogram!("trunkline_store_sync_seconds").record(begun.elapsed().as_secs_f64());
+        synced?;
         fault_point!("store.flush.after");
         self.groups += 1;
         if self.groups.is_multiple_of(GROUPS_A_COLLECTION) {
             sled::pin().flush();
         }
         Ok(())
+    }
+
+    fn synced(&self) -> Result<(), StoreError> {
+        self.live.tree.flush().map_err(sled_fault)?;
+        match self.shared.config.sync {
+            SyncMode::Power => self.file.sync_data().map_err(|error| StoreError::disk(&error)),
+            SyncMode::Process => Ok(()),
+        }
     }
 
     fn publish(&self, desk: &Desk<'_>) {
@@ -286,20 +307,26 @@ impl Committer {
         let Some(trim) = self.trimming else { return Ok(()) };
         let appended = desk.meta.seq - self.meta.seq;
         for _ in 0..TRIM_STEP.max(2 * appended) {
-            let trimmed = self.oldest <= trim.last
-                && match desk.trim(self.oldest, trim.before) {
-                    Ok(trimmed) => trimmed,
-                    Err(error @ StoreError::Unavailable { .. }) => return Err(error),
-                    Err(error) => {
-                        tracing::error!(seq = self.oldest, %error, "an old event cannot be forgotten");
-                        false
-                    }
-                };
-            if !trimmed {
+            if self.oldest > trim.last {
                 self.trimming = None;
                 break;
             }
-            self.oldest += 1;
+            match desk.trim(self.oldest, trim.before) {
+                Ok(Trimmed::Gone) => self.oldest += 1,
+                Ok(Trimmed::Missing) => {
+                    self.oldest = Self::event_from(&self.live, self.oldest, desk.meta.seq)?
+                }
+                Ok(Trimmed::Kept) => {
+                    self.trimming = None;
+                    break;
+                }
+                Err(error) if ends(&error) => return Err(error),
+                Err(error) => {
+                    tracing::error!(seq = self.oldest, %error, "an old event cannot be forgotten");
+                    self.trimming = None;
+                    break;
+                }
+            }
         }
         Ok(())
     }
@@ -367,7 +394,7 @@ impl Committer {
         }
         if self.shared.config.sync == SyncMode::Process {
             // The ledger must never be ahead of the database.
-            self.file.sync_data().map_err(StoreError::unavailable)?;
+            self.file.sync_data().map_err(|error| StoreError::disk(&error))?;
         }
         let folder = &self.shared.config.folder;
         ledger::write(folder, &self.meta).map_err(StoreError::file("write the ledger in", folder))?;
@@ -377,21 +404,20 @@ impl Committer {
 
     fn close(&mut self) -> Result<(), StoreError> {
         self.live.tree.flush().map_err(sled_fault)?;
-        self.file.sync_data().map_err(StoreError::unavailable)?;
+        self.file.sync_data().map_err(|error| StoreError::disk(&error))?;
         self.write_ledger()
     }
 
-    /// Gives the database back; whoever still waits is told that it is not available.
-    pub fn into_live(self) -> Arc<Live> {
-        self.live
-    }
-
-    /// The first event's key that may still be there.
-    pub fn first_event(live: &Live, seq: u64) -> Result<u64, StoreError> {
-        let first = live.tree.range(event_key(0)..=event_key(seq)).next().transpose();
+    /// The number of the first event from `from` on, up to the last one; the one behind that if there is none.
+    pub fn event_from(live: &Live, from: u64, last: u64) -> Result<u64, StoreError> {
+        let first = live
+            .tree
+            .range(event_key(from)..=event_key(last))
+            .next()
+            .transpose();
         let first = first.map_err(sled_fault)?;
         Ok(first
             .and_then(|(key, _)| super::journal::seq_of(&key))
-            .unwrap_or(seq + 1))
+            .unwrap_or(last + 1))
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::base::Span;
+
 /// When a commit counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -26,6 +28,12 @@ pub struct StoreConfig {
     pub sync: SyncMode,
     /// How long events stay in the journal. One that a consumer has not read yet stays longer.
     pub retention_hours: u32,
+    /// Where automatic exports are made; `exports` in the data folder if not said.
+    pub export_folder: Option<PathBuf>,
+    /// How often; zero for never.
+    pub export_every: Span,
+    /// How many of them are kept.
+    pub exports_kept: u32,
     /// Memory for sled's page cache; it is a wish, not a limit.
     pub cache_mb: u32,
     /// A file with the seal key; the systemd credential `trunkline-seal` goes before it.
@@ -38,6 +46,9 @@ impl Default for StoreConfig {
             folder: PathBuf::from("data"),
             sync: SyncMode::Power,
             retention_hours: 72,
+            export_folder: None,
+            export_every: Span::secs(3600),
+            exports_kept: 3,
             cache_mb: 16,
             seal_key_file: None,
         }
@@ -50,6 +61,14 @@ impl StoreConfig {
         Self {
             folder: folder.into(),
             ..Self::default()
+        }
+    }
+
+    /// Where automatic exports are made.
+    pub(super) fn exports_in(&self) -> PathBuf {
+        match &self.export_folder {
+            Some(folder) => folder.clone(),
+            None => self.folder.join("exports"),
         }
     }
 

@@ -14,6 +14,14 @@ pub enum StoreError {
         /// What it waits for or what it died of.
         why: String,
     },
+    /// The disk refused. Of a commit: whether it was stored is not known.
+    #[error("the disk refused: {why}")]
+    Disk {
+        /// Whether it is full, or says so.
+        full: bool,
+        /// What it said.
+        why: String,
+    },
     /// A precondition did not hold; nothing of the batch was stored.
     #[error("a precondition on {table} did not hold")]
     Conflict {
@@ -128,10 +136,37 @@ impl StoreError {
         Self::Unavailable { why: why.to_string() }
     }
 
+    /// What the disk said of the database's files.
+    pub(super) fn disk(error: &io::Error) -> Self {
+        Self::Disk {
+            full: is_full(error),
+            why: error.to_string(),
+        }
+    }
+
+    /// Whether it is the disk that refused: trouble that may pass, and no reason to end.
+    pub(super) fn is_of_disk(&self) -> bool {
+        matches!(self, Self::Disk { .. } | Self::File { .. })
+    }
+
+    /// Whether the database itself is damaged, as far as can be seen.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged { .. } | Self::DamagedPage { .. } | Self::Shrunk { .. }
+        )
+    }
+
     pub(super) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { doing, path, source }
     }
+}
+
+/// Whether a disk, a quota or a limit leaves no room.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 impl Coded for StoreError {
@@ -140,7 +175,9 @@ impl Coded for StoreError {
             Self::Unavailable { .. } | Self::Locked { .. } | Self::File { .. } | Self::Damaged { .. } => {
                 Code::StoreUnavailable
             }
-            Self::Shrunk { .. } | Self::SealKey { .. } | Self::DamagedPage { .. } => Code::StoreUnavailable,
+            Self::Shrunk { .. } | Self::SealKey { .. } | Self::DamagedPage { .. } | Self::Disk { .. } => {
+                Code::StoreUnavailable
+            }
             Self::Conflict { .. } => Code::Conflict,
             Self::TooLarge { .. } => Code::BodyTooLarge,
             Self::BadExport { .. } => Code::InvalidRequest,
@@ -152,7 +189,9 @@ impl Coded for StoreError {
 
     fn retry(&self) -> Retry {
         match self {
-            Self::Unavailable { .. } | Self::Locked { .. } | Self::File { .. } => Retry::Backoff,
+            Self::Unavailable { .. } | Self::Locked { .. } | Self::File { .. } | Self::Disk { .. } => {
+                Retry::Backoff
+            }
             _ => Retry::Never,
         }
     }

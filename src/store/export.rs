@@ -22,7 +22,7 @@ use sled::IVec;
 use tokio::sync::oneshot;
 
 use super::Store;
-use super::committer::Job;
+use super::committer::{Job, ends};
 use super::error::StoreError;
 use super::open::sled_fault;
 use super::stage::Stage;
@@ -104,7 +104,7 @@ impl Exports {
             Ok(false) => self.current = Some(copy),
             Ok(true) => copy.answer(None),
             Err(Failed::Writer(error)) => copy.answer(Some(StoreError::file("write", "the export")(error))),
-            Err(Failed::Sled(error @ StoreError::Unavailable { .. })) => return Err(error),
+            Err(Failed::Sled(error)) if ends(&error) => return Err(error),
             Err(Failed::Sled(error)) => copy.answer(Some(error)),
         }
         Ok(())

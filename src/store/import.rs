@@ -8,12 +8,18 @@ use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
 
-use super::StoreConfig;
+use super::apply::Meta;
+use super::catalog::Entry;
 use super::error::StoreError;
 use super::export::{ExportSummary, HEAD};
-use super::ledger;
-use super::open::{import_mark, open_sled, sled_fault, sled_folder, take_folder};
-use super::start::stored_meta;
+use super::ledger::Counted;
+use super::open::{import_mark, meta_key, open_sled, sled_fault, sled_folder, take_folder};
+use super::restore::Restored;
+use super::row::{self, Packed};
+use super::seal::Seal;
+use super::start::{secret_key, stored_meta};
+use super::table::row_key;
+use super::{StoreConfig, catalog, ledger};
 
 /// How many rows are written at once.
 const STEP: usize = 256;
@@ -36,25 +42,38 @@ pub fn import(config: &StoreConfig, from: impl Read) -> Result<ExportSummary, St
     }
     let mark = import_mark(folder);
     File::create(&mark).map_err(StoreError::file("write", &mark))?;
-    let outcome = read_into(config, from);
+    let outcome = into(config, from, |meta| {
+        let (restored, meta) = Restored::from(meta, None, "it was imported", None);
+        // Whoever imports knows of it.
+        (
+            Restored {
+                told: true,
+                ..restored
+            },
+            meta,
+        )
+    });
     if outcome.is_err() {
         fs::remove_dir_all(&database).map_err(StoreError::file("remove", &database))?;
     }
     fs::remove_file(&mark).map_err(StoreError::file("remove", &mark))?;
     drop(lock);
-    outcome
+    outcome.map(|(done, _)| done)
 }
 
-fn read_into(config: &StoreConfig, from: impl Read) -> Result<ExportSummary, StoreError> {
+/// Reads an export into the folder of `config`, where no database is. `mark` says what the rows tell of it, and where
+/// their numbers go on.
+pub(super) fn into(
+    config: &StoreConfig,
+    from: impl Read,
+    mark: impl FnOnce(&Meta) -> (Restored, Meta),
+) -> Result<(ExportSummary, Restored), StoreError> {
     let tree = open_sled(config)?;
-    let mut frames = Frames {
-        from,
-        sum: Sha256::new(),
-        done: ExportSummary::default(),
-    };
+    let mut frames = Frames::new(from);
     frames.head()?;
-    let mut batch = sled::Batch::default();
+    let (mut batch, mut counted) = (sled::Batch::default(), Counted::default());
     while let Some((key, row)) = frames.next()? {
+        counted.add(&key, &row);
         batch.insert(key, row);
         if frames.done.rows.is_multiple_of(STEP as u64) {
             tree.apply_batch(std::mem::take(&mut batch)).map_err(sled_fault)?;
@@ -62,25 +81,65 @@ fn read_into(config: &StoreConfig, from: impl Read) -> Result<ExportSummary, Sto
         }
     }
     tree.apply_batch(batch).map_err(sled_fault)?;
+    let meta = stored_meta(&tree)?;
+    if counted.bad == 0 && meta.sum.is_some_and(|sum| sum != counted.sum) {
+        return Err(bad("its rows are not those that it says"));
+    }
+    let (restored, meta) = mark(&meta);
+    write_mark(&tree, &restored, meta, counted)?;
     tree.flush().map_err(sled_fault)?;
     let path = sled_folder(&config.folder).join("db");
     File::open(&path)
         .and_then(|file| file.sync_all())
         .map_err(StoreError::file("sync", &path))?;
-    let meta = stored_meta(&tree)?;
-    if meta.rows != frames.done.rows {
-        tracing::warn!(
-            expected = meta.rows,
-            rows = frames.done.rows,
-            "the export has another number of rows than it says"
-        );
-    }
     let folder = &config.folder;
-    ledger::write(folder, &meta).map_err(StoreError::file("write the ledger in", folder))?;
-    Ok(ExportSummary {
-        generation: meta.generation,
-        ..frames.done
-    })
+    ledger::write(folder, &stored_meta(&tree)?).map_err(StoreError::file("write the ledger in", folder))?;
+    Ok((frames.done, restored))
+}
+
+/// The row that tells of the restore, and the first row with the numbers that go on.
+fn write_mark(
+    tree: &sled::Tree,
+    restored: &Restored,
+    meta: Meta,
+    mut counted: Counted,
+) -> Result<(), StoreError> {
+    let encode = |entry: Entry, plain: Result<Vec<u8>, rmp_serde::encode::Error>| {
+        plain.map(Packed::new).map_err(|source| StoreError::Encode {
+            table: entry.name,
+            source,
+        })
+    };
+    let mut batch = sled::Batch::default();
+    let told = encode(catalog::RESTORES, rmp_serde::to_vec_named(restored))?;
+    told.rows(row_key(&catalog::RESTORES, &restored.at), |key, row| {
+        counted.add(&key, &row);
+        batch.insert(key, row);
+    });
+    let meta = Meta {
+        rows: counted.rows + u64::from(meta.generation == 0),
+        sum: Some(counted.sum),
+        ..meta
+    };
+    let first = encode(catalog::META, rmp_serde::to_vec_named(&meta))?;
+    first.rows(meta_key(), |key, row| batch.insert(key, row));
+    tree.apply_batch(batch).map_err(sled_fault)
+}
+
+/// Reads an export to its end, and finds whether the seal opens what is sealed in it.
+pub(super) fn verify(from: impl Read, seal: Option<&Seal>) -> Result<(), StoreError> {
+    let mut frames = Frames::new(from);
+    frames.head()?;
+    let secret = secret_key();
+    while let Some((key, row)) = frames.next()? {
+        if let Some(seal) = seal
+            && key == secret
+            && row::open(&catalog::INSTALLATION, &key, &row, Some(seal), |_| None).is_err()
+        {
+            return Err(bad("it was sealed with another key"));
+        }
+    }
+    Ok(())
 }
 
 /// Key and bytes.
@@ -97,6 +156,14 @@ fn bad(what: impl Into<String>) -> StoreError {
 }
 
 impl<R: Read> Frames<R> {
+    fn new(from: R) -> Self {
+        Self {
+            from,
+            sum: Sha256::new(),
+            done: ExportSummary::default(),
+        }
+    }
+
     fn take(&mut self, len: usize) -> Result<Vec<u8>, StoreError> {
         let mut bytes = vec![0; len];
         self.from
@@ -148,6 +215,12 @@ impl<R: Read> Frames<R> {
             return Err(bad(format!("row {} of it is damaged", self.done.rows + 1)));
         }
         self.done.rows += 1;
+        if key == meta_key()
+            && let Ok(Some(plain)) = row::open(&catalog::META, &key, &row, None, |_| None)
+            && let Ok(meta) = rmp_serde::from_slice::<Meta>(&plain)
+        {
+            self.done.generation = meta.generation;
+        }
         Ok(Some((key, row)))
     }
 

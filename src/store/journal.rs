@@ -12,7 +12,7 @@ use super::batch::{JournalRow, cursor_key};
 use super::catalog;
 use super::error::StoreError;
 use super::key::KeyBytes;
-use super::read::{guarded, sled_rows};
+use super::read::sled_rows;
 use crate::base::EventId;
 use crate::model::Event;
 
@@ -35,7 +35,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let live = self.live()?;
-        guarded(|| {
+        self.guarded(|| {
             let range = (
                 Bound::Excluded(event_key(after)),
                 Bound::Included(event_key(head)),
@@ -60,7 +60,7 @@ impl Store {
     /// An event by its id, with its sequence number; none if it is not kept (any more).
     pub fn event(&self, id: EventId) -> Result<Option<(u64, Event)>, StoreError> {
         let live = self.live()?;
-        guarded(|| {
+        self.guarded(|| {
             let Some(seq) = live.plain(&catalog::EVENT_IDS, &super::apply::event_id_key(id))? else {
                 return Ok(None);
             };
@@ -81,7 +81,7 @@ impl Store {
     pub fn oldest_event(&self) -> Result<u64, StoreError> {
         let head = *self.head().borrow();
         let live = self.live()?;
-        guarded(|| {
+        self.guarded(|| {
             let first = live.tree.range(event_key(0)..=event_key(head)).next();
             let first = sled_rows(first.into_iter()).next().transpose()?;
             Ok(first.and_then(|(key, _)| seq_of(&key)).unwrap_or(head + 1))
@@ -91,7 +91,7 @@ impl Store {
     /// The last event that a consumer is done with; 0 before its first.
     pub fn cursor(&self, consumer: &str) -> Result<u64, StoreError> {
         let live = self.live()?;
-        guarded(|| {
+        self.guarded(|| {
             let value = live.plain(&catalog::CURSORS, &cursor_key(consumer))?;
             Ok(value
                 .and_then(|bytes| u64::read(&mut bytes.as_slice()))

@@ -7,8 +7,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::apply::Meta;
+use super::{catalog, digest, row};
 
-const NAME: &str = "ledger";
+pub(super) const NAME: &str = "ledger";
 
 /// Reads it; none if there is none or it is unreadable.
 pub(super) fn read(folder: &Path) -> io::Result<Option<Meta>> {
@@ -55,23 +56,54 @@ fn parse(text: &str) -> Option<Meta> {
         seq: seq.parse().ok()?,
         number: number.parse().ok()?,
         rows: rows.parse().ok()?,
+        sum: None,
+        at: None,
     };
     (format!("{:08x}", crc32fast::hash(line(&meta).as_bytes())) == crc).then_some(meta)
 }
 
-/// What the database lost, by its ledger and by its own count; none if it is as it should be.
+/// What the rows of a database came to when all of them were read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// How many there are.
+    pub rows: u64,
+    /// Their sum, without the first one's.
+    pub sum: u64,
+    /// How many of them fail their checksum.
+    pub bad: u64,
+}
+
+impl Counted {
+    /// Takes a row in.
+    pub fn add(&mut self, key: &[u8], row: &[u8]) {
+        self.rows += 1;
+        self.bad += u64::from(row::is_damaged(key, row));
+        if key != [catalog::META.prefix] {
+            self.sum = self.sum.wrapping_add(digest::of_row(key, row));
+        }
+    }
+}
+
+/// What the database lost, by its ledger and by its own account; none if it is as it should be.
 ///
-/// A few rows are let pass: that is what moving damaged rows aside and repairing leaves.
-pub(super) fn loss(ledger: &Meta, inside: &Meta, counted: u64) -> Option<String> {
+/// Damaged rows are found and named one by one when they are read; with some of them there, and in a database that
+/// kept no sum, a few missing rows are let pass.
+pub(super) fn loss(ledger: &Meta, inside: &Meta, counted: &Counted) -> Option<String> {
     if inside.generation < ledger.generation {
         return Some(format!(
             "it stands at commit {} with {} rows, and had reached commit {} with {} rows",
-            inside.generation, counted, ledger.generation, ledger.rows
+            inside.generation, counted.rows, ledger.generation, ledger.rows
         ));
     }
-    let missing = inside.rows.saturating_sub(counted);
+    let missing = inside.rows.saturating_sub(counted.rows);
     if missing > 64.max(inside.rows / 100) {
         return Some(format!("{missing} of its {} rows are missing", inside.rows));
+    }
+    if counted.bad == 0 && inside.sum.is_some_and(|sum| sum != counted.sum) {
+        return Some(format!(
+            "its {} rows are not the {} that commit {} left",
+            counted.rows, inside.rows, inside.generation
+        ));
     }
     None
 }
@@ -85,6 +117,8 @@ mod tests {
         seq: 3,
         number: 2,
         rows: 1000,
+        sum: None,
+        at: None,
     };
 
     #[test]
@@ -99,15 +133,32 @@ mod tests {
 
     #[test]
     fn going_back_or_missing_rows_is_a_loss() {
-        assert_eq!(loss(&META, &META, 1000), None);
-        assert_eq!(loss(&META, &META, 990), None);
-        assert!(loss(&META, &META, 900).is_some());
-        assert!(loss(&META, &Meta::default(), 0).is_some());
+        let counted = |rows| Counted {
+            rows,
+            ..Counted::default()
+        };
+        assert_eq!(loss(&META, &META, &counted(1000)), None);
+        assert_eq!(loss(&META, &META, &counted(990)), None);
+        assert!(loss(&META, &META, &counted(900)).is_some());
+        assert!(loss(&META, &Meta::default(), &counted(0)).is_some());
         let ahead = Meta {
             generation: 9,
             rows: 1,
             ..META
         };
-        assert_eq!(loss(&META, &ahead, 1), None);
+        assert_eq!(loss(&META, &ahead, &counted(1)), None);
+    }
+
+    #[test]
+    fn one_row_that_is_another_one_is_a_loss() {
+        let summed = Meta { sum: Some(5), ..META };
+        let counted = |sum, bad| Counted { rows: 1000, sum, bad };
+        assert_eq!(loss(&META, &summed, &counted(5, 0)), None);
+        assert!(loss(&META, &summed, &counted(6, 0)).is_some());
+        assert_eq!(
+            loss(&META, &summed, &counted(6, 1)),
+            None,
+            "the damaged row is named itself"
+        );
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! [`Store`] is one cheap handle for the whole life of the process. Reads are plain functions that answer at
 //! once. Writes are put into a [`Batch`], which [`Store::commit`] makes durable as a whole or not at all;
-//! many commits at the same time share one sync of the disk. If the disk fails, everyone hears
-//! [`StoreError::Unavailable`] until the committer's supervisor has opened the database anew.
+//! many commits at the same time share one sync of the disk. If the disk fails, every commit hears
+//! [`StoreError::Unavailable`] until the disk takes writes again and the database was opened anew; reads go on.
 //!
 //! `app` makes its child, as supervision is a floor above:
 //! ```ignore
@@ -31,9 +31,13 @@ mod bytes;
 pub mod catalog;
 mod check;
 mod committer;
+mod condition;
 mod config;
+mod digest;
 mod error;
 mod export;
+mod exports;
+mod free;
 mod gauges;
 mod import;
 mod journal;
@@ -41,8 +45,10 @@ mod key;
 mod lane;
 mod ledger;
 mod open;
+mod probe;
 mod quarantine;
 mod read;
+mod restore;
 mod row;
 mod seal;
 mod stage;
@@ -63,6 +69,7 @@ pub use apply::Committed;
 pub use batch::Batch;
 pub use bytes::Bytes;
 pub use check::{CheckReport, Finding, TableReport, check};
+pub use condition::{Condition, SLOW, Trouble, TroubleKind};
 pub use config::{StoreConfig, SyncMode};
 pub use error::StoreError;
 pub use export::ExportSummary;
@@ -72,10 +79,12 @@ pub use key::KeyBytes;
 pub use lane::{DeadFilter, DeadKey, DeadLetter, DeadReason, Lane, LaneKind, Task, TaskDraft, TaskKey};
 pub use quarantine::QuarantinedRow;
 pub use read::Row;
+pub use restore::{Restored, restore_by_hand};
 pub use start::{CLOSING, OPENING, OpenStore};
 pub use table::{Scan, Table};
 
 use committer::{Job, Unit};
+use condition::Syncs;
 use gauges::Gauges;
 use read::Live;
 
@@ -95,8 +104,14 @@ struct Shared {
     /// The last task's number that is durable.
     number: AtomicU64,
     gauges: Mutex<Gauges>,
-    /// Whether a committer of this handle has the folder.
+    /// Whether this handle has the folder.
     at_work: AtomicBool,
+    /// Whether it was open before.
+    was_open: AtomicBool,
+    trouble: watch::Sender<Option<Trouble>>,
+    /// What was found damaged while the rest is served.
+    damage: watch::Sender<Option<String>>,
+    syncs: Syncs,
 }
 
 impl Shared {
@@ -106,6 +121,12 @@ impl Shared {
 
     fn durable_number(&self) -> u64 {
         self.number.load(Ordering::Acquire)
+    }
+
+    /// Takes what is open away from readers; from now on they hear why.
+    fn take_live(&self, why: &str) -> Option<Arc<Live>> {
+        let mut live = self.live.write().unwrap_or_else(|poison| poison.into_inner());
+        std::mem::replace(&mut *live, Err(why.to_owned())).ok()
     }
 
     fn set_live(&self, live: Result<Arc<Live>, String>) {
@@ -133,6 +154,10 @@ impl Store {
             number: AtomicU64::new(0),
             gauges: Mutex::default(),
             at_work: AtomicBool::new(false),
+            was_open: AtomicBool::new(false),
+            trouble: watch::Sender::new(None),
+            damage: watch::Sender::new(None),
+            syncs: Syncs::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -166,6 +191,9 @@ impl Store {
         let since = Instant::now();
         let answer = {
             let live = self.live()?;
+            if let Some(trouble) = self.shared.trouble() {
+                return Err(StoreError::unavailable(trouble.why));
+            }
             let ops = batch.into_ops(&live.seal)?;
             let (reply, answer) = oneshot::channel();
             let job = Job::Commit(Unit { ops, since, reply });

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::apply::Meta;
 use super::config::StoreConfig;
 use super::error::StoreError;
+use super::ledger::Counted;
 use super::{catalog, ledger};
 
 /// The folder's owner is whoever holds this.
@@ -25,6 +26,7 @@ pub(super) fn sled_fault(error: sled::Error) -> StoreError {
         sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) => StoreError::DamagedPage {
             what: error.to_string(),
         },
+        sled::Error::Io(error) => StoreError::disk(&error),
         error => StoreError::unavailable(error),
     }
 }
@@ -162,12 +164,12 @@ fn owned_only(db: sled::Db, folder: &Path) -> Result<sled::Db, StoreError> {
 }
 
 /// Refuses a database that lost what its ledger remembers.
-pub(super) fn refuse_loss(folder: &Path, inside: &Meta, counted: u64) -> Result<(), StoreError> {
+pub(super) fn refuse_loss(folder: &Path, inside: &Meta, counted: &Counted) -> Result<(), StoreError> {
     let known = ledger::read(folder).map_err(StoreError::file("read the ledger in", folder))?;
     let Some(known) = known else {
         if inside.generation > 0 {
             tracing::warn!(
-                rows = counted,
+                rows = counted.rows,
                 commits = inside.generation,
                 "the ledger is missing, so whether the database is whole is not known; going on with what is there"
             );

@@ -18,7 +18,7 @@ use super::gauges::{Gauges, LaneChange};
 use super::key::KeyBytes;
 use super::lane::{TaskKey, TaskRow};
 use super::open::sled_fault;
-use super::read::{Live, guarded, hex, sled_rows};
+use super::read::{Live, hex, sled_rows};
 use super::row;
 use crate::base::Timestamp;
 
@@ -159,7 +159,7 @@ impl Store {
     /// Rows that were moved aside because they failed their checksum.
     pub fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>, StoreError> {
         let live = self.live()?;
-        guarded(|| {
+        self.guarded(|| {
             let mut found = Vec::new();
             for item in sled_rows(live.tree.scan_prefix([catalog::QUARANTINE.prefix])).take(limit) {
                 let (key, row) = item?;

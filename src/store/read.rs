@@ -20,6 +20,7 @@ use super::quarantine::Quarantine;
 use super::row::{self, Fault};
 use super::seal::Seal;
 use super::table::{Scan, Table, row_key};
+use crate::base::Timestamp;
 
 /// A row of a typed table.
 pub type Row<T> = (<T as Table>::Key, <T as Table>::Value);
@@ -34,6 +35,8 @@ pub(super) struct Live {
     pub seal: Seal,
     pub secret: [u8; 32],
     pub quarantine: Quarantine,
+    /// When the store was last restored.
+    pub restored_at: Option<Timestamp>,
     /// Dropped last: until then nobody else opens the folder.
     pub _lock: FolderLock,
 }
@@ -166,16 +169,25 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 impl Store {
+    /// Runs what reads; damage that it meets is known from then on.
+    pub(super) fn guarded<R>(&self, read: impl FnOnce() -> Result<R, StoreError>) -> Result<R, StoreError> {
+        let outcome = guarded(read);
+        if let Err(StoreError::DamagedPage { what }) = &outcome {
+            self.shared.note_damage(what);
+        }
+        outcome
+    }
+
     /// A row; none if it is not there.
     pub fn get<T: Table>(&self, key: &T::Key) -> Result<Option<T::Value>, StoreError> {
         let live = self.live()?;
-        guarded(|| live.typed(&T::ENTRY, &row_key(&T::ENTRY, key)))
+        self.guarded(|| live.typed(&T::ENTRY, &row_key(&T::ENTRY, key)))
     }
 
     /// Whether a row is there (it may be damaged).
     pub fn contains<T: Table>(&self, key: &T::Key) -> Result<bool, StoreError> {
         let live = self.live()?;
-        guarded(|| {
+        self.guarded(|| {
             live.tree
                 .contains_key(row_key(&T::ENTRY, key))
                 .map_err(sled_fault)
@@ -185,7 +197,7 @@ impl Store {
     /// Up to `limit` rows in the order of keys. Damaged rows are left out (and counted and moved aside).
     pub fn scan<T: Table>(&self, scan: Scan<T::Key>, limit: usize) -> Result<Vec<Row<T>>, StoreError> {
         let live = self.live()?;
-        guarded(|| {
+        self.guarded(|| {
             let rows = live.tree.range(scan.bounds(&T::ENTRY));
             let rows: Box<dyn Iterator<Item = _>> = if scan.is_reverse() {
                 Box::new(rows.rev())
@@ -214,7 +226,7 @@ impl Store {
     /// How many rows a table has. It reads them all.
     pub fn count<T: Table>(&self) -> Result<u64, StoreError> {
         let live = self.live()?;
-        guarded(|| {
+        self.guarded(|| {
             let rows = live.tree.range(Scan::<T::Key>::all().bounds(&T::ENTRY));
             let mut count = 0;
             for row in sled_rows(rows) {

@@ -165,6 +165,11 @@ fn unframe<'a>(key: &[u8], row: &'a [u8]) -> Result<(u8, &'a [u8]), Fault> {
     Ok((header[5], payload))
 }
 
+/// Whether the bytes under a key are no row, or one that was changed.
+pub(super) fn is_damaged(key: &[u8], row: &[u8]) -> bool {
+    matches!(unframe(key, row), Err(Fault::Bad(_)))
+}
+
 /// Whether a further part is sound in itself.
 pub(super) fn is_sound_part(key: &[u8], row: &[u8]) -> bool {
     matches!(unframe(key, row), Ok((PART, _)))

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 
 use sled::IVec;
 
+use super::digest;
 use super::error::StoreError;
 use super::open::sled_fault;
+use super::row;
 
 struct Slot {
     /// As in the tree.
@@ -112,6 +114,21 @@ impl<'a> Stage<'a> {
         self.changes()
             .map(|(_, old, new)| i64::from(new.is_some()) - i64::from(old.is_some()))
             .sum()
+    }
+
+    /// By how much the sum of all rows changes; none if a damaged row goes, whose part of it is not known.
+    pub fn difference(&self) -> Option<u64> {
+        let mut sum = 0u64;
+        for (key, old, new) in self.changes() {
+            if let Some(old) = old {
+                if row::is_damaged(key, old) {
+                    return None;
+                }
+                sum = sum.wrapping_sub(digest::of_row(key, old));
+            }
+            sum = sum.wrapping_add(new.map_or(0, |new| digest::of_row(key, new)));
+        }
+        Some(sum)
     }
 
     /// The changes as sled applies them.

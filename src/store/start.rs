@@ -1,7 +1,9 @@
-//! The store's life: opened, working, closed; and opened anew by its supervisor if the committer ends.
+//! The store's life: opened, working, closed; opened anew when the disk takes writes again, or by its supervisor if the
+//! committer ends by a fault of its own.
 
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -12,12 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::apply::Meta;
 use super::committer::{Committer, Job};
+use super::condition::{Pauses, Trouble, TroubleKind};
 use super::error::StoreError;
+use super::ledger::Counted;
 use super::open::{self, meta_key, sled_fault};
 use super::read::{Live, guarded};
 use super::row::{self, Fault, Packed};
 use super::seal::{Seal, Sources};
-use super::{Shared, Store, StoreConfig, catalog, export, quarantine};
+use super::{Shared, Store, StoreConfig, catalog, digest, export, probe, quarantine, restore};
 
 /// How long a reader may hold on to a database that is being closed.
 const LETTING_GO: Duration = Duration::from_secs(15);
@@ -32,8 +36,8 @@ pub(super) struct Running {
 /// Opens the database and starts its committer.
 pub(super) fn start(shared: &Arc<Shared>) -> Result<Running, StoreError> {
     let (jobs, inbox) = mpsc::channel();
-    let (live, meta) = opened(&shared.config, jobs.clone())?;
-    let oldest = Committer::first_event(&live, meta.seq)?;
+    let (live, meta) = opened_or_restored(shared, &jobs)?;
+    let oldest = Committer::event_from(&live, 0, meta.seq)?;
     *shared.gauges() = quarantine::counted_lanes(&live)?;
     shared
         .number
@@ -52,34 +56,55 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<Running, StoreError> {
             move || {
                 let outcome = catch_unwind(AssertUnwindSafe(|| committer.run()))
                     .unwrap_or_else(|_| Err(StoreError::unavailable("the committer panicked")));
-                let why = match &outcome {
-                    Ok(()) => "it was closed".to_owned(),
-                    Err(error) => error.to_string(),
+                drop(committer);
+                // In trouble, what is open goes on to be read.
+                let closed = match outcome.as_ref().err().and_then(Trouble::of) {
+                    Some(trouble) => {
+                        shared.set_trouble(trouble);
+                        Ok(())
+                    }
+                    None if shared.trouble().is_some() => Ok(()),
+                    None => close(&shared, &ending(&outcome)),
                 };
-                shared.set_live(Err(why));
-                let closed = let_go(committer);
-                shared.at_work.store(false, Ordering::Release);
                 // Nobody listens if the process is on its way out.
                 drop(finish.send(outcome.and(closed)));
             }
         });
     match thread {
-        Ok(thread) => Ok(Running {
-            closing: Closing(jobs),
-            done,
-            thread,
-        }),
+        Ok(thread) => {
+            shared.was_open.store(true, Ordering::Release);
+            Ok(Running {
+                closing: Closing(jobs),
+                done,
+                thread,
+            })
+        }
         Err(error) => {
-            shared.set_live(Err(error.to_string()));
-            shared.at_work.store(false, Ordering::Release);
+            close(&shared, &error.to_string())?;
             Err(StoreError::unavailable(error))
         }
     }
 }
 
+fn ending(outcome: &Result<(), StoreError>) -> String {
+    match outcome {
+        Ok(()) => "it was closed".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Closes what is open; from now on everybody hears why.
+fn close(shared: &Shared, why: &str) -> Result<(), StoreError> {
+    let closed = match shared.take_live(why) {
+        Some(live) => let_go(live),
+        None => Ok(()),
+    };
+    shared.at_work.store(false, Ordering::Release);
+    closed
+}
+
 /// Drops the database. Sled may hang there after a fault of its own, so this does not wait for ever.
-fn let_go(committer: Committer) -> Result<(), StoreError> {
-    let live = committer.into_live();
+fn let_go(live: Arc<Live>) -> Result<(), StoreError> {
     let weak = Arc::downgrade(&live);
     let (gone, is_gone) = mpsc::channel::<()>();
     let dropping = std::thread::Builder::new()
@@ -103,10 +128,25 @@ fn let_go(committer: Committer) -> Result<(), StoreError> {
     Err(StoreError::unavailable("the database could not be closed"))
 }
 
+/// A damaged database is restored from the last export where nothing of this process stands on it yet.
+fn opened_or_restored(shared: &Shared, jobs: &mpsc::Sender<Job>) -> Result<(Arc<Live>, Meta), StoreError> {
+    match opened(&shared.config, jobs.clone()) {
+        Err(damage) if damage.is_damage() && !shared.was_open.load(Ordering::Acquire) => {
+            if restore::automatic(&shared.config, &damage)? {
+                opened(&shared.config, jobs.clone())
+            } else {
+                Err(damage)
+            }
+        }
+        outcome => outcome,
+    }
+}
+
 fn opened(config: &StoreConfig, jobs: mpsc::Sender<Job>) -> Result<(Arc<Live>, Meta), StoreError> {
     let folder = &config.folder;
     let lock = open::take_folder(folder)?;
     open::refuse_half_import(folder)?;
+    restore::finish(folder)?;
     export::clean(folder).map_err(StoreError::file("clean", folder))?;
     let tree = open::open_sled(config)?;
     let damaged = |error| match error {
@@ -117,24 +157,26 @@ fn opened(config: &StoreConfig, jobs: mpsc::Sender<Job>) -> Result<(Arc<Live>, M
         error => error,
     };
     let (meta, counted) = guarded(|| Ok((stored_meta(&tree)?, count(&tree)?))).map_err(damaged)?;
-    open::refuse_loss(&config.folder, &meta, counted)?;
-    let meta = Meta {
-        rows: counted,
-        ..meta
-    };
+    open::refuse_loss(&config.folder, &meta, &counted)?;
     let quarantine = quarantine::keys(&tree)?;
     let seal = seal_of(config, &tree)?;
-    let secret = installation_secret(&tree, &seal)?;
+    let secret = installation_secret(folder, &tree, &seal)?;
+    let restored_at = restore::last(&tree)?;
     let live = Live {
         tree,
         jobs,
         seal,
         secret: secret.0,
+        restored_at,
         quarantine,
         _lock: lock,
     };
-    let rows = meta.rows + u64::from(secret.1);
-    Ok((Arc::new(live), Meta { rows, ..meta }))
+    let meta = Meta {
+        rows: counted.rows + u64::from(secret.1.is_some()),
+        sum: Some(counted.sum.wrapping_add(secret.1.unwrap_or(0))),
+        ..meta
+    };
+    Ok((Arc::new(live), meta))
 }
 
 /// The seal. A key is made only where nothing was sealed yet: another one would not open what was.
@@ -149,7 +191,7 @@ fn seal_of(config: &StoreConfig, tree: &sled::Tree) -> Result<Seal, StoreError> 
     })
 }
 
-fn secret_key() -> Vec<u8> {
+pub(super) fn secret_key() -> Vec<u8> {
     [&[catalog::INSTALLATION.prefix], b"secret".as_slice()].concat()
 }
 
@@ -173,41 +215,51 @@ pub(super) fn stored_meta(tree: &sled::Tree) -> Result<Meta, StoreError> {
     }
 }
 
-/// How many rows there are: by reading them all, which finds unreadable pages before anybody needs them.
-fn count(tree: &sled::Tree) -> Result<u64, StoreError> {
-    let mut rows = 0;
+/// What all rows come to: reading them all finds unreadable pages before anybody needs them.
+pub(super) fn count(tree: &sled::Tree) -> Result<Counted, StoreError> {
+    let mut counted = Counted::default();
     for row in tree.iter() {
-        row.map_err(sled_fault)?;
-        rows += 1;
+        let (key, row) = row.map_err(sled_fault)?;
+        counted.add(&key, &row);
     }
-    Ok(rows)
+    Ok(counted)
 }
 
-/// The installation's secret, and whether it was made just now.
-fn installation_secret(tree: &sled::Tree, seal: &Seal) -> Result<([u8; 32], bool), StoreError> {
+/// The installation's secret, and what its row adds to the sum if it was made just now.
+fn installation_secret(
+    folder: &Path,
+    tree: &sled::Tree,
+    seal: &Seal,
+) -> Result<([u8; 32], Option<u64>), StoreError> {
     let entry = catalog::INSTALLATION;
     let key = secret_key();
     if let Some(bytes) = tree.get(&key).map_err(sled_fault)? {
         let plain = row::open(&entry, &key, &bytes, Some(seal), |_| None);
         return match plain.map(|plain| plain.and_then(|plain| plain.try_into().ok())) {
-            Ok(Some(secret)) => Ok((secret, false)),
+            Ok(Some(secret)) => Ok((secret, None)),
             Err(Fault::Seal) => Err(StoreError::SealKey {
                 what: "the seal key is not the one that the data in this folder was sealed with; give the former one"
                     .to_owned(),
             }),
-            _ => Err(StoreError::BadRow { table: entry.name }),
+            _ => Err(StoreError::Damaged {
+                folder: folder.to_owned(),
+                what: "the row of the installation's secret".to_owned(),
+            }),
         };
     }
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(StoreError::unavailable)?;
-    let mut batch = sled::Batch::default();
+    let (mut batch, mut sum) = (sled::Batch::default(), 0);
     Packed::new(secret.to_vec())
         .sealed(seal, entry.name, &key)
-        .rows(key, |key, row| batch.insert(key, row));
+        .rows(key, |key, row| {
+            sum = digest::of_row(&key, &row);
+            batch.insert(key, row);
+        });
     tree.apply_batch(batch).map_err(sled_fault)?;
     // Synced with the first commit: what is derived from it is never older than that.
     tree.flush().map_err(sled_fault)?;
-    Ok((secret, true))
+    Ok((secret, Some(sum)))
 }
 
 /// How long opening may take: a large database is read once as a whole.
@@ -216,22 +268,81 @@ pub const OPENING: Duration = Duration::from_secs(300);
 pub const CLOSING: Duration = Duration::from_secs(30);
 
 impl Store {
-    /// Opens the database, calls `opened`, and commits until `stop`: what the store's supervised task does. If it ends
-    /// by a fault, its supervisor calls it again, which opens the database anew; meanwhile everybody hears
-    /// [`StoreError::Unavailable`]. (The store stands below the floor of supervision, so `app` makes the child.)
+    /// Opens the database, calls `opened`, and commits until `stop`: what the store's supervised task does. Trouble of
+    /// the disk is borne here: reads go on, commits hear [`StoreError::Unavailable`], and when the disk takes writes
+    /// again the database is opened anew. If it ends by another fault, its supervisor calls it again. (The store stands
+    /// below the floor of supervision, so `app` makes the child.)
     pub async fn run(&self, stop: CancellationToken, opened: impl FnOnce()) -> Result<(), StoreError> {
+        let mut opened = Some(opened);
+        let mut pauses = Pauses::default();
+        loop {
+            let was_open = self.shared.was_open.load(Ordering::Acquire);
+            let error = match self.begin().await {
+                Ok(running) => {
+                    pauses.opened(Instant::now());
+                    if let Some(opened) = opened.take() {
+                        opened();
+                    }
+                    match self.serve(running, &stop).await {
+                        Ok(()) => return Ok(()),
+                        Err(error) => error,
+                    }
+                }
+                Err(error) if was_open => error,
+                Err(error) => return Err(error),
+            };
+            // Damage is borne only where a new beginning of all that runs can restore what is lost.
+            if error.is_damage() {
+                if !self.can_restore().await {
+                    return Err(error);
+                }
+                self.borne(&error);
+                stop.cancelled().await;
+            }
+            if self.borne(&error).is_none() {
+                return Err(error);
+            }
+            if !self.until_room(&stop, &mut pauses).await {
+                return self.off_the_loop(|shared| close(shared, "it was closed")).await;
+            }
+        }
+    }
+
+    async fn off_the_loop<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Shared>) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, StoreError> {
         let shared = self.shared.clone();
-        let running = tokio::task::spawn_blocking(move || start_after_predecessor(&shared))
-            .await
-            .map_err(StoreError::unavailable)??;
+        let done = tokio::task::spawn_blocking(move || work(&shared));
+        done.await.map_err(StoreError::unavailable)?
+    }
+
+    async fn begin(&self) -> Result<Running, StoreError> {
+        let running = self.off_the_loop(start_after_predecessor).await?;
+        self.shared.end_trouble();
+        Ok(running)
+    }
+
+    async fn serve(&self, running: Running, stop: &CancellationToken) -> Result<(), StoreError> {
         let closing = running.closing;
-        opened();
         let mut done = running.done;
-        let ended = tokio::select! {
-            ended = &mut done => ended,
-            () = stop.cancelled() => {
-                closing.close();
-                done.await
+        let mut damage = self.shared.damage.subscribe();
+        let ended = loop {
+            tokio::select! {
+                ended = &mut done => break ended,
+                () = stop.cancelled() => {
+                    closing.close();
+                    break done.await;
+                }
+                _ = damage.changed() => {
+                    let Some(what) = damage.borrow_and_update().clone() else { continue };
+                    if self.can_restore().await {
+                        let damage = StoreError::DamagedPage { what };
+                        self.borne(&damage);
+                        return Err(damage);
+                    }
+                    tracing::error!("there is no export to restore from; the rest is served");
+                }
             }
         };
         let ended = ended.unwrap_or_else(|_| Err(StoreError::unavailable("the committer vanished")));
@@ -239,6 +350,41 @@ impl Store {
             return Err(StoreError::unavailable("it was closed"));
         }
         ended
+    }
+
+    async fn can_restore(&self) -> bool {
+        let found = self
+            .off_the_loop(|shared| Ok(restore::newest(&shared.config).is_some()))
+            .await;
+        found.unwrap_or(false)
+    }
+
+    /// Takes an error as trouble, if it is: that is borne.
+    fn borne(&self, error: &StoreError) -> Option<TroubleKind> {
+        let trouble = Trouble::of(error)?;
+        let kind = trouble.kind;
+        if self.shared.trouble().is_none_or(|known| known.kind != kind) {
+            self.shared.set_trouble(trouble);
+        }
+        Some(kind)
+    }
+
+    /// Waits until the disk takes writes; false if it shall stop.
+    async fn until_room(&self, stop: &CancellationToken, pauses: &mut Pauses) -> bool {
+        loop {
+            let pause = pauses.next(Instant::now());
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = tokio::time::sleep(pause) => {}
+            }
+            match self
+                .off_the_loop(|shared| probe::write(&shared.config.folder))
+                .await
+            {
+                Ok(()) => return true,
+                Err(error) => tracing::warn!(%error, "the disk does not take writes yet"),
+            }
+        }
     }
 }
 
@@ -260,6 +406,9 @@ impl Drop for Closing {
 
 /// A child that was dropped in the middle may still be closing the folder.
 fn start_after_predecessor(shared: &Arc<Shared>) -> Result<Running, StoreError> {
+    if shared.trouble().is_some() {
+        close(shared, "it is opened anew")?;
+    }
     let deadline = Instant::now() + LETTING_GO;
     loop {
         match start(shared) {
@@ -311,6 +460,9 @@ impl Drop for OpenStore {
         drop(running.closing);
         if running.thread.join().is_err() {
             tracing::error!("the committer's thread panicked");
+        }
+        if let Err(error) = close(&self.store.shared, "it was closed") {
+            tracing::error!(%error, "the database was not closed");
         }
         drop(running.done);
     }

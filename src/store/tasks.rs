@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::gauges::LaneStats;
 use super::key::KeyBytes;
 use super::lane::{DeadFilter, DeadKey, DeadLetter, DeadRow, Lane, LaneKind, Place, Task, TaskKey, TaskRow};
-use super::read::{Live, guarded, hex, sled_rows};
+use super::read::{Live, hex, sled_rows};
 use super::table::end_of;
 use crate::base::{TaskId, Timestamp};
 
@@ -50,7 +50,7 @@ impl Store {
     ) -> Result<Vec<Task<P>>, StoreError> {
         let durable = self.shared.durable_number();
         let live = self.live()?;
-        guarded(|| {
+        self.guarded(|| {
             let prefix = lane_prefix(kind, group);
             let high = end_of(&prefix);
             let low = after.map_or(Bound::Included(prefix), |key| Bound::Excluded(key.row()));
@@ -94,7 +94,7 @@ impl Store {
     /// A waiting task by its place.
     pub fn task<P: DeserializeOwned>(&self, key: &TaskKey) -> Result<Option<Task<P>>, StoreError> {
         let live = self.live()?;
-        guarded(|| {
+        self.guarded(|| {
             let row = live.typed::<TaskRow>(&catalog::TASKS, &key.row())?;
             Ok(row.and_then(|row| typed(*key, row)))
         })
@@ -103,7 +103,7 @@ impl Store {
     /// Where a task waits, by its id; none if it is done, dead or unknown.
     pub fn task_place(&self, id: TaskId) -> Result<Option<TaskKey>, StoreError> {
         let live = self.live()?;
-        guarded(
+        self.guarded(
             || match live.typed(&catalog::TASK_IDS, &super::apply::id_key(id))? {
                 Some(Place::Waiting(key)) => Ok(Some(key)),
                 _ => Ok(None),
@@ -129,7 +129,7 @@ impl Store {
     /// A dead letter by its task's id.
     pub fn dead_letter(&self, id: TaskId) -> Result<Option<DeadLetter>, StoreError> {
         let live = self.live()?;
-        guarded(
+        self.guarded(
             || match live.typed(&catalog::TASK_IDS, &super::apply::id_key(id))? {
                 Some(Place::Dead(key)) => {
                     let row = live.typed::<DeadRow>(&catalog::DEAD_LETTERS, &key.row())?;
@@ -148,7 +148,7 @@ impl Store {
         limit: usize,
     ) -> Result<(Vec<DeadLetter>, Option<DeadKey>), StoreError> {
         let live = self.live()?;
-        guarded(|| page(&live, filter, cursor, limit))
+        self.guarded(|| page(&live, filter, cursor, limit))
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::basics::{Things, event, open, thing};
 use crate::base::Timestamp;
-use crate::store::{Batch, Store, StoreConfig, StoreError};
+use crate::store::{Batch, Condition, Store, StoreConfig, StoreError, TroubleKind};
 
 fn one() -> Batch {
     let mut batch = Batch::new();
@@ -105,14 +105,20 @@ fn child_on_a_full_disk() {
                 }
             };
             assert!(matches!(fault, StoreError::Unavailable { .. }), "{fault}");
-            assert!(task.await.expect("runs").is_err(), "its supervisor hears of it");
+            let mut trouble = store.trouble();
+            let known = trouble.wait_for(Option::is_some).await.expect("a store").clone();
+            assert_eq!(known.map(|trouble| trouble.kind), Some(TroubleKind::DiskFull));
             assert!(matches!(
                 store.commit(one()).await,
                 Err(StoreError::Unavailable { .. })
             ));
+            assert!(
+                store.get::<Things>(&(round * 100_000, String::new())).is_ok(),
+                "reads go on"
+            );
             limit_files_to(None);
-            let task = run(store.clone());
-            until_open(&store).await;
+            trouble.wait_for(Option::is_none).await.expect("a store");
+            assert_eq!(store.condition(), Condition::Well, "it recovers by itself");
             for known in round * 100_000..number {
                 assert!(
                     store

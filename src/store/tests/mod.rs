@@ -5,3 +5,4 @@ mod copies;
 mod damage;
 mod kill;
 mod life;
+mod restore;
