@@ -16,7 +16,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::http::{self, Api, Checks, Listening};
+use crate::http::{self, Api, Listening};
 use crate::ops::DeadLetters;
 use crate::runtime::{Backoff, ChildSpec, Intensity, Shutdown, Strategy, SupervisorSpec, TaskContext};
 use crate::store::{self, Store};
@@ -61,14 +61,10 @@ pub(super) fn spec(
         .intensity(INTENSITY)
         .backoff(BACKOFF)
         .child(store_child(&handles.store))
-        .child(ChildSpec::supervisor(
-            "services",
-            services(config, handles, checks),
-        ))
         .child(watch::child(&handles.store, &handles.incidents))
         .child(telemetry::child({
             let gauges = handles.clone();
-            move || health::gauges(&gauges)
+            move || health::gauges(&gauges, &checks)
         }))
         .child(exports_child(&handles.store))
         .child(ChildSpec::supervisor("work", work(config, handles)))
@@ -79,7 +75,6 @@ pub(super) fn spec(
     }
 }
 
-fn services(config: &Config, handles: &Handles, checks: Checks) -> SupervisorSpec {
 /// What causes effects, behind the gate: an effect that cannot be remembered must not happen.
 fn work(config: &Config, handles: &Handles) -> SupervisorSpec {
     SupervisorSpec::new(Strategy::RestForOne)
@@ -131,7 +126,6 @@ fn services(config: &Config, handles: &Handles) -> SupervisorSpec {
         .backoff(BACKOFF)
         .child(handles.access.child(first_key, config.store.folder.clone()))
         .child(handles.limiter.child())
-        .child(telemetry::child(move || health::gauges(&gauges, &checks)))
         .child(handles.telegram.child())
         .child(handles.webhooks.child())
         .child(handles.pairs.child())
