@@ -111,7 +111,10 @@ impl Scene {
             .error_for_status()?
             .json()
             .await?;
-        let count = answer["counts"][method].as_u64().unwrap_or(0);
+        let outcomes = answer["counts"][method].as_object();
+        let count = outcomes.map_or(0, |outcomes| {
+            outcomes.values().filter_map(Value::as_u64).sum::<u64>()
+        });
         Ok(usize::try_from(count)?)
     }
 
