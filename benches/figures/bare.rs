@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use grammers_client::sender::UpdatesConfiguration;
+use grammers_client::sender::{ConnectionParams, UpdatesConfiguration};
 use grammers_client::session::Session;
 use grammers_client::session::storages::MemorySession;
 use grammers_client::session::types::DcOption;
@@ -159,7 +160,12 @@ async fn log_in(config: &Config, account: i64) -> Result<Bare, Failed> {
     let session = MemorySession::default();
     session.set_home_dc_id(dc.id).await?;
     session.set_dc_option(&option).await?;
-    let pool = SenderPool::new(Arc::new(session), config.telegram.api_id);
+    // With the default of 100 a burst overflows it, and what is dropped may never be made up for.
+    let params = ConnectionParams {
+        updates_channel_capacity: NonZeroUsize::new(config.telegram.updates_buffer).ok_or("no buffer")?,
+        ..ConnectionParams::default()
+    };
+    let pool = SenderPool::with_configuration(Arc::new(session), config.telegram.api_id, params);
     let client = Client::new(pool.handle);
     tokio::spawn(pool.runner.run());
     let number = phone(usize::try_from(account)?);

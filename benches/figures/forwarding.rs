@@ -210,11 +210,8 @@ impl Job {
         let chunk = (WINDOW / 4 / self.routes.len()).clamp(5, 100);
         let (mut posted, mut round) = (0, 0);
         while posted < total {
-            let done = scene.calls(SEND).await?.saturating_sub(before);
-            if posted.saturating_sub(done) >= WINDOW {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-                continue;
-            }
+            self.copied(scene, (before + posted).saturating_sub(WINDOW))
+                .await?;
             let (source, _) = self.routes[round % self.routes.len()];
             let text = format!("{word} {round}");
             scene.burst(source, self.author, &text, chunk).await?;
@@ -239,7 +236,7 @@ impl Job {
             if since.elapsed() > PATIENCE {
                 return Err(format!("{} copies are missing", wanted - done).into());
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 

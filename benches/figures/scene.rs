@@ -69,15 +69,7 @@ impl Scene {
 
     /// The section of a daemon's configuration.
     pub async fn config(&self) -> Result<String, Failed> {
-        let url = format!("{}/config", self.control);
-        Ok(self
-            .client
-            .get(url)
-            .send()
-            .await?
-            .error_for_status()?
-            .text()
-            .await?)
+        self.get("/config").await
     }
 
     /// A user; answers its number.
@@ -102,15 +94,7 @@ impl Scene {
 
     /// How often a method was called.
     pub async fn calls(&self, method: &str) -> Result<usize, Failed> {
-        let url = format!("{}/requests?limit=0", self.control);
-        let answer: Value = self
-            .client
-            .get(url)
-            .send()
-            .await?
-            .error_for_status()?
-            .json()
-            .await?;
+        let answer: Value = serde_json::from_str(&self.get("/requests?limit=0").await?)?;
         let outcomes = answer["counts"][method].as_object();
         let count = outcomes.map_or(0, |outcomes| {
             outcomes.values().filter_map(Value::as_u64).sum::<u64>()
@@ -123,15 +107,10 @@ impl Scene {
         let mut all = Vec::new();
         let mut since = 0;
         loop {
-            let url = format!("{}/chats/{chat}/messages?since={since}&limit=5000", self.control);
-            let page: Value = self
-                .client
-                .get(url)
-                .send()
-                .await?
-                .error_for_status()?
-                .json()
+            let page = self
+                .get(&format!("/chats/{chat}/messages?since={since}&limit=5000"))
                 .await?;
+            let page: Value = serde_json::from_str(&page)?;
             let items = page["items"].as_array().ok_or("no messages")?;
             let said = items.iter().filter(|item| item["service"].is_null());
             all.extend(said.map(|item| Stored {
@@ -143,6 +122,11 @@ impl Scene {
                 None => return Ok(all),
             }
         }
+    }
+
+    async fn get(&self, path: &str) -> Result<String, Failed> {
+        let asked = self.client.get(format!("{}{path}", self.control)).send().await?;
+        Ok(asked.error_for_status()?.text().await?)
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value, Failed> {

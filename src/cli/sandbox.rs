@@ -1,5 +1,6 @@
 //! `trunkline sandbox`: a Telegram of one's own on loopback.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -75,9 +76,15 @@ impl Command {
             ..SandboxConfig::default()
         };
         let sandbox = Sandbox::start(config).await?;
-        println!("Telegram server  {}", sandbox.address());
-        println!("Control          {}", sandbox.control());
-        println!("Configuration    {}/config", sandbox.control());
+        let control = sandbox.control();
+        let told = format!(
+            "Telegram server  {}\nControl          {control}\nConfiguration    {control}/config\n",
+            sandbox.address()
+        );
+        if let Err(error) = std::io::stdout().write_all(told.as_bytes()) {
+            // Whoever started it may have read enough and gone.
+            tracing::debug!(%error, "nobody reads where the sandbox listens");
+        }
         stopped().await?;
         sandbox.stop().await;
         Ok(())
