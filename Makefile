@@ -2,8 +2,9 @@
 
 CARGO ?= cargo
 MESSAGES ?= 500
+SCHEDULES ?= 100000
 
-.PHONY: run demo build test bench faults lint fmt doc clean help
+.PHONY: run demo build test schedules bench faults lint fmt doc clean help
 
 run: ## build, then show it at work against the built-in sandbox, until Ctrl-C
 	$(CARGO) build --release --locked
@@ -18,6 +19,10 @@ build: ## the release binary, target/release/trunkline
 
 test: ## every test; the clients of others too, where python3 is there
 	./tests/run
+
+schedules: ## 100,000 random schedules of the supervisor against a model of OTP, and its other figures; SEED= repeats a run
+	TRUNKLINE_SCHEDULES=$(SCHEDULES) $(if $(SEED),TRUNKLINE_SEED=$(SEED)) \
+	$(CARGO) test --locked --lib -- --nocapture --test-threads=1 as_under_otp crash_at_once tenth_of_a_second while_others_crash
 
 bench: ## what it costs and how fast it is, each figure beside a named floor; QUICK=1 is a short form
 	./benches/run $(if $(QUICK),--quick)

@@ -18,6 +18,8 @@ mod dynamic;
 mod error;
 mod launch;
 mod mail;
+#[cfg(test)]
+mod otp;
 mod plan;
 mod pulse;
 mod root;

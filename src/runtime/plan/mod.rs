@@ -14,6 +14,10 @@ mod model_tests;
 #[cfg(test)]
 mod otp_tests;
 #[cfg(test)]
+mod otp_world;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod tests;
 mod window;
 

@@ -1,263 +1,220 @@
-//! The same traces as plain models of OTP's supervisor, where every start and stop answers at once.
+//! Plans against the model of OTP: the same random schedules, the same traces to the tick.
+//!
+//! `TRUNKLINE_SCHEDULES` says how many of each kind (some thousands if not said; `make schedules` runs 100,000),
+//! `TRUNKLINE_SEED` where they begin; both are printed. The first that differs is shrunk and shown with both traces.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
-use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
-use super::model_tests::{restarts, rules_of, strategy};
+use super::otp_world::World;
 use super::*;
-use crate::runtime::spec::{Backoff, Intensity, Strategy};
+use crate::runtime::otp::{
+    Act, Answer, Family, KeyedModel, Kind, Manner, Model, Node, Order, Schedule, Seen, Trace, campaign,
+};
+use crate::runtime::spec::Strategy;
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+/// Schedules in an everyday run.
+const EVERYDAY: u64 = 2000;
 
-    #[test]
-    fn without_backoff_the_trace_is_that_of_otp(
-        strategy in strategy(),
-        children in restarts(),
-        happenings in prop::collection::vec((0..8_usize, any::<bool>(), 0..3000_u64, 0..4_u8), 0..40),
-    ) {
-        let mut world = Prompt::new(strategy, &children);
-        let mut otp = Otp::new(strategy, &children);
-        for (child, crash, pass, failing) in happenings {
-            let child = child % children.len();
-            prop_assert_eq!(world.running.contains_key(&child), otp.is_running(child));
-            world.now += Duration::from_millis(pass);
-            otp.now += pass;
-            world.failing = failing.saturating_sub(1);
-            otp.failing = failing.saturating_sub(1);
-            world.exits(child, crash);
-            otp.exits(child, crash);
-            prop_assert_eq!(&world.trace, &otp.trace);
-        }
+#[test]
+fn random_schedules_of_trees_run_as_under_otp() {
+    let (count, first) = campaign(EVERYDAY);
+    let began = Instant::now();
+    let (mut starts, mut given_up, mut departed) = (0, 0, 0);
+    for seed in (0..count).map(|n| first.wrapping_add(n)) {
+        let schedule = Schedule::random(seed);
+        let ours = ours(&schedule);
+        departed += u64::from(differs(&schedule, &ours, seed));
+        let seen = || ours.iter().flatten().map(|(_, seen)| seen);
+        starts += seen().filter(|seen| matches!(seen, Seen::Start(_))).count();
+        given_up += seen().filter(|seen| **seen == Seen::End(true)).count();
     }
+    let took = began.elapsed();
+    println!(
+        "{count} trees from seed {first}: {starts} starts, {given_up} gave up, 0 differences; \
+         {departed} show a departure from OTP that is meant, the others none; {took:.1?}"
+    );
+    assert!(starts > count as usize * 5 && given_up > count as usize / 10);
+    assert!(departed < count / 2, "{departed}");
+}
 
-    #[test]
-    fn each_keyed_child_bears_its_intensity_and_not_one_crash_more(
-        crashes in prop::collection::vec((0..3_usize, 0..2500_u64), 0..60),
-    ) {
-        let intensity = Intensity { restarts: BOUND.0, period: Duration::from_millis(BOUND.1) };
-        let mut plan = Plan::new(Strategy::OneForOne, true, intensity, Backoff::NONE, 1, []);
-        plan.input(Moment::ZERO, Input::Begin);
-        let mut serials = BTreeMap::new();
-        for child in 0..3 {
-            let id = format!("k{child}").into();
-            let start = Input::Start(id, rules_of(Restart::Permanent), Ticket(child));
-            serials.extend(spawned(&plan.input(Moment::ZERO, start)));
-            plan.input(Moment::ZERO, Input::Started(Key(child), serials[&Key(child)]));
-        }
-        let (mut now, mut past) = (0, vec![Vec::new(); 3]);
-        for (child, pass) in crashes {
-            now += pass;
-            let key = Key(child as u64);
-            let Some(serial) = serials.remove(&key) else { continue };
-            past[child].push(now);
-            past[child].retain(|at| now <= at + BOUND.1);
-            let at = Duration::from_millis(now);
-            let actions = plan.input(at, Input::Exited(key, serial, Exit::Crash(Reason::new("boom"))));
-            let borne = past[child].len() <= BOUND.0 as usize;
-            let quarantined = actions.iter().any(|action| matches!(action, Action::Quarantined(of, ..) if *of == key));
-            prop_assert_eq!(spawned(&actions).len(), usize::from(borne));
-            prop_assert_eq!(quarantined, !borne);
-            for (key, serial) in spawned(&actions) {
-                plan.input(at, Input::Started(key, serial));
-                serials.insert(key, serial);
-            }
-        }
+/// Fails if the trace is not the model's, or not that of OTP without any departure where no departure shows;
+/// whether one does.
+fn differs(schedule: &Schedule, ours: &Trace, seed: u64) -> bool {
+    let (expected, departed) = otps(schedule, Manner::Ours);
+    if *ours != expected {
+        let unlike = |schedule: &Schedule| self::ours(schedule) != otps(schedule, Manner::Ours).0;
+        let least = schedule.clone().shrunk(unlike);
+        let shown = difference(&self::ours(&least), &otps(&least, Manner::Ours).0);
+        panic!("seed {seed} differs\n{least}{shown}");
     }
-}
-
-fn spawned(actions: &[Action]) -> Vec<(Key, Serial)> {
-    let spawned = actions.iter().filter_map(|action| match action {
-        Action::Spawn(key, serial) => Some((*key, *serial)),
-        _ => None,
-    });
-    spawned.collect()
-}
-
-/// A world where every start and stop answers at once, as OTP's supervisor sees it.
-struct Prompt {
-    plan: Plan,
-    now: Moment,
-    running: BTreeMap<usize, Serial>,
-    /// So many of the next starts fail.
-    failing: u8,
-    trace: Vec<String>,
-}
-
-const BOUND: (u32, u64) = (3, 5000);
-
-impl Prompt {
-    fn new(strategy: Strategy, children: &[Restart]) -> Self {
-        let intensity = Intensity {
-            restarts: BOUND.0,
-            period: Duration::from_millis(BOUND.1),
-        };
-        let named = children
-            .iter()
-            .enumerate()
-            .map(|(n, restart)| (Arc::from(format!("c{n}")), rules_of(*restart)));
-        let plan = Plan::new(
-            strategy,
-            false,
-            intensity,
-            Backoff::NONE,
-            1,
-            named.collect::<Vec<_>>(),
+    if !departed {
+        let (strict, _) = otps(schedule, Manner::Otp);
+        let shown = || difference(ours, &strict);
+        assert!(
+            *ours == strict,
+            "seed {seed} differs from OTP\n{schedule}{}",
+            shown()
         );
-        let mut world = Self {
-            plan,
-            now: Moment::ZERO,
-            running: BTreeMap::new(),
-            failing: 0,
-            trace: Vec::new(),
-        };
-        world.input(Input::Begin);
-        world
     }
+    departed
+}
 
-    fn exits(&mut self, child: usize, crash: bool) {
-        if let Some(serial) = self.running.remove(&child) {
-            let exit = if crash {
-                Exit::Crash(Reason::new("boom"))
-            } else {
-                Exit::Normal
+#[test]
+fn random_orders_to_keyed_children_end_as_under_otp() {
+    let (count, first) = campaign(EVERYDAY);
+    let began = Instant::now();
+    let (mut starts, mut quarantined) = (0, 0);
+    for seed in (0..count).map(|n| first.wrapping_add(n)) {
+        let (ours, otps) = keyed(seed, usize::MAX);
+        if ours != otps {
+            let differs = |steps: &usize| {
+                let (ours, otps) = keyed(seed, *steps);
+                ours != otps
             };
-            self.input(Input::Exited(Key(child as u64), serial, exit));
+            let steps = (0..).find(differs).unwrap_or_default();
+            let (ours, otps) = keyed(seed, steps);
+            panic!("seed {seed} differs after {steps} steps\nours {ours:#?}\nOTP's {otps:#?}");
         }
+        let seen = || ours.0.iter().flatten().map(|(_, seen)| seen);
+        starts += seen().filter(|seen| matches!(seen, Seen::Start(_))).count();
+        quarantined += seen().filter(|seen| **seen == Seen::End(true)).count();
     }
+    let took = began.elapsed();
+    println!(
+        "{count} lots of keys from seed {first}: {starts} starts, {quarantined} quarantined, 0 differences, {took:.1?}"
+    );
+    assert!(starts > count as usize * 5 && quarantined > count as usize / 10);
+}
 
-    fn input(&mut self, input: Input) {
-        for action in self.plan.input(self.now, input) {
-            match action {
-                Action::Spawn(key, serial) if self.failing > 0 => {
-                    self.failing -= 1;
-                    self.trace.push(format!("start {} fails", key.0));
-                    self.input(Input::Exited(key, serial, Exit::Crash(Reason::new("no"))));
+/// The supervisors whose traces differ, both side by side.
+fn difference(ours: &Trace, otps: &Trace) -> String {
+    let both = ours.iter().zip(otps).enumerate();
+    let differing = both.filter(|(_, (ours, otps))| ours != otps);
+    let shown =
+        differing.map(|(node, (ours, otps))| format!("{node} ours  {ours:?}\n{node} OTP's {otps:?}\n"));
+    shown.collect()
+}
+
+/// What OTP's supervisors do, and whether that is a departure of ours.
+fn otps(schedule: &Schedule, manner: Manner) -> (Trace, bool) {
+    let mut model = Model::new(&schedule.family, manner, 0);
+    for (at, act) in &schedule.acts {
+        model.act(*at, act);
+    }
+    model.pass_to(u64::MAX);
+    (model.trace(), model.departed())
+}
+
+fn ours(schedule: &Schedule) -> Trace {
+    let mut world = World::new(&schedule.family, false);
+    for (at, act) in &schedule.acts {
+        world.act(*at, act);
+    }
+    world.pass_to(u64::MAX);
+    world.into_trace()
+}
+
+const KEYS: usize = 3;
+const BOUND: (u32, u64) = (2, 6000);
+
+/// What became of the keys, and what each order was answered.
+type Outcome = (Trace, Vec<Option<Answer>>);
+
+/// Gives a seed's orders, at most so many, to a dynamic supervisor and to the model.
+fn keyed(seed: u64, steps: usize) -> (Outcome, Outcome) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let family = family_of_keys();
+    let mut world = World::new(&family, true);
+    let mut models: Vec<_> = (1..=KEYS)
+        .map(|key| KeyedModel::new(&family, BOUND, key))
+        .collect();
+    let mut expected = Vec::new();
+    let mut now = 0;
+    for step in 0..rng.random_range(1..40_usize).min(steps) {
+        now += 1000 * rng.random_range(1..4);
+        let node = rng.random_range(1..=KEYS);
+        let restart = [Restart::Permanent, Restart::Transient, Restart::Temporary][rng.random_range(0..3)];
+        let refusals = rng.random_range(1..4);
+        let act = match rng.random_range(0..16) {
+            0..4 => Err(Order::Start(restart)),
+            4 => Err(Order::Terminate),
+            5 => Err(Order::Restart),
+            6 => Err(Order::Release),
+            7 => Ok(Act::Refuse(node, refusals)),
+            8 => Ok(Act::End(node)),
+            9 => Ok(Act::Deafen(node)),
+            10 => Ok(Act::Hang(node)),
+            _ => Ok(Act::Crash(vec![node])),
+        };
+        world.pass_to(now);
+        let model = &mut models[node - 1];
+        let stopping = model.is_stopping(now);
+        assert_eq!(stopping, world.is_stopping(node), "seed {seed}");
+        match act {
+            Ok(Act::Refuse(..)) | Err(_) if stopping => {}
+            Ok(act) => {
+                world.act(now, &act);
+                model.act(now, &act);
+            }
+            Err(order) => {
+                if order == Order::Release {
+                    // A released child starts with a clean record, and that start is OTP's first: it may not fail.
+                    world.let_start(node);
+                    model.act(now, &Act::Refuse(node, 0));
                 }
-                Action::Spawn(key, serial) => {
-                    self.trace.push(format!("start {}", key.0));
-                    self.running.insert(key.0 as usize, serial);
-                    self.input(Input::Started(key, serial));
-                }
-                Action::Stop(key, serial) => {
-                    self.trace.push(format!("stop {}", key.0));
-                    self.running.remove(&(key.0 as usize));
-                    self.input(Input::Exited(key, serial, Exit::Normal));
-                }
-                Action::End(_) => self.trace.push("end".to_owned()),
-                _ => {}
+                world.order(node, order, Ticket(step as u64));
+                world.pass_to(now);
+                expected.push((step, model.order(now, order)));
             }
         }
+    }
+    world.pass_to(u64::MAX);
+    let otps = models.iter_mut().map(|model| model.settle().to_vec()).collect();
+    let answered = |step: usize| world.answer(Ticket(step as u64)).map(answer);
+    let answers: Vec<_> = expected.iter().map(|(step, _)| answered(*step)).collect();
+    let ours: Outcome = (world.into_trace().split_off(1), answers);
+    (
+        ours,
+        (
+            otps,
+            expected.into_iter().map(|(_, answer)| Some(answer)).collect(),
+        ),
+    )
+}
+
+fn family_of_keys() -> Family {
+    let top = Kind::Supervisor {
+        strategy: Strategy::OneForOne,
+        restarts: BOUND.0,
+        period: BOUND.1,
+        children: (1..=KEYS).collect(),
+    };
+    let limits = [Some(2010), Some(1020), None];
+    let workers = (1..).zip(limits).map(|(residue, limit)| Kind::Worker {
+        obeys: 1000 + residue,
+        limit,
+    });
+    let node = |kind| Node {
+        restart: Restart::Permanent,
+        kind,
+    };
+    Family {
+        nodes: std::iter::once(top).chain(workers).map(node).collect(),
+        notice: 250,
     }
 }
 
-/// OTP's supervisor, written down from its documentation: a list of children, each with or without a process.
-struct Otp {
-    strategy: Strategy,
-    /// Number, restart type, whether it has a process.
-    children: Vec<(usize, Restart, bool)>,
-    restarts: Vec<u64>,
-    now: u64,
-    failing: u8,
-    trace: Vec<String>,
-}
-
-impl Otp {
-    fn new(strategy: Strategy, children: &[Restart]) -> Self {
-        let listed = children
-            .iter()
-            .enumerate()
-            .map(|(n, restart)| (n, *restart, true))
-            .collect();
-        let trace = (0..children.len()).map(|n| format!("start {n}")).collect();
-        Self {
-            strategy,
-            children: listed,
-            restarts: Vec::new(),
-            now: 0,
-            failing: 0,
-            trace,
-        }
-    }
-
-    fn is_running(&self, child: usize) -> bool {
-        self.children
-            .iter()
-            .any(|(n, _, process)| *n == child && *process)
-    }
-
-    fn exits(&mut self, child: usize, crash: bool) {
-        let Some(at) = self
-            .children
-            .iter()
-            .position(|(n, _, process)| *n == child && *process)
-        else {
-            return;
-        };
-        self.children[at].2 = false;
-        match self.children[at].1 {
-            Restart::Permanent => self.restart(child),
-            Restart::Transient if crash => self.restart(child),
-            Restart::Transient => {}
-            Restart::Temporary => drop(self.children.remove(at)),
-        }
-    }
-
-    fn restart(&mut self, child: usize) {
-        let (bound, period) = BOUND;
-        self.restarts.push(self.now);
-        let now = self.now;
-        self.restarts.retain(|at| now <= at + period);
-        if self.restarts.len() > bound as usize {
-            self.terminate_from(0);
-            self.children.clear();
-            return self.trace.push("end".to_owned());
-        }
-        let at = self
-            .children
-            .iter()
-            .position(|(n, ..)| *n == child)
-            .expect("a restarted child is listed");
-        let (first, last) = match self.strategy {
-            Strategy::OneForOne => (at, at + 1),
-            Strategy::OneForAll => (0, self.children.len()),
-            Strategy::RestForOne => (at, self.children.len()),
-        };
-        let number = self.children[first].0;
-        if last - first > 1 {
-            self.terminate_from(first);
-        }
-        let first = self.children.iter().position(|(n, ..)| *n >= number).unwrap_or(0);
-        let last = if self.strategy == Strategy::OneForOne {
-            first + 1
-        } else {
-            self.children.len()
-        };
-        for at in first..last {
-            let number = self.children[at].0;
-            if self.failing > 0 {
-                self.failing -= 1;
-                self.trace.push(format!("start {number} fails"));
-                return self.restart(number);
-            }
-            self.trace.push(format!("start {number}"));
-            self.children[at].2 = true;
-        }
-    }
-
-    /// Stops those from `first` on, last first; temporary ones are taken off the list.
-    fn terminate_from(&mut self, first: usize) {
-        for at in (first..self.children.len()).rev() {
-            if self.children[at].2 {
-                self.trace.push(format!("stop {}", self.children[at].0));
-                self.children[at].2 = false;
-            }
-            if self.children[at].1 == Restart::Temporary {
-                self.children.remove(at);
-            }
-        }
+fn answer(answer: &Result<(), StartError>) -> Answer {
+    match answer {
+        Ok(()) => Answer::Done,
+        Err(StartError::Duplicate) => Answer::Duplicate,
+        Err(StartError::Unknown) => Answer::Unknown,
+        Err(StartError::Quarantined) => Answer::Quarantined,
+        Err(StartError::NotQuarantined) => Answer::NotQuarantined,
+        Err(StartError::Failed { .. }) => Answer::Failed,
+        Err(other) => panic!("{other} is no answer here"),
     }
 }

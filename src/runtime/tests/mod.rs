@@ -9,6 +9,7 @@ use super::*;
 mod actors;
 mod bounds;
 mod keyed;
+mod otp;
 mod storm;
 mod tasks;
 
