@@ -62,3 +62,13 @@ pub mod webhook;
 // them resident, this one only what is used.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// What the allocator is told at the start of the process. Blocks of 1 MiB go back to the system as soon as they are
+/// free: a zeroed one made of pages that were in use before is written from end to end, and all of it resident then.
+#[allow(
+    unsafe_code,
+    reason = "the allocator reads its settings under this name; no code is unsafe"
+)]
+#[used]
+#[unsafe(export_name = "_rjem_malloc_conf")]
+static ALLOCATOR_SETTINGS: &[u8; 27] = b"oversize_threshold:1048576\0";

@@ -116,32 +116,14 @@ async fn forward(config: &Config, numbers: &[i64]) -> Result<(), Failed> {
 
 /// The channels of the account, by their own number.
 async fn peers(client: &Client) -> Result<HashMap<i64, tl::enums::InputPeer>, Failed> {
-    let request = tl::functions::messages::GetDialogs {
-        exclude_pinned: false,
-        folder_id: None,
-        offset_date: 0,
-        offset_id: 0,
-        offset_peer: tl::enums::InputPeer::Empty,
-        limit: 500,
-        hash: 0,
-    };
-    let chats = match client.invoke(&request).await? {
-        tl::enums::messages::Dialogs::Dialogs(dialogs) => dialogs.chats,
-        tl::enums::messages::Dialogs::Slice(dialogs) => dialogs.chats,
-        tl::enums::messages::Dialogs::NotModified(_) => Vec::new(),
-    };
-    let channels = chats.into_iter().filter_map(|chat| match chat {
-        tl::enums::Chat::Channel(channel) => Some((
-            channel.id,
-            tl::types::InputPeerChannel {
-                channel_id: channel.id,
-                access_hash: channel.access_hash?,
-            }
-            .into(),
-        )),
-        _ => None,
-    });
-    Ok(channels.collect())
+    let mut peers = HashMap::new();
+    let mut dialogs = client.iter_dialogs();
+    while let Some(dialog) = dialogs.next().await? {
+        if let tl::enums::InputPeer::Channel(channel) = dialog.peer_ref().into() {
+            peers.insert(channel.channel_id, channel.into());
+        }
+    }
+    Ok(peers)
 }
 
 async fn log_in(config: &Config, account: i64) -> Result<Bare, Failed> {

@@ -48,6 +48,12 @@ pub async fn measure(size: &Size) -> Result<Vec<Figure>, Failed> {
     let daemon = Daemon::start(&home).await?;
     let sessions = daemon.log_in(1..size.sessions + 1).await?;
     daemon.connected(size.sessions, PATIENCE).await?;
+    daemon.stop().await;
+
+    let daemon = Daemon::start(&home).await?;
+    daemon.connected(size.sessions, PATIENCE).await?;
+    tokio::time::sleep(SETTLE).await;
+    let full = daemon.process.memory();
     let destination = scene.channel("destination", users[0], &[]).await?;
     let pair = daemon.pair(&sessions[0], chats[0], destination).await?;
     backlog(&scene, &daemon, (author, chats[0]), &pair, size.tasks).await?;
@@ -59,7 +65,6 @@ pub async fn measure(size: &Size) -> Result<Vec<Figure>, Failed> {
     daemon.connected(size.sessions, PATIENCE).await?;
     let started = begun.elapsed();
     tokio::time::sleep(SETTLE).await;
-    let full = daemon.process.memory();
     let many = cost(&scene, &daemon, (author, &chats), size.events).await?;
     daemon.stop().await;
 

@@ -38,8 +38,8 @@ impl Default for ForwardConfig {
             attempts: 12,
             retry_first: Span::secs(1),
             retry_max: Span::secs(300),
-            window: 16,
-            batch: 128,
+            window: 64,
+            batch: 512,
         }
     }
 }

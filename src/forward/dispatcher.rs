@@ -25,7 +25,7 @@ use crate::store::{Batch, Lane, LaneKind, StoreError, TaskDraft, TaskKey};
 /// The name of the cursor.
 const CURSOR: &str = "forward";
 /// How many changes a commit has at most, about.
-const CHANGES: usize = 256;
+const CHANGES: usize = 1024;
 /// After so many events that concern no pair the cursor is stored.
 const UNCONCERNED: u64 = 1000;
 /// How long a copy's own event waits for the commit that says whose copy it is.

@@ -30,15 +30,17 @@ use crate::base::Timestamp;
 use crate::base::fault::fault_point;
 
 /// The most units in a group.
-const GROUP_UNITS: usize = 64;
+const GROUP_UNITS: usize = 128;
 /// No further unit joins a group that has this many changes.
-const GROUP_OPS: usize = 384;
+const GROUP_OPS: usize = 1024;
 /// How many old events one group forgets besides its own work; twice what it appends, if that is more.
 const TRIM_STEP: u64 = 32;
 /// How often the committer looks after itself.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the ledger is written.
 const LEDGER_EVERY: Duration = Duration::from_secs(10);
+/// How long a group waits for more units where units come together: a sync costs as much for one as for many.
+const LINGER: Duration = Duration::from_millis(1);
 /// After how many groups sled's garbage is pushed out.
 const GROUPS_A_COLLECTION: u64 = 64;
 
@@ -77,6 +79,8 @@ pub(super) struct Committer {
     ticked_at: Instant,
     groups: u64,
     held: Option<Unit>,
+    /// The last group had more than one unit.
+    crowded: bool,
     exports: Exports,
 }
 
@@ -119,6 +123,7 @@ impl Committer {
             ticked_at: Instant::now(),
             groups: 0,
             held: None,
+            crowded: false,
             exports: Exports::default(),
         })
     }
@@ -167,21 +172,28 @@ impl Committer {
 
     fn gather(&mut self, first: Unit, others: &mut Vec<Job>) -> Vec<Unit> {
         let mut ops = first.ops.len();
+        let until = self.crowded.then(|| Instant::now() + LINGER);
         let mut group = vec![first];
         while group.len() < GROUP_UNITS && others.is_empty() {
-            match self.inbox.try_recv() {
-                Ok(Job::Commit(unit)) if ops + unit.ops.len() > GROUP_OPS => {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let next = match left.filter(|left| !left.is_zero()) {
+                Some(left) => self.inbox.recv_timeout(left).ok(),
+                None => self.inbox.try_recv().ok(),
+            };
+            match next {
+                Some(Job::Commit(unit)) if ops + unit.ops.len() > GROUP_OPS => {
                     self.held = Some(unit);
                     break;
                 }
-                Ok(Job::Commit(unit)) => {
+                Some(Job::Commit(unit)) => {
                     ops += unit.ops.len();
                     group.push(unit);
                 }
-                Ok(job) => others.push(job),
-                Err(_) => break,
+                Some(job) => others.push(job),
+                None => break,
             }
         }
+        self.crowded = group.len() > 1;
         group
     }
 

@@ -22,7 +22,7 @@ use crate::telegram::error::{ErrorClass, TelegramError};
 use crate::telegram::link::{Connection, Link};
 
 /// Batches that go into one commit.
-const BATCHES: usize = 64;
+const BATCHES: usize = 256;
 
 /// Silence after which nothing more is expected to be on its way.
 const QUIET: Duration = Duration::from_millis(400);
