@@ -66,6 +66,8 @@ catalog! {
     TOMBSTONES = 0x25, "tombstones", open;
     /// Which chat a message of a private chat or basic group stands in.
     MESSAGE_CHATS = 0x26, "message_chats", open;
+    /// Above which messages something was left out by Telegram and is still to be read.
+    LEFT_OUT = 0x27, "left_out", open;
 
     /// Flood waits and other memory of the rate limiter.
     LIMITS = 0x30, "limits", open;

@@ -11,6 +11,7 @@ use sled::IVec;
 use zeroize::Zeroize;
 
 use super::Store;
+use super::apply::known_key;
 use super::catalog::Entry;
 use super::committer::Job;
 use super::error::StoreError;
@@ -192,6 +193,13 @@ impl Store {
                 .contains_key(row_key(&T::ENTRY, key))
                 .map_err(sled_fault)
         })
+    }
+
+    /// Whether the journal knows an event by this key, as [`super::Batch::append`] takes it.
+    pub fn knows(&self, dedupe: &[u8]) -> Result<bool, StoreError> {
+        let live = self.live()?;
+        let key = known_key(dedupe.to_vec());
+        self.guarded(|| live.tree.contains_key(&key).map_err(sled_fault))
     }
 
     /// Up to `limit` rows in the order of keys. Damaged rows are left out (and counted and moved aside).

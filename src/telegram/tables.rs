@@ -115,6 +115,25 @@ impl Table for Tombstones {
     type Value = Timestamp;
 }
 
+/// Messages that Telegram left out and that are still to be read from history: by channel, or under 0 for all
+/// chats that are none.
+pub(crate) struct LeftOut;
+
+impl Table for LeftOut {
+    const ENTRY: Entry = catalog::LEFT_OUT;
+    type Key = (SessionId, i64);
+    type Value = LeftOutMark;
+}
+
+/// Where something was left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeftOutMark {
+    /// The highest message that was stored before; 0 if none was.
+    pub above: MessageId,
+    /// When the session's own sequence last moved before.
+    pub since: Timestamp,
+}
+
 impl Peer {
     /// What grammers wants to know of it.
     pub fn info(&self, chat: ChatId) -> PeerInfo {

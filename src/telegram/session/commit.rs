@@ -3,22 +3,25 @@
 //! The stored state moves past an update only together with its event. What is stored already is
 //! recognised by its name and dropped; a message whose deletion is known does not come back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use grammers_client::session::updates::{MessageBox, State, UpdateAndPeers};
+use grammers_client::session::updates::{MessageBox, State};
 
 use super::Context;
-use super::convert::{Change, changes, identity};
+use super::convert::{Change, changes, identity, name_of_new};
+use super::receiver::Arrival;
 use crate::base::fault::fault_point;
 use crate::base::{EventId, Owner, SessionId, Timestamp};
 use crate::model::{ChatId, Event, EventBody, Message, MessageId};
-use crate::store::{Batch, StoreError};
+use crate::store::{Batch, Scan, StoreError};
 use crate::telegram::from_tl::Names;
 use crate::telegram::link::Link;
 use crate::telegram::peers;
-use crate::telegram::tables::{HighWater, MessageChats, Peers, StoredState, Tombstones, UpdateStates};
+use crate::telegram::tables::{
+    HighWater, LeftOut, LeftOutMark, MessageChats, Peers, StoredState, Tombstones, UpdateStates,
+};
 
 /// How long to wait before a commit is tried again.
 const RETRY: Duration = Duration::from_millis(250);
@@ -54,12 +57,12 @@ impl Pen {
         self.common.date
     }
 
-    /// Stores batches of updates; returns when they are durable. It does not give up: what Telegram has
+    /// Stores what arrived; returns when they are durable. It does not give up: what Telegram has
     /// handed out once must be kept, and while the store is away nothing else would help.
-    pub async fn write(&mut self, batches: &[UpdateAndPeers]) {
+    pub async fn write(&mut self, arrivals: &[Arrival]) {
         let mut common = self.common;
         loop {
-            match self.try_write(batches, &mut common).await {
+            match self.try_write(arrivals, &mut common).await {
                 Ok(()) => break,
                 Err(error) => {
                     tracing::warn!(session = %self.link.id, error = %error, "updates wait for the store");
@@ -71,13 +74,16 @@ impl Pen {
         self.common = common;
     }
 
-    async fn try_write(
-        &self,
-        batches: &[UpdateAndPeers],
-        common: &mut StoredState,
-    ) -> Result<(), StoreError> {
+    async fn try_write(&self, arrivals: &[Arrival], common: &mut StoredState) -> Result<(), StoreError> {
         let mut draft = Draft::new(&self.context, &self.link);
-        for (updates, users, chats) in batches {
+        for arrival in arrivals {
+            let (updates, users, chats) = match arrival {
+                Arrival::Updates(batch) => batch,
+                Arrival::LeftOut(channel) => {
+                    draft.mark_left_out(*channel, common)?;
+                    continue;
+                }
+            };
             draft.take_peers(peers::of_containers(users, chats))?;
             let names = Names::from_containers(users, chats);
             for change in changes(updates, &names) {
@@ -90,7 +96,8 @@ impl Pen {
         draft.commit().await
     }
 
-    /// Stores messages that were read from a chat's history, oldest first.
+    /// Stores messages that were read from a chat's history, oldest first. Those that are known already were
+    /// perhaps edited since.
     ///
     /// # Errors
     /// If the store did not keep them.
@@ -100,6 +107,51 @@ impl Pen {
             draft.take(Change::New(message))?;
         }
         draft.commit().await
+    }
+
+    /// Those of these messages that were told as new and not as deleted.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn known(
+        &self,
+        chat: ChatId,
+        ids: impl Iterator<Item = MessageId>,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let (store, session) = (&self.context.store, self.link.id);
+        let place = if chat.is_channel() { chat.0 } else { 0 };
+        let mut known = Vec::new();
+        for id in ids {
+            if store.knows(&name_of_new(session, chat, id))?
+                && !store.contains::<Tombstones>(&(session, place, id))?
+            {
+                known.push(id);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Stores that messages of a chat are no more.
+    ///
+    /// # Errors
+    /// If the store did not keep it.
+    pub async fn write_deleted(&self, chat: ChatId, ids: Vec<MessageId>) -> Result<(), StoreError> {
+        let mut draft = Draft::new(&self.context, &self.link);
+        if !ids.is_empty() {
+            let channel = chat.is_channel().then_some(chat);
+            draft.take(Change::Deleted { channel, ids })?;
+        }
+        draft.commit().await
+    }
+
+    /// Stores that what was left out is read.
+    ///
+    /// # Errors
+    /// If the store did not keep it.
+    pub async fn settle_left_out(&self, place: i64) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        batch.remove::<LeftOut>(&(self.link.id, place));
+        self.context.store.commit(batch).await.map(drop)
     }
 
     /// Stores that messages of a chat are lost for good.
@@ -130,6 +182,7 @@ struct Draft<'a> {
     high_water: HashMap<ChatId, MessageId>,
     channels: HashMap<i64, i32>,
     fresh_chats: HashMap<MessageId, ChatId>,
+    left_out: HashSet<i64>,
     common: Option<StoredState>,
 }
 
@@ -145,6 +198,7 @@ impl<'a> Draft<'a> {
             high_water: HashMap::new(),
             channels: HashMap::new(),
             fresh_chats: HashMap::new(),
+            left_out: HashSet::new(),
             common: None,
         }
     }
@@ -169,6 +223,15 @@ impl<'a> Draft<'a> {
                     return Ok(());
                 }
                 self.remember(&message)?;
+                if message.edit_date.is_some() && self.context.store.knows(&name)? {
+                    // It was told in an older form, and a difference that tells it as new does not tell its edit.
+                    let edit = Change::Edited(message);
+                    let name = identity(self.session, &edit);
+                    if let Change::Edited(message) = edit {
+                        self.event(EventBody::MessageEdited(message), Some(name));
+                    }
+                    return Ok(());
+                }
                 let body = if message.out {
                     EventBody::MessageSent(message)
                 } else {
@@ -213,6 +276,37 @@ impl<'a> Draft<'a> {
         if known.is_none_or(|known| message.id > known) {
             self.high_water.insert(message.chat, message.id);
         }
+        Ok(())
+    }
+
+    /// Marks that messages above what is stored were left out. A mark that is there already lies deeper.
+    fn mark_left_out(&mut self, channel: Option<ChatId>, common: &StoredState) -> Result<(), StoreError> {
+        let place = channel.map_or(0, |chat| chat.0);
+        let key = (self.session, place);
+        if self.left_out.contains(&place) || self.context.store.contains::<LeftOut>(&key)? {
+            return Ok(());
+        }
+        let concerned = |chat: ChatId| channel.map_or(!chat.is_channel(), |channel| channel == chat);
+        let stored = match channel {
+            Some(chat) => (self.context.store.get::<HighWater>(&(self.session, chat.0))?)
+                .map(|id| ((self.session, chat.0), id))
+                .into_iter()
+                .collect(),
+            None => self
+                .context
+                .store
+                .scan::<HighWater>(Scan::prefix(&self.session), usize::MAX)?,
+        };
+        let stored = stored.into_iter().map(|((_, chat), id)| (ChatId(chat), id));
+        let fresh = self.high_water.iter().map(|(chat, id)| (*chat, *id));
+        let above = stored.chain(fresh).filter(|(chat, _)| concerned(*chat));
+        let mark = LeftOutMark {
+            above: above.map(|(_, id)| id).max().unwrap_or(0),
+            since: Timestamp::from_secs(common.date.into()),
+        };
+        tracing::info!(session = %self.session, above = mark.above, "Telegram left messages out");
+        self.batch.put::<LeftOut>(&key, &mark);
+        self.left_out.insert(place);
         Ok(())
     }
 

@@ -84,11 +84,7 @@ fn drop_edits_already_seen(changes: &mut Vec<Change>) {
 pub(super) fn identity(session: SessionId, change: &Change) -> Vec<u8> {
     let mut name = session.to_bytes().to_vec();
     match change {
-        Change::New(message) => {
-            name.push(b'n');
-            name.extend(message.chat.0.to_be_bytes());
-            name.extend(message.id.to_be_bytes());
-        }
+        Change::New(message) => return name_of_new(session, message.chat, message.id),
         Change::Edited(message) => {
             name.push(b'e');
             name.extend(message.chat.0.to_be_bytes());
@@ -103,6 +99,15 @@ pub(super) fn identity(session: SessionId, change: &Change) -> Vec<u8> {
             name.extend(&digest.finalize()[..8]);
         }
     }
+    name
+}
+
+/// The name under which a message became known.
+pub(super) fn name_of_new(session: SessionId, chat: ChatId, message: MessageId) -> Vec<u8> {
+    let mut name = session.to_bytes().to_vec();
+    name.push(b'n');
+    name.extend(chat.0.to_be_bytes());
+    name.extend(message.to_be_bytes());
     name
 }
 

@@ -44,7 +44,8 @@ pub(super) struct Page {
     pub dialogs: Vec<Dialog>,
     /// The chats and users behind them.
     pub peers: Vec<(ChatId, Peer)>,
-    next: Option<tl::functions::messages::GetDialogs>,
+    /// The request for what follows.
+    pub next: Option<tl::functions::messages::GetDialogs>,
 }
 
 /// Reads all dialogs, unless that has been done since the last login.

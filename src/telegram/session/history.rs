@@ -9,17 +9,18 @@ use std::time::Duration;
 use grammers_client::tl;
 
 use super::commit::Pen;
-use super::dialogs::{self, Dialog};
+use super::dialogs;
 use super::{Context, pump};
 use crate::base::Timestamp;
 use crate::limiter::{Ask, CostClass};
 use crate::model::{ChatId, Message, MessageId};
+use crate::store::Scan;
 use crate::telegram::error::TelegramError;
 use crate::telegram::from_tl::{self, Names};
 use crate::telegram::limits;
 use crate::telegram::link::Link;
 use crate::telegram::peers;
-use crate::telegram::tables::{HighWater, Peers};
+use crate::telegram::tables::{HighWater, LeftOut, Peers};
 
 /// Messages in one page: Telegram gives no more.
 const PAGE: i32 = 100;
@@ -30,8 +31,8 @@ const SLICE: usize = 64;
 /// How long a page may wait for its turn at the limiter.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Compares the tops of the recent chats with what is stored, and fills what lies between. False if
-/// updates are still on their way, so that it is too early to tell.
+/// Reads what was left out; then compares the tops of the recent chats with what is stored, and fills what lies
+/// between. False if it is `patient` and updates are still on their way, so that it is too early to tell.
 ///
 /// # Errors
 /// If a call failed or the store did not keep something.
@@ -39,15 +40,20 @@ pub(super) async fn catch_up(
     context: &Arc<Context>,
     link: &Arc<Link>,
     pen: &Pen,
+    patient: bool,
 ) -> Result<bool, TelegramError> {
-    if pump::server_pts(link).await? > pen.pts() && recently(link) {
+    read_left_out(context, link, pen).await?;
+    if patient && recently(link) && pump::server_pts(link).await? > pen.pts() {
         return Ok(false);
     }
     let page = dialogs::read_page(context, link, &dialogs::first_page()).await?;
     for dialog in page.dialogs {
         let stored = context.store.get::<HighWater>(&(link.id, dialog.chat.0))?;
         if stored.is_none_or(|stored| stored < dialog.top) {
-            fill(context, link, pen, &dialog, stored).await?;
+            // A chat that is new to us begins where our own updates left off, not at its first message.
+            let since = stored.is_none().then(|| Timestamp::from_secs(pen.date().into()));
+            let above = stored.unwrap_or(0);
+            fill(context, link, pen, dialog.chat, above, since).await?;
         }
     }
     Ok(true)
@@ -60,39 +66,129 @@ fn recently(link: &Link) -> bool {
         .is_some_and(|update| now.since(update) < Duration::from_secs(2))
 }
 
-/// Reads a chat's history down to what is stored of it, and stores it.
+/// Reads what differences left out. Chats in which more was written meanwhile look complete by their tops: what is
+/// missing lies deeper, above the mark.
+async fn read_left_out(context: &Arc<Context>, link: &Arc<Link>, pen: &Pen) -> Result<(), TelegramError> {
+    let marks = context
+        .store
+        .scan::<LeftOut>(Scan::prefix(&link.id), usize::MAX)?;
+    for ((_, place), mark) in marks {
+        let since = (mark.above == 0).then_some(mark.since);
+        let chats = match place {
+            0 => chats_above(context, link, mark.above).await?,
+            channel => vec![ChatId(channel)],
+        };
+        for chat in chats {
+            // What stands just below the mark is known, and may have been edited or deleted meanwhile.
+            let below = (mark.above - PAGE).max(0);
+            let read = fill(context, link, pen, chat, below, since).await?;
+            let unseen = (below + 1..=mark.above).filter(|id| read.binary_search(id).is_err());
+            let known = pen.known(chat, unseen)?;
+            let gone = gone(context, link, chat, &known).await?;
+            pen.write_deleted(chat, gone).await?;
+        }
+        pen.settle_left_out(place).await?;
+    }
+    Ok(())
+}
+
+/// The chats other than channels in which there are messages above this one: their numbers are of one sequence.
+async fn chats_above(context: &Context, link: &Link, above: MessageId) -> Result<Vec<ChatId>, TelegramError> {
+    let (mut chats, mut request) = (Vec::new(), Some(dialogs::first_page()));
+    while let Some(page_request) = request.take() {
+        let page = dialogs::read_page(context, link, &page_request).await?;
+        let before = chats.len();
+        let wanted = page
+            .dialogs
+            .iter()
+            .filter(|dialog| !dialog.chat.is_channel() && dialog.top > above);
+        chats.extend(wanted.map(|dialog| dialog.chat));
+        // The latest come first.
+        if chats.len() > before {
+            request = page.next;
+        }
+    }
+    Ok(chats)
+}
+
+/// Reads a chat's history down to a message, and stores it; the numbers of what was read, in order.
 async fn fill(
     context: &Context,
     link: &Link,
     pen: &Pen,
-    dialog: &Dialog,
-    stored: Option<MessageId>,
-) -> Result<(), TelegramError> {
-    // A chat that is new to us begins where our own updates left off, not at its first message.
-    let since = stored.is_none().then(|| Timestamp::from_secs(pen.date().into()));
+    chat: ChatId,
+    above: MessageId,
+    since: Option<Timestamp>,
+) -> Result<Vec<MessageId>, TelegramError> {
     let bounds = Bounds {
-        above: stored.unwrap_or(0),
+        above,
         since,
         most: context.config.history_fill_max,
     };
-    let Some((mut missing, complete)) = read_down(context, link, dialog.chat, &bounds).await? else {
-        return Ok(());
+    let Some((mut missing, complete)) = read_down(context, link, chat, &bounds).await? else {
+        return Ok(Vec::new());
     };
     if missing.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     link.count_gap();
     metrics::counter!("trunkline_gaps_filled_total").increment(1);
     tracing::info!(session = %link.id, messages = missing.len(), complete, "a gap was filled from history");
     if !complete {
-        pen.write_gap(dialog.chat, "HISTORY_TOO_LONG").await?;
+        pen.write_gap(chat, "HISTORY_TOO_LONG").await?;
     }
     missing.reverse();
+    let read = missing.iter().map(|message| message.id).collect();
     while !missing.is_empty() {
         let rest = missing.split_off(missing.len().min(SLICE));
         pen.write_history(std::mem::replace(&mut missing, rest)).await?;
     }
-    Ok(())
+    Ok(read)
+}
+
+/// Which of these messages Telegram says are no more. Not to have read them proves nothing.
+async fn gone(
+    context: &Context,
+    link: &Link,
+    chat: ChatId,
+    ids: &[MessageId],
+) -> Result<Vec<MessageId>, TelegramError> {
+    let peer = context.store.get::<Peers>(&(link.id, chat.0))?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let class = CostClass::History;
+    let ask = Ask {
+        session: link.id,
+        chat: Some(chat),
+        class,
+        units: 1,
+        patience: PATIENCE,
+    };
+    limits::pass(&context.limiter, ask).await?;
+    let id = ids
+        .iter()
+        .map(|id| tl::types::InputMessageId { id: *id }.into())
+        .collect();
+    let answer = match peers::input_channel(chat, peer.as_ref()) {
+        Some(channel) => {
+            link.invoke(&tl::functions::channels::GetMessages { channel, id })
+                .await
+        }
+        None => link.invoke(&tl::functions::messages::GetMessages { id }).await,
+    };
+    let answer = limits::heed(&context.limiter, link.id, Some(chat), class, answer).await?;
+    let messages = match answer {
+        tl::enums::messages::Messages::Messages(it) => it.messages,
+        tl::enums::messages::Messages::Slice(it) => it.messages,
+        tl::enums::messages::Messages::ChannelMessages(it) => it.messages,
+        tl::enums::messages::Messages::NotModified(_) => Vec::new(),
+    };
+    let empty = messages.into_iter().filter_map(|message| match message {
+        tl::enums::Message::Empty(it) => Some(it.id),
+        _ => None,
+    });
+    Ok(empty.filter(|id| ids.contains(id)).collect())
 }
 
 /// How far down to read.

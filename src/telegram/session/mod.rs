@@ -11,6 +11,7 @@ mod dialogs;
 mod history;
 mod login;
 mod pump;
+mod receiver;
 mod runner;
 mod state;
 

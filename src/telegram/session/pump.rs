@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use grammers_client::InvocationError;
-use grammers_client::sender::{UpdatesConfiguration, UpdatesReceiver};
-use grammers_client::session::updates::UpdateAndPeers;
 use grammers_client::tl;
 use tokio::time::Instant;
 
 use super::commit::Pen;
+use super::receiver::{Arrival, Receiver};
 use super::{Context, Observation, dialogs, history};
+use crate::base::Timestamp;
 use crate::runtime::{BoxError, TaskContext};
 use crate::telegram::error::{ErrorClass, TelegramError};
 use crate::telegram::link::{Connection, Link};
@@ -29,6 +29,10 @@ const QUIET: Duration = Duration::from_millis(400);
 
 /// The first comparison of chats is put off for so long at most.
 const FIRST_CHECK: Duration = Duration::from_secs(5);
+
+/// In a chat that is never silent, updates that seem to be on their way are not waited for any longer than this:
+/// the account's position at Telegram may rest ahead of ours with nothing to tell.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often the pump shows that it lives.
 const BEAT: Duration = Duration::from_secs(20);
@@ -59,31 +63,33 @@ async fn serve(
         return Ok(());
     }
     // The limiter may rightly let this wait for long.
-    if let Err(error) = task.idle(dialogs::read_once(context, link)).await {
+    while let Err(error) = task.idle(dialogs::read_once(context, link)).await {
         note(link, &error);
-        return Ok(());
+        let (ErrorClass::Limited(until) | ErrorClass::FloodWait(until)) = error.class() else {
+            return Ok(());
+        };
+        // The connection is fine, and there will be no other that would have it read.
+        task.idle(tokio::time::sleep(until.since(Timestamp::now()))).await;
     }
-    let configuration = UpdatesConfiguration { catch_up: true };
-    let handle = connection.handle;
-    let receiver =
-        UpdatesReceiver::create(handle.thin, handle.session, connection.updates, configuration).await?;
+    let receiver = Receiver::new(context.clone(), link.id, connection).await?;
     let mut pen = Pen::new(context.clone(), link.clone())?;
-    let mut updates = Box::pin(batches(receiver).ready_chunks(BATCHES));
+    let mut updates = Box::pin(arrivals(receiver).ready_chunks(BATCHES));
     let mut beat = tokio::time::interval(BEAT);
     let mut check = GapCheck::new(*context.config.gap_check);
     loop {
         tokio::select! {
             chunk = updates.next() => {
                 let Some(chunk) = chunk else { return Ok(()) };
+                let left_out = chunk.iter().any(|arrival| matches!(arrival, Ok(Arrival::LeftOut(_))));
                 let broken = store(&mut pen, link, chunk).await;
-                check.updated();
+                if left_out { check.left_out() } else { check.updated() }
                 if let Some(error) = broken {
                     note(link, &link.failed(error));
                     return Ok(());
                 }
             }
             () = tokio::time::sleep_until(check.due) => {
-                match task.idle(history::catch_up(context, link, &pen)).await {
+                match task.idle(history::catch_up(context, link, &pen, check.is_patient())).await {
                     Ok(true) => { link.observe(Observation::CaughtUp); check.passed() }
                     Ok(false) => check.again_in(QUIET),
                     Err(error) => { note(link, &error); check.again_in(QUIET * 10) }
@@ -102,6 +108,10 @@ struct GapCheck {
     latest: Instant,
     every: Duration,
     passed: bool,
+    /// Something is known to be missing: this check is not put off.
+    pressing: bool,
+    /// Until when it is worth waiting for updates that seem to be on their way.
+    patient: Instant,
 }
 
 impl GapCheck {
@@ -112,18 +122,30 @@ impl GapCheck {
             latest: now + FIRST_CHECK,
             every,
             passed: false,
+            pressing: false,
+            patient: now + PATIENCE,
         }
     }
 
     /// More may be on its way.
     fn updated(&mut self) {
-        if !self.passed {
+        if !self.passed && !self.pressing {
             self.due = (Instant::now() + QUIET).min(self.latest);
         }
     }
 
+    fn is_patient(&self) -> bool {
+        Instant::now() < self.patient
+    }
+
+    /// Something was left out.
+    fn left_out(&mut self) {
+        self.pressing = true;
+        self.due = Instant::now();
+    }
+
     fn passed(&mut self) {
-        self.passed = true;
+        (self.passed, self.pressing) = (true, false);
         self.due = Instant::now() + self.every;
     }
 
@@ -133,11 +155,11 @@ impl GapCheck {
 }
 
 /// The receiver as a stream: a batch under way is never dropped by whoever waits for something else.
-fn batches(receiver: UpdatesReceiver) -> impl Stream<Item = Result<UpdateAndPeers, InvocationError>> {
+fn arrivals(receiver: Receiver) -> impl Stream<Item = Result<Arrival, InvocationError>> {
     stream::unfold(Some(receiver), |receiver| async move {
         let mut receiver = receiver?;
         match receiver.next().await {
-            Ok(batch) => Some((Ok(batch), Some(receiver))),
+            Ok(arrival) => Some((Ok(arrival), Some(receiver))),
             Err(error) => Some((Err(error), None)),
         }
     })
@@ -147,13 +169,13 @@ fn batches(receiver: UpdatesReceiver) -> impl Stream<Item = Result<UpdateAndPeer
 async fn store(
     pen: &mut Pen,
     link: &Link,
-    chunk: Vec<Result<UpdateAndPeers, InvocationError>>,
+    chunk: Vec<Result<Arrival, InvocationError>>,
 ) -> Option<InvocationError> {
     let mut arrived = Vec::with_capacity(chunk.len());
     let mut broken = None;
-    for batch in chunk {
-        match batch {
-            Ok(batch) => arrived.push(batch),
+    for arrival in chunk {
+        match arrival {
+            Ok(arrival) => arrived.push(arrival),
             Err(error) => broken = Some(error),
         }
     }
