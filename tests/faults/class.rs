@@ -9,6 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::Serialize;
 use trunkline::base::Timestamp;
+use trunkline::sandbox::ledger::Ledger;
 
 use super::scene::{Scene, Stage, binary_with_fault_points};
 
@@ -77,10 +78,12 @@ pub struct Outcome {
     pub served: Option<Vec<Duration>>,
     /// Whether deliveries, not copies, tell when it serves again.
     pub by_deliveries: bool,
-    /// Promises of the class's own that were not kept.
+    /// Promises of the class's own that were not kept; one is enough to fail it on any machine.
     pub broken: Vec<String>,
     /// What else is worth a line.
     pub notes: Vec<String>,
+    /// The ledger of a second line, drawn when all had settled; it counts like the scene's own.
+    pub beside: Option<Ledger>,
 }
 
 impl Outcome {
@@ -110,12 +113,15 @@ pub struct Row {
     pub missed: Vec<String>,
     pub notes: Vec<String>,
     pub seconds: f64,
+    /// Whether a promise of the class's own was not kept.
+    #[serde(skip)]
+    pub broken: bool,
 }
 
 impl Row {
     /// Whether something was lost, doubled or spoilt, or the class broke off: a failure on any machine.
     pub fn failed(&self) -> bool {
-        self.lost > 0 || self.duplicated > 0 || self.unopenable > 0 || self.injected == 0
+        self.lost > 0 || self.duplicated > 0 || self.unopenable > 0 || self.injected == 0 || self.broken
     }
 }
 
@@ -177,20 +183,30 @@ impl Class {
         }
         let ledger = scene.settle(self.aim.settles).await;
         row.injected = outcome.injected;
-        row.produced = ledger.produced;
-        // After all that patience, what still waits is no better than lost.
-        row.lost = ledger.lost + ledger.pending;
-        row.duplicated = ledger.duplicated;
-        row.late = ledger.later_than(self.aim.late);
-        row.unopenable = outcome.unopenable;
-        row.notes = outcome.notes;
-        row.missed = outcome.broken;
-        if row.lost > 0 {
-            row.notes.push(format!(
-                "{} never came, {} still waited, {} dead letters",
-                ledger.lost, ledger.pending, ledger.dead_lettered
-            ));
+        for ledger in [Some(&ledger), outcome.beside.as_ref()].into_iter().flatten() {
+            row.produced += ledger.produced;
+            // After all that patience, what still waits is no better than lost.
+            row.lost += ledger.lost + ledger.pending;
+            row.duplicated += ledger.duplicated;
+            row.late += ledger.later_than(self.aim.late);
+            if !ledger.is_clean() {
+                row.notes.push(format!(
+                    "{} never came, {} still waited, {} dead letters; of {} messages {} were copied, {} cancelled, \
+                     {} delivered",
+                    ledger.lost,
+                    ledger.pending,
+                    ledger.dead_lettered,
+                    ledger.produced,
+                    ledger.forwarded,
+                    ledger.cancelled,
+                    ledger.delivered
+                ));
+            }
         }
+        row.unopenable = outcome.unopenable;
+        row.notes.extend(outcome.notes);
+        row.broken = !outcome.broken.is_empty();
+        row.missed = outcome.broken;
         let mut served = match outcome.served {
             Some(served) => served,
             None if outcome.by_deliveries => scene.delivered_after(&outcome.over),

@@ -96,9 +96,15 @@ impl World {
 
     /// Every message ever stored in a chat.
     pub async fn messages(&self, chat: i64) -> Vec<MessageView> {
+        self.messages_as(chat, None).await
+    }
+
+    /// The same in the numbers of one member, as private chats and basic groups need it.
+    pub async fn messages_as(&self, chat: i64, member: Option<i64>) -> Vec<MessageView> {
+        let member = member.map_or_else(String::new, |member| format!("&as={member}"));
         let (mut all, mut since) = (Vec::new(), 0);
         loop {
-            let path = format!("/chats/{chat}/messages?deleted=true&since={since}&limit={PAGE}");
+            let path = format!("/chats/{chat}/messages?deleted=true&since={since}&limit={PAGE}{member}");
             let mut page = self.ask(Method::GET, &path, None).await;
             let items: Vec<MessageView> = serde_json::from_value(page["items"].take()).expect("messages");
             all.extend(items);

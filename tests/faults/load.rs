@@ -45,6 +45,11 @@ impl Author {
         self.edits.load(Ordering::Relaxed)
     }
 
+    /// Things said so far; an album is one.
+    pub fn said(&self) -> usize {
+        self.said.load(Ordering::Relaxed)
+    }
+
     /// Says the next thing.
     pub async fn say(&self, talk: Talk) {
         let number = self.said.fetch_add(1, Ordering::Relaxed);

@@ -22,7 +22,8 @@
 //!   either running or stopped (then it is started). The frame then waits until all has settled, draws
 //!   the ledger and judges.
 //!
-//! What a class finds broken itself goes into `Outcome::broken`; `Scene::environment` sets variables of the
+//! What a class finds broken itself goes into `Outcome::broken` and fails it, what is only worth telling into
+//! `Outcome::notes`; `Scene::environment` sets variables of the
 //! next daemon (a library to be preloaded, say), `Scene::command` gives other commands on the same data.
 //! `TRUNKLINE_FAULTS_KEEP=1` keeps the folder of a class that failed; `TRUNKLINE_FAULTS_SEED` is a test's seed.
 
@@ -35,6 +36,7 @@ mod load;
 mod process;
 #[allow(dead_code, reason = "what a scene offers; a class takes what it needs")]
 mod scene;
+mod side;
 mod table;
 
 #[path = "../it/webhooks/receiver.rs"]

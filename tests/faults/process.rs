@@ -22,6 +22,11 @@ impl Process {
         self.0.stdout.take().expect("its output is taken once")
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// How it ended, if it did.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().expect("a child can be asked")

@@ -215,6 +215,11 @@ impl Scene {
 
     /// A command of the binary, on the scene's configuration and data.
     pub fn command(&self) -> Command {
+        self.command_on(&self.data())
+    }
+
+    /// The same on other data.
+    pub fn command_on(&self, data: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command
             .env("TRUNKLINE_CONFIG", self.folder.path().join("trunkline.toml"))
@@ -224,7 +229,7 @@ impl Scene {
                 format!("{}:{METRICS_PORT}", self.host),
             )
             .arg("--data-dir")
-            .arg(self.data())
+            .arg(data)
             .stdin(Stdio::null());
         for (key, value) in SETTINGS {
             command.env(format!("TRUNKLINE__{key}"), value);
@@ -345,6 +350,18 @@ impl Scene {
             waiting: self.waiting().await,
             dead: self.dead().await,
         })
+    }
+
+    /// The daemon's resident memory in MiB; 0 while it does not run.
+    pub fn memory(&self) -> u64 {
+        let status = self
+            .daemon
+            .as_ref()
+            .and_then(|daemon| std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).ok())
+            .unwrap_or_default();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = resident.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kib.unwrap_or(0) / 1024
     }
 
     /// Tasks in the daemon's lanes, as its metrics tell.

@@ -1,7 +1,38 @@
 //! The classes of faults, in the order in which the campaign runs them.
 
+mod exports;
+mod forgotten;
+mod gaps;
 mod kills;
+mod pairs;
+mod points;
+mod receivers;
+mod starts;
+mod storms;
+mod terms;
+mod updates;
 
 use super::class::Class;
 
-pub const ALL: &[Class] = &[kills::CLASS];
+pub const ALL: &[Class] = &[
+    kills::CLASS,
+    points::CLASS,
+    starts::CLASS,
+    terms::CLASS,
+    exports::CLASS,
+    storms::CLASS,
+    updates::CLASS,
+    gaps::CLASS,
+    forgotten::CLASS,
+    pairs::CHANGED,
+    pairs::REMOVED,
+    receivers::REFUSES,
+    receivers::LATER,
+    receivers::REDIRECTS,
+    receivers::SLOW,
+    receivers::CUTS,
+    receivers::HUGE,
+    receivers::DAWDLES,
+    receivers::DOWN,
+    receivers::GONE,
+];
