@@ -201,6 +201,7 @@ mod tests {
             random_id: String::new(),
             silent: false,
             pinned: false,
+            reactions: std::collections::BTreeMap::new(),
             service: None,
         }
     }

@@ -13,6 +13,7 @@ pub mod control;
 pub mod disk;
 pub mod faults;
 pub mod handle;
+pub mod layers;
 pub mod ledger;
 pub mod methods;
 pub mod receiver;

@@ -19,8 +19,12 @@ use super::telegram::Telegram;
 use super::wire::{KeyError, RsaKey, Wire, WireConfig};
 use super::world::State;
 
-/// How long after a change the world is written.
+/// How long after a change the world is written at the earliest.
 const SAVE_AFTER: Duration = Duration::from_secs(1);
+
+/// How long is waited between two writings, as a multiple of what the last one took: a large world that changes all
+/// the time is written seldom enough that this takes a small part of the time.
+const SAVE_REST: u32 = 20;
 
 /// How a sandbox is started.
 #[derive(Clone, Debug, Default)]
@@ -242,17 +246,24 @@ fn fresh(seed: Option<Seed>) -> Result<State, SandboxError> {
     Ok(state)
 }
 
-/// Writes the world whenever it has changed, and at the end.
+/// How long to wait for the next writing, after one that took this long.
+fn rest_after(spent: Duration) -> Duration {
+    SAVE_AFTER.max(spent.saturating_mul(SAVE_REST))
+}
+
+/// Writes the world when it has changed, and at the end.
 async fn keep(mut disk: Disk, telegram: Telegram, stop: CancellationToken) {
     let mut written = 0;
+    let mut rest = SAVE_AFTER;
     loop {
         let last = tokio::select! {
             () = stop.cancelled() => true,
-            () = tokio::time::sleep(SAVE_AFTER) => false,
+            () = tokio::time::sleep(rest) => false,
         };
         let revision = telegram.revision();
         if revision != written {
             let telegram = telegram.clone();
+            let began = std::time::Instant::now();
             let saved = tokio::task::spawn_blocking(move || {
                 let snapshot = telegram.look(|state| disk.snapshot(state));
                 let result = snapshot.map(|snapshot| disk.save(snapshot));
@@ -260,6 +271,7 @@ async fn keep(mut disk: Disk, telegram: Telegram, stop: CancellationToken) {
             });
             let Ok((back, result)) = saved.await else { return };
             disk = back;
+            rest = rest_after(began.elapsed());
             match result {
                 Some(Ok(())) => written = revision,
                 Some(Err(error)) => {
@@ -271,5 +283,16 @@ async fn keep(mut disk: Disk, telegram: Telegram, stop: CancellationToken) {
         if last {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_long_to_write_is_written_seldom() {
+        assert_eq!(rest_after(Duration::from_millis(3)), SAVE_AFTER);
+        assert_eq!(rest_after(Duration::from_millis(400)), Duration::from_secs(8));
     }
 }

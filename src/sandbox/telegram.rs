@@ -13,6 +13,7 @@ use std::time::Duration;
 use grammers_tl_types::{Serializable, name_for_id};
 
 use super::faults::{Faults, Kind};
+use super::layers;
 use super::methods::{self, Ctx};
 use super::render::Viewer;
 use super::requests::{Request, Requests};
@@ -114,6 +115,11 @@ impl Telegram {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.inner.revision.fetch_add(1, Ordering::Relaxed);
+        self.lock_to_read()
+    }
+
+    /// The world at the present, by who will not change what is kept of it.
+    fn lock_to_read(&self) -> MutexGuard<'_, State> {
         let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.now = Timestamp::now().0.max(state.now);
         state
@@ -173,15 +179,19 @@ impl Telegram {
         let bytes = updates.to_bytes();
         let mut late = self.inner.late.lock().unwrap_or_else(PoisonError::into_inner);
         for key in keys {
+            let mut bytes = bytes.clone();
+            if let Some(layer) = state.keys.known.get(&key.0).and_then(|known| known.layer) {
+                layers::write(layer, &mut bytes, |peer| state.exists(peer));
+            }
             let waiting = late.remove(&key);
             if fault == Some(Kind::Reorder) && waiting.is_none() {
-                late.insert(key, bytes.clone());
+                late.insert(key, bytes);
                 continue;
             }
-            self.inner.hub.push(key, bytes.clone());
             if fault == Some(Kind::Duplicate) {
                 self.inner.hub.push(key, bytes.clone());
             }
+            self.inner.hub.push(key, bytes);
             if let Some(waiting) = waiting {
                 self.inner.hub.push(key, waiting);
             }
@@ -228,7 +238,10 @@ impl Telegram {
     /// The work itself, under the lock.
     fn execute(&self, call: &Call, method: &'static str, suffering: &Suffering) -> Result<Vec<u8>, Refusal> {
         let constructor = constructor(&call.body);
-        let mut state = self.lock();
+        let mut state = match only_reads(method) && !suffering.stale {
+            true => self.lock_to_read(),
+            false => self.lock(),
+        };
         let user = state.user_of(call.key.0).ok();
         if user.is_some() {
             let now = state.date();
@@ -252,7 +265,13 @@ impl Telegram {
             stale: suffering.stale,
             news_before,
         };
-        let answer = methods::dispatch(&mut ctx, constructor, &call.body);
+        let mut answer = methods::dispatch(&mut ctx, constructor, &call.body);
+        // A part of a file is nobody's record.
+        if let Some(Ok(bytes)) = &mut answer
+            && !method.starts_with("upload.")
+        {
+            layers::write(call.layer, bytes, |peer| state.exists(peer));
+        }
         self.tell(&mut state, user.map(|user| (user, call.key)));
         drop(state);
         answer.unwrap_or_else(|| {
@@ -265,7 +284,8 @@ impl Telegram {
         })
     }
 
-    async fn serve(&self, call: Call) -> (Reply, &'static str, Option<i64>, String) {
+    async fn serve(&self, mut call: Call) -> (Reply, &'static str, Option<i64>, String) {
+        layers::read(call.layer, &mut call.body);
         let method = name_for_id(constructor(&call.body));
         let user = self.look(|state| state.user_of(call.key.0).ok());
         let suffering = self.suffer(method, user, &call.body);
@@ -312,6 +332,14 @@ fn chat_of(state: &State, account: i64, news: &News) -> Option<Peer> {
         },
         News::Passing { .. } => None,
     }
+}
+
+/// Whether a method changes nothing that is worth to be written down.
+fn only_reads(method: &str) -> bool {
+    let verb = method.rsplit('.').next().unwrap_or(method);
+    ["get", "check", "resolve", "search"]
+        .iter()
+        .any(|it| verb.starts_with(it))
 }
 
 fn constructor(body: &[u8]) -> u32 {

@@ -1,6 +1,7 @@
 //! The world as plain records: what the control port shows and what demo and tests compare with.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +110,9 @@ pub struct MessageView {
     pub silent: bool,
     /// Pinned.
     pub pinned: bool,
+    /// Reactions to it, and how many of each.
+    #[serde(default)]
+    pub reactions: BTreeMap<String, usize>,
     /// What happened, if it is Telegram's own message.
     pub service: Option<Action>,
 }
@@ -116,7 +120,7 @@ pub struct MessageView {
 /// What is attached to a message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MediaView {
-    /// `photo`, `document`, `video`, `audio`, `voice`, `sticker`, `animation`, `video_note`, `geo`, `contact`.
+    /// `photo`, `document`, `video`, `audio`, `voice`, `sticker`, `animation`, `video_note`, `geo`, `contact`, `poll`.
     pub kind: Cow<'static, str>,
     /// SHA-256 of the bytes.
     pub sha256: Option<String>,
@@ -137,6 +141,14 @@ pub struct ForwardView {
     pub date: i32,
     /// Its number there, if it was a channel's post.
     pub post: Option<i32>,
+}
+
+fn reactions(content: &Content) -> BTreeMap<String, usize> {
+    let mut counted = BTreeMap::new();
+    for reaction in &content.reactions {
+        *counted.entry(reaction.emoji.clone()).or_default() += 1;
+    }
+    counted
 }
 
 impl State {
@@ -294,7 +306,8 @@ impl State {
             }),
             random_id: content.random_id.to_string(),
             silent: content.silent,
-            pinned: content.pinned,
+            pinned: self.pinned(viewer, content),
+            reactions: reactions(content),
             service,
         })
     }
@@ -308,11 +321,7 @@ impl State {
             mime: None,
         };
         let Media::File { file, .. } = media else {
-            return plain(if matches!(media, Media::Geo { .. }) {
-                "geo"
-            } else {
-                "contact"
-            });
+            return plain(media.word());
         };
         let Some(file) = self.files.stored.get(file) else {
             return plain("document");

@@ -35,7 +35,12 @@ class Ear:
     def __init__(self, client):
         self.heard = []
         self.news = asyncio.Event()
-        for kind in (handlers.MessageHandler, handlers.EditedMessageHandler, handlers.DeletedMessagesHandler):
+        for kind in (
+            handlers.MessageHandler,
+            handlers.EditedMessageHandler,
+            handlers.DeletedMessagesHandler,
+            handlers.PollHandler,
+        ):
             client.add_handler(kind(self._listener(kind.__name__.removesuffix("Handler"))))
 
     def _listener(self, name):
@@ -166,6 +171,55 @@ class Story:
         await self.bob_ear.wait("Message", lambda it: it.text == "I am")
         self.workshop = made.id
 
+    async def reactions(self):
+        asked = await self.bob.send_message(self.workshop, "Do you like it?")
+        await self.alice_ear.wait("Message", lambda it: it.text == "Do you like it?")
+        await self.alice.send_reaction(self.workshop, asked.id, "🔥")
+        heard = await self.bob_ear.wait("EditedMessage", lambda it: it.id == asked.id)
+        (found,) = heard.reactions.reactions
+        expect(found.emoji == "🔥" and found.count == 1, f"which and how many: {found}")
+        try:
+            await self.alice.send_reaction(self.workshop, asked.id, "🧀")
+            raise AssertionError("it takes anything for a reaction")
+        except errors.ReactionInvalid:
+            pass
+        await self.alice.send_reaction(self.workshop, asked.id)
+        heard = await self.bob_ear.wait("EditedMessage", lambda it: it.id == asked.id)
+        expect(not heard.reactions, "taken back")
+
+    async def pins(self):
+        note = await self.bob.send_message(self.workshop, "Keep this")
+        await self.bob.pin_chat_message(self.workshop, note.id)
+        told = await self.alice_ear.wait("Message", lambda it: it.pinned_message is not None)
+        expect(told.pinned_message.id == note.id, "it is told which was pinned")
+        chat = await self.alice.get_chat(self.workshop)
+        expect(chat.pinned_message.id == note.id, "the chat knows it")
+        try:
+            await self.alice.unpin_chat_message(self.workshop, note.id)
+            raise AssertionError("a member unpinned what was pinned by those who run the group")
+        except errors.ChatAdminRequired:
+            pass
+        await self.bob.unpin_all_chat_messages(self.workshop)
+        chat = await self.alice.get_chat(self.workshop)
+        expect(chat.pinned_message is None, "nothing is pinned any more")
+
+    async def polls(self):
+        options = [types.InputPollOption(text=it) for it in ("yes", "no")]
+        asked = await self.bob.send_poll(self.workshop, "Tea?", options, is_anonymous=False)
+        heard = await self.alice_ear.wait("Message", lambda it: it.poll is not None)
+        expect(str(heard.poll.question.text) == "Tea?" and len(heard.poll.options) == 2, "what is asked")
+        voted = await self.alice.vote_poll(self.workshop, heard.id, 1)
+        expect([it.voter_count for it in voted.options] == [0, 1], "how it stands, after one has voted")
+        told = await self.bob_ear.wait("Poll", lambda it: it.total_voter_count == 1)
+        expect(not told.is_closed, "its author hears of it")
+        ended = await self.bob.stop_poll(self.workshop, asked.id)
+        expect(ended.is_closed, "it is over")
+        try:
+            await self.alice.vote_poll(self.workshop, heard.id, 0)
+            raise AssertionError("a vote after the end was taken")
+        except errors.MessagePollClosed:
+            pass
+
     async def absence(self):
         """Bob's program ends, things happen, and it is started again."""
         await self.bob.stop()
@@ -188,7 +242,8 @@ class Story:
 
     async def tell(self):
         for chapter in (
-            self.login, self.text, self.album, self.document, self.group, self.absence, self.farewell,
+            self.login, self.text, self.album, self.document, self.group, self.reactions, self.pins, self.polls,
+            self.absence, self.farewell,
         ):  # fmt: skip
             began = time.monotonic()
             await asyncio.wait_for(chapter(), 120)

@@ -8,6 +8,7 @@ found nothing to complain of.
 
 import asyncio
 import hashlib
+import json
 import logging
 import os
 import sys
@@ -17,7 +18,7 @@ import time
 import telethon
 from telethon import TelegramClient, events, functions, types
 from telethon.crypto import rsa
-from telethon.errors import PhoneCodeInvalidError, RPCError
+from telethon.errors import PhoneCodeInvalidError, RevoteNotAllowedError, RPCError
 from telethon.network import connection
 from telethon.network.connection import tcpintermediate
 from telethon.sessions import SQLiteSession
@@ -60,7 +61,7 @@ class Ear:
     def __init__(self, client):
         self.heard = []
         self.news = asyncio.Event()
-        for kind in (events.NewMessage, events.MessageEdited, events.MessageDeleted, events.Album):
+        for kind in (events.NewMessage, events.MessageEdited, events.MessageDeleted, events.Album, events.ChatAction):
             client.add_event_handler(self._listener(kind.__name__), kind())
 
     def _listener(self, name):
@@ -278,6 +279,70 @@ class Story:
         heard = await self.bob_ear.wait("NewMessage", lambda it: it.raw_text == "I am")
         expect(heard.message.reply_to_msg_id == event.id == answer.reply_to_msg_id, "one number for all")
 
+    async def reactions(self):
+        """One who reacts edits the message without a trace; its author is told besides."""
+        self.bob_ear.forget()
+        (last,) = await self.bob.get_messages(self.alice_id, limit=1)
+        sent = await self.bob.send_message(self.alice_id, "Do you like it?")
+        event = await self.alice_ear.wait("NewMessage", lambda it: it.raw_text == "Do you like it?")
+        expect(last.id < sent.id, "numbers rise")
+
+        async def react(*emojis):
+            chosen = [types.ReactionEmoji(it) for it in emojis]
+            return await self.alice(functions.messages.SendReactionRequest(self.bob_id, event.id, reaction=chosen))
+
+        answer = await react("❤")
+        told = [it for it in answer.updates if isinstance(it, types.UpdateMessageReactions)]
+        expect(told[0].reactions.results[0].chosen_order is not None, "the answer knows whose it is")
+        heard = await self.bob_ear.wait("MessageEdited", lambda it: it.id == sent.id)
+        found = heard.message.reactions
+        expect(heard.message.edit_hide, "an edit that does not show")
+        expect([(it.reaction.emoticon, it.count) for it in found.results] == [("❤", 1)], f"which: {found}")
+        expect(found.recent_reactions[0].peer_id.user_id == self.alice_id, "whose")
+        await react()
+        heard = await self.bob_ear.wait("MessageEdited", lambda it: it.id == sent.id)
+        expect(heard.message.reactions is None, "taken back")
+
+    async def pins(self):
+        sent = await self.alice.send_message(self.bob_id, "Keep this")
+        event = await self.bob_ear.wait("NewMessage", lambda it: it.raw_text == "Keep this")
+        await self.alice(functions.messages.UpdatePinnedMessageRequest(self.bob_id, sent.id, pm_oneside=True))
+        pinned = await self.bob.get_messages(self.alice_id, ids=event.id)
+        expect(not pinned.pinned, "pinned for one's own side only")
+        await self.alice.unpin_message(self.bob_id, sent)
+        await self.alice.pin_message(self.bob_id, sent, notify=True)
+        told = await self.bob_ear.wait("ChatAction", lambda it: it.new_pin and it.action_message)
+        expect(told.action_message.reply_to_msg_id == event.id, "it is told which was pinned")
+        kept = await self.bob.get_messages(self.alice_id, filter=types.InputMessagesFilterPinned())
+        expect([it.id for it in kept] == [event.id], "pinned messages are found")
+        await self.alice.unpin_message(self.bob_id)
+        pinned = await self.bob.get_messages(self.alice_id, ids=event.id)
+        expect(not pinned.pinned, "unpinned for both")
+
+    async def polls(self):
+        """A quiz: it has a right answer, and nobody chooses twice."""
+        said = lambda text: types.TextWithEntities(text, [])  # noqa: E731
+        quiz = types.Poll(
+            0, said("Six times seven?"), [types.PollAnswer(said(it), it.encode()) for it in ("41", "42")], 0, quiz=True
+        )
+        asked = await self.alice.send_message(
+            self.news, file=types.InputMediaPoll(quiz, correct_answers=[1], solution="Count them.", solution_entities=[])
+        )
+        event = await self.bob_ear.wait("NewMessage", lambda it: it.message.poll is not None)
+        expect(event.message.poll.results.results is None, "how it stands is hidden from who has not chosen")
+        vote = functions.messages.SendVoteRequest(event.chat_id, event.id, [b"42"])
+        answer = (await self.bob(vote)).updates[0]
+        chosen = [it for it in answer.results.results if it.chosen]
+        expect([(it.option, it.correct, it.voters) for it in chosen] == [(b"42", True, 1)], "chosen and right")
+        expect(answer.results.solution == "Count them.", "and why")
+        try:
+            await self.bob(vote)
+            raise AssertionError("a second try was taken")
+        except RevoteNotAllowedError:
+            pass
+        again = await self.alice(functions.messages.GetPollResultsRequest(self.news, asked.id, 0))
+        expect(again.updates[0].results.total_voters == 1, "its author sees how many")
+
     async def absence(self):
         """Bob's program ends, things happen, and it is started again: he is told of them."""
         await self.bob.disconnect()
@@ -339,6 +404,41 @@ class Story:
         for part in ("Server closed the connection", "Telegram is having internal issues"):
             self.complaints.forgive(part)
 
+    async def gaps(self):
+        """Pushes are lost and nothing follows them; then whole states are worth nothing."""
+        self.bob_ear.forget()
+        said = ("private", self.bob_id), ("channel", self.news)
+        for word, chat in said:
+            self.sandbox.fault(kind="gap", account=self.bob_id, times=3)
+            for n in range(4):
+                await self.alice.send_message(chat, f"{word} {n}")
+            for n in range(4):
+                await self.bob_ear.wait("NewMessage", lambda it, text=f"{word} {n}": it.raw_text == text)
+        for scope in ({}, {"chat": telethon.utils.get_peer_id(self.news)}):
+            self.sandbox.fault(kind="gap", account=self.bob_id)
+            await self.alice.send_message(self.news if scope else self.bob_id, f"lost {len(scope)}")
+            self.sandbox.fault(kind="push_too_long", account=self.bob_id, **scope)
+            await self.bob_ear.wait("NewMessage", lambda it, text=f"lost {len(scope)}": it.raw_text == text)
+        again = [it.raw_text for kind, it in self.bob_ear.heard if kind == "NewMessage"]
+        expect(again == [], f"nothing twice: {again}")
+        # Too much to be told one by one: Telethon takes the channel's state as it is, and hears what comes.
+        self.sandbox.fault(kind="gap", account=self.bob_id)
+        self.sandbox.fault(kind="too_long", account=self.bob_id, method="updates.getChannelDifference")
+        await self.alice.send_message(self.news, "skipped")
+        asked = self.differences()
+        await self.alice.send_message(self.news, "shows the gap")
+        deadline = time.monotonic() + PATIENCE
+        while self.differences() == asked:
+            expect(time.monotonic() < deadline, "Bob asks what he missed")
+            await asyncio.sleep(0.1)
+        await self.alice.send_message(self.news, "after it")
+        await self.bob_ear.wait("NewMessage", lambda it: it.raw_text == "after it")
+
+    def differences(self):
+        """How often anybody asked what was missed in a channel."""
+        counts = json.loads(self.sandbox.ask("GET", "/requests?limit=1"))["counts"]
+        return sum(counts.get("updates.getChannelDifference", {}).values())
+
     async def crowd(self):
         """Many at once, in order, none missing."""
         self.alice_ear.forget()
@@ -362,9 +462,9 @@ class Story:
     async def tell(self):
         chapters = [
             self.login, self.text, self.reply, self.edit, self.delete, self.photo, self.document, self.album,
-            self.forward, self.channel, self.group, self.absence, self.blink,
+            self.forward, self.channel, self.group, self.reactions, self.pins, self.polls, self.absence, self.blink,
         ]  # fmt: skip
-        chapters += [] if self.briefly else [self.trouble, self.crowd]
+        chapters += [] if self.briefly else [self.trouble, self.gaps, self.crowd]
         chapters += [self.read, self.farewell]
         for chapter in chapters:
             began = time.monotonic()

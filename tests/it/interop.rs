@@ -1,8 +1,8 @@
 //! Clients that others wrote, against the sandbox: they tell whether it speaks as Telegram does.
 //!
-//! They need python3 with the packages of `tests/interop/requirements.txt`: `tests/run` puts them into
-//! `target/interop/venv`; `TRUNKLINE_INTEROP_PYTHON` names another python. Without them the stories are passed
-//! over, unless `TRUNKLINE_REQUIRE_INTEROP=1` says that they must be told.
+//! They need python3 with the packages of `tests/interop/requirements.txt`, and node with those of its
+//! `package.json`: `tests/run` puts them into `target/interop`; `TRUNKLINE_INTEROP_PYTHON` names another python.
+//! Without them the stories are passed over, unless `TRUNKLINE_REQUIRE_INTEROP=1` says that they must be told.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -65,18 +65,25 @@ fn python_with(package: &str) -> Option<PathBuf> {
             .output();
         import.is_ok_and(|it| it.status.success())
     });
+    found_or_passed_over(found, &format!("python3 with {package}"))
+}
+
+/// What is there; if it is missing and must be there, that is a failure.
+fn found_or_passed_over<T>(found: Option<T>, what: &str) -> Option<T> {
     let required = std::env::var_os("TRUNKLINE_REQUIRE_INTEROP").is_some_and(|it| it == "1");
     assert!(
         found.is_some() || !required,
-        "no python3 with {package}: see tests/interop/README.md"
+        "no {what}: see tests/interop/README.md"
     );
+    if found.is_none() {
+        eprintln!("passed over: no {what}");
+    }
     found
 }
 
 /// Has the story told that stands in `tests/interop`, against a sandbox of its own.
 fn tell(package: &str, story: &str, arguments: &[&str]) {
     let Some(python) = python_with(package) else {
-        eprintln!("passed over: no python3 with {package}");
         return;
     };
     let sandbox = Sandbox::start();
@@ -87,6 +94,31 @@ fn tell(package: &str, story: &str, arguments: &[&str]) {
         .args(arguments)
         .status()
         .expect("python3 runs");
+    assert!(status.success(), "the story did not hold: {status}");
+}
+
+/// Has mtcute's story told. Modules are looked for beside the story: it is linked to where they are.
+fn tell_mtcute(arguments: &[&str]) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let modules = root.join("target/interop/node");
+    let there = modules.join("node_modules/@mtcute/node").is_dir();
+    let runs = Command::new("node").arg("--version").output().is_ok();
+    let Some(()) = found_or_passed_over((there && runs).then_some(()), "node with mtcute") else {
+        return;
+    };
+    let link = modules.join("mtcute_story.mjs");
+    match std::os::unix::fs::symlink(root.join("tests/interop/mtcute_story.mjs"), &link) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => panic!("{error}"),
+        _ => {}
+    }
+    let sandbox = Sandbox::start();
+    let status = Command::new("node")
+        .arg("--preserve-symlinks-main")
+        .arg(&link)
+        .arg(&sandbox.control)
+        .args(arguments)
+        .status()
+        .expect("node runs");
     assert!(status.success(), "the story did not hold: {status}");
 }
 
@@ -110,4 +142,14 @@ fn telethon_finds_one_over_what_is_padded_and_obfuscated() {
 #[test]
 fn kurigram_finds_a_telegram_over_abridged_and_padded() {
     tell("pyrogram", "kurigram_story.py", &["abridged", "padded"]);
+}
+
+#[test]
+fn mtcute_finds_a_telegram_that_speaks_an_older_layer() {
+    tell_mtcute(&[]);
+}
+
+#[test]
+fn mtcute_finds_one_under_temporary_keys() {
+    tell_mtcute(&["temporary"]);
 }

@@ -149,7 +149,7 @@ pub fn search(ctx: &mut Ctx<'_>, r: f::messages::Search) -> Answer<enums::messag
             && from.is_none_or(|from| from == Peer::User(content.author))
             && (r.min_date == 0 || content.date() > r.min_date)
             && (r.max_date == 0 || content.date() < r.max_date)
-            && of_kind(ctx.state, content, &r.filter)
+            && of_kind(ctx.state, me, content, &r.filter)
     };
     let mut ids = ids_of(ctx.state, me, peer);
     ids.retain(|id| ctx.state.find(me, peer, *id).is_some_and(fits));
@@ -168,13 +168,12 @@ pub fn search(ctx: &mut Ctx<'_>, r: f::messages::Search) -> Answer<enums::messag
 }
 
 /// Whether a message is what a filter asks for.
-fn of_kind(state: &State, content: &Content, filter: &enums::MessagesFilter) -> bool {
+fn of_kind(state: &State, me: i64, content: &Content, filter: &enums::MessagesFilter) -> bool {
     use crate::sandbox::world::content::Media;
     use enums::MessagesFilter as F;
     let word = match content.media() {
         Some(Media::File { file, .. }) => state.files.stored.get(file).map_or("", |file| file.kind.word()),
-        Some(Media::Geo { .. }) => "geo",
-        Some(Media::Contact { .. }) => "contact",
+        Some(media) => media.word(),
         None => "",
     };
     match filter {
@@ -190,7 +189,8 @@ fn of_kind(state: &State, content: &Content, filter: &enums::MessagesFilter) -> 
         F::InputMessagesFilterRoundVideo => word == "video_note",
         F::InputMessagesFilterGeo => word == "geo",
         F::InputMessagesFilterContacts => word == "contact",
-        F::InputMessagesFilterPinned => content.pinned,
+        F::InputMessagesFilterPinned => state.pinned(me, content),
+        F::InputMessagesFilterPoll => word == "poll",
         F::InputMessagesFilterUrl => match &content.body {
             Body::Said { entities, .. } => entities
                 .iter()
@@ -216,7 +216,7 @@ pub fn search_global(ctx: &mut Ctx<'_>, r: f::messages::SearchGlobal) -> Answer<
         for id in ids_of(ctx.state, me, peer) {
             let content = ctx.state.find(me, peer, id);
             let fits = |content: &&Content| {
-                content.text().to_lowercase().contains(&wanted) && of_kind(ctx.state, content, &r.filter)
+                content.text().to_lowercase().contains(&wanted) && of_kind(ctx.state, me, content, &r.filter)
             };
             found.extend(content.filter(fits).map(|content| (content.stored_at, peer, id)));
         }

@@ -14,6 +14,9 @@ use crate::sandbox::world::{Passing, Peer, Place, Refusal};
 pub fn edit_message(ctx: &mut Ctx<'_>, r: f::EditMessage) -> Answer<enums::Updates> {
     let me = ctx.me()?;
     let peer = ctx.peer(me, &r.peer)?;
+    if let Some(enums::InputMedia::Poll(media)) = &r.media {
+        return super::polls::close(ctx, me, peer, r.id, &media.poll);
+    }
     let entities = ctx.entities(me, r.entities);
     let media = match r.media {
         Some(media) => Some(super::send::media(ctx, me, media)?),
@@ -124,9 +127,15 @@ pub fn set_typing(ctx: &mut Ctx<'_>, r: f::SetTyping) -> Answer<bool> {
 pub fn update_pinned_message(ctx: &mut Ctx<'_>, r: f::UpdatePinnedMessage) -> Answer<enums::Updates> {
     let me = ctx.me()?;
     let peer = ctx.peer(me, &r.peer)?;
-    ctx.state.pin(me, peer, r.id, !r.unpin)?;
+    // Nobody has to be told of what is pinned for oneself.
+    let for_oneself = match peer {
+        Peer::User(other) => r.pm_oneside || other == me,
+        _ => false,
+    };
+    let quietly = r.unpin || for_oneself;
+    ctx.state.pin(me, peer, r.id, !r.unpin, r.pm_oneside)?;
     let pinned = ctx.state.find(me, peer, r.id).map(|content| content.uid);
-    if let Some(to) = pinned.filter(|_| !r.unpin) {
+    if let Some(to) = pinned.filter(|_| !quietly) {
         let draft = Draft {
             reply: Some(Reply { to, quote: None }),
             silent: r.silent,
@@ -135,6 +144,26 @@ pub fn update_pinned_message(ctx: &mut Ctx<'_>, r: f::UpdatePinnedMessage) -> An
         ctx.state.post(me, peer, draft)?;
     }
     Ok(ctx.told(me))
+}
+
+/// `messages.unpinAllMessages`
+pub fn unpin_all_messages(
+    ctx: &mut Ctx<'_>,
+    r: f::UnpinAllMessages,
+) -> Answer<enums::messages::AffectedHistory> {
+    let me = ctx.me()?;
+    let peer = ctx.peer(me, &r.peer)?;
+    let pts_count = ctx.state.unpin_all(me, peer)?;
+    let pts = match peer {
+        Peer::Channel(id) => ctx.state.channel(id)?.pts,
+        _ => ctx.state.account(me)?.pts,
+    };
+    Ok(types::messages::AffectedHistory {
+        pts,
+        pts_count,
+        offset: 0,
+    }
+    .into())
 }
 
 /// `messages.getMessagesViews`

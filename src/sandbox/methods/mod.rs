@@ -11,6 +11,8 @@ mod history;
 mod lenient;
 mod messages;
 mod photos;
+mod polls;
+mod reactions;
 mod send;
 mod updates;
 mod upload;
@@ -196,6 +198,9 @@ pub fn target(me: i64, body: &[u8]) -> Option<Peer> {
         messages::GetHistory.peer;
         messages::ReadHistory.peer;
         messages::SetTyping.peer;
+        messages::SendReaction.peer;
+        messages::SendVote.peer;
+        messages::UpdatePinnedMessage.peer;
     }
 }
 
@@ -313,6 +318,13 @@ table! {
     messages::ReceivedMessages => messages::received_messages;
     messages::SetTyping => messages::set_typing;
     messages::UpdatePinnedMessage => messages::update_pinned_message;
+    messages::UnpinAllMessages => messages::unpin_all_messages;
+    messages::SendReaction => reactions::send_reaction;
+    messages::GetMessagesReactions => reactions::get_messages_reactions;
+    messages::GetMessageReactionsList => reactions::get_message_reactions_list;
+    messages::SendVote => polls::send_vote;
+    messages::GetPollResults => polls::get_poll_results;
+    messages::GetPollVotes => polls::get_poll_votes;
     messages::GetMessagesViews => messages::get_messages_views;
     messages::GetPeerSettings => messages::get_peer_settings;
     messages::SaveDraft => messages::save_draft;

@@ -428,6 +428,7 @@ pub fn media(ctx: &mut Ctx<'_>, me: i64, media: enums::InputMedia) -> Answer<Med
             first_name: contact.first_name,
             last_name: contact.last_name,
         }),
+        M::Poll(poll) => super::polls::made(ctx, me, *poll),
         M::Empty => Err(Refusal::bad("MEDIA_EMPTY")),
         _ => Err(Refusal::bad("MEDIA_INVALID")),
     }

@@ -90,7 +90,7 @@ pub fn group(id: i64, participants: enums::ChatParticipants) -> types::ChatFull 
         theme_emoticon: None,
         requests_pending: None,
         recent_requesters: None,
-        available_reactions: None,
+        available_reactions: Some(any_reaction()),
         reactions_limit: None,
     }
 }
@@ -154,7 +154,7 @@ pub fn channel(id: i64, pts: i32) -> types::ChannelFull {
         requests_pending: None,
         recent_requesters: None,
         default_send_as: None,
-        available_reactions: None,
+        available_reactions: Some(any_reaction()),
         reactions_limit: None,
         stories: None,
         wallpaper: None,
@@ -264,4 +264,9 @@ pub fn authorization() -> types::Authorization {
         country: String::new(),
         region: String::new(),
     }
+}
+
+/// Whatever everybody may react with.
+fn any_reaction() -> enums::ChatReactions {
+    types::ChatReactionsAll { allow_custom: false }.into()
 }

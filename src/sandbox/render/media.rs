@@ -24,6 +24,7 @@ impl Viewer<'_> {
                 .into(),
             }
             .into(),
+            Media::Poll { poll } => self.poll_media(*poll),
             Media::Contact {
                 phone,
                 first_name,

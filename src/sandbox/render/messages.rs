@@ -59,7 +59,7 @@ impl Viewer<'_> {
                 out,
                 silent: content.silent,
                 post,
-                pinned: content.pinned,
+                pinned: self.state.pinned(self.account, content),
                 noforwards: content.noforwards,
                 from_id,
                 fwd_from: content.forward.as_ref().map(|forward| self.forward(forward)),
@@ -69,7 +69,10 @@ impl Viewer<'_> {
                 entities: (!entities.is_empty()).then(|| self.entities(entities)),
                 views: post.then_some(1),
                 forwards: post.then_some(0),
-                edit_date: content.edited_at.map(seconds),
+                // A reaction is told as an edit that does not show.
+                edit_hide: content.edited_at.is_none() && content.reacted_at.is_some(),
+                edit_date: content.edited_at.or(content.reacted_at).map(seconds),
+                reactions: self.reactions(content),
                 grouped_id: content.album,
                 ..blank::message(id, peer_id, content.date())
             }

@@ -9,6 +9,8 @@ pub mod blank_full;
 pub mod chats;
 pub mod media;
 pub mod messages;
+pub mod polls;
+pub mod reactions;
 pub mod updates;
 
 use std::cell::RefCell;

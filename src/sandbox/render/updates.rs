@@ -191,6 +191,8 @@ impl Viewer<'_> {
                 }
                 .into()
             }
+            Passing::Reactions { peer, id } => self.reactions_update(*peer, *id)?,
+            Passing::Poll { peer, id } => self.poll_update(*peer, *id)?,
             Passing::Login { key } => {
                 let known = self.state.keys.known.get(key)?;
                 types::UpdateNewAuthorization {

@@ -286,9 +286,12 @@ impl Reader {
     fn slot(&self, key: &Arc<Key>, id: MtSession) -> Arc<Slot> {
         let (slot, new) = key.session(id);
         if let Some(jobs) = new {
-            self.context
-                .tasks
-                .spawn(work(slot.clone(), self.context.world.clone(), jobs));
+            self.context.tasks.spawn(work(
+                slot.clone(),
+                self.context.world.clone(),
+                self.context.registry.clone(),
+                jobs,
+            ));
         }
         if slot.attach(&self.line) {
             self.outbox.add(slot.clone());

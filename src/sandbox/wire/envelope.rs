@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 
 use bytes::{Buf, Bytes};
 use flate2::Compression;
-use flate2::read::GzDecoder;
+use flate2::read::{GzDecoder, ZlibDecoder};
 use flate2::write::GzEncoder;
 use grammers_tl_types::{Deserializable, Serializable};
 
@@ -14,6 +14,7 @@ use crate::sandbox::rpc::MtSession;
 
 const CONTAINER: u32 = 0x73f1_f8dc;
 const GZIP_PACKED: u32 = 0x3072_cfa1;
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const RPC_RESULT: u32 = 0xf35c_6d01;
 
 /// The most messages that a container may hold.
@@ -185,10 +186,12 @@ pub fn unpack(object: &Bytes) -> Option<Bytes> {
     }
     let packed = Vec::<u8>::from_bytes(&object[4..]).ok()?;
     let mut out = Vec::new();
-    let read = GzDecoder::new(&packed[..])
-        .take(MAX_UNPACKED + 1)
-        .read_to_end(&mut out)
-        .ok()?;
+    // Some clients write the same stream under zlib's head, and Telegram takes it.
+    let mut reader: Box<dyn Read> = match packed.starts_with(&GZIP_MAGIC) {
+        true => Box::new(GzDecoder::new(&packed[..]).take(MAX_UNPACKED + 1)),
+        false => Box::new(ZlibDecoder::new(&packed[..]).take(MAX_UNPACKED + 1)),
+    };
+    let read = reader.read_to_end(&mut out).ok()?;
     (read as u64 <= MAX_UNPACKED).then(|| out.into())
 }
 
@@ -247,6 +250,18 @@ mod tests {
         let random: Vec<u8> = (0..5000).map(|_| rand::random()).collect();
         assert_eq!(rpc_result(44, &random).len(), 5012, "packing does not pay");
         assert_eq!(unpack(&Bytes::from_static(b"\xa1\xcf\x72\x30\x03abc")), None);
+    }
+
+    #[test]
+    fn what_is_packed_under_zlib_s_head_is_read_too() {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(b"a call of many words").expect("memory");
+        let mut object = GZIP_PACKED.to_le_bytes().to_vec();
+        encoder.finish().expect("memory").serialize(&mut object);
+        assert_eq!(
+            unpack(&object.into()).as_deref(),
+            Some(&b"a call of many words"[..])
+        );
     }
 
     #[test]

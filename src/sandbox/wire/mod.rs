@@ -14,6 +14,7 @@ mod hub;
 mod rsa;
 mod server;
 
+mod binding;
 mod cipher;
 mod envelope;
 mod exchange;

@@ -1,10 +1,11 @@
 //! What all connections share: the keys, the sessions under them, and who is connected.
 //!
-//! Locks are taken from a key down to its sessions, never upward, and never across an await.
+//! Locks are taken from a permanent key down to temporary ones, from a key down to its sessions, never upward, and
+//! never across an await.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -50,6 +51,10 @@ struct KeyState {
     layer: Option<i32>,
     sessions: HashMap<MtSession, Arc<Slot>>,
     subscribed: Option<MtSession>,
+    /// Of a temporary key: for which one it speaks.
+    bound: Option<KeyId>,
+    /// Of a permanent key: those that speak for it.
+    temporary: Vec<Weak<Key>>,
 }
 
 /// A session and what is needed to work for it.
@@ -135,9 +140,16 @@ impl Registry {
         keys.get(&id).cloned()
     }
 
-    /// Forgets a key. Its sessions are left to the caller.
+    /// Forgets a key, and those that speak for it. The sessions of the first are left to the caller.
     pub fn remove_key(&self, id: KeyId) -> Option<Arc<Key>> {
-        lock(&self.keys).remove(&id)
+        let key = lock(&self.keys).remove(&id)?;
+        for temporary in key.with_temporary() {
+            if lock(&self.keys).remove(&temporary.id).is_some() {
+                temporary.cut();
+                temporary.end();
+            }
+        }
+        Some(key)
     }
 
     /// Forgets everything and cuts every connection: the server has ended.
@@ -244,6 +256,46 @@ impl Key {
         })
     }
 
+    /// The key by whose id the world knows who calls: itself, or the one to which a temporary key is bound, if it is.
+    pub fn speaks_for(&self) -> Option<KeyId> {
+        match self.expires {
+            None => Some(self.id),
+            Some(_) => lock(&self.state).bound,
+        }
+    }
+
+    /// Lets a temporary key speak for this one; false if it speaks for another one already. Its client has to
+    /// introduce itself anew.
+    pub fn bind(&self, temporary: &Arc<Key>) -> bool {
+        let mut state = lock(&self.state);
+        let mut other = lock(&temporary.state);
+        if other.bound.is_some_and(|bound| bound != self.id) {
+            return false;
+        }
+        other.bound = Some(self.id);
+        other.layer = None;
+        state.temporary.retain(|it| it.strong_count() > 0);
+        if !state
+            .temporary
+            .iter()
+            .any(|it| it.as_ptr() == Arc::as_ptr(temporary))
+        {
+            state.temporary.push(Arc::downgrade(temporary));
+        }
+        true
+    }
+
+    /// Itself and the keys that speak for it.
+    fn with_temporary(self: &Arc<Self>) -> Vec<Arc<Key>> {
+        let mut keys: Vec<Arc<Key>> = lock(&self.state)
+            .temporary
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        keys.push(self.clone());
+        keys
+    }
+
     /// Who hears the key's updates from now on.
     pub fn subscribe(&self, session: Option<MtSession>) {
         lock(&self.state).subscribed = session;
@@ -252,13 +304,22 @@ impl Key {
     /// The session that hears the key's updates.
     pub fn subscribed(&self) -> Option<Arc<Slot>> {
         let state = lock(&self.state);
-        state.sessions.get(&state.subscribed?).cloned()
+        let wanted = state.subscribed?;
+        let own = state.sessions.get(&wanted).cloned();
+        own.or_else(|| {
+            let temporary = state.temporary.iter().filter_map(Weak::upgrade);
+            temporary
+                .filter_map(|key| lock(&key.state).sessions.get(&wanted).cloned())
+                .next()
+        })
     }
 
-    /// Cuts every connection that speaks under the key.
-    pub fn cut(&self) {
-        let slots: Vec<Arc<Slot>> = lock(&self.state).sessions.values().cloned().collect();
-        slots.iter().for_each(|slot| slot.cut());
+    /// Cuts every connection that speaks under the key, or for it.
+    pub fn cut(self: &Arc<Self>) {
+        for key in self.with_temporary() {
+            let slots: Vec<Arc<Slot>> = lock(&key.state).sessions.values().cloned().collect();
+            slots.iter().for_each(|slot| slot.cut());
+        }
     }
 
     /// Forgets all its sessions.

@@ -11,22 +11,24 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use grammers_tl_types as tl;
-use tl::{Identifiable, Serializable};
+use tl::{Deserializable, Identifiable, Serializable, functions as f};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::binding::{Statement, proves};
 use super::envelope;
-use super::registry::{Job, Slot};
+use super::registry::{Job, Registry, Slot};
 use super::session::CallState;
 use super::wrappers::{Unwrapped, unwrap};
+use crate::sandbox::layers;
 use crate::sandbox::rpc::{Call, ClientInfo, KeyId, KnownKey, Reply, Service};
 
 /// After this long a call no longer holds back the next one.
 const SLOW: Duration = Duration::from_millis(50);
 /// How long a call waits for those that it names as its predecessors.
 const PREDECESSORS: Duration = Duration::from_millis(500);
-/// The layers whose clients understand what this schema writes.
-const LAYERS: std::ops::RangeInclusive<i32> = 228..=tl::LAYER;
+/// How far the end that a client counted may lie behind ours (seconds).
+const CLOCKS: i64 = 300;
 
 /// The world, whatever its type.
 pub type World = Arc<dyn AnyService>;
@@ -70,7 +72,7 @@ impl<S: Service> AnyService for S {
 }
 
 /// Works until the session is forgotten.
-pub async fn work(slot: Arc<Slot>, world: World, mut jobs: mpsc::Receiver<Job>) {
+pub async fn work(slot: Arc<Slot>, world: World, registry: Arc<Registry>, mut jobs: mpsc::Receiver<Job>) {
     let mut running = FuturesUnordered::new();
     // The call that the next one waits for, and until when.
     let mut ahead: Option<(i64, Instant)> = None;
@@ -84,7 +86,7 @@ pub async fn work(slot: Arc<Slot>, world: World, mut jobs: mpsc::Receiver<Job>) 
             job = jobs.recv(), if ahead.is_none() => {
                 let Some(job) = job else { return };
                 ahead = Some((job.id, Instant::now() + SLOW));
-                running.push(run(slot.clone(), world.clone(), job));
+                running.push(run(slot.clone(), world.clone(), registry.clone(), job));
             }
             id = too_slow(ahead) => {
                 acknowledge(&slot, id);
@@ -110,8 +112,9 @@ fn acknowledge(slot: &Slot, id: i64) {
 }
 
 /// Executes one call and delivers what comes of it; gives its id back.
-async fn run(slot: Arc<Slot>, world: World, job: Job) -> i64 {
-    let execution = AssertUnwindSafe(execute(&slot, world, job.body.clone())).catch_unwind();
+async fn run(slot: Arc<Slot>, world: World, registry: Arc<Registry>, job: Job) -> i64 {
+    let work = execute(&slot, world, &registry, job.id, job.body.clone());
+    let execution = AssertUnwindSafe(work).catch_unwind();
     let reply = execution.await.unwrap_or_else(|_| {
         tracing::error!(constructor = ?envelope::constructor(&job.body), "a call panicked");
         Reply::error(500, "RPC_CALL_FAIL")
@@ -120,11 +123,11 @@ async fn run(slot: Arc<Slot>, world: World, job: Job) -> i64 {
     job.id
 }
 
-async fn execute(slot: &Slot, world: World, body: bytes::Bytes) -> Reply {
+async fn execute(slot: &Slot, world: World, registry: &Registry, id: i64, body: bytes::Bytes) -> Reply {
     let Ok(call) = unwrap(body) else {
         return Reply::error(400, "INPUT_FETCH_ERROR");
     };
-    if call.layer.is_some_and(|layer| !LAYERS.contains(&layer)) {
+    if call.layer.is_some_and(|layer| !layers::serves(layer)) {
         return Reply::error(400, "CONNECTION_LAYER_INVALID");
     }
     if let Err(reply) = predecessors(slot, &call.after).await {
@@ -136,15 +139,20 @@ async fn execute(slot: &Slot, world: World, body: bytes::Bytes) -> Reply {
         body,
         ..
     } = call;
+    if envelope::constructor(&body) == Some(f::auth::BindTempAuthKey::CONSTRUCTOR_ID) {
+        return bind(slot, registry, id, &body);
+    }
+    let Some(key) = slot.key.speaks_for() else {
+        return Reply::error(401, "AUTH_KEY_PERM_EMPTY");
+    };
     if let Some(client) = client {
         slot.key.set_layer(client.layer);
-        world.client_known(slot.key.id, client);
+        world.client_known(key, client);
     }
-    let binds = envelope::constructor(&body) == Some(tl::functions::auth::BindTempAuthKey::CONSTRUCTOR_ID);
-    let Some(layer) = slot.key.layer().or(binds.then_some(tl::LAYER)) else {
+    let Some(layer) = slot.key.layer() else {
         return Reply::error(400, "CONNECTION_NOT_INITED");
     };
-    let (key, session) = (slot.key.id, slot.id);
+    let session = slot.id;
     world
         .call(Call {
             key,
@@ -154,6 +162,35 @@ async fn execute(slot: &Slot, world: World, body: bytes::Bytes) -> Reply {
             body: body.into(),
         })
         .await
+}
+
+/// `auth.bindTempAuthKey`: from now on the session's key speaks for the permanent one that it names.
+fn bind(slot: &Slot, registry: &Registry, id: i64, body: &[u8]) -> Reply {
+    let Ok(said) = f::auth::BindTempAuthKey::from_bytes(body.get(4..).unwrap_or_default()) else {
+        return Reply::error(400, "INPUT_REQUEST_INVALID");
+    };
+    let Some(expires) = slot.key.expires else {
+        return Reply::error(400, "TEMP_AUTH_KEY_EMPTY");
+    };
+    if i64::try_from(expires).is_ok_and(|end| i64::from(said.expires_at) > end + CLOCKS) {
+        return Reply::error(400, "EXPIRES_AT_INVALID");
+    }
+    let expected = Statement {
+        nonce: said.nonce,
+        temporary: slot.key.id.0,
+        permanent: said.perm_auth_key_id,
+        session: slot.id.0,
+        expires_at: said.expires_at,
+        message: id,
+    };
+    let permanent = registry.peek(KeyId(said.perm_auth_key_id));
+    let permanent = permanent
+        .filter(|key| key.expires.is_none() && proves(&key.auth_key, &said.encrypted_message, &expected));
+    match permanent.map(|key| key.bind(&slot.key)) {
+        Some(true) => Reply::Result(true.to_bytes()),
+        Some(false) => Reply::error(400, "TEMP_AUTH_KEY_ALREADY_BOUND"),
+        None => Reply::error(400, "ENCRYPTED_MESSAGE_INVALID"),
+    }
 }
 
 /// Waits until the calls named in `invokeAfterMsg` have succeeded.

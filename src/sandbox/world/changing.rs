@@ -311,52 +311,98 @@ impl State {
         Ok(true)
     }
 
-    /// Pins or unpins a message, for all sides.
-    pub fn pin(&mut self, account: i64, peer: Peer, id: i32, pinned: bool) -> Result<(), Refusal> {
+    /// Pins or unpins a message: for all sides, in a private chat if wished for one's own only.
+    pub fn pin(
+        &mut self,
+        account: i64,
+        peer: Peer,
+        id: i32,
+        pinned: bool,
+        own_side: bool,
+    ) -> Result<(), Refusal> {
         let content = self
             .find(account, peer, id)
             .ok_or(Refusal::bad("MESSAGE_ID_INVALID"))?;
-        let (uid, place, copies) = (content.uid, content.place, content.copies.clone());
-        if content.pinned == pinned {
+        if self.pinned(account, content) == pinned {
             return Err(Refusal::bad("CHAT_NOT_MODIFIED"));
         }
-        if let Place::Channel(channel) = place
-            && !self
-                .channel(channel)?
-                .role(account)
-                .is_some_and(super::chat::Role::runs)
-        {
-            return Err(Refusal::bad("CHAT_ADMIN_REQUIRED"));
-        }
-        if let Some(content) = self.contents.get_mut(&uid) {
-            content.pinned = pinned;
-        }
+        let (place, copies) = (content.place, content.copies.clone());
+        self.may_pin(account, place)?;
+        let own_side = own_side && matches!(place, Place::Private(..));
         for (holder, number) in copies {
-            let list = match place {
-                Place::Channel(channel) => self.channels.get_mut(&channel).map(|channel| &mut channel.pinned),
-                _ => self
-                    .accounts
-                    .get_mut(&holder)
-                    .and_then(|account| account.dialogs.get_mut(&place.seen_by(holder)))
-                    .map(|dialog| &mut dialog.pinned),
-            };
-            if let Some(list) = list {
-                list.retain(|known| *known != number);
-                if pinned {
-                    list.push(number);
-                    list.sort_unstable();
-                }
+            if own_side && holder != account {
+                continue;
             }
-            let what = What::Pinned {
-                peer: place.seen_by(holder),
-                ids: vec![number],
-                pinned,
-            };
-            match place {
-                Place::Channel(channel) => self.tell_channel(channel, 1, what),
-                _ => self.tell(holder, 1, what),
-            };
+            self.repin(place, holder, &[number], pinned);
         }
         Ok(())
+    }
+
+    /// Unpins all of a chat's messages, for all sides. Answers how many of the account's own copies that were.
+    pub fn unpin_all(&mut self, account: i64, peer: Peer) -> Result<i32, Refusal> {
+        let place = Place::of(account, peer);
+        self.may_pin(account, place)?;
+        let holders = match place {
+            Place::Channel(_) => vec![0],
+            _ => self.audience(place),
+        };
+        let mut count = 0;
+        for holder in holders {
+            let pinned = match place {
+                Place::Channel(id) => self.channel(id)?.pinned.clone(),
+                _ => self
+                    .dialog(holder, place.seen_by(holder))
+                    .map(|dialog| dialog.pinned.clone())
+                    .unwrap_or_default(),
+            };
+            if holder == 0 || holder == account {
+                count = i32::try_from(pinned.len()).unwrap_or(i32::MAX);
+            }
+            if !pinned.is_empty() {
+                self.repin(place, holder, &pinned, false);
+            }
+        }
+        Ok(count)
+    }
+
+    fn may_pin(&self, account: i64, place: Place) -> Result<(), Refusal> {
+        let may = match place {
+            Place::Private(..) => true,
+            Place::Group(id) => self.group(id)?.has(account),
+            Place::Channel(id) => self
+                .channel(id)?
+                .role(account)
+                .is_some_and(super::chat::Role::runs),
+        };
+        may.then_some(()).ok_or(Refusal::bad("CHAT_ADMIN_REQUIRED"))
+    }
+
+    /// Changes what is pinned for one holder (in a channel for all), and tells of it.
+    fn repin(&mut self, place: Place, holder: i64, numbers: &[i32], pinned: bool) {
+        let list = match place {
+            Place::Channel(channel) => self.channels.get_mut(&channel).map(|channel| &mut channel.pinned),
+            _ => self
+                .accounts
+                .get_mut(&holder)
+                .and_then(|account| account.dialogs.get_mut(&place.seen_by(holder)))
+                .map(|dialog| &mut dialog.pinned),
+        };
+        if let Some(list) = list {
+            list.retain(|known| !numbers.contains(known));
+            if pinned {
+                list.extend(numbers);
+                list.sort_unstable();
+            }
+        }
+        let what = What::Pinned {
+            peer: place.seen_by(holder),
+            ids: numbers.to_vec(),
+            pinned,
+        };
+        let count = i32::try_from(numbers.len()).unwrap_or(i32::MAX);
+        match place {
+            Place::Channel(channel) => self.tell_channel(channel, count, what),
+            _ => self.tell(holder, count, what),
+        };
     }
 }

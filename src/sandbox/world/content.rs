@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entities::Entity;
 use super::place::{Peer, Place};
+use super::reacting::Reaction;
 
 /// The world's own number of a message, never seen by a client.
 pub type Uid = u64;
@@ -36,14 +37,18 @@ pub struct Content {
     pub silent: bool,
     /// It may not be forwarded.
     pub noforwards: bool,
-    /// Pinned in its chat.
-    pub pinned: bool,
     /// What the sender named it; 0 if nobody did.
     pub random_id: i64,
     /// Who holds it under which number: `(account, number)`, in a channel one pair with account 0.
     pub copies: Vec<(i64, i32)>,
     /// When the last copy was deleted.
     pub deleted_at: Option<i64>,
+    /// Reactions to it, oldest first.
+    #[serde(default)]
+    pub reactions: Vec<Reaction>,
+    /// When they changed last, in milliseconds since the epoch.
+    #[serde(default)]
+    pub reacted_at: Option<i64>,
 }
 
 impl Content {
@@ -119,6 +124,11 @@ pub enum Media {
         /// Degrees east.
         longitude: f64,
     },
+    /// A poll.
+    Poll {
+        /// Its number.
+        poll: i64,
+    },
     /// Somebody's card.
     Contact {
         /// Number.
@@ -128,6 +138,18 @@ pub enum Media {
         /// Last name.
         last_name: String,
     },
+}
+
+impl Media {
+    /// One word for what is no file.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Media::File { .. } => "document",
+            Media::Geo { .. } => "geo",
+            Media::Poll { .. } => "poll",
+            Media::Contact { .. } => "contact",
+        }
+    }
 }
 
 /// What happened to a chat.

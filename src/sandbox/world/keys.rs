@@ -42,7 +42,8 @@ pub struct Key {
     pub api_id: i32,
     /// When it logged in, in seconds.
     pub created: i32,
-    /// When it last called, in seconds.
+    /// When it last called, in seconds; not kept.
+    #[serde(skip)]
     pub active: i32,
     /// How its calls are refused since it was ended from outside.
     pub ended: Option<String>,

@@ -13,7 +13,9 @@ pub mod files;
 pub mod keys;
 pub mod membership;
 pub mod place;
+pub mod polls;
 pub mod posting;
+pub mod reacting;
 pub mod refusal;
 pub mod state;
 #[cfg(test)]

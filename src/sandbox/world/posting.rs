@@ -204,10 +204,11 @@ impl State {
             album: draft.album,
             silent: draft.silent,
             noforwards: draft.noforwards,
-            pinned: false,
             random_id: draft.random_id,
             copies: Vec::new(),
             deleted_at: None,
+            reactions: Vec::new(),
+            reacted_at: None,
         };
         let mut events = Vec::new();
         if let Place::Channel(id) = place {

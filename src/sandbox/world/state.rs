@@ -13,6 +13,7 @@ use super::content::{Content, Uid, seconds};
 use super::files::Files;
 use super::keys::Keys;
 use super::place::{Peer, Place};
+use super::polls::Poll;
 use super::refusal::Refusal;
 
 /// The account that tells login codes, as on Telegram.
@@ -44,6 +45,9 @@ pub struct State {
     pub keys: Keys,
     /// Uploaded files.
     pub files: Files,
+    /// Polls by number.
+    #[serde(default)]
+    pub polls: BTreeMap<i64, Poll>,
     /// The next number of each kind.
     pub next: Next,
     /// What has not been told yet.
@@ -133,6 +137,20 @@ pub enum Passing {
         /// Which group.
         group: i64,
     },
+    /// Reactions to a message changed.
+    Reactions {
+        /// Where.
+        peer: Peer,
+        /// To which message.
+        id: i32,
+    },
+    /// A poll stands otherwise.
+    Poll {
+        /// Where.
+        peer: Peer,
+        /// In which message.
+        id: i32,
+    },
     /// A new login on the account.
     Login {
         /// The key.
@@ -162,6 +180,7 @@ impl State {
             names: HashMap::new(),
             keys: Keys::default(),
             files: Files::default(),
+            polls: BTreeMap::new(),
             next: Next {
                 uid: 1,
                 user: 5_000_001,
@@ -192,6 +211,15 @@ impl State {
         self.accounts
             .get_mut(&user)
             .ok_or(Refusal::bad("USER_ID_INVALID"))
+    }
+
+    /// Whether there is such a user or chat.
+    pub fn exists(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::User(id) => self.accounts.contains_key(&id),
+            Peer::Group(id) => self.groups.contains_key(&id),
+            Peer::Channel(id) => self.channels.contains_key(&id),
+        }
     }
 
     /// A basic group.
@@ -227,6 +255,19 @@ impl State {
                 .held(account, id)
                 .filter(|content| content.place == Place::of(account, peer)),
         }
+    }
+
+    /// Whether a message is pinned for this account.
+    pub fn pinned(&self, account: i64, content: &Content) -> bool {
+        let list = match content.place {
+            Place::Channel(id) => self.channels.get(&id).map(|channel| &channel.pinned),
+            place => self
+                .dialog(account, place.seen_by(account))
+                .map(|dialog| &dialog.pinned),
+        };
+        let number = content.number_for(account);
+        list.zip(number)
+            .is_some_and(|(list, number)| list.binary_search(&number).is_ok())
     }
 
     /// What `viewer` has to show to name `peer`: differs per account, never 0.
