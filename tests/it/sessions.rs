@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use trunkline::base::{Code, Coded};
 use trunkline::model::{ChatId, EventBody, SessionState};
+use trunkline::sandbox::World;
 use trunkline::sandbox::world::Peer;
 use trunkline::sandbox::world::posting::Draft;
 use trunkline::telegram::{NewAccount, Outgoing, OutgoingBody};
@@ -97,6 +98,60 @@ async fn what_was_missed_comes_after_a_restart_once() {
     let mut all = received(&daemon);
     all.sort();
     assert_eq!(all, ["four", "one", "three", "two"]);
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_that_cannot_be_read_does_not_keep_the_session_from_others() {
+    let stage = Stage::new().await;
+    let ann = stage.user("+989120000001", "Ann");
+    let bob = stage.user("+989120000002", "Bob");
+    let channel = |title: &str| {
+        stage
+            .world
+            .world(|world| world.add_channel(None, bob, title, true, &[ann]))
+            .expect("made")
+    };
+    let (shut, open) = (channel("Shut"), channel("Open"));
+    let say = |channel: i64, words: &str| {
+        stage
+            .world
+            .world(|world| world.post(bob, Peer::Channel(channel), Draft::text(words)))
+            .expect("posted");
+    };
+    let daemon = stage.daemon().await;
+    let session = stage.log_in(&daemon, "+989120000001").await;
+    say(shut, "one");
+    say(open, "two");
+    until("both arrived", || received(&daemon).len() == 2).await;
+    daemon.stop(PATIENCE).await;
+
+    let refuse = format!(
+        r#"{{"kind":"error","code":400,"name":"CHANNEL_PRIVATE","method":"messages.getHistory","chat":{},"times":0}}"#,
+        ChatId::channel(shut).0
+    );
+    let too_long = r#"{"kind":"too_long","method":"updates.getChannelDifference","times":2}"#.to_owned();
+    for fault in [refuse, too_long] {
+        let fault = serde_json::from_str(&fault).expect("a fault");
+        World::new(stage.world.clone()).fault(fault).expect("added");
+    }
+    say(shut, "three");
+    say(open, "four");
+    let daemon = stage.daemon().await;
+    until("the session is back", || {
+        state(&daemon, session) == SessionState::Connected
+    })
+    .await;
+    until("what can be read arrived", || {
+        received(&daemon).iter().any(|text| text == "four")
+    })
+    .await;
+    let refused = World::new(stage.world.clone()).faults();
+    assert!(
+        refused
+            .iter()
+            .any(|fault| fault.method.as_deref() == Some("messages.getHistory") && fault.acted > 0)
+    );
     daemon.stop(PATIENCE).await;
 }
 

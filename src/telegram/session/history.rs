@@ -15,7 +15,7 @@ use crate::base::Timestamp;
 use crate::limiter::{Ask, CostClass};
 use crate::model::{ChatId, Message, MessageId};
 use crate::store::Scan;
-use crate::telegram::error::TelegramError;
+use crate::telegram::error::{ErrorClass, TelegramError};
 use crate::telegram::from_tl::{self, Names};
 use crate::telegram::limits;
 use crate::telegram::link::Link;
@@ -84,7 +84,7 @@ async fn read_left_out(context: &Arc<Context>, link: &Arc<Link>, pen: &Pen) -> R
             let read = fill(context, link, pen, chat, below, since).await?;
             let unseen = (below + 1..=mark.above).filter(|id| read.binary_search(id).is_err());
             let known = pen.known(chat, unseen)?;
-            let gone = gone(context, link, chat, &known).await?;
+            let gone = if_readable(link, gone(context, link, chat, &known).await)?;
             pen.write_deleted(chat, gone).await?;
         }
         pen.settle_left_out(place).await?;
@@ -111,6 +111,23 @@ async fn chats_above(context: &Context, link: &Link, above: MessageId) -> Result
     Ok(chats)
 }
 
+/// Nothing of a chat that cannot be read: it shall not keep the session from all others.
+fn if_readable<T: Default>(link: &Link, read: Result<T, TelegramError>) -> Result<T, TelegramError> {
+    use ErrorClass as Class;
+    match read {
+        Err(error)
+            if matches!(
+                error.class(),
+                Class::NoRights | Class::PeerInvalid | Class::MessageGone | Class::Refused
+            ) =>
+        {
+            tracing::warn!(session = %link.id, error = %error, "a chat's history cannot be read");
+            Ok(T::default())
+        }
+        read => read,
+    }
+}
+
 /// Reads a chat's history down to a message, and stores it; the numbers of what was read, in order.
 async fn fill(
     context: &Context,
@@ -125,7 +142,8 @@ async fn fill(
         since,
         most: context.config.history_fill_max,
     };
-    let Some((mut missing, complete)) = read_down(context, link, chat, &bounds).await? else {
+    let read = read_down(context, link, chat, &bounds).await;
+    let Some((mut missing, complete)) = if_readable(link, read)? else {
         return Ok(Vec::new());
     };
     if missing.is_empty() {
