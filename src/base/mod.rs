@@ -4,6 +4,7 @@
 //! that is made for the fault campaign.
 
 pub mod chain;
+mod clock;
 pub mod code;
 pub mod fault;
 pub mod id;

@@ -12,8 +12,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The present, by the machine's clock.
+    /// The present, by a clock that runs steadily: where the machine's jumps, this one follows it slowly (see `clock`).
     pub fn now() -> Self {
+        super::clock::now()
+    }
+
+    /// The present by the machine's clock, for others who compare it with theirs.
+    pub fn wall() -> Self {
         Self(jiff::Timestamp::now().as_millisecond())
     }
 

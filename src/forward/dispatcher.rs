@@ -182,7 +182,7 @@ impl Dispatcher {
         };
         let mut upto = None;
         for (seq, event) in events {
-            planner.event(event)?;
+            planner.event(*seq, event)?;
             if planner.plan.tasks.len() + planner.plan.rows.len() >= CHANGES {
                 upto = Some(*seq);
                 break;

@@ -230,10 +230,13 @@ pub(super) struct PairRow {
     pub(super) halted: bool,
     pub(super) owner: Owner,
     pub(super) created_at: Timestamp,
+    /// The last event before it was made; 0 in one of a release that told by the time.
+    #[serde(default)]
+    pub(super) after: u64,
 }
 
 impl PairRow {
-    pub(super) fn new(new: NewPair, owner: Owner, now: Timestamp) -> Result<Self, PairError> {
+    pub(super) fn new(new: NewPair, owner: Owner, now: Timestamp, after: u64) -> Result<Self, PairError> {
         let row = Self {
             id: PairId::generate(),
             name: new.name,
@@ -251,6 +254,7 @@ impl PairRow {
             halted: false,
             owner,
             created_at: now,
+            after,
         };
         row.check()?;
         Ok(row)
@@ -269,6 +273,14 @@ impl PairRow {
         };
         row.check()?;
         Ok(row)
+    }
+
+    /// Whether an event, which became known then, was there before the pair.
+    pub(super) fn is_younger_than(&self, seq: u64, seen: Timestamp) -> bool {
+        match self.after {
+            0 => seen < self.created_at,
+            after => seq <= after,
+        }
     }
 
     fn check(&self) -> Result<(), PairError> {
@@ -326,7 +338,7 @@ mod tests {
 
     fn made(more: &str) -> Result<PairRow, PairError> {
         let new = new_pair(more).expect("parses");
-        PairRow::new(new, Owner::admin(), Timestamp(0))
+        PairRow::new(new, Owner::admin(), Timestamp(0), 0)
     }
 
     #[test]

@@ -136,13 +136,13 @@ pub(super) struct Planner<'a, V> {
 
 impl<V: View> Planner<'_, V> {
     /// Takes up the next event.
-    pub(super) fn event(&mut self, event: &Event) -> Result<(), V::Error> {
+    pub(super) fn event(&mut self, seq: u64, event: &Event) -> Result<(), V::Error> {
         let Some(session) = event.session else {
             return Ok(());
         };
         match &event.body {
             EventBody::MessageNew(message) | EventBody::MessageSent(message) => {
-                self.arrived(session, event.at, message)
+                self.arrived(session, (seq, event.at), message)
             }
             EventBody::MessageEdited(message) => self.edited(session, event.at, message),
             EventBody::MessageDeleted { chat, ids } => self.deleted(session, event.at, *chat, ids),
@@ -157,7 +157,12 @@ impl<V: View> Planner<'_, V> {
         }
     }
 
-    fn arrived(&mut self, session: SessionId, seen: Timestamp, message: &Message) -> Result<(), V::Error> {
+    fn arrived(
+        &mut self,
+        session: SessionId,
+        (seq, seen): (u64, Timestamp),
+        message: &Message,
+    ) -> Result<(), V::Error> {
         let routes = self.routes.from(session, message.chat);
         if message.service || routes.is_empty() {
             return Ok(());
@@ -165,7 +170,7 @@ impl<V: View> Planner<'_, V> {
         let origins = self.view.origins(session, message.chat, message.id)?;
         for route in routes {
             let pair = &route.pair;
-            if seen < pair.created_at || self.row(pair.id, message.chat, message.id)?.is_some() {
+            if pair.is_younger_than(seq, seen) || self.row(pair.id, message.chat, message.id)?.is_some() {
                 continue;
             }
             if origins.contains(&route.destination) {

@@ -102,7 +102,7 @@ impl Scene {
             album_window: WINDOW,
             plan: Plan::default(),
         };
-        for body in bodies {
+        for (seq, body) in (1..).zip(bodies) {
             let event = Event {
                 id: EventId::generate(),
                 at: self.now,
@@ -110,7 +110,7 @@ impl Scene {
                 owner: Owner::admin(),
                 body,
             };
-            let Ok(()) = planner.event(&event);
+            let Ok(()) = planner.event(seq, &event);
         }
         planner.plan
     }
@@ -212,6 +212,10 @@ fn messages_become_tasks_in_order_and_replays_none() {
 fn other_chats_service_messages_and_what_came_before_the_pair_stay_out() {
     let mut scene = Scene::new(|pair| pair.created_at = Timestamp(NOW.0 + 1));
     assert!(scene.hear(vec![new(message(1, "early"))]).is_empty());
+    // Whatever the clock says.
+    let mut scene = Scene::new(|pair| (pair.created_at, pair.after) = (Timestamp(NOW.0 + 1), 1));
+    let drafts = scene.hear(vec![new(message(1, "early")), new(message(2, "late"))]);
+    assert_eq!(drafts.iter().map(text).collect::<Vec<_>>(), ["late"]);
     let mut scene = Scene::new(|_| {});
     let service = Message {
         service: true,

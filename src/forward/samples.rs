@@ -66,5 +66,6 @@ pub(super) fn pair(session: SessionId) -> PairRow {
         halted: false,
         owner: Owner::admin(),
         created_at: Timestamp(0),
+        after: 0,
     }
 }

@@ -132,7 +132,7 @@ async fn read(mut response: reqwest::Response, patience: Duration) -> Answer {
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
-        .and_then(|value| parse_retry_after(value, Timestamp::now()));
+        .and_then(|value| parse_retry_after(value, Timestamp::wall()));
     let mut body: Vec<u8> = Vec::new();
     let reading = async {
         while let Ok(Some(chunk)) = response.chunk().await {

@@ -293,7 +293,7 @@ async fn fly(
 ) -> (TaskKey, Tried) {
     let at = Timestamp::now();
     fault_point!("webhook.post.before");
-    let headers = live.headers(task.delivery, task.body.as_bytes(), at);
+    let headers = live.headers(task.delivery, task.body.as_bytes(), Timestamp::wall());
     let (answer, took) = match live.url(task.agent_id) {
         Some(url) => {
             let body = bytes::Bytes::copy_from_slice(task.body.as_bytes());
