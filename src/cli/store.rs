@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::client::{CliError, Client, Target};
 use super::show::{self, Column};
-use super::{data, over_api};
+use super::{data, on_this_thread, over_api};
 use crate::base::chain;
 use crate::config::Config;
 use crate::store::{self, StoreConfig};
@@ -24,6 +24,7 @@ Examples:
   trunkline store export backup.trunkline        a consistent copy from the running daemon
   trunkline store import backup.trunkline --data-dir /var/lib/trunkline-new
   trunkline store restore                        from the last automatic export, while the daemon is stopped
+  trunkline store rotate-seal --new-key FILE     another key for what is sealed, while the daemon is stopped
 
 An export holds sealed values as they are: keep the seal key too, and apart from it.")]
 pub struct Store {
@@ -46,6 +47,14 @@ enum What {
     Restore {
         /// The export
         file: Option<PathBuf>,
+        #[command(flatten)]
+        offline: Offline,
+    },
+    /// Replace the key that seals secrets at rest, of a stopped store; begun and cut off, it is carried on with
+    RotateSeal {
+        /// A file with the new key (openssl rand -hex 32); not needed where the key was made in the data folder
+        #[arg(long, value_name = "FILE")]
+        new_key: Option<PathBuf>,
         #[command(flatten)]
         offline: Offline,
     },
@@ -83,6 +92,9 @@ impl Store {
             What::Import { file, offline } => import(&offline.config(target)?, &file, target.json),
             What::Restore { file, offline } => {
                 restore(&offline.config(target)?, file.as_deref(), target.json)
+            }
+            What::RotateSeal { new_key, offline } => {
+                rotate_seal(&offline.config(target)?, new_key.as_deref(), target.json)
             }
             What::Export { file } => over_api(target, |client| export(client, file, target.json)),
         }
@@ -145,6 +157,20 @@ fn restore(config: &StoreConfig, file: Option<&Path>, as_json: bool) -> Result<(
         .map_or("an unknown number of".to_owned(), |commits| commits.to_string());
     let aside = done.aside.as_deref().unwrap_or("nowhere: there was nothing");
     let text = format!("restored; at least {lost} commits are lost; what was there is kept in {aside}");
+    show::done(&text, &json!(done), as_json)
+}
+
+fn rotate_seal(config: &StoreConfig, new_key: Option<&Path>, as_json: bool) -> Result<(), CliError> {
+    let rotated = on_this_thread(store::rotate_seal(config, new_key))?;
+    let done = rotated.map_err(|error| CliError::Here(chain(&error)))?;
+    let next = match done.in_place {
+        true => "the new key is in the data folder's seal.key",
+        false => "give the daemon the new key now; with its first start the former one is worth nothing here",
+    };
+    let text = format!(
+        "{} values are sealed anew; {next}. Exports of before need the former key",
+        done.rows
+    );
     show::done(&text, &json!(done), as_json)
 }
 

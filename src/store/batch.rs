@@ -131,6 +131,12 @@ impl Batch {
         self
     }
 
+    /// Writes a row whose key and value are known as bytes only.
+    pub(super) fn put_plain(&mut self, entry: Entry, key: Vec<u8>, plain: Vec<u8>) {
+        let plain = Zeroizing::new(plain);
+        self.ops.push(Draft::Value { entry, key, plain });
+    }
+
     /// Removes a row; one that is not there is no fault.
     pub fn remove<T: Table>(&mut self, key: &T::Key) -> &mut Self {
         self.op(Op::Remove {

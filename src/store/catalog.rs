@@ -51,6 +51,8 @@ catalog! {
     INSTALLATION = 0x0b, "installation", sealed;
     /// When the store was restored, and what was lost by it.
     RESTORES = 0x0c, "restores", open;
+    /// The seal key being replaced: both keys, each sealed by the other.
+    SEAL_ROTATION = 0x0d, "seal_rotation", open;
 
     /// Sessions: name, phone, owner, wanted and observed state, login under way.
     SESSIONS = 0x20, "sessions", sealed;

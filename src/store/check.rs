@@ -20,7 +20,7 @@ use super::read::{guarded, hex};
 use super::row::{self, Fault};
 use super::seal::{Seal, Sources};
 use super::start::stored_meta;
-use super::{StoreConfig, quarantine};
+use super::{StoreConfig, quarantine, rotation};
 use crate::model::Event;
 
 /// How many findings are listed; all are counted.
@@ -76,8 +76,9 @@ pub fn check(config: &StoreConfig) -> Result<CheckReport, StoreError> {
     let lock = take_folder(&config.folder)?;
     let key = Sources::of_process(config.seal_key_file.clone()).key(&config.folder, false)?;
     let tree = open_sled(config)?;
+    let seal = key.map(|key| rotation::seal(&tree, key)).transpose()?;
     let mut check = Check {
-        seal: key.map(Seal::new),
+        seal: seal.map(|(seal, _)| seal),
         tree: &tree,
         tables: BTreeMap::new(),
         report: CheckReport::default(),

@@ -18,6 +18,7 @@ use super::error::StoreError;
 use super::key::KeyBytes;
 use super::open::{FolderLock, sled_fault};
 use super::quarantine::Quarantine;
+use super::rotation::Rotation;
 use super::row::{self, Fault};
 use super::seal::Seal;
 use super::table::{Scan, Table, row_key};
@@ -36,6 +37,8 @@ pub(super) struct Live {
     pub seal: Seal,
     pub secret: [u8; 32],
     pub quarantine: Quarantine,
+    /// The seal key being replaced, if it is.
+    pub rotation: Option<Rotation>,
     /// When the store was last restored.
     pub restored_at: Option<Timestamp>,
     /// Dropped last: until then nobody else opens the folder.

@@ -84,7 +84,7 @@ pub(super) fn newest(config: &StoreConfig) -> Option<PathBuf> {
 
 fn usable(config: &StoreConfig, path: &Path) -> Result<(), StoreError> {
     let key = Sources::of_process(config.seal_key_file.clone()).key(&config.folder, false)?;
-    import::verify(read(path)?, key.map(Seal::new).as_ref())
+    import::verify(read(path)?, key.as_ref().map(Seal::new).as_ref())
 }
 
 fn read(path: &Path) -> Result<BufReader<File>, StoreError> {

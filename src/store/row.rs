@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn long_values_are_spread_and_read_back() {
-        let seal = Seal::new([3; 32]);
+        let seal = Seal::new(&Zeroizing::new([3; 32]));
         for len in [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK, 100_000] {
             for seal in [None, Some(&seal)] {
                 let plain = noise(len);

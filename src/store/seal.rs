@@ -24,17 +24,30 @@ const VARIABLE: &str = "TRUNKLINE_SEAL_KEY";
 /// The file that is made if no key is given.
 const OWN_FILE: &str = "seal.key";
 
+/// A seal's key, wiped when it is dropped.
+pub(super) type Key = Zeroizing<[u8; 32]>;
+
 /// The installation's seal.
 pub(super) struct Seal {
     cipher: XChaCha20Poly1305,
+    /// What was sealed before, while its key is being replaced.
+    former: Option<XChaCha20Poly1305>,
 }
 
 impl Seal {
     /// The seal of this key.
-    pub fn new(key: [u8; 32]) -> Self {
-        let key = Zeroizing::new(key);
+    pub fn new(key: &Key) -> Self {
         Self {
-            cipher: XChaCha20Poly1305::new((&*key).into()),
+            cipher: XChaCha20Poly1305::new((&**key).into()),
+            former: None,
+        }
+    }
+
+    /// The seal of a new key that opens what the former one sealed.
+    pub fn between(new: &Key, former: &Key) -> Self {
+        Self {
+            former: Some(Self::new(former).cipher),
+            ..Self::new(new)
         }
     }
 
@@ -58,11 +71,14 @@ impl Seal {
     pub fn unseal(&self, table: &str, key: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
         let aad = bound_to(table, key);
-        let payload = Payload {
-            msg: sealed,
-            aad: &aad,
+        let by = |cipher: &XChaCha20Poly1305| {
+            let payload = Payload {
+                msg: sealed,
+                aad: &aad,
+            };
+            cipher.decrypt(&XNonce::from(*nonce), payload).ok()
         };
-        self.cipher.decrypt(&XNonce::from(*nonce), payload).ok()
+        by(&self.cipher).or_else(|| by(self.former.as_ref()?))
     }
 }
 
@@ -90,8 +106,13 @@ impl Sources {
         }
     }
 
+    /// Whether the key is the one beside the data.
+    pub fn is_own(&self) -> bool {
+        self.credential.is_none() && self.file.is_none() && self.variable.is_none()
+    }
+
     /// The key, made beside the data if none was given and `make` allows it.
-    pub fn key(&self, folder: &Path, make: bool) -> Result<Option<[u8; 32]>, StoreError> {
+    pub fn key(&self, folder: &Path, make: bool) -> Result<Option<Key>, StoreError> {
         if let Some(path) = self.credential.as_ref().or(self.file.as_ref()) {
             return from_file(path).map(Some);
         }
@@ -106,12 +127,13 @@ impl Sources {
     }
 }
 
-fn from_file(path: &Path) -> Result<[u8; 32], StoreError> {
+/// The key in a file.
+pub(super) fn from_file(path: &Path) -> Result<Key, StoreError> {
     let bytes = fs::read(path).map_err(StoreError::file("read the seal key from", path))?;
     parse(&Zeroizing::new(bytes), &path.display().to_string())
 }
 
-fn parse(bytes: &[u8], origin: &str) -> Result<[u8; 32], StoreError> {
+fn parse(bytes: &[u8], origin: &str) -> Result<Key, StoreError> {
     let text = bytes.trim_ascii();
     let key = if text.len() == 64 {
         unhex(text)
@@ -119,6 +141,7 @@ fn parse(bytes: &[u8], origin: &str) -> Result<[u8; 32], StoreError> {
         STANDARD.decode(text).ok().and_then(|key| key.try_into().ok())
     };
     key.or_else(|| bytes.try_into().ok())
+        .map(Zeroizing::new)
         .ok_or_else(|| StoreError::SealKey {
             what: format!(
                 "the seal key in {origin} must be 32 bytes, written as 64 hexadecimal digits or in base64 \
@@ -136,30 +159,44 @@ fn unhex(text: &[u8]) -> Option<[u8; 32]> {
     Some(key)
 }
 
-fn made(path: &Path) -> Result<[u8; 32], StoreError> {
-    let mut key = [0; 32];
-    getrandom::fill(&mut key).expect("the kernel's randomness is there once the process runs");
-    let text: Zeroizing<String> = Zeroizing::new(key.iter().map(|byte| format!("{byte:02x}")).collect());
-    let part = path.with_extension("key.part");
-    let write = || {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&part)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&part, path)?;
-        fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().map_err(StoreError::file("make the seal key", path))?;
+/// A key that nobody knows yet.
+pub(super) fn fresh() -> Key {
+    let mut key = Zeroizing::new([0; 32]);
+    getrandom::fill(key.as_mut_slice()).expect("the kernel's randomness is there once the process runs");
+    key
+}
+
+/// Puts another key into the place of the one beside the data.
+pub(super) fn replace_own(folder: &Path, key: &Key) -> Result<(), StoreError> {
+    let path = folder.join(OWN_FILE);
+    write(&path, key).map_err(StoreError::file("replace the seal key", path))
+}
+
+fn made(path: &Path) -> Result<Key, StoreError> {
+    let key = fresh();
+    write(path, &key).map_err(StoreError::file("make the seal key", path))?;
     tracing::warn!(
         path = %path.display(),
         "no seal key was given, so one was made beside the data: whoever can read the data folder, or a copy of it, \
          can read the sealed values too; give one as the systemd credential trunkline-seal, and never lose it"
     );
     Ok(key)
+}
+
+/// Writes a key for the owner only; a kill leaves the file as it was or as it shall be.
+fn write(path: &Path, key: &Key) -> std::io::Result<()> {
+    let text: Zeroizing<String> = Zeroizing::new(key.iter().map(|byte| format!("{byte:02x}")).collect());
+    let part = path.with_extension("key.part");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&part)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&part, path)?;
+    fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]
@@ -170,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_sealed_value_opens_only_in_its_place_and_unchanged() {
-        let seal = Seal::new([1; 32]);
+        let seal = Seal::new(&Zeroizing::new([1; 32]));
         let sealed = seal.seal("session_auth", b"one", b"secret");
         assert_eq!(
             seal.unseal("session_auth", b"one", &sealed).as_deref(),
@@ -178,13 +215,28 @@ mod tests {
         );
         assert_eq!(seal.unseal("session_auth", b"two", &sealed), None);
         assert_eq!(seal.unseal("logins", b"one", &sealed), None);
-        assert_eq!(Seal::new([2; 32]).unseal("session_auth", b"one", &sealed), None);
+        assert_eq!(
+            Seal::new(&Zeroizing::new([2; 32])).unseal("session_auth", b"one", &sealed),
+            None
+        );
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
             assert_eq!(seal.unseal("session_auth", b"one", &changed), None);
         }
         assert_eq!(seal.unseal("session_auth", b"one", b"short"), None);
+    }
+
+    #[test]
+    fn between_two_keys_both_open_and_the_new_one_seals() {
+        let (old, new) = (Zeroizing::new([1; 32]), Zeroizing::new([2; 32]));
+        let between = Seal::between(&new, &old);
+        let plain = Some(b"secret".to_vec());
+        let before = Seal::new(&old).seal("pairs", b"one", b"secret");
+        assert_eq!(between.unseal("pairs", b"one", &before), plain);
+        let now = between.seal("pairs", b"one", b"secret");
+        assert_eq!(Seal::new(&new).unseal("pairs", b"one", &now), plain);
+        assert_eq!(Seal::new(&old).unseal("pairs", b"one", &now), None);
     }
 
     #[test]
@@ -195,9 +247,9 @@ mod tests {
             format!("{}\n", "AB".repeat(32)),
             STANDARD.encode(key),
         ] {
-            assert_eq!(parse(text.as_bytes(), "here").ok(), Some(key));
+            assert_eq!(parse(text.as_bytes(), "here").ok(), Some(Zeroizing::new(key)));
         }
-        assert_eq!(parse(&key, "here").ok(), Some(key));
+        assert_eq!(parse(&key, "here").ok(), Some(Zeroizing::new(key)));
         let refused = parse(b"password", "the file")
             .expect_err("is refused")
             .to_string();
@@ -224,6 +276,9 @@ mod tests {
             variable: Some(Zeroizing::new("cd".repeat(32))),
             ..none
         };
-        assert_eq!(given.key(folder.path(), true).expect("reads"), Some([0xcd; 32]));
+        assert_eq!(
+            given.key(folder.path(), true).expect("reads"),
+            Some(Zeroizing::new([0xcd; 32]))
+        );
     }
 }

@@ -6,3 +6,4 @@ mod damage;
 mod kill;
 mod life;
 mod restore;
+mod rotation;
