@@ -1,7 +1,8 @@
 //! The message map: which message became which, one durable row a part, readable from both sides.
 //!
 //! A row is made with the task that will copy the message, and completed with the copy's number in
-//! the commit that completes the task. Rows stay after deletions, so that a replay copies nothing twice.
+//! the commit that completes the task. Rows stay after deletions, so that a replay copies nothing twice, and until they
+//! are old (`sweep`).
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -85,6 +86,9 @@ pub(super) struct MapRow {
     pub(super) hash: u64,
     /// When the source was last edited, as far as the copy follows it.
     pub(super) edited: Option<Timestamp>,
+    /// When it was made; 0 in one of a release that did not tell.
+    #[serde(default)]
+    pub(super) at: Timestamp,
 }
 
 /// A row of the map read backwards.
@@ -103,6 +107,7 @@ impl MapRow {
             fate: Fate::Waiting(task),
             hash: content_hash(message),
             edited: message.edit_date,
+            at: task.made_at(),
         }
     }
 
@@ -134,6 +139,7 @@ pub(super) fn put_copy(batch: &mut Batch, pair: &PairRow, source: &Message, copi
         fate: Fate::Copied(copied),
         hash: content_hash(source),
         edited: source.edit_date,
+        at: copied.at,
     };
     batch.put::<MapTable>(&(pair.id, source.chat, source.id, 0), &row);
     let back = BackRow {

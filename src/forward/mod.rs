@@ -31,6 +31,7 @@ mod plan_tests;
 mod registry;
 #[cfg(test)]
 mod samples;
+mod sweep;
 mod trial;
 mod verdict;
 mod worker;

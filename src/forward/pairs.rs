@@ -10,7 +10,7 @@ use super::graph::way_back;
 use super::map::{AlbumsTable, BackTable, MapTable, PairsTable, StatsTable, back_key};
 use super::pair::{NewPair, Pair, PairPatch, PairRow, PairState, PairStats};
 use super::registry::Registry;
-use super::{dispatcher, worker};
+use super::{dispatcher, sweep, worker};
 use crate::base::{Owner, PairId, Timestamp};
 use crate::ops::Incidents;
 use crate::runtime::{
@@ -78,15 +78,20 @@ impl Pairs {
         let dispatcher = ChildSpec::task("dispatcher", move |context| {
             dispatcher::run(pairs.clone(), context)
         });
+        let (registry, config) = (self.registry.clone(), self.config.clone());
+        let sweep = ChildSpec::task("sweep", move |context| {
+            sweep::run(registry.clone(), config.clone(), context)
+        });
         let spec = SupervisorSpec::new(Strategy::RestForOne)
             .child(ChildSpec::supervisor("workers", self.workers_spec.clone()))
-            .child(dispatcher.liveness(Duration::from_secs(60)));
+            .child(dispatcher.liveness(Duration::from_secs(60)))
+            .child(sweep);
         ChildSpec::supervisor("pairs", spec)
     }
 
     /// Makes a pair and starts it.
     pub async fn create(&self, new: NewPair, owner: Owner) -> Result<Pair, PairError> {
-        let row = PairRow::new(new, owner, Timestamp::now())?;
+        let row = PairRow::new(new, owner, Timestamp::now(), *self.registry.store.head().borrow())?;
         self.look(&row)?;
         let row = {
             let _turn = self.registry.turn.lock().await;

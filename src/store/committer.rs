@@ -212,7 +212,7 @@ impl Committer {
 
     fn group(&mut self, units: Vec<Unit>) -> Result<(), StoreError> {
         let live = self.live.clone();
-        let mut desk = Desk::new(&live, self.meta, Timestamp::now());
+        let mut desk = Desk::new(&live, self.meta, self.shared.now());
         let mut answers = Vec::with_capacity(units.len());
         for unit in units {
             match desk.unit(unit.ops) {
@@ -348,7 +348,7 @@ impl Committer {
         if self.ledger_at.elapsed() >= LEDGER_EVERY {
             self.write_ledger()?;
         }
-        let now = Timestamp::now();
+        let now = self.shared.now();
         let before = now.minus(self.shared.config.retention());
         self.trimming = self.slowest_cursor()?.map(|last| Trim { before, last });
         metrics::gauge!("trunkline_journal_length")
@@ -384,7 +384,7 @@ impl Committer {
             return Ok(());
         }
         let live = self.live.clone();
-        let mut desk = Desk::new(&live, self.meta, Timestamp::now());
+        let mut desk = Desk::new(&live, self.meta, self.shared.now());
         let table = quarantine::move_aside(&mut desk, &key, reason)?;
         // Known before the row is gone: nobody may take it for one that never was.
         self.live.quarantine.insert(key.clone());

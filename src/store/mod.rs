@@ -49,10 +49,12 @@ mod probe;
 mod quarantine;
 mod read;
 mod restore;
+mod rotation;
 mod row;
 mod seal;
 mod stage;
 mod start;
+mod sweep;
 mod table;
 mod tasks;
 
@@ -80,9 +82,12 @@ pub use lane::{DeadFilter, DeadKey, DeadLetter, DeadReason, Lane, LaneKind, Task
 pub use quarantine::QuarantinedRow;
 pub use read::Row;
 pub use restore::{Restored, restore_by_hand};
+pub use rotation::{Rotated, rotate_seal};
 pub use start::{CLOSING, OPENING, OpenStore};
+pub use sweep::{SWEEP_EVERY, SWEEP_FIRST};
 pub use table::{Scan, Table};
 
+use crate::base::Timestamp;
 use committer::{Job, Unit};
 use condition::Syncs;
 use gauges::Gauges;
@@ -112,11 +117,22 @@ struct Shared {
     /// What was found damaged while the rest is served.
     damage: watch::Sender<Option<String>>,
     syncs: Syncs,
+    /// How far the committer's clock is ahead, in milliseconds.
+    #[cfg(test)]
+    ahead: std::sync::atomic::AtomicI64,
 }
 
 impl Shared {
     fn gauges(&self) -> MutexGuard<'_, Gauges> {
         self.gauges.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    /// The present, for the committer.
+    fn now(&self) -> Timestamp {
+        let now = Timestamp::now();
+        #[cfg(test)]
+        let now = Timestamp(now.0 + self.ahead.load(Ordering::Acquire));
+        now
     }
 
     fn durable_number(&self) -> u64 {
@@ -158,10 +174,19 @@ impl Store {
             trouble: watch::Sender::new(None),
             damage: watch::Sender::new(None),
             syncs: Syncs::default(),
+            #[cfg(test)]
+            ahead: std::sync::atomic::AtomicI64::new(0),
         };
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// Puts the committer's clock ahead.
+    #[cfg(test)]
+    pub(crate) fn set_ahead(&self, span: std::time::Duration) {
+        let millis = i64::try_from(span.as_millis()).expect("some years");
+        self.shared.ahead.store(millis, Ordering::Release);
     }
 
     /// Its configuration.

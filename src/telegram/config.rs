@@ -38,6 +38,8 @@ pub struct TelegramConfig {
     pub gap_check: Span,
     /// Messages fetched from a chat's history at most when a gap is too long for a difference.
     pub history_fill_max: usize,
+    /// How long is remembered where the messages of private chats and basic groups stand.
+    pub remember: Span,
 }
 
 /// A self-hosted MTProto server.
@@ -76,6 +78,7 @@ impl Default for TelegramConfig {
             updates_buffer: 16_384,
             gap_check: Span::secs(300),
             history_fill_max: 5_000,
+            remember: Span::secs(30 * 24 * 3600),
         }
     }
 }

@@ -24,6 +24,7 @@ mod requests;
 mod server_key;
 mod session;
 mod session_store;
+mod sweep;
 mod tables;
 
 pub use account::{Account, AccountPatch, Login, NewAccount};

@@ -103,7 +103,31 @@ pub(crate) struct MessageChats;
 impl Table for MessageChats {
     const ENTRY: Entry = catalog::MESSAGE_CHATS;
     type Key = (SessionId, MessageId);
-    type Value = ChatId;
+    type Value = Whereabouts;
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Whereabouts {
+    /// As earlier releases stored it, without a time.
+    Of(ChatId),
+    /// The chat, and when that was learned, in seconds since the epoch.
+    Since(ChatId, i64),
+}
+
+impl Whereabouts {
+    /// Learned at this time.
+    pub fn since(chat: ChatId, at: Timestamp) -> Self {
+        Self::Since(chat, at.as_secs())
+    }
+
+    /// The chat.
+    pub fn chat(self) -> ChatId {
+        match self {
+            Self::Of(chat) | Self::Since(chat, _) => chat,
+        }
+    }
 }
 
 /// Messages whose deletion is known: chat (0 where the deletion names none) and number.

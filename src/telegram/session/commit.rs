@@ -20,7 +20,7 @@ use crate::telegram::from_tl::Names;
 use crate::telegram::link::Link;
 use crate::telegram::peers;
 use crate::telegram::tables::{
-    HighWater, LeftOut, LeftOutMark, MessageChats, Peers, StoredState, Tombstones, UpdateStates,
+    HighWater, LeftOut, LeftOutMark, MessageChats, Peers, StoredState, Tombstones, UpdateStates, Whereabouts,
 };
 
 /// How long to wait before a commit is tried again.
@@ -263,8 +263,10 @@ impl<'a> Draft<'a> {
     fn remember(&mut self, message: &Message) -> Result<(), StoreError> {
         if !message.chat.is_channel() {
             self.fresh_chats.insert(message.id, message.chat);
-            self.batch
-                .put::<MessageChats>(&(self.session, message.id), &message.chat);
+            self.batch.put::<MessageChats>(
+                &(self.session, message.id),
+                &Whereabouts::since(message.chat, self.now),
+            );
         }
         let known = match self.high_water.get(&message.chat) {
             Some(id) => Some(*id),
@@ -342,7 +344,10 @@ impl<'a> Draft<'a> {
     fn chat_of(&self, id: MessageId) -> Result<Option<ChatId>, StoreError> {
         match self.fresh_chats.get(&id) {
             Some(chat) => Ok(Some(*chat)),
-            None => self.context.store.get::<MessageChats>(&(self.session, id)),
+            None => {
+                let place = self.context.store.get::<MessageChats>(&(self.session, id))?;
+                Ok(place.map(Whereabouts::chat))
+            }
         }
     }
 
