@@ -14,7 +14,7 @@ pub struct ForwardConfig {
     pub patience: Span,
     /// A try this long after the first looks for the copy in the destination first.
     pub look_after: Span,
-    /// How many of the destination's latest own messages are looked at.
+    /// How many of the destination's latest messages are looked through at most.
     pub look_at: usize,
     /// How often a task is tried before it goes to the dead letters.
     pub attempts: u32,
@@ -24,6 +24,8 @@ pub struct ForwardConfig {
     pub retry_max: Span,
     /// How many sends of a pair may be on their way to the disk while it goes on.
     pub window: usize,
+    /// How long is remembered which message became which.
+    pub remember: Span,
     /// How many events are turned into tasks by one commit at most.
     pub batch: usize,
 }
@@ -34,11 +36,12 @@ impl Default for ForwardConfig {
             album_window: Span::millis(1500),
             patience: Span::secs(10),
             look_after: Span::secs(180),
-            look_at: 100,
+            look_at: 2000,
             attempts: 12,
             retry_first: Span::secs(1),
             retry_max: Span::secs(300),
             window: 64,
+            remember: Span::secs(30 * 24 * 3600),
             batch: 512,
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::base::{Code, Coded, SessionId};
+use crate::base::{Code, Coded, SessionId, Timestamp};
 use crate::model::{ChatId, Entity, Message, MessageId};
 use crate::telegram::{ErrorClass, Outgoing, SentPart, Telegram, TelegramError};
 
@@ -80,11 +80,12 @@ pub(super) trait Courier: Send + Sync + 'static {
         patience: Duration,
     ) -> Answer<'_, ()>;
 
+    /// Our messages of a chat since a time, newest first, of so many of the chat's latest at most.
     fn own_recent(
         &self,
         session: SessionId,
         chat: ChatId,
-        limit: usize,
+        reach: (Timestamp, usize),
         patience: Duration,
     ) -> Answer<'_, Vec<Message>>;
 
@@ -130,10 +131,10 @@ impl Courier for Telegram {
         &self,
         session: SessionId,
         chat: ChatId,
-        limit: usize,
+        reach: (Timestamp, usize),
         patience: Duration,
     ) -> Answer<'_, Vec<Message>> {
-        Box::pin(async move { Ok(Telegram::own_recent(self, session, chat, limit, patience).await?) })
+        Box::pin(async move { Ok(Telegram::own_recent(self, session, chat, reach, patience).await?) })
     }
 
     fn own_user(&self, session: SessionId) -> Option<i64> {

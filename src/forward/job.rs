@@ -26,6 +26,16 @@ pub(super) struct Job {
     pub(super) work: Work,
 }
 
+impl Job {
+    /// When the first of the messages came that it is to copy, by Telegram's clock.
+    pub(super) fn came(&self) -> Option<Timestamp> {
+        match &self.work {
+            Work::Copy { parts } => parts.iter().map(|part| part.date).min(),
+            Work::Edit { .. } | Work::Delete { .. } => None,
+        }
+    }
+}
+
 /// What a task does, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

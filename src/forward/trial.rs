@@ -16,6 +16,9 @@ use crate::base::{Code, Timestamp};
 use crate::model::{ChatId, Message, MessageId};
 use crate::store::{Batch, StoreError, Task};
 
+/// How far Telegram's clock and ours may be apart.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
 /// What a try leads to.
 pub(super) enum End {
     Done(Done),
@@ -52,26 +55,35 @@ pub(super) struct Trial<'a> {
     since: Option<Timestamp>,
     /// Whether that was before this worker began.
     suspect: bool,
+    /// Whether the store was restored since the message came: what was sent then is not known any more.
+    forgotten: bool,
 }
 
 /// The copies of all parts, if they were found.
 type Found = Option<Vec<(MessageId, Timestamp)>>;
 
 impl<'a> Trial<'a> {
-    /// A try; `first` is when this task was first tried in this run of the daemon.
+    /// A try; `first` is when this task was first tried in this run of the daemon, `restored` when the store was
+    /// restored last.
     pub(super) fn new(
         worker: &'a mut Worker,
         pair: &'a PairRow,
         task: &'a Task<Job>,
         first: Option<Timestamp>,
+        restored: Option<Timestamp>,
     ) -> Self {
         let job = &task.payload;
+        let came = job.came().filter(|came| {
+            let at = restored.map(|at| at.plus(CLOCKS_DIFFER));
+            at.is_some_and(|at| *came < at)
+        });
         let suspect = worker.suspects > 0 && task.enqueued_at < worker.began;
         worker.suspects = worker.suspects.saturating_sub(1);
         let known = job.tried.or(first);
         Self {
-            suspect: suspect && known.is_none(),
-            since: known.or(suspect.then_some(job.ready)),
+            suspect: (suspect || came.is_some()) && known.is_none(),
+            since: came.or(known).or(suspect.then_some(job.ready)),
+            forgotten: came.is_some(),
             worker,
             pair,
             task,
@@ -91,7 +103,7 @@ impl<'a> Trial<'a> {
         let reply_to = self.reply_to(parts)?;
         let mut trim = Trim::default();
         let late = |since: Timestamp| Timestamp::now().since(since) > *self.worker.config.look_after;
-        if self.since.is_some_and(late) {
+        if self.forgotten || self.since.is_some_and(late) {
             match self.look(parts).await? {
                 Ok(Some(copies)) => return Ok(self.copied(parts, &copies)),
                 Ok(None) => {}
@@ -122,7 +134,9 @@ impl<'a> Trial<'a> {
             };
             match verdict(Step::Send, trouble.class) {
                 Verdict::Look => {
-                    self.since = Some(self.since.unwrap_or(self.task.payload.ready));
+                    // By Telegram's clock it cannot be older than what it is the copy of.
+                    let job = &self.task.payload;
+                    self.since = job.came().or(self.since).or(Some(job.ready));
                     self.suspect = false;
                     return Ok(match self.look(parts).await? {
                         Ok(Some(copies)) => self.copied(parts, &copies),
@@ -142,17 +156,17 @@ impl<'a> Trial<'a> {
     /// Looks for the copies among the destination's recent messages.
     async fn look(&mut self, parts: &[Message]) -> Result<Result<Found, Trouble>, StoreError> {
         let place = self.pair.destination;
+        let since = self.since.unwrap_or(self.task.payload.ready);
         // What a predecessor may have sent was sent before this worker began: one look serves for all of it.
-        let recent = match self.worker.recent.take().filter(|_| self.suspect) {
-            Some(recent) => recent,
+        let read = self.worker.recent.take();
+        let (reach, recent) = match read.filter(|(reach, _)| self.suspect && *reach <= since) {
+            Some(read) => read,
             None => {
                 let courier = self.worker.registry.courier.clone();
-                let limit = self.worker.config.look_at;
-                match courier
-                    .own_recent(place.session, place.chat, limit, self.patience())
-                    .await
-                {
-                    Ok(recent) => recent,
+                let reach = (since, self.worker.config.look_at);
+                let (session, chat) = (place.session, place.chat);
+                match courier.own_recent(session, chat, reach, self.patience()).await {
+                    Ok(recent) => (since, recent),
                     Err(trouble) => return Ok(Err(trouble)),
                 }
             }
@@ -167,13 +181,12 @@ impl<'a> Trial<'a> {
                     true
                 })
         };
-        let since = self.since.unwrap_or(self.task.payload.ready);
         let found = find(self.pair.mode, parts, &recent, since, taken);
         if let Some(error) = fault.into_inner() {
             return Err(error);
         }
         if self.suspect {
-            self.worker.recent = Some(recent);
+            self.worker.recent = Some((reach, recent));
         }
         Ok(Ok(found))
     }

@@ -64,8 +64,8 @@ pub(super) struct Worker {
     /// When it began, and how many of the first tasks its predecessor may have been trying then.
     pub(super) began: Timestamp,
     pub(super) suspects: usize,
-    /// The destination's recent messages as they were read for the suspects.
-    pub(super) recent: Option<Vec<Message>>,
+    /// The destination's messages since a time, as they were read for the suspects.
+    pub(super) recent: Option<(Timestamp, Vec<Message>)>,
 }
 
 pub(super) async fn run(
@@ -172,11 +172,12 @@ impl Worker {
         task: Task<Job>,
         first: Option<Timestamp>,
     ) -> Result<(), StoreError> {
+        let restored = self.registry.store.restored_at()?;
         let stop = self.context.stop.clone();
         let mut settling = std::mem::take(&mut self.settling);
         let mut landed = Vec::new();
         let end = {
-            let trial = Trial::new(self, pair, &task, first).run();
+            let trial = Trial::new(self, pair, &task, first, restored).run();
             let stopped = async {
                 stop.cancelled().await;
                 tokio::time::sleep(GRACE).await;

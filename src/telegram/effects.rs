@@ -18,9 +18,13 @@ use super::receipt;
 use super::requests;
 use super::session::{Context, from_tl_messages};
 use super::tables::{Peer, Peers};
+use crate::base::Timestamp;
 use crate::base::fault::fault_point;
 use crate::limiter::{Ask, CostClass};
 use crate::model::{ChatId, Entity, FileRef, MediaKind, Message, MessageId};
+
+/// Messages in one page of a history: Telegram gives no more.
+const PAGE: usize = 100;
 
 /// A session's side of an effect.
 pub(crate) struct Effects<'a> {
@@ -168,24 +172,39 @@ impl Effects<'_> {
         Ok(())
     }
 
-    /// The account's own most recent messages in a chat, newest first.
-    pub async fn own_recent(&self, chat: ChatId, limit: usize) -> Result<Vec<Message>, TelegramError> {
-        let request = tl::functions::messages::GetHistory {
-            peer: self.peer(chat)?,
-            offset_id: 0,
-            offset_date: 0,
-            add_offset: 0,
-            limit: i32::try_from(limit.min(100)).unwrap_or(100),
-            max_id: 0,
-            min_id: 0,
-            hash: 0,
-        };
-        let answer = self.call(Some(chat), CostClass::History, 1, &request).await?;
-        // A channel's posts are not marked with who wrote them.
-        Ok(from_tl_messages(answer)
-            .into_iter()
-            .filter(|message| message.out || message.post)
-            .collect())
+    /// The account's own messages in a chat, newest first: those of its latest `most` messages that came at `since`
+    /// or later (and perhaps some more).
+    pub async fn own_recent(
+        &self,
+        chat: ChatId,
+        since: Timestamp,
+        most: usize,
+    ) -> Result<Vec<Message>, TelegramError> {
+        let (mut own, mut read, mut offset_id) = (Vec::new(), 0, 0);
+        while read < most {
+            let request = tl::functions::messages::GetHistory {
+                peer: self.peer(chat)?,
+                offset_id,
+                offset_date: 0,
+                add_offset: 0,
+                limit: i32::try_from((most - read).min(PAGE)).unwrap_or(i32::MAX),
+                max_id: 0,
+                min_id: 0,
+                hash: 0,
+            };
+            let answer = self.call(Some(chat), CostClass::History, 1, &request).await?;
+            let page = from_tl_messages(answer);
+            let Some(last) = page.last() else { break };
+            // Telegram tells times to the second.
+            let complete = last.date.as_secs() < since.as_secs();
+            (read, offset_id) = (read + page.len(), last.id);
+            // A channel's posts are not marked with who wrote them.
+            own.extend(page.into_iter().filter(|message| message.out || message.post));
+            if complete {
+                break;
+            }
+        }
+        Ok(own)
     }
 
     /// One message, if it is there.

@@ -179,11 +179,11 @@ async fn deliver(telegram: &Telegram, text: &Text, random_id: i64) -> Result<Sen
 
 /// The oldest own message in the chat that says the same and is not older than the first try.
 async fn find(telegram: &Telegram, text: &Text, first: Timestamp) -> Result<Option<Sent>, TelegramError> {
-    let recent = telegram
-        .own_recent(text.session, text.chat, LOOK_BACK, PATIENCE)
-        .await?;
     // Telegram's times are whole seconds, and its clock is its own.
     let since = first.minus(Duration::from_secs(5));
+    let recent = telegram
+        .own_recent(text.session, text.chat, (since, LOOK_BACK), PATIENCE)
+        .await?;
     let same = recent
         .into_iter()
         .filter(|message| message.text == text.text && message.date >= since);
