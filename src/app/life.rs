@@ -18,6 +18,7 @@ const FAILED: u8 = 1;
 pub async fn run(config: Config) -> ExitCode {
     telemetry::start_logs(&config.log);
     raise_open_files(config.daemon.open_files);
+    bear_file_limits();
     for warning in config.warnings() {
         tracing::warn!(key = warning.key, why = warning.why, "legal, but worth a thought");
     }
@@ -102,6 +103,15 @@ fn silent(node: &TreeNode, above: &str) -> Option<String> {
 fn tell_systemd(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!(error = %error, "systemd was not told");
+    }
+}
+
+/// A limit on the size of files is to be heard as an error, which the store bears like a full disk, and not as the signal
+/// that ends the process: once a handler is there it stays.
+fn bear_file_limits() {
+    let number = rustix::process::Signal::XFSZ.as_raw();
+    if let Err(error) = signal(SignalKind::from_raw(number)) {
+        tracing::warn!(error = %error, "a limit on the size of files will end the daemon");
     }
 }
 

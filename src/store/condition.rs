@@ -56,6 +56,11 @@ pub struct Trouble {
 }
 
 impl Trouble {
+    /// Whether an error says that there is no room.
+    pub(super) fn is_of_room(error: &StoreError) -> bool {
+        Self::of(error).is_some_and(|trouble| trouble.kind == TroubleKind::DiskFull)
+    }
+
     /// The trouble that an error speaks of; none if it is a fault of the program.
     pub(super) fn of(error: &StoreError) -> Option<Self> {
         let kind = match error {

@@ -45,7 +45,12 @@ fn try_write(folder: &Path, path: &Path) -> io::Result<()> {
 /// The length of the database's file, and of its snapshot.
 fn sizes(folder: &Path) -> io::Result<(u64, u64)> {
     let (mut database, mut snapshot) = (0, 0);
-    for entry in fs::read_dir(folder)? {
+    let entries = match fs::read_dir(folder) {
+        // The disk was full before there was a database.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, 0)),
+        entries => entries?,
+    };
+    for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
         if name == "db" {

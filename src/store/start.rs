@@ -13,12 +13,13 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::apply::Meta;
-use super::committer::{Committer, Job};
+use super::committer::{Committer, Job, Unit};
 use super::condition::{Pauses, Trouble, TroubleKind};
 use super::error::StoreError;
 use super::ledger::Counted;
 use super::open::{self, meta_key, sled_fault};
 use super::read::{Live, guarded};
+use super::rotation::{self, Rotation};
 use super::row::{self, Fault, Packed};
 use super::seal::{Seal, Sources};
 use super::{Shared, Store, StoreConfig, catalog, digest, export, probe, quarantine, restore};
@@ -37,6 +38,15 @@ pub(super) struct Running {
 pub(super) fn start(shared: &Arc<Shared>) -> Result<Running, StoreError> {
     let (jobs, inbox) = mpsc::channel();
     let (live, meta) = opened_or_restored(shared, &jobs)?;
+    if let Some(rotation) = &live.rotation {
+        rotation.tell();
+        if let Some(batch) = rotation.farewell() {
+            let (ops, since) = (batch.into_ops(&live.seal)?, Instant::now());
+            // The first job, and nobody waits for it. The inbox is held by this function.
+            let (reply, _) = oneshot::channel();
+            drop(jobs.send(Job::Commit(Unit { ops, since, reply })));
+        }
+    }
     let oldest = Committer::event_from(&live, 0, meta.seq)?;
     *shared.gauges() = quarantine::counted_lanes(&live)?;
     shared
@@ -159,7 +169,7 @@ fn opened(config: &StoreConfig, jobs: mpsc::Sender<Job>) -> Result<(Arc<Live>, M
     let (meta, counted) = guarded(|| Ok((stored_meta(&tree)?, count(&tree)?))).map_err(damaged)?;
     open::refuse_loss(&config.folder, &meta, &counted)?;
     let quarantine = quarantine::keys(&tree)?;
-    let seal = seal_of(config, &tree)?;
+    let (seal, rotation) = seal_of(config, &tree).map_err(damaged)?;
     let secret = installation_secret(folder, &tree, &seal)?;
     let restored_at = restore::last(&tree)?;
     let live = Live {
@@ -167,6 +177,7 @@ fn opened(config: &StoreConfig, jobs: mpsc::Sender<Job>) -> Result<(Arc<Live>, M
         jobs,
         seal,
         secret: secret.0,
+        rotation,
         restored_at,
         quarantine,
         _lock: lock,
@@ -180,15 +191,16 @@ fn opened(config: &StoreConfig, jobs: mpsc::Sender<Job>) -> Result<(Arc<Live>, M
 }
 
 /// The seal. A key is made only where nothing was sealed yet: another one would not open what was.
-fn seal_of(config: &StoreConfig, tree: &sled::Tree) -> Result<Seal, StoreError> {
+fn seal_of(config: &StoreConfig, tree: &sled::Tree) -> Result<(Seal, Option<Rotation>), StoreError> {
     let fresh = !tree.contains_key(secret_key()).map_err(sled_fault)?;
     let key = Sources::of_process(config.seal_key_file.clone()).key(&config.folder, fresh)?;
-    key.map(Seal::new).ok_or_else(|| StoreError::SealKey {
+    let key = key.ok_or_else(|| StoreError::SealKey {
         what: "the data in this folder is sealed, and its key was not given: it belongs into the systemd credential \
                trunkline-seal, the file that store.seal_key_file names, TRUNKLINE_SEAL_KEY, or the file seal.key in the \
                data folder"
             .to_owned(),
-    })
+    })?;
+    rotation::seal(tree, key)
 }
 
 pub(super) fn secret_key() -> Vec<u8> {
@@ -288,7 +300,8 @@ impl Store {
                         Err(error) => error,
                     }
                 }
-                Err(error) if was_open => error,
+                // A full disk is waited out from the start; whatever else it refuses then may be a wrong setting.
+                Err(error) if was_open || Trouble::is_of_room(&error) => error,
                 Err(error) => return Err(error),
             };
             // Damage is borne only where a new beginning of all that runs can restore what is lost.

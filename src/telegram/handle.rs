@@ -12,6 +12,7 @@ use super::manager::{self, Links, Msg};
 use super::outgoing::{Outgoing, SentPart};
 use super::server_key::NotAKey;
 use super::session::{self, CodeSent, Context};
+use super::sweep;
 use super::tables::{Authorisations, Peer, Peers};
 use crate::base::{SessionId, Timestamp};
 use crate::limiter::Limiter;
@@ -20,7 +21,7 @@ use crate::ops::Incidents;
 use crate::runtime::{
     Address, Backoff, CallError, ChildSpec, Intensity, Quarantine, Strategy, SupervisorSpec,
 };
-use crate::store::{Scan, Store};
+use crate::store::{Scan, Store, Trouble};
 
 /// See the head of the file.
 #[derive(Clone)]
@@ -123,11 +124,15 @@ impl Telegram {
                 }
             }
         }));
+        let context = self.context.clone();
         let subtrees = subtrees.kind("sessions").intensity(INTENSITY).backoff(BACKOFF);
         let both = SupervisorSpec::new(Strategy::RestForOne)
             .kind("telegram")
             .child(ChildSpec::supervisor("subtrees", subtrees))
-            .child(manager::child(&self.context, &self.links, &dynamic));
+            .child(manager::child(&self.context, &self.links, &dynamic))
+            .child(ChildSpec::task("sweep", move |task| {
+                sweep::run(context.clone(), task)
+            }));
         ChildSpec::supervisor("sessions", both)
     }
 
@@ -177,7 +182,12 @@ impl Telegram {
     /// How many sessions are in which state.
     pub fn states(&self) -> Vec<(SessionState, usize)> {
         let links = self.links.read().expect("nothing panics under this lock");
-        let count = |state| links.values().filter(|link| link.state() == state).count();
+        let resting = self.resting();
+        let shown = |link: &Link| match &resting {
+            Some(_) if link.state().is_connected() => SessionState::TransientDisconnect,
+            _ => link.state(),
+        };
+        let count = |state| links.values().filter(|link| shown(link) == state).count();
         SessionState::ALL
             .into_iter()
             .map(|state| (state, count(state)))
@@ -329,7 +339,8 @@ impl Telegram {
         self.effects(&link, patience).delete(chat, messages).await
     }
 
-    /// The account's own most recent messages in a chat, newest first; at most 100.
+    /// The account's own messages in a chat, newest first: those of its latest `most` messages that came at `since` or
+    /// later (and perhaps some more).
     ///
     /// # Errors
     /// See [`TelegramError::class`].
@@ -337,11 +348,11 @@ impl Telegram {
         &self,
         id: SessionId,
         chat: ChatId,
-        limit: usize,
+        (since, most): (Timestamp, usize),
         patience: Duration,
     ) -> Result<Vec<Message>, TelegramError> {
         let link = self.link(id)?;
-        self.effects(&link, patience).own_recent(chat, limit).await
+        self.effects(&link, patience).own_recent(chat, since, most).await
     }
 
     /// One message, if it is there.
@@ -406,14 +417,27 @@ impl Telegram {
     fn view_of(&self, link: &Link) -> SessionView {
         // Shown, not decided by: a store that is away shows none.
         let authorisation = self.context.store.get::<Authorisations>(&link.id).ok().flatten();
+        let mut account = link.account();
+        if let Some(trouble) = self.resting()
+            && account.state.is_connected()
+        {
+            account.state = SessionState::TransientDisconnect;
+            account.since = trouble.since;
+            account.reason = Some("STORE_UNAVAILABLE".to_owned());
+        }
         SessionView {
-            account: link.account(),
+            account,
             last_proof: link.last_proof(),
             last_update: link.last_update(),
             dc: authorisation.map(|authorisation| authorisation.home_dc),
             restarts: link.restarts().saturating_sub(1),
             gaps: link.gaps(),
         }
+    }
+
+    /// Why no session runs at the moment, if none does: their records, which cannot be changed then, do not tell.
+    fn resting(&self) -> Option<Trouble> {
+        self.context.store.trouble().borrow().clone()
     }
 
     fn effects<'a>(&'a self, link: &'a Link, patience: Duration) -> Effects<'a> {
