@@ -1,7 +1,8 @@
 //! How fast the store commits durably, from many callers at once, and alone.
 //!
 //! `cargo bench --bench store`. A unit is a small row; a journey is what one message costs: an event, two tasks, a
-//! state, a task done. Each figure stands beside its floor: what this disk's own sync allows.
+//! state, a task done. Each is measured with `store.sync = "power"` and, right after it, with `"process"`; the last
+//! column is what the one costs beside the other. The floor is what this disk's own sync allows.
 
 use std::fs::File;
 use std::io::Write;
@@ -78,7 +79,14 @@ fn journey(caller: u64, round: u64, done: Option<TaskKey>) -> Batch {
 
 type Make = fn(u64, u64, Option<TaskKey>) -> Batch;
 
-async fn measure(name: &str, sync: SyncMode, callers: u64, time: Duration, make: Make, floor: f64) {
+/// Commits a second, with their latencies in milliseconds.
+struct Figure {
+    rate: f64,
+    p50: f64,
+    p99: f64,
+}
+
+async fn measure(sync: SyncMode, callers: u64, time: Duration, make: Make) -> Figure {
     let folder = tempfile::tempdir_in(".").expect("a folder on this disk");
     let config = StoreConfig {
         sync,
@@ -109,12 +117,11 @@ async fn measure(name: &str, sync: SyncMode, callers: u64, time: Duration, make:
     took.sort_unstable();
     let rate = took.len() as f64 / time.as_secs_f64();
     let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    println!(
-        "{name:<28} {callers:>4} callers {rate:>9.0}/s  {:>6.1} x a sync each  p50 {:.2} ms  p99 {:.2} ms",
-        rate / floor,
-        at(0.5),
-        at(0.99)
-    );
+    Figure {
+        rate,
+        p50: at(0.5),
+        p99: at(0.99),
+    }
 }
 
 /// How often this disk can write and sync a small record, one after the other.
@@ -134,14 +141,31 @@ fn syncs_a_second() -> f64 {
 async fn main() {
     let floor = syncs_a_second();
     println!("a write and a sync each: {floor:.0}/s");
-    let time = Duration::from_secs(3);
-    for sync in [SyncMode::Power, SyncMode::Process] {
-        println!("sync = {sync:?}");
-        for callers in [1, 64, 512] {
-            measure("small row", sync, callers, time, small, floor).await;
-        }
-        for callers in [64, 512] {
-            measure("journey (6 changes)", sync, callers, time, journey, floor).await;
-        }
+    println!(
+        "| what | callers | power: commits/s | x a sync each | p50, p99 ms | process: commits/s | p50, p99 ms | ratio |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    let (small, journey): (Make, Make) = (small, journey);
+    for (name, callers, make) in [
+        ("small row", 1, small),
+        ("small row", 64, small),
+        ("small row", 512, small),
+        ("journey (6 changes)", 64, journey),
+        ("journey (6 changes)", 512, journey),
+    ] {
+        let time = Duration::from_secs(2);
+        let power = measure(SyncMode::Power, callers, time, make).await;
+        let process = measure(SyncMode::Process, callers, time, make).await;
+        println!(
+            "| {name} | {callers} | {:.0} | {:.1} | {:.2}, {:.2} | {:.0} | {:.2}, {:.2} | {:.2} |",
+            power.rate,
+            power.rate / floor,
+            power.p50,
+            power.p99,
+            process.rate,
+            process.p50,
+            process.p99,
+            process.rate / power.rate,
+        );
     }
 }
