@@ -32,6 +32,8 @@ pub struct Ledger {
     pub lost: usize,
     /// Second copies, messages told of under two webhook ids, and webhook ids with two bodies.
     pub duplicated: usize,
+    /// Of these, messages told of under two webhook ids.
+    pub told_anew: usize,
     /// What is still on its way: copies, edits, deletions, deliveries.
     pub pending: usize,
     /// What the daemon gave up, with its reason.
@@ -148,7 +150,9 @@ impl Ledger {
             if one.accepted > 0
                 && let Some(message) = new_message(&one.body, evidence.chat)
             {
-                self.duplicated += usize::from(!told.insert(message));
+                let known = usize::from(!told.insert(message));
+                self.told_anew += known;
+                self.duplicated += known;
             }
         }
         // What was deleted before the daemon could see it is never told of.

@@ -78,6 +78,8 @@ pub struct Outcome {
     pub served: Option<Vec<Duration>>,
     /// Whether deliveries, not copies, tell when it serves again.
     pub by_deliveries: bool,
+    /// Whether the fault makes the daemon tell of messages anew, under another webhook id: those are no doubles then.
+    pub tells_anew: bool,
     /// Promises of the class's own that were not kept; one is enough to fail it on any machine.
     pub broken: Vec<String>,
     /// What else is worth a line.
@@ -187,7 +189,12 @@ impl Class {
             row.produced += ledger.produced;
             // After all that patience, what still waits is no better than lost.
             row.lost += ledger.lost + ledger.pending;
-            row.duplicated += ledger.duplicated;
+            let anew = if outcome.tells_anew { ledger.told_anew } else { 0 };
+            row.duplicated += ledger.duplicated - anew;
+            if anew > 0 {
+                row.notes
+                    .push(format!("{anew} deliveries told of under a second id"));
+            }
             row.late += ledger.later_than(self.aim.late);
             if !ledger.is_clean() {
                 row.notes.push(format!(

@@ -17,6 +17,11 @@ impl Process {
         Self(command.spawn().expect("the binary starts"))
     }
 
+    /// Its number, as signals and limits want it.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.0)
+    }
+
     /// What it writes, if it was started so.
     pub fn output(&mut self) -> ChildStdout {
         self.0.stdout.take().expect("its output is taken once")
@@ -44,7 +49,7 @@ impl Process {
 
     /// SIGTERM, as systemd ends it.
     pub fn terminate(&self) {
-        kill_process(Pid::from_child(&self.0), Signal::TERM).expect("a child can be signalled");
+        kill_process(self.pid(), Signal::TERM).expect("a child can be signalled");
     }
 
     /// Waits for its end, for so long.

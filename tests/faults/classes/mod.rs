@@ -1,11 +1,15 @@
 //! The classes of faults, in the order in which the campaign runs them.
 
+mod clock;
+mod damage;
+mod disk;
 mod exports;
 mod forgotten;
 mod gaps;
 mod kills;
 mod pairs;
 mod points;
+mod preload;
 mod receivers;
 mod starts;
 mod storms;
@@ -35,4 +39,10 @@ pub const ALL: &[Class] = &[
     receivers::DAWDLES,
     receivers::DOWN,
     receivers::GONE,
+    disk::FULL,
+    disk::FULL_AT_START,
+    disk::ERRORS,
+    disk::SLOW,
+    damage::FLIPPED,
+    clock::JUMPS_OF_THE_CLOCK,
 ];

@@ -1,0 +1,188 @@
+//! Trouble on command for the daemon of a scene: a small library, built from `preload.c` and preloaded, that makes
+//! writes and syncs of the data folder fail or take long, and puts the wall clock off. And a witness beside it, who
+//! changes something over the API all the time and knows what was acknowledged.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Api;
+use crate::scene::Scene;
+
+const SOURCE: &str = include_str!("preload.c");
+
+/// "No space left on device", "Input/output error".
+pub const ENOSPC: i32 = 28;
+pub const EIO: i32 = 5;
+
+/// The orders of the library, which stand in a file that both sides have mapped or open.
+pub struct Trouble {
+    orders: File,
+}
+
+impl Trouble {
+    /// Builds the library; every daemon that is started from now on has it.
+    pub fn preload(scene: &mut Scene) -> Self {
+        let folder = scene.folder().to_owned();
+        let (source, library) = (folder.join("preload.c"), folder.join("preload.so"));
+        std::fs::write(&source, SOURCE).expect("written");
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([&library, &source])
+            .arg("-ldl")
+            .status()
+            .expect("there is a C compiler");
+        assert!(built.success(), "the library is built");
+        let path = folder.join("orders");
+        let orders = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .expect("a file");
+        orders.set_len(24).expect("room for all orders");
+        let text = |path: &Path| path.display().to_string();
+        scene.environment = vec![
+            ("LD_PRELOAD".to_owned(), text(&library)),
+            ("TROUBLE_ORDERS".to_owned(), text(&path)),
+            ("TROUBLE_FOLDER".to_owned(), text(&scene.data())),
+        ];
+        Self { orders }
+    }
+
+    /// The same, for the daemon that runs: it is started anew.
+    pub async fn begin(scene: &mut Scene) -> Self {
+        let trouble = Self::preload(scene);
+        scene.kill();
+        scene.start();
+        scene.ready().await;
+        scene.connected().await;
+        trouble
+    }
+
+    fn order(&self, at: u64, bytes: &[u8]) {
+        self.orders.write_all_at(bytes, at).expect("an order is written");
+    }
+
+    /// Every write into the data folder fails with this error; 0: none does.
+    pub fn writes_fail(&self, error: i32) {
+        self.order(0, &error.to_ne_bytes());
+    }
+
+    /// Every sync of the data folder fails with this error; 0: none does.
+    pub fn syncs_fail(&self, error: i32) {
+        self.order(4, &error.to_ne_bytes());
+    }
+
+    /// Every sync of the data folder takes so long.
+    pub fn syncs_take(&self, span: Duration) {
+        let millis = i32::try_from(span.as_millis()).expect("some seconds");
+        self.order(8, &millis.to_ne_bytes());
+    }
+
+    /// The wall clock is so many milliseconds ahead.
+    pub fn clock_off(&self, millis: i64) {
+        self.order(16, &millis.to_ne_bytes());
+    }
+
+    /// How often it did what was ordered.
+    pub fn acted(&self) -> i32 {
+        let mut bytes = [0; 4];
+        self.orders.read_exact_at(&mut bytes, 12).expect("it is read");
+        i32::from_ne_bytes(bytes)
+    }
+}
+
+/// Somebody who gives the session one name after the other, and knows the last that was acknowledged.
+pub struct Witness {
+    acknowledged: Arc<AtomicU64>,
+    refused: Arc<AtomicU64>,
+    stop: CancellationToken,
+    work: tokio::task::JoinHandle<()>,
+}
+
+impl Witness {
+    pub fn start(scene: &Scene) -> Self {
+        let (acknowledged, refused) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let stop = CancellationToken::new();
+        let path = format!("/api/sessions/{}", scene.session);
+        let work = {
+            let (api, stop) = (scene.api.clone(), stop.clone());
+            let (acknowledged, refused) = (acknowledged.clone(), refused.clone());
+            tokio::spawn(async move {
+                for number in 1u64.. {
+                    let name = json!({"name": number.to_string()});
+                    match api.try_ask(Method::PATCH, &path, Some(name)).await {
+                        Some((200, _)) => acknowledged.store(number, Ordering::Release),
+                        Some(_) => drop(refused.fetch_add(1, Ordering::AcqRel)),
+                        None => {}
+                    }
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(Duration::from_millis(25)) => {}
+                    }
+                }
+            })
+        };
+        Self {
+            acknowledged,
+            refused,
+            stop,
+            work,
+        }
+    }
+
+    /// How many changes were refused.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Acquire)
+    }
+
+    /// How far it is: the last acknowledged change.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Acquire)
+    }
+
+    /// Kills the daemon, starts it again, and wants to see what was acknowledged.
+    pub async fn verify(self, scene: &mut Scene) {
+        self.stop.cancel();
+        self.work.await.expect("a witness does not panic");
+        let known = self.acknowledged.load(Ordering::Acquire);
+        scene.kill();
+        scene.start();
+        scene.ready().await;
+        let path = format!("/api/sessions/{}", scene.session);
+        let session = scene.api.ask(Method::GET, &path, None).await;
+        let name = session["name"].as_str().unwrap_or_default();
+        let stored: u64 = name.parse().unwrap_or(0);
+        assert!(known > 0, "nothing was ever acknowledged");
+        assert!(stored >= known, "{known} was acknowledged, {stored} is stored");
+    }
+}
+
+/// The status that `/health` gives of the store: `ok`, `degraded` or `failing`.
+pub async fn health(api: &Api) -> String {
+    let answer = api.try_ask(Method::GET, "/health", None).await;
+    let body = answer.map(|(_, body)| body).unwrap_or_default();
+    body["checks"]["store"]["status"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// The incidents there ever were of a kind.
+pub async fn incidents(api: &Api, kind: &str) -> Vec<Value> {
+    let path = "/api/admin/incidents?state=all&limit=200";
+    let answer = api.try_ask(Method::GET, path, None).await;
+    let items = answer.and_then(|(_, page)| page["items"].as_array().cloned());
+    let of_kind = items.into_iter().flatten().filter(|one| one["kind"] == kind);
+    of_kind.collect()
+}
