@@ -36,6 +36,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const DRAIN: Duration = Duration::from_millis(250);
 /// How much is read at a time at least.
 const READ: usize = 4096;
+/// A buffer that has grown larger than this is let go when it is empty.
+const KEPT: usize = 64 << 10;
 /// So many waiting calls are too many.
 const TOO_MANY: i32 = -429;
 /// The client's clock may be this far behind and ahead (seconds).
@@ -174,6 +176,9 @@ impl Reader {
     }
 
     async fn read(&self, from: &mut OwnedReadHalf, buffer: &mut BytesMut) -> Result<(), End> {
+        if buffer.is_empty() && buffer.capacity() > KEPT {
+            *buffer = BytesMut::new();
+        }
         buffer.reserve(READ);
         let over = async {
             match self.deadline {
@@ -255,6 +260,8 @@ impl Reader {
         } = Envelope::read(plaintext).ok_or_else(refused)?;
         if !std::mem::replace(&mut self.proven, true) {
             self.deadline = None;
+            // Its numbers are large, and the exchange is over.
+            self.exchange = None;
         }
         let slot = self.slot(&key, session);
         if let Some(code) = id_fault(message.id, now.as_secs()) {

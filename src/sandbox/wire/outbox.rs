@@ -15,7 +15,7 @@ use super::registry::{Line, Slot};
 use super::transport::Writing;
 
 /// How much of the buffer for what is sent is kept between two sendings.
-const KEPT: usize = 64 << 10;
+const KEPT: usize = 8 << 10;
 
 /// What one connection has to send.
 #[derive(Default)]

@@ -13,6 +13,9 @@ use super::state::State;
 /// The largest part.
 const PART_MAX: usize = 524_288;
 
+/// How long after its last part an upload that nobody posts is forgotten, in milliseconds.
+const UPLOAD_KEPT: i64 = 3_600_000;
+
 /// How many parts a file may have.
 const PARTS_MAX: i32 = 4_000;
 
@@ -24,10 +27,18 @@ pub struct Files {
     /// Contents by the hash of their bytes.
     #[serde(skip)]
     pub bytes: HashMap<String, Arc<Vec<u8>>>,
-    /// Parts by the uploading account and its own number of the file.
+    /// Uploads under way by account and its own number of the file.
     #[serde(skip)]
-    parts: HashMap<(i64, i64), BTreeMap<i32, Vec<u8>>>,
+    parts: HashMap<(i64, i64), Upload>,
     count: i64,
+}
+
+/// A file that comes in parts.
+#[derive(Debug, Default)]
+struct Upload {
+    parts: BTreeMap<i32, Vec<u8>>,
+    /// When the last part came, in milliseconds.
+    at: i64,
 }
 
 /// A whole file.
@@ -132,11 +143,13 @@ impl State {
         if !(0..PARTS_MAX).contains(&part) {
             return Err(Refusal::bad("FILE_PART_INVALID"));
         }
-        self.files
-            .parts
-            .entry((account, file))
-            .or_default()
-            .insert(part, bytes);
+        let now = self.now;
+        if !self.files.parts.contains_key(&(account, file)) {
+            self.files.parts.retain(|_, upload| now - upload.at < UPLOAD_KEPT);
+        }
+        let upload = self.files.parts.entry((account, file)).or_default();
+        upload.at = now;
+        upload.parts.insert(part, bytes);
         Ok(())
     }
 
@@ -155,6 +168,7 @@ impl State {
             .files
             .parts
             .get(&(account, file))
+            .map(|upload| &upload.parts)
             .ok_or(Refusal::bad("FILE_PART_0_MISSING"))?;
         let size = held.get(&0).map_or(0, Vec::len);
         if parts > 1 && (size == 0 || !size.is_multiple_of(1024) || !PART_MAX.is_multiple_of(size)) {
@@ -316,6 +330,19 @@ mod tests {
         );
         let whole = state.assemble(1, 9, 2, None).expect("whole");
         assert_eq!((whole.len(), whole[0], whole[1024]), (1034, 1, 2));
+    }
+
+    #[test]
+    fn an_upload_that_nobody_posts_is_forgotten() {
+        let mut state = State::new(1);
+        state.save_part(1, 9, 0, vec![1; 1024]).expect("saved");
+        state.now = UPLOAD_KEPT;
+        state.save_part(1, 10, 0, vec![1; 1024]).expect("saved");
+        assert_eq!(
+            state.assemble(1, 9, 1, None),
+            Err(Refusal::bad("FILE_PART_0_MISSING"))
+        );
+        assert!(state.assemble(1, 10, 1, None).is_ok());
     }
 
     #[test]
