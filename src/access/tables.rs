@@ -65,3 +65,18 @@ impl Table for RequestTimes {
     type Key = (Timestamp, KeyId, [u8; 32]);
     type Value = ();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fuzz::*;
+
+    #[test]
+    fn rows_of_any_bytes_are_an_error_at_worst() {
+        bears_any_row::<Keys>();
+        bears_any_row::<Lookups>();
+        bears_any_row::<Uses>();
+        bears_any_row::<Requests>();
+        bears_any_row::<RequestTimes>();
+    }
+}

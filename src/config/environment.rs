@@ -3,6 +3,9 @@
 /// What a variable's name begins with.
 const PREFIX: &str = "TRUNKLINE__";
 
+/// The most parts of a key that are looked at.
+const DEEPEST: usize = 8;
+
 /// Names of older deployments, weaker than ours: variable, section, key.
 const OLDER: &[(&str, &str, &str)] = &[
     ("TELEGRAM_API_ID", "telegram", "api_id"),
@@ -15,7 +18,8 @@ pub(super) fn settings(variables: impl Iterator<Item = (String, String)>) -> Vec
     let mut ours = Vec::new();
     for (name, value) in variables {
         if let Some(path) = name.strip_prefix(PREFIX) {
-            let path = path.split("__").map(str::to_lowercase).collect();
+            // No key is so deep; the rest would only nest.
+            let path = path.split("__").take(DEEPEST).map(str::to_lowercase).collect();
             ours.push((path, value));
         } else if let Some((_, section, key)) = OLDER.iter().find(|(known, ..)| *known == name) {
             older.push((vec![(*section).to_owned(), (*key).to_owned()], value));

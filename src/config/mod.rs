@@ -5,6 +5,8 @@
 //! once. Each section's type stands in the module that it configures.
 
 mod environment;
+#[cfg(test)]
+mod fuzz_tests;
 mod layers;
 
 use std::path::{Path, PathBuf};

@@ -172,3 +172,19 @@ pub(super) fn content_hash(message: &Message) -> u64 {
         .take(8)
         .fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fuzz::*;
+
+    #[test]
+    fn rows_of_any_bytes_are_an_error_at_worst() {
+        bears_any_row::<PairsTable>();
+        bears_any_row::<StatsTable>();
+        bears_any_row::<MapTable>();
+        bears_any_row::<BackTable>();
+        bears_any_row::<AlbumsTable>();
+        bears_any_bytes::<crate::forward::job::Job>();
+    }
+}

@@ -132,3 +132,14 @@ pub(super) fn forget_lessons(batch: &mut Batch, session: SessionId) {
         batch.remove::<LimitsTable>(&(session, LESSON, class as u8, 0));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fuzz::*;
+
+    #[test]
+    fn rows_of_any_bytes_are_an_error_at_worst() {
+        bears_any_row::<LimitsTable>();
+    }
+}

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{TaskId, Timestamp};
-use crate::store::{Batch, DeadFilter, DeadKey, DeadLetter, LaneKind, Store, StoreError};
+use crate::store::{Batch, DeadFilter, DeadKey, DeadLetter, LaneKind, Store, StoreError, decode};
 
 /// How many dead letters one commit changes.
 const CHUNK: usize = 50;
@@ -171,9 +171,7 @@ fn kind_of(payload: &[u8]) -> Option<String> {
     struct Kind {
         kind: String,
     }
-    rmp_serde::from_slice::<Kind>(payload)
-        .ok()
-        .map(|record| record.kind)
+    decode::<Kind>(payload).ok().map(|record| record.kind)
 }
 
 #[cfg(test)]

@@ -327,4 +327,12 @@ mod tests {
         assert_eq!(seen, all);
         assert_eq!(incidents.list(false, None, 100).expect("lists").0.len(), 7);
     }
+
+    #[test]
+    fn rows_of_any_bytes_are_an_error_at_worst() {
+        use crate::store::fuzz::*;
+
+        bears_any_row::<IncidentsTable>();
+        bears_any_row::<OpenIncidentsTable>();
+    }
 }

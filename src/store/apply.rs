@@ -5,6 +5,7 @@ use sled::IVec;
 use super::batch::{JournalRow, Op};
 use super::bytes::Bytes;
 use super::catalog::{self, Entry};
+use super::decode::decode;
 use super::error::StoreError;
 use super::gauges::LaneChange;
 use super::journal::event_key;
@@ -266,7 +267,7 @@ impl<'a> Desk<'a> {
         let Some(plain) = self.value(entry, key)? else {
             return Ok(None);
         };
-        match rmp_serde::from_slice(&plain) {
+        match decode(&plain) {
             Ok(value) => Ok(Some(value)),
             Err(source) => Err(StoreError::Decode {
                 table: entry.name,

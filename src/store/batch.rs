@@ -8,6 +8,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::catalog::{self, Entry};
+use super::decode::decode;
 use super::error::StoreError;
 use super::lane::{DeadReason, Lane, TaskDraft, TaskKey};
 use super::row::{Packed, VALUE_LIMIT};
@@ -236,7 +237,7 @@ impl Batch {
         holds: impl FnOnce(Option<T::Value>) -> bool + Send + 'static,
     ) -> &mut Self {
         let check: Check = Box::new(move |plain| {
-            let value = plain.map(rmp_serde::from_slice).transpose();
+            let value = plain.map(decode).transpose();
             let table = T::ENTRY.name;
             let value = value.map_err(|source| StoreError::Decode { table, source })?;
             // A fault of the one who asks must not end the committer.

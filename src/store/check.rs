@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use rmp_serde::decode::Error as DecodeError;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::apply::{event_id_key, id_key};
 use super::batch::JournalRow;
 use super::catalog::{self, Entry};
+use super::decode::decode;
 use super::error::StoreError;
 use super::journal::event_key;
 use super::key::KeyBytes;
@@ -243,5 +243,5 @@ impl Check<'_> {
 }
 
 fn parsed<V: DeserializeOwned>(plain: &[u8]) -> Result<V, String> {
-    rmp_serde::from_slice(plain).map_err(|error: DecodeError| format!("it does not fit its type: {error}"))
+    decode(plain).map_err(|error| format!("it does not fit its type: {error}"))
 }

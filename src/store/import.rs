@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::apply::Meta;
 use super::catalog::Entry;
+use super::decode::decode;
 use super::error::StoreError;
 use super::export::{ExportSummary, HEAD};
 use super::ledger::Counted;
@@ -219,7 +220,7 @@ impl<R: Read> Frames<R> {
         self.done.rows += 1;
         if key == meta_key()
             && let Ok(Some(plain)) = row::open(&catalog::META, &key, &row, None, |_| None)
-            && let Ok(meta) = rmp_serde::from_slice::<Meta>(&plain)
+            && let Ok(meta) = decode::<Meta>(&plain)
         {
             self.done.generation = meta.generation;
         }

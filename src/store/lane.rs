@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::Bytes;
 use super::catalog;
+use super::decode::decode;
 use super::key::KeyBytes;
 use crate::base::{TaskId, Timestamp};
 
@@ -176,7 +177,7 @@ impl TaskRow {
             enqueued_at: self.enqueued_at,
             first_failed_at: self.first_failed_at,
             last_error: self.last_error,
-            payload: rmp_serde::from_slice(&self.payload.0)?,
+            payload: decode(&self.payload.0)?,
         })
     }
 }

@@ -14,6 +14,7 @@ use super::Store;
 use super::apply::known_key;
 use super::catalog::Entry;
 use super::committer::Job;
+use super::decode::decode;
 use super::error::StoreError;
 use super::key::KeyBytes;
 use super::open::{FolderLock, sled_fault};
@@ -81,7 +82,7 @@ impl Live {
         let Some(mut plain) = self.plain(entry, key)? else {
             return Ok(None);
         };
-        let value = rmp_serde::from_slice(&plain);
+        let value = decode(&plain);
         if entry.sealed {
             plain.zeroize();
         }
@@ -101,7 +102,7 @@ impl Live {
         let Ok(Some(mut plain)) = self.open_row(entry, key, row)? else {
             return Ok(None);
         };
-        let value = rmp_serde::from_slice(&plain);
+        let value = decode(&plain);
         if entry.sealed {
             plain.zeroize();
         }

@@ -22,6 +22,8 @@ pub(super) const VERSION: u8 = 1;
 pub(super) const CHUNK: usize = 3072;
 /// The most bytes of a packed value.
 pub(super) const VALUE_LIMIT: usize = 4 << 20;
+/// The most parts of a value; sealing adds some bytes to it.
+const MOST_PARTS: usize = VALUE_LIMIT / CHUNK + 2;
 /// The most bytes a compressed value may grow to: no row may take all memory.
 const INFLATE_LIMIT: u64 = 64 << 20;
 const HEADER: usize = 6;
@@ -192,8 +194,12 @@ pub(super) fn open(
         let Ok(&[low, high, a, b, c, d]) = <&[u8; 6]>::try_from(payload) else {
             return Err(Fault::Bad("it lists no parts"));
         };
+        let count = u16::from_le_bytes([low, high]);
+        if usize::from(count) > MOST_PARTS {
+            return Err(Fault::Bad("it lists too many parts"));
+        }
         let mut whole = Vec::new();
-        for at in 0..u16::from_le_bytes([low, high]) {
+        for at in 0..count {
             let part_key = part_key(key, at);
             let Some(row) = part(&part_key) else {
                 return Ok(None);
@@ -309,6 +315,20 @@ mod tests {
         let row = frame_as(9, b"\x40key", 0, &[b"text"]);
         let answer = open(&catalog::PAIRS, b"\x40key", &row, None, |_| None);
         assert_eq!(answer, Err(Fault::Version(9)));
+    }
+
+    #[test]
+    fn more_parts_than_a_value_has_are_not_gathered() {
+        let key = b"\x40key";
+        let row = frame(key, SPREAD, &[&u16::MAX.to_le_bytes(), &[0; 4]]);
+        let mut fetched = 0;
+        let answer = open(&catalog::PAIRS, key, &row, None, |part| {
+            fetched += 1;
+            Some(frame(part, PART, &[&[0; CHUNK]]))
+        });
+        assert_eq!((answer, fetched), (Err(Fault::Bad("it lists too many parts")), 0));
+        let rows = written(&noise(VALUE_LIMIT), key, Some(&Seal::new([3; 32])));
+        assert!(read(&rows, key, Some(&Seal::new([3; 32]))).is_ok_and(|plain| plain.is_some()));
     }
 
     proptest! {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::apply::Meta;
 use super::committer::{Committer, Job, Unit};
 use super::condition::{Pauses, Trouble, TroubleKind};
+use super::decode::decode;
 use super::error::StoreError;
 use super::ledger::Counted;
 use super::open::{self, meta_key, sled_fault};
@@ -216,9 +217,7 @@ pub(super) fn stored_meta(tree: &sled::Tree) -> Result<Meta, StoreError> {
         what: what.to_owned(),
     };
     match row::open(&catalog::META, &key, &bytes, None, |_| None) {
-        Ok(Some(plain)) => {
-            rmp_serde::from_slice(&plain).map_err(|_| damaged("the first row does not fit its type"))
-        }
+        Ok(Some(plain)) => decode(&plain).map_err(|_| damaged("the first row does not fit its type")),
         Err(Fault::Version(version)) => Err(StoreError::UnknownVersion {
             table: catalog::META.name,
             version,

@@ -214,3 +214,20 @@ impl Peer {
 pub(crate) fn chat_of(peer: PeerId) -> Option<ChatId> {
     peer.bot_api_dialog_id().map(ChatId)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fuzz::*;
+
+    #[test]
+    fn rows_of_any_bytes_are_an_error_at_worst() {
+        bears_any_row::<Accounts>();
+        bears_any_row::<Authorisations>();
+        bears_any_row::<Peers>();
+        bears_any_row::<UpdateStates>();
+        bears_any_row::<HighWater>();
+        bears_any_row::<MessageChats>();
+        bears_any_row::<Tombstones>();
+    }
+}

@@ -111,3 +111,19 @@ pub(super) fn lane(endpoint: EndpointId, session: Option<SessionId>, chat: Optio
 pub(super) fn task_id(delivery: DeliveryId) -> TaskId {
     TaskId::from_bytes(delivery.to_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fuzz::*;
+
+    #[test]
+    fn rows_of_any_bytes_are_an_error_at_worst() {
+        bears_any_row::<Endpoints>();
+        bears_any_row::<EndpointSecrets>();
+        bears_any_row::<EndpointStats>();
+        bears_any_row::<Deliveries>();
+        bears_any_row::<Errands>();
+        bears_any_bytes::<DeliveryTask>();
+    }
+}
