@@ -482,6 +482,8 @@ def main():
     rsa.add_key(sandbox.rsa_public_key, old=False)
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(Story(sandbox, transports, folder, complaints).tell())
+    # One new key in 256 begins with a nought, over which it takes the sum without that: it then makes another key.
+    complaints.forgive("invalid new nonce hash")
     if complaints.found:
         print("Telethon complained:", *complaints.found, sep="\n  ", file=sys.stderr)
         return 1
