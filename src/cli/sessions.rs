@@ -76,6 +76,11 @@ enum What {
         #[arg(long)]
         query: Option<String>,
     },
+    /// What is left of its budgets, and what holds it back
+    Limits {
+        /// Its id
+        id: String,
+    },
     /// Send a text
     Send {
         /// Its id
@@ -106,6 +111,10 @@ impl Sessions {
                     ("USERNAME", "/username"),
                 ];
                 return show::list(chats, columns, target.json);
+            }
+            What::Limits { id } => {
+                let limits = client.get(&format!("{}/limits", path(&id))).await?;
+                return show::one(&limits, target.json);
             }
             What::Send { id, chat, text } => {
                 let body = json!({"chat": chat, "text": text});

@@ -1,5 +1,6 @@
 //! One account: its budgets, the marks on it and on its chats, and its lanes of waiting calls.
 //!
+//! What has to be stored or told of it is put into its outbox, for whoever has a disk and a voice.
 //! Pure: time is handed in as a [`Tick`]. Calls wait in lanes, first in, first out: one lane per
 //! chat for everything that changes it, one per class (and chat) for the rest. Heads of lanes whose
 //! time has come go in the order in which they asked.
@@ -9,7 +10,10 @@ use std::time::Duration;
 
 use super::budget::{Meter, Tick};
 use super::config::{Budget, LimiterConfig};
+use super::ledger::Crossing;
+use super::means::{LearnedCap, Place, Suspect, chat_rule, class_rule, rule_of};
 use super::pace::Pace;
+use super::restriction::Restriction;
 use super::{Ask, Cause, CostClass};
 use crate::model::ChatId;
 
@@ -19,8 +23,8 @@ pub(super) type Ticket = u64;
 /// The answer to an ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It may go now.
-    Granted,
+    /// It may go now; whether it is the message that tries if a peer flood is over.
+    Granted(bool),
     /// It would have to wait until then, for this.
     Refused(Tick, Cause),
 }
@@ -30,6 +34,16 @@ pub(super) type Replies = Vec<(Ticket, Answer)>;
 
 /// How many resting chats an account keeps before it looks for ones to forget.
 const CHATS_KEPT: usize = 64;
+/// How soon to look again for a reserve that has to be stored first; its arrival wakes the waiting anyway.
+const KEEPING: Duration = Duration::from_millis(100);
+/// What is to be stored and told.
+#[derive(Default)]
+pub(super) struct Outbox {
+    /// Budgets whose rows should be written.
+    pub(super) unkept: Vec<Place>,
+    /// Caps that were passed.
+    pub(super) crossings: Vec<(Place, Crossing)>,
+}
 
 /// A queue of calls that keep their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +75,7 @@ struct Waiter {
     ticket: Ticket,
     class: CostClass,
     units: u32,
+    stranger: bool,
     deadline: Tick,
 }
 
@@ -68,48 +83,62 @@ struct Waiter {
 #[derive(Default)]
 pub(super) struct Chat {
     /// New messages into it.
-    meter: Meter,
+    pub(super) meter: Meter,
     /// Its own flood waits, by class.
     pub(super) floods: Vec<(CostClass, Tick)>,
     pub(super) slow_mode: Tick,
+    /// What its flood waits taught.
+    pub(super) pace: Pace,
+    /// When the last new message went, and how long after the one before.
+    last: Tick,
+    pub(super) gap: Duration,
 }
 
 /// What is known of one class of call.
 #[derive(Default)]
 pub(super) struct Class {
-    meter: Meter,
+    pub(super) meter: Meter,
     pub(super) not_before: Tick,
     pub(super) pace: Pace,
+    /// The chat that met the last flood wait, while it may have been its own.
+    pub(super) suspect: Option<Suspect>,
+    /// The chat whose lesson was taken back last.
+    pub(super) cleared: Option<ChatId>,
 }
 
-#[derive(Default)]
 pub(super) struct Account {
     /// New messages into all chats.
-    meter: Meter,
+    pub(super) meter: Meter,
+    /// First messages to strangers.
+    pub(super) strangers: Meter,
     pub(super) classes: [Class; CostClass::ALL.len()],
     pub(super) chats: HashMap<ChatId, Chat>,
-    pub(super) peer_flood: Tick,
-    /// Until when it counts as new here.
-    pub(super) new_until: Tick,
+    pub(super) restriction: Restriction,
+    pub(super) learned: Option<LearnedCap>,
+    /// When its warm-up began; none if it needs none.
+    pub(super) new_since: Option<Tick>,
+    pub(super) outbox: Outbox,
     lanes: HashMap<LaneKey, VecDeque<Waiter>>,
     heads: BTreeMap<Ticket, LaneKey>,
     prune_at: usize,
 }
 
-static NO_RULE: Budget = Budget {
-    every: Duration::ZERO,
-    burst: 1,
-    grows_to: Duration::ZERO,
-    quotas: Vec::new(),
-};
-
-fn class_rule(rules: &LimiterConfig, class: CostClass) -> &Budget {
-    let fallback = if class.is_send() { &rules.account } else { &NO_RULE };
-    rules.classes.get(&class).unwrap_or(fallback)
-}
-
-fn chat_rule(rules: &LimiterConfig, chat: ChatId) -> &Budget {
-    if chat.is_user() { &rules.chat } else { &rules.group }
+impl Default for Account {
+    fn default() -> Self {
+        Self {
+            meter: Meter::tracked(),
+            strangers: Meter::default(),
+            classes: Default::default(),
+            chats: HashMap::new(),
+            restriction: Restriction::default(),
+            learned: None,
+            new_since: None,
+            outbox: Outbox::default(),
+            lanes: HashMap::new(),
+            heads: BTreeMap::new(),
+            prune_at: 0,
+        }
+    }
 }
 
 impl Chat {
@@ -129,22 +158,13 @@ impl Chat {
 
     fn rests(&self, rule: &Budget, slowdown: f64, now: Tick) -> bool {
         self.slow_mode <= now
+            && self.pace == Pace::default()
             && self.floods.iter().all(|(_, until)| *until <= now)
             && self.meter.is_rested(rule, slowdown, now)
     }
 }
 
 impl Account {
-    /// How much slower than its rules a class goes.
-    pub(super) fn slowdown(&self, rules: &LimiterConfig, class: CostClass, now: Tick) -> f64 {
-        let learned = self.classes[class.index()].pace.slowdown(&rules.after_flood, now);
-        if now < self.new_until {
-            learned.max(rules.warm_up.slowdown)
-        } else {
-            learned
-        }
-    }
-
     /// How many calls of a class wait.
     pub(super) fn waiting(&self, class: CostClass) -> usize {
         let queued = self.lanes.values().flatten();
@@ -153,7 +173,7 @@ impl Account {
 
     /// When one unit of a class could go, as far as the account alone is concerned.
     pub(super) fn next(&self, rules: &LimiterConfig, class: CostClass, now: Tick) -> (Tick, Cause) {
-        let (mark, cause) = self.mark(class);
+        let (mark, cause) = self.mark(class, now);
         let budget = self.budget(rules, class, 1, now);
         if mark > budget {
             (mark, cause)
@@ -178,6 +198,7 @@ impl Account {
             ticket,
             class: ask.class,
             units: ask.units.max(1),
+            stranger: ask.stranger && ask.class.is_send(),
             deadline: now.plus(ask.patience),
         };
         lane.push_back(waiter);
@@ -216,13 +237,14 @@ impl Account {
             };
             let (earliest, cause) = self.earliest(rules, key, &head, now);
             if earliest <= now {
-                self.take(rules, key, &head, now);
-                replies.push((ticket, Answer::Granted));
+                let probe = self.take(rules, key, &head, now);
+                replies.push((ticket, Answer::Granted(probe)));
                 self.drop_head(key, ticket);
             } else if earliest > head.deadline {
                 replies.push((ticket, Answer::Refused(earliest, cause)));
                 self.drop_head(key, ticket);
             } else {
+                self.want(rules, key, &head);
                 let ends = self.expire_behind(key, now, (earliest, cause), replies);
                 let next = ends.map_or(earliest, |ends| ends.min(earliest));
                 wake = Some(wake.map_or(next, |wake| wake.min(next)));
@@ -232,22 +254,22 @@ impl Account {
     }
 
     /// The latest of the marks on the account for a class.
-    fn mark(&self, class: CostClass) -> (Tick, Cause) {
+    fn mark(&self, class: CostClass, now: Tick) -> (Tick, Cause) {
         let flood = self.classes[class.index()].not_before;
-        if class.is_send() && self.peer_flood > flood {
-            (self.peer_flood, Cause::PeerFlood)
-        } else {
-            (flood, Cause::FloodWait)
+        match self.restriction.rests(now).filter(|_| class.is_send()) {
+            Some(until) if until > flood => (until, Cause::PeerFlood),
+            _ => (flood, Cause::FloodWait),
         }
     }
 
     /// When the account's own budgets allow so many units of a class.
     fn budget(&self, rules: &LimiterConfig, class: CostClass, units: u32, now: Tick) -> Tick {
-        let slowdown = self.slowdown(rules, class, now);
+        let speed = self.speed(rules, class, now);
         let meter = &self.classes[class.index()].meter;
-        let own = meter.earliest(class_rule(rules, class), units, slowdown);
+        let own = meter.earliest(class_rule(rules, class), units, speed);
         if class.is_send() {
-            own.max(self.meter.earliest(&rules.account, units, slowdown))
+            own.max(self.meter.earliest(&rules.account, units, speed))
+                .max(self.learned_room(units, now))
         } else {
             own
         }
@@ -261,32 +283,102 @@ impl Account {
                 latest = candidate;
             }
         };
-        hear(self.mark(head.class));
-        if let Some(id) = key.chat()
-            && let Some(chat) = self.chats.get(&id)
-        {
+        hear(self.mark(head.class, now));
+        let chat = key.chat().and_then(|id| self.chats.get(&id));
+        if let Some(chat) = chat {
             hear(chat.mark(head.class));
-            if head.class.is_send() {
-                let slowdown = self.slowdown(rules, head.class, now);
+        }
+        if head.class.is_send() {
+            hear((self.restriction.probed_until(), Cause::Budget));
+            if let (Some(id), Some(chat)) = (key.chat(), chat) {
+                let speed = self.chat_speed(rules, head.class, Some(chat), now);
                 let rule = chat_rule(rules, id);
-                hear((chat.meter.earliest(rule, head.units, slowdown), Cause::Budget));
+                hear((chat.meter.earliest(rule, head.units, speed), Cause::Budget));
             }
+        }
+        if head.stranger {
+            let speed = self.speed(rules, head.class, now);
+            let strangers = self.strangers.earliest(&rules.strangers, head.units, speed);
+            hear((strangers, Cause::Budget));
+        }
+        if latest.0 <= now && !self.is_covered(rules, key, head) {
+            let soon = now.plus(KEEPING).min(head.deadline);
+            return (soon.max(now.plus(Duration::from_micros(1))), Cause::Budget);
         }
         latest
     }
 
-    fn take(&mut self, rules: &LimiterConfig, key: LaneKey, waiter: &Waiter, now: Tick) {
-        let slowdown = self.slowdown(rules, waiter.class, now);
-        let own = class_rule(rules, waiter.class);
-        let class = &mut self.classes[waiter.class.index()];
-        class.meter.take(own, waiter.units, slowdown, now);
-        if waiter.class.is_send() {
-            self.meter.take(&rules.account, waiter.units, slowdown, now);
-            if let Some(id) = key.chat() {
-                let chat = self.chats.entry(id).or_default();
-                chat.meter.take(chat_rule(rules, id), waiter.units, slowdown, now);
+    /// The budgets that a call draws on.
+    fn places(key: LaneKey, waiter: &Waiter) -> impl Iterator<Item = Place> + use<> {
+        let send = waiter.class.is_send();
+        [
+            Some(Place::Class(waiter.class)),
+            Some(Place::Account).filter(|_| send),
+            Some(Place::Strangers).filter(|_| waiter.stranger),
+            key.chat().map(Place::Chat).filter(|_| send),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// Whether what is stored of every cap covers the call.
+    fn is_covered(&self, rules: &LimiterConfig, key: LaneKey, waiter: &Waiter) -> bool {
+        Self::places(key, waiter).all(|place| {
+            let rule = rule_of(rules, place);
+            let covered = |meter: &Meter| meter.is_covered(rule, waiter.units);
+            !rule.is_capped() || self.meter(place).is_some_and(covered)
+        })
+    }
+
+    /// Asks for rows to be stored that a waiting call needs.
+    fn want(&mut self, rules: &LimiterConfig, key: LaneKey, waiter: &Waiter) {
+        for place in Self::places(key, waiter) {
+            let rule = rule_of(rules, place);
+            if !rule.is_capped() {
+                continue;
+            }
+            if let Place::Chat(chat) = place {
+                self.chats.entry(chat).or_default();
+            }
+            let Some(meter) = self.meter_mut(place) else {
+                continue;
+            };
+            if meter.ledger.get_or_insert_default().want(rule, waiter.units) {
+                self.outbox.unkept.push(place);
             }
         }
+    }
+
+    /// Takes what a call costs; tells whether it tries if a peer flood is over.
+    fn take(&mut self, rules: &LimiterConfig, key: LaneKey, waiter: &Waiter, now: Tick) -> bool {
+        let chat = key.chat().and_then(|id| self.chats.get(&id));
+        let chat_speed = self.chat_speed(rules, waiter.class, chat, now);
+        let speed = self.speed(rules, waiter.class, now);
+        for place in Self::places(key, waiter) {
+            let rule = rule_of(rules, place);
+            let speed = match place {
+                Place::Chat(id) => {
+                    let chat = self.chats.entry(id).or_default();
+                    (chat.gap, chat.last) = (now.since(chat.last), now);
+                    chat_speed
+                }
+                _ => speed,
+            };
+            let Some(meter) = self.meter_mut(place) else {
+                continue;
+            };
+            meter.take(rule, waiter.units, speed, now);
+            let Some(ledger) = meter.ledger.as_deref_mut().filter(|_| rule.is_capped()) else {
+                continue;
+            };
+            let crossings = ledger.crossings(rule, speed.part, now);
+            if ledger.is_low(rule) || !crossings.is_empty() {
+                self.outbox.unkept.push(place);
+            }
+            let crossings = crossings.into_iter().map(|crossing| (place, crossing));
+            self.outbox.crossings.extend(crossings);
+        }
+        waiter.class.is_send() && self.restriction.let_go(now)
     }
 
     fn drop_head(&mut self, key: LaneKey, ticket: Ticket) {
@@ -347,13 +439,13 @@ impl Account {
                 latest = due;
             }
             if let Some(chat) = chat.filter(|_| waiter.class.is_send()) {
-                let slowdown = self.slowdown(rules, waiter.class, now);
+                let speed = self.chat_speed(rules, waiter.class, self.chats.get(&chat), now);
                 let rule = chat_rule(rules, chat);
-                let after = meter.earliest(rule, waiter.units, slowdown);
+                let after = meter.earliest(rule, waiter.units, speed);
                 if after > latest.0 {
                     latest = (after, Cause::Budget);
                 }
-                meter.take(rule, waiter.units, slowdown, latest.0);
+                meter.take(rule, waiter.units, speed, latest.0);
             }
         }
         let units = last.units.saturating_add(self.ahead(key, last, now));
@@ -392,9 +484,17 @@ impl Account {
         if self.chats.len() < self.prune_at.max(CHATS_KEPT) {
             return;
         }
-        let slowdown = rules.warm_up.slowdown.max(rules.after_flood.slowest);
-        self.chats
-            .retain(|id, chat| !chat.rests(chat_rule(rules, *id), slowdown, now));
+        let shares = rules.warm_up.days.iter().map(|share| 1.0 / share);
+        let slowdown = shares.fold(rules.after_flood.slowest, f64::max);
+        let unkept = &mut self.outbox.unkept;
+        self.chats.retain(|id, chat| {
+            let rests = chat.rests(chat_rule(rules, *id), slowdown, now);
+            if rests && chat.meter.ledger.is_some() {
+                // Its row goes too.
+                unkept.push(Place::Chat(*id));
+            }
+            !rests
+        });
         self.prune_at = self.chats.len() * 2;
     }
 }

@@ -1,22 +1,26 @@
 //! The limiter's actor: owns the core, a clock and the ports of those who wait.
 //!
-//! It hears asks, waits that Telegram asked for, and its own timer; it tells each asker when it may
-//! go. It reads the kept waits before it answers the first ask, and writes nothing itself: who
-//! reports a wait stores it (see `handle`), so that no ask waits for the disk.
+//! It hears asks, waits that Telegram asked for, the keeper, and its own timer; it tells each asker when it may
+//! go. It reads what is kept before it answers the first ask, and writes nothing itself: who reports a wait stores it
+//! (see `handle`), and the keeper stores what was spent, so that no ask waits for another one's disk.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::budget::Tick;
-use super::core::{Answer, Core, Mark, Replies, Ticket};
-use super::handle::{Budgets, ClassBudget, Wait};
+use super::core::{Answer, Core, Mark, Notice, Replies, Row, Ticket};
+use super::means::{LearnedCap, Place};
 use super::pace::Pace;
-use super::table::{self, KeptLesson, KeptWait};
-use super::{Ask, CostClass, Limited, LimiterConfig};
+use super::restriction::Restriction;
+use super::spent::{self, SpentRow};
+use super::table::{self, KeptHour, KeptLesson, KeptRest, KeptWait, Learner};
+use super::view::Budgets;
+use super::{Ask, CostClass, Grant, Limited, LimiterConfig};
 use crate::base::{SessionId, Timestamp};
 use crate::runtime::Address;
 use crate::store::{Batch, Store};
@@ -34,24 +38,54 @@ pub(super) struct Args {
     pub(super) rules: Arc<LimiterConfig>,
     pub(super) store: Store,
     pub(super) address: Address<Msg>,
+    /// Since when sessions are in use here, as far as that was told; none for those that need no warm-up.
+    pub(super) since: Arc<RwLock<HashMap<SessionId, Option<Timestamp>>>>,
+    /// Tells the keeper that there is something to store.
+    pub(super) unkept: Arc<Notify>,
 }
 
-type Port = RpcReplyPort<Result<(), Limited>>;
+type Port = RpcReplyPort<Result<Grant, Limited>>;
 
 /// A wait as it has to be stored, with what it taught.
-pub(super) type Noted = (KeptWait, Option<KeptLesson>);
+pub(super) struct Noted {
+    pub(super) wait: KeptWait,
+    pub(super) lessons: Vec<KeptLesson>,
+    pub(super) hour: Option<KeptHour>,
+}
+
+/// A row that is to be stored.
+pub(super) struct Keeping {
+    pub(super) session: SessionId,
+    pub(super) place: Place,
+    /// None if it goes.
+    pub(super) row: Option<SpentRow>,
+}
 
 pub(super) enum Msg {
-    /// Read the kept waits.
+    /// Read what is kept.
     Load,
     /// May this call go?
     Acquire(Ask, Port),
     /// Telegram asked for a wait.
     WaitAnswered(SessionId, Mark, Duration, RpcReplyPort<Noted>),
+    /// Telegram answered a new message with a peer flood.
+    PeerFlooded(SessionId, RpcReplyPort<KeptRest>),
+    /// The message that tried if a peer flood is over arrived.
+    Proven(SessionId, RpcReplyPort<()>),
     /// Forget a peer flood and lessons.
     Clear(SessionId, RpcReplyPort<()>),
     /// What is left of an account's budgets.
     Look(SessionId, RpcReplyPort<Budgets>),
+    /// Until when it rests after a peer flood.
+    Rests(SessionId, RpcReplyPort<Option<Timestamp>>),
+    /// Since when a session is in use here was told anew.
+    Aged(SessionId),
+    /// What is to be stored now?
+    Keep(RpcReplyPort<(Vec<Keeping>, Vec<Notice>)>),
+    /// What was to be stored is, or is not.
+    Kept(bool),
+    /// What is to be stored before the end?
+    GiveBack(RpcReplyPort<Vec<Keeping>>),
     /// Somebody's time has come.
     Wake(Tick),
 }
@@ -60,7 +94,7 @@ pub(super) struct State {
     args: Args,
     core: Core,
     began: Instant,
-    /// Asks that came before the kept waits were read.
+    /// Asks that came before what is kept was read.
     early: Vec<(Ask, Port)>,
     loaded: bool,
     waiting: HashMap<Ticket, (Ask, Port)>,
@@ -96,18 +130,29 @@ impl Actor for LimiterActor {
             Msg::Load => state.load(&myself).await,
             Msg::Acquire(ask, port) => state.acquire(ask, port),
             Msg::WaitAnswered(session, mark, wait, port) => state.wait_answered(session, mark, wait, port),
+            Msg::PeerFlooded(session, port) => state.peer_flooded(session, port),
+            Msg::Proven(session, port) => state.proven(session, port),
             Msg::Clear(session, port) => state.clear(session, port),
             Msg::Look(session, port) => state.look(session, port),
+            Msg::Rests(session, port) => state.rests(session, port),
+            Msg::Aged(session) => state.aged(session),
+            Msg::Keep(port) => state.keep(port),
+            Msg::Kept(stored) => state.kept(stored),
+            Msg::GiveBack(port) => state.give_back(port),
             Msg::Wake(at) => state.wake(at),
         }
         state.arm(&myself);
+        if state.core.has_unkept() {
+            state.args.unkept.notify_one();
+        }
         Ok(())
     }
 }
 
 impl State {
     async fn load(&mut self, myself: &ActorRef<Msg>) {
-        let (waits, lessons) = match table::load(&self.args.store) {
+        let store = &self.args.store;
+        let (kept, ledgers) = match table::load(store).and_then(|kept| Ok((kept, spent::load(store)?))) {
             Ok(kept) => kept,
             Err(error) => {
                 tracing::warn!(%error, "flood waits cannot be read yet");
@@ -116,27 +161,53 @@ impl State {
             }
         };
         let (wall, now) = (Timestamp::now(), self.now());
-        let (live, over): (Vec<_>, Vec<_>) = waits.into_iter().partition(|wait| wait.until > wall);
+        let mut batch = Batch::new();
+        let (live, over): (Vec<_>, Vec<_>) = kept.waits.into_iter().partition(|wait| wait.until > wall);
         for wait in live {
             let left = wait.until.since(wall).min(wait.until.since(wait.noted));
             self.meet(wait.session, now);
             self.core.restore(wait.session, wait.mark, now.plus(left));
         }
-        for lesson in lessons {
+        table::forget(&mut batch, &over);
+        for rest in kept.rests {
+            let left = rest.until.since(wall).min(rest.until.since(rest.noted));
+            self.meet(rest.session, now);
+            let restriction = Restriction::restored(now.plus(left), rest.strikes);
+            self.core.restore_restriction(rest.session, restriction);
+        }
+        let tick = |at: Timestamp| now.minus(wall.since(at)).plus(at.since(wall));
+        for lesson in kept.lessons {
             let pace = Pace {
                 level: lesson.level,
-                at: now.minus(wall.since(lesson.at)),
-                ends: now.minus(wall.since(lesson.ends)).plus(lesson.ends.since(wall)),
+                failed: lesson.failed.max(1.0),
+                at: tick(lesson.at),
+                ends: tick(lesson.ends),
             };
             self.meet(lesson.session, now);
-            self.core.restore_pace(lesson.session, lesson.class, pace);
+            self.core.restore_pace(lesson.session, lesson.learner, pace);
         }
-        if !over.is_empty() {
-            let mut batch = Batch::new();
-            table::forget(&mut batch, &over);
-            if let Err(error) = self.args.store.commit(batch).await {
-                tracing::warn!(%error, "flood waits that are over stay in the store for now");
+        for hour in kept.hours.into_iter().filter(|hour| hour.until > wall) {
+            self.meet(hour.session, now);
+            let until = tick(hour.until);
+            let learned = LearnedCap {
+                units: hour.units,
+                until,
+            };
+            self.core.restore_learned(hour.session, learned);
+        }
+        for (session, place, row) in ledgers {
+            match row.ledger(now, wall) {
+                Some(ledger) => {
+                    self.meet(session, now);
+                    self.core.restore_ledger(session, place, ledger);
+                }
+                None => spent::keep(&mut batch, session, place, None),
             }
+        }
+        if !batch.is_empty()
+            && let Err(error) = self.args.store.commit(batch).await
+        {
+            tracing::warn!(%error, "flood waits that are over stay in the store for now");
         }
         self.loaded = true;
         for (ask, port) in std::mem::take(&mut self.early) {
@@ -161,31 +232,81 @@ impl State {
         let (now, wall) = (self.now(), Timestamp::now());
         self.meet(session, now);
         let mut replies = Replies::new();
-        let mark = self.core.mark(session, mark, wait, now, &mut replies);
+        let placed = self.core.mark(session, mark, wait, now, &mut replies);
         self.answer(replies, now);
-        let kept = KeptWait {
+        let wait = KeptWait {
             session,
-            mark,
+            mark: placed,
             until: wall.plus(wait),
             noted: wall,
         };
-        let lesson = match mark {
-            Mark::Account(class) | Mark::Chat(class, _) => self.lesson(session, class, now, wall),
-            Mark::SlowMode(_) | Mark::PeerFlood => None,
-        };
+        let (lessons, hour) = self.taught(session, [mark, placed], now, wall);
         // Nobody listens any more if the session that was told to wait is gone.
-        port.send((kept, lesson)).ok();
+        port.send(Noted { wait, lessons, hour }).ok();
     }
 
-    fn lesson(&self, session: SessionId, class: CostClass, now: Tick, wall: Timestamp) -> Option<KeptLesson> {
-        let pace = self.core.account(session)?.classes[class.index()].pace;
-        (pace.level > 1.0).then(|| KeptLesson {
+    /// What the class and the chats of a wait know now.
+    fn taught(
+        &self,
+        session: SessionId,
+        marks: [Mark; 2],
+        now: Tick,
+        wall: Timestamp,
+    ) -> (Vec<KeptLesson>, Option<KeptHour>) {
+        let Some(account) = self.core.account(session) else {
+            return Default::default();
+        };
+        let place = |tick: Tick| at(tick, now, wall);
+        let mut lessons = Vec::new();
+        for mark in marks {
+            let cleared = |class: CostClass| account.classes[class.index()].cleared.map(Learner::Chat);
+            let learners = match mark {
+                Mark::Account(class) => [Some(Learner::Class(class)), None, cleared(class)],
+                Mark::Chat(class, chat) => [
+                    Some(Learner::Class(class)),
+                    Some(Learner::Chat(chat)),
+                    cleared(class),
+                ],
+                Mark::SlowMode(_) => [None, None, None],
+            };
+            for learner in learners.into_iter().flatten() {
+                let pace = match learner {
+                    Learner::Class(class) => Some(account.classes[class.index()].pace),
+                    Learner::Chat(chat) => account.chats.get(&chat).map(|chat| chat.pace),
+                };
+                lessons.extend(pace.map(|pace| KeptLesson::of(session, learner, &pace, place)));
+            }
+        }
+        let hour = account.learned.filter(|learned| learned.until > now);
+        (
+            lessons,
+            hour.map(|learned| KeptHour::of(session, &learned, place)),
+        )
+    }
+
+    fn peer_flooded(&mut self, session: SessionId, port: RpcReplyPort<KeptRest>) {
+        let (now, wall) = (self.now(), Timestamp::now());
+        self.meet(session, now);
+        let mut replies = Replies::new();
+        let (rest, strikes) = self.core.peer_flood(session, now, &mut replies);
+        self.answer(replies, now);
+        // As above.
+        port.send(KeptRest {
             session,
-            class,
-            level: pace.level,
-            at: wall.minus(now.since(pace.at)),
-            ends: at(pace.ends, now, wall),
+            until: wall.plus(rest),
+            noted: wall,
+            strikes,
         })
+        .ok();
+    }
+
+    fn proven(&mut self, session: SessionId, port: RpcReplyPort<()>) {
+        let now = self.now();
+        let mut replies = Replies::new();
+        self.core.proven(session, now, &mut replies);
+        self.answer(replies, now);
+        // As above.
+        port.send(()).ok();
     }
 
     fn clear(&mut self, session: SessionId, port: RpcReplyPort<()>) {
@@ -197,34 +318,63 @@ impl State {
         port.send(()).ok();
     }
 
-    fn look(&self, session: SessionId, port: RpcReplyPort<Budgets>) {
+    fn look(&mut self, session: SessionId, port: RpcReplyPort<Budgets>) {
         let (now, wall) = (self.now(), Timestamp::now());
-        let mut budgets = Budgets::default();
-        if let Some(account) = self.core.account(session) {
-            let rules = &self.args.rules;
-            budgets.classes.extend(CostClass::ALL.into_iter().map(|class| {
-                let (next, cause) = account.next(rules, class, now);
-                ClassBudget {
-                    class,
-                    next: (next > now).then(|| at(next, now, wall)),
-                    cause: (next > now).then_some(cause),
-                    slowdown: account.slowdown(rules, class, now),
-                    waiting: account.waiting(class),
-                }
-            }));
-            for (chat, state) in &account.chats {
-                let floods = state.floods.iter().map(|(class, until)| (Some(*class), *until));
-                let slow_mode = std::iter::once((None, state.slow_mode));
-                let running = floods.chain(slow_mode).filter(|(_, until)| *until > now);
-                budgets.waits.extend(running.map(|(class, until)| Wait {
-                    chat: *chat,
-                    class,
-                    until: at(until, now, wall),
-                }));
-            }
-        }
+        self.meet(session, now);
+        let account = self.core.account(session);
+        let budgets =
+            account.map(|account| Budgets::of(account, &self.args.rules, now, |tick| at(tick, now, wall)));
         // Who asked may have gone in the meantime.
-        port.send(budgets).ok();
+        port.send(budgets.unwrap_or_default()).ok();
+    }
+
+    fn rests(&self, session: SessionId, port: RpcReplyPort<Option<Timestamp>>) {
+        if !self.loaded {
+            // Nobody knows yet: an unanswered port says so.
+            return;
+        }
+        let (now, wall) = (self.now(), Timestamp::now());
+        let account = self.core.account(session);
+        let until = account.and_then(|account| account.restriction.rests(now));
+        // As above.
+        port.send(until.map(|until| at(until, now, wall))).ok();
+    }
+
+    fn keep(&mut self, port: RpcReplyPort<(Vec<Keeping>, Vec<Notice>)>) {
+        let (rows, notices) = self.core.keep();
+        // A keeper that is gone has stored nothing; the next one is told again.
+        if let Err(error) = port.send((self.keepings(rows), notices)) {
+            tracing::debug!(%error, "the keeper is gone");
+        }
+    }
+
+    fn kept(&mut self, stored: bool) {
+        let now = self.now();
+        let mut replies = Replies::new();
+        self.core.kept(stored, now, &mut replies);
+        self.answer(replies, now);
+    }
+
+    fn give_back(&mut self, port: RpcReplyPort<Vec<Keeping>>) {
+        let rows = self.core.give_back();
+        // Who asked may have gone: then the reserves stay spent.
+        port.send(self.keepings(rows)).ok();
+    }
+
+    fn keepings(&self, rows: Vec<Row>) -> Vec<Keeping> {
+        let (now, wall) = (self.now(), Timestamp::now());
+        let keeping = |(session, place, row): Row| Keeping {
+            session,
+            place,
+            row: row.map(|(ledger, reserved)| SpentRow::of(&ledger, reserved, now, wall)),
+        };
+        rows.into_iter().map(keeping).collect()
+    }
+
+    fn aged(&mut self, session: SessionId) {
+        if !self.core.is_unknown(session) {
+            self.introduce(session, self.now());
+        }
     }
 
     fn wake(&mut self, armed: Tick) {
@@ -243,7 +393,7 @@ impl State {
                 continue;
             };
             let answer = match answer {
-                Answer::Granted => Ok(()),
+                Answer::Granted(probe) => Ok(Grant { probe }),
                 Answer::Refused(until, cause) => Err(Limited {
                     until: at(until, now, Timestamp::now()),
                     class: ask.class,
@@ -266,12 +416,26 @@ impl State {
         }
     }
 
-    /// Makes an account known; its age is that of its id.
+    /// Makes an account known.
     fn meet(&mut self, session: SessionId, now: Tick) {
         if self.core.is_unknown(session) {
-            let age = Timestamp::now().since(session.made_at());
-            self.core.introduce(session, age, now);
+            self.introduce(session, now);
         }
+    }
+
+    /// Tells the core since when the session is in use here; if nobody said so, since its id was made.
+    fn introduce(&mut self, session: SessionId, now: Tick) {
+        let told = self.args.since.read().unwrap_or_else(PoisonError::into_inner);
+        let since = told
+            .get(&session)
+            .copied()
+            .unwrap_or_else(|| Some(session.made_at()));
+        drop(told);
+        let wall = Timestamp::now();
+        let since = since.map(|since| now.minus(wall.since(since)));
+        let mut replies = Replies::new();
+        self.core.introduce(session, since, now, &mut replies);
+        self.answer(replies, now);
     }
 
     fn now(&self) -> Tick {

@@ -24,6 +24,7 @@ fn ask(session: SessionId, chat: i64, class: CostClass) -> Ask {
         chat: Some(ChatId(chat)),
         class,
         units: 1,
+        stranger: false,
         patience: Duration::from_secs(2),
     }
 }
@@ -77,6 +78,50 @@ async fn waits_outlive_a_restart() {
     }
     let budgets = limiter.budgets(session).await.expect("there");
     assert_eq!(budgets.waits.len(), 2);
+    root.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn what_was_spent_of_a_cap_outlives_any_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let session = SessionId::generate();
+    let mut config = LimiterConfig::sandbox();
+    (config.account.per_hour, config.account.per_day) = (200, 1000);
+    let reserve = 4;
+    let (mut spent, mut known) = (0, 0);
+    for (round, time) in [0u64, 5, 0, 5].into_iter().enumerate() {
+        let store = open(&folder);
+        let (limiter, root) = start(&store, config.clone()).await;
+        let used = async || {
+            let budgets = limiter.budgets(session).await.expect("there");
+            let cap = budgets.caps.into_iter().find(|cap| cap.budget == "account");
+            cap.map_or(0, |cap| cap.used)
+        };
+        let before = used().await;
+        assert!(
+            before >= spent && before <= known + reserve,
+            "round {round}: {before}, not {known}"
+        );
+        for chat in 1..=10 {
+            limiter
+                .acquire(ask(session, chat, CostClass::Send))
+                .await
+                .expect("granted");
+        }
+        spent += 10;
+        known = used().await;
+        assert_eq!(known, before + 10);
+        // An end without a moment's notice is what a kill leaves: the keeper has no time for a last row.
+        root.stop(Duration::from_secs(time)).await;
+        drop((limiter, store));
+    }
+    let store = open(&folder);
+    let (limiter, root) = start(&store, config).await;
+    let budgets = limiter.budgets(session).await.expect("there");
+    assert_eq!(
+        budgets.caps[0].used, known,
+        "an orderly end gives the reserve back"
+    );
     root.stop(Duration::from_secs(5)).await;
 }
 

@@ -5,7 +5,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::config::Budget;
+use super::config::{Budget, Quota};
+use super::ledger::Ledger;
 
 /// A point on the limiter's own clock, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +30,15 @@ fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// How fast an account goes, measured by its rules.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Speed {
+    /// How many times slower than the rules' rates; at least 1.
+    pub(super) slowdown: f64,
+    /// Which part of the rules' caps it may use; at most 1.
+    pub(super) part: f64,
+}
+
 /// By how much growing distances grow from one unit to the next.
 const GROWTH: f64 = 1.25;
 
@@ -41,17 +51,29 @@ pub(super) struct Meter {
     taken: VecDeque<(Tick, u32)>,
     /// The grown distance between units, if it grew.
     grown: Option<Duration>,
+    /// What was spent of hours and days, if anybody asks for it.
+    pub(super) ledger: Option<Box<Ledger>>,
 }
 
 impl Meter {
-    /// When so many units may go, at a pace `slowdown` times slower than the rule says.
-    pub(super) fn earliest(&self, rule: &Budget, units: u32, slowdown: f64) -> Tick {
-        let every = self.distance(rule, slowdown);
-        let spare = rule.burst.max(1).saturating_sub(units);
+    /// A meter that knows its last hour and day although its rule has no cap.
+    pub(super) fn tracked() -> Self {
+        Self {
+            ledger: Some(Box::default()),
+            ..Self::default()
+        }
+    }
+
+    /// When so many units may go at this speed.
+    pub(super) fn earliest(&self, rule: &Budget, units: u32, speed: Speed) -> Tick {
+        let every = self.distance(rule, speed.slowdown);
+        // Whoever is to be slower gathers less for a burst, too.
+        let burst = (f64::from(rule.burst) / speed.slowdown).floor() as u32;
+        let spare = burst.max(1).saturating_sub(units);
         let mut earliest = self.even.minus(every * spare);
         for quota in &rule.quotas {
-            let span = quota.per.mul_f64(slowdown);
-            let room = quota.count.saturating_sub(units);
+            let (count, span) = slowed(quota, speed.slowdown);
+            let room = count.saturating_sub(units);
             let mut counted = 0u32;
             for (at, taken) in self.taken.iter().rev() {
                 counted = counted.saturating_add(*taken);
@@ -61,11 +83,15 @@ impl Meter {
                 }
             }
         }
-        earliest
+        match &self.ledger {
+            Some(ledger) => earliest.max(ledger.earliest(rule, units, speed.part)),
+            None => earliest,
+        }
     }
 
     /// Takes so many units at `now`.
-    pub(super) fn take(&mut self, rule: &Budget, units: u32, slowdown: f64, now: Tick) {
+    pub(super) fn take(&mut self, rule: &Budget, units: u32, speed: Speed, now: Tick) {
+        let slowdown = speed.slowdown;
         self.grow(rule, now);
         let every = self.distance(rule, slowdown);
         self.even = self.even.max(now).plus(every * units);
@@ -76,13 +102,28 @@ impl Meter {
             }
             self.taken.push_back((now, units));
         }
+        if rule.is_capped() || self.ledger.is_some() {
+            self.ledger.get_or_insert_default().take(units, now);
+        }
+    }
+
+    /// Whether what is stored covers so many units more.
+    pub(super) fn is_covered(&self, rule: &Budget, units: u32) -> bool {
+        !rule.is_capped() || self.ledger.as_ref().is_some_and(|ledger| ledger.covers(units))
+    }
+
+    /// Whether units went so recently that the steady rate is in use.
+    pub(super) fn is_busy(&self, rule: &Budget, slowdown: f64, now: Tick) -> bool {
+        now <= self.even.plus(self.distance(rule, slowdown) * 2)
     }
 
     /// Whether nothing is left of what was taken.
     pub(super) fn is_rested(&self, rule: &Budget, slowdown: f64, now: Tick) -> bool {
         let longest = rule.quotas.iter().map(|quota| quota.per).max();
         let kept = now.minus(longest.unwrap_or_default().mul_f64(slowdown));
-        self.even <= now && self.taken.back().is_none_or(|(at, _)| *at < kept)
+        self.even <= now
+            && self.taken.back().is_none_or(|(at, _)| *at < kept)
+            && self.ledger.as_ref().is_none_or(|ledger| ledger.is_rested(now))
     }
 
     fn distance(&self, rule: &Budget, slowdown: f64) -> Duration {
@@ -104,9 +145,17 @@ impl Meter {
     }
 }
 
+/// A quota at a slower pace: fewer units in its span; less than one makes the span longer.
+fn slowed(quota: &Quota, slowdown: f64) -> (u32, Duration) {
+    let count = f64::from(quota.count) / slowdown;
+    if count < 1.0 {
+        return (1, quota.per.mul_f64(1.0 / count.max(f64::MIN_POSITIVE)));
+    }
+    (count.floor() as u32, quota.per)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::config::Quota;
     use super::*;
     use proptest::prelude::*;
 
@@ -122,7 +171,12 @@ mod tests {
                     per: Duration::from_secs(*secs),
                 })
                 .collect(),
+            ..Budget::default()
         }
+    }
+
+    fn slower(slowdown: f64) -> Speed {
+        Speed { slowdown, part: 1.0 }
     }
 
     /// Takes one unit after the other as early as allowed and tells when.
@@ -133,8 +187,8 @@ mod tests {
         units
             .iter()
             .map(|units| {
-                now = now.max(meter.earliest(rule, *units, slowdown));
-                meter.take(rule, *units, slowdown, now);
+                now = now.max(meter.earliest(rule, *units, slower(slowdown)));
+                meter.take(rule, *units, slower(slowdown), now);
                 now.since(start).as_millis() as u64
             })
             .collect()
@@ -160,6 +214,10 @@ mod tests {
             run(&rule(0, 1, &[(3, 60)]), 1.0, &[2, 2, 5]),
             [0, 60_000, 120_000]
         );
+        let slow = run(&rule(0, 1, &[(3, 60)]), 2.0, &[1; 3]);
+        assert_eq!(slow, [0, 60_000, 120_000], "half of three is one");
+        let slower = run(&rule(0, 1, &[(3, 60)]), 6.0, &[1; 2]);
+        assert_eq!(slower, [0, 120_000]);
     }
 
     #[test]
@@ -172,11 +230,14 @@ mod tests {
         assert_eq!(times[13] - times[12], 15_000);
         let mut meter = Meter::default();
         for at in [0u64, 2, 5] {
-            meter.take(&pages, 1, 1.0, Tick(1_000_000 * (at + 1)));
+            meter.take(&pages, 1, slower(1.0), Tick(1_000_000 * (at + 1)));
         }
         let late = Tick(600_000_000);
-        meter.take(&pages, 1, 1.0, late);
-        assert_eq!(meter.earliest(&pages, 1, 1.0), late.plus(Duration::from_secs(2)));
+        meter.take(&pages, 1, slower(1.0), late);
+        assert_eq!(
+            meter.earliest(&pages, 1, slower(1.0)),
+            late.plus(Duration::from_secs(2))
+        );
     }
 
     proptest! {
@@ -191,8 +252,8 @@ mod tests {
             let mut log: Vec<(Tick, u32)> = Vec::new();
             for (wait, units) in waits {
                 now = now.plus(Duration::from_millis(wait));
-                now = now.max(meter.earliest(&rule, units, 1.0));
-                meter.take(&rule, units, 1.0, now);
+                now = now.max(meter.earliest(&rule, units, slower(1.0)));
+                meter.take(&rule, units, slower(1.0), now);
                 log.push((now, units));
                 let from = now.minus(Duration::from_secs(10));
                 let held: u32 = log.iter().filter(|(at, _)| *at > from).map(|(_, units)| units).sum();

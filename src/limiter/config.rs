@@ -33,8 +33,12 @@ pub struct Budget {
     /// Where the distance between units grows to while they come without a rest; 0 does not grow.
     #[serde(rename = "grows_to_s", deserialize_with = "seconds")]
     pub grows_to: Duration,
-    /// Units per span, counted exactly.
+    /// Units per span, counted exactly; forgotten at a restart.
     pub quotas: Vec<Quota>,
+    /// Units within any hour; 0 sets no cap. What was spent is remembered across restarts, here and below.
+    pub per_hour: u32,
+    /// Units within any day; 0 sets no cap.
+    pub per_day: u32,
 }
 
 /// So many units within any span of this length.
@@ -62,17 +66,19 @@ pub struct FloodLesson {
     /// Seconds it then takes to recover.
     #[serde(rename = "recovery_s", deserialize_with = "seconds")]
     pub recovery: Duration,
+    /// Seconds for which a pace that met a flood wait is not tried again.
+    #[serde(rename = "remember_s", deserialize_with = "seconds", default = "a_day")]
+    pub remember: Duration,
 }
 
 /// How accounts begin that are new here.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WarmUp {
-    /// By how much their budgets are slower; 1 is not slower.
-    pub slowdown: f64,
-    /// Seconds it lasts, from the day the session was added.
-    #[serde(rename = "span_s", deserialize_with = "seconds")]
-    pub span: Duration,
+    /// The share of the budgets for new messages, names and joins: on the first day after the first login, on
+    /// the second, and so on; all of it afterwards.
+    #[serde(deserialize_with = "shares")]
+    pub days: Vec<f64>,
 }
 
 /// All numbers of the limiter.
@@ -85,17 +91,25 @@ pub struct LimiterConfig {
     pub group: Budget,
     /// New messages of one account into all chats.
     pub account: Budget,
+    /// First messages of one account to people it has no chat with.
+    pub strangers: Budget,
     /// Calls of one class of one account, by class.
     pub classes: BTreeMap<CostClass, Budget>,
     /// What a flood wait teaches.
     pub after_flood: FloodLesson,
     /// How new accounts begin.
     pub warm_up: WarmUp,
-    /// How long an account rests after a peer flood, unless an admin clears it.
+    /// How long an account rests after a peer flood, before one message is tried; each further peer flood doubles it.
     pub peer_flood_rest: Duration,
+    /// The longest such rest.
+    pub peer_flood_longest: Duration,
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+fn a_day() -> Duration {
+    24 * HOUR
+}
 
 impl Budget {
     fn new(every: Duration, burst: u32) -> Self {
@@ -110,6 +124,16 @@ impl Budget {
         self.quotas.push(Quota { count, per });
         self
     }
+
+    fn caps(mut self, per_hour: u32, per_day: u32) -> Self {
+        (self.per_hour, self.per_day) = (per_hour, per_day);
+        self
+    }
+
+    /// Whether it has a cap, which is remembered across restarts.
+    pub(super) fn is_capped(&self) -> bool {
+        self.per_hour > 0 || self.per_day > 0
+    }
 }
 
 impl Default for LimiterConfig {
@@ -123,16 +147,17 @@ impl Default for LimiterConfig {
         Self {
             chat: Budget::new(ms(1100), 1),
             group: Budget::new(ms(1100), 1).quota(20, secs(60)),
-            account: Budget::new(secs(1), 3),
+            account: Budget::new(secs(1), 3).caps(2_000, 20_000),
+            strangers: Budget::new(secs(3), 1).caps(30, 100),
             classes: BTreeMap::from([
                 (CostClass::Edit, Budget::new(secs(1), 3)),
                 (CostClass::Delete, Budget::new(secs(1), 3)),
                 (CostClass::History, history),
                 (
                     CostClass::Resolve,
-                    Budget::new(secs(0), 1).quota(5, secs(60)).quota(200, 24 * HOUR),
+                    Budget::new(secs(0), 1).quota(5, secs(60)).caps(0, 200),
                 ),
-                (CostClass::Join, Budget::new(secs(0), 1).quota(5, HOUR)),
+                (CostClass::Join, Budget::new(secs(0), 1).caps(5, 0)),
                 (CostClass::Login, Budget::new(secs(1), 5)),
                 (CostClass::Other, Budget::new(ms(200), 20)),
             ]),
@@ -141,12 +166,13 @@ impl Default for LimiterConfig {
                 slowest: 8.0,
                 hold: HOUR,
                 recovery: 2 * HOUR,
+                remember: 24 * HOUR,
             },
             warm_up: WarmUp {
-                slowdown: 2.0,
-                span: 72 * HOUR,
+                days: vec![0.25, 0.25, 0.5, 0.5, 0.75, 0.75, 0.75],
             },
             peer_flood_rest: 24 * HOUR,
+            peer_flood_longest: 7 * 24 * HOUR,
         }
     }
 }
@@ -159,18 +185,18 @@ impl LimiterConfig {
             chat: wide.clone(),
             group: wide.clone(),
             account: wide.clone(),
+            strangers: wide.clone(),
             classes: CostClass::ALL.map(|class| (class, wide.clone())).into(),
             after_flood: FloodLesson {
                 slowdown: 1.0,
                 slowest: 1.0,
                 hold: Duration::ZERO,
                 recovery: Duration::ZERO,
+                remember: Duration::ZERO,
             },
-            warm_up: WarmUp {
-                slowdown: 1.0,
-                span: Duration::ZERO,
-            },
+            warm_up: WarmUp { days: Vec::new() },
             peer_flood_rest: HOUR,
+            peer_flood_longest: 24 * HOUR,
         }
     }
 
@@ -192,12 +218,15 @@ struct Section {
     chat: Option<Budget>,
     group: Option<Budget>,
     account: Option<Budget>,
+    strangers: Option<Budget>,
     #[serde(default)]
     classes: BTreeMap<CostClass, Budget>,
     after_flood: Option<FloodLesson>,
     warm_up: Option<WarmUp>,
     #[serde(default, deserialize_with = "some_seconds")]
     peer_flood_rest_s: Option<Duration>,
+    #[serde(default, deserialize_with = "some_seconds")]
+    peer_flood_longest_s: Option<Duration>,
 }
 
 impl From<Section> for LimiterConfig {
@@ -208,10 +237,12 @@ impl From<Section> for LimiterConfig {
             chat: section.chat.unwrap_or(config.chat),
             group: section.group.unwrap_or(config.group),
             account: section.account.unwrap_or(config.account),
+            strangers: section.strangers.unwrap_or(config.strangers),
             classes: config.classes,
             after_flood: section.after_flood.unwrap_or(config.after_flood),
             warm_up: section.warm_up.unwrap_or(config.warm_up),
             peer_flood_rest: section.peer_flood_rest_s.unwrap_or(config.peer_flood_rest),
+            peer_flood_longest: section.peer_flood_longest_s.unwrap_or(config.peer_flood_longest),
         }
     }
 }
@@ -219,6 +250,14 @@ impl From<Section> for LimiterConfig {
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
     Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+}
+
+fn shares<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    let shares = Vec::<f64>::deserialize(deserializer)?;
+    if shares.iter().all(|share| (0.01..=1.0).contains(share)) {
+        return Ok(shares);
+    }
+    Err(serde::de::Error::custom("a share of a day is from 0.01 to 1"))
 }
 
 fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -241,10 +280,14 @@ mod tests {
 
     #[test]
     fn single_numbers_replace_those_of_the_profile() {
-        let text = "chat = { every_s = 0.5, burst = 2 }\n\
+        let text = "chat = { every_s = 0.5, burst = 2, per_day = 300 }\nwarm_up = { days = [0.1, 1] }\n\
                     [classes]\njoin = { quotas = [{ count = 1, per_s = 3600 }] }\n";
         let config: LimiterConfig = toml::from_str(text).expect("parses");
-        assert_eq!(config.chat, Budget::new(Duration::from_millis(500), 2));
+        assert_eq!(
+            config.chat,
+            Budget::new(Duration::from_millis(500), 2).caps(0, 300)
+        );
+        assert_eq!(config.warm_up.days, [0.1, 1.0]);
         assert_eq!(config.classes[&CostClass::Join].quotas[0].count, 1);
         assert_eq!(config.group, LimiterConfig::default().group);
     }
@@ -254,5 +297,6 @@ mod tests {
         assert!(toml::from_str::<LimiterConfig>("chats = {}").is_err());
         assert!(toml::from_str::<LimiterConfig>("chat = { every_s = -1.0 }").is_err());
         assert!(toml::from_str::<LimiterConfig>("profile = \"fast\"").is_err());
+        assert!(toml::from_str::<LimiterConfig>("warm_up = { days = [0.5, 0.0] }").is_err());
     }
 }

@@ -9,7 +9,11 @@ use std::time::Duration;
 pub(super) use super::account::{Account, Answer, Replies, Ticket};
 use super::budget::Tick;
 use super::config::LimiterConfig;
+use super::ledger::{Crossing, Ledger};
+use super::means::{LearnedCap, Place, rule_of};
 use super::pace::Pace;
+use super::restriction::Restriction;
+use super::table::Learner;
 use super::{Ask, CostClass};
 use crate::base::SessionId;
 use crate::model::ChatId;
@@ -28,9 +32,24 @@ pub(super) enum Mark {
     Chat(CostClass, ChatId),
     /// New messages into one chat.
     SlowMode(ChatId),
-    /// New messages of the account.
-    PeerFlood,
 }
+
+/// A cap that was passed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Notice {
+    pub(super) session: SessionId,
+    pub(super) place: Place,
+    pub(super) crossing: Crossing,
+}
+
+/// A budget's row as it is to be stored: its ledger and how many units more than that it counts; none if it goes.
+pub(super) type Row = (SessionId, Place, Option<(Ledger, u32)>);
+
+/// A row on its way: how many units more than its ledger it counts.
+type Reserved = (SessionId, Place, Option<u32>);
+
+/// How many rows are stored by one commit at most.
+const ROWS: usize = 100;
 
 /// The limiter without a clock.
 pub(super) struct Core {
@@ -38,6 +57,11 @@ pub(super) struct Core {
     accounts: HashMap<SessionId, Entry>,
     wakes: BTreeSet<(Tick, SessionId)>,
     next: Ticket,
+    /// Budgets whose rows should be written.
+    unkept: BTreeSet<(SessionId, Place)>,
+    notices: Vec<Notice>,
+    /// What was handed out to be stored and is neither stored nor refused yet.
+    flying: (Vec<Reserved>, Vec<Notice>),
 }
 
 #[derive(Default)]
@@ -53,6 +77,9 @@ impl Core {
             accounts: HashMap::new(),
             wakes: BTreeSet::new(),
             next: 1,
+            unkept: BTreeSet::new(),
+            notices: Vec::new(),
+            flying: Default::default(),
         }
     }
 
@@ -61,10 +88,16 @@ impl Core {
         !self.accounts.contains_key(&session)
     }
 
-    /// Makes an account known, with how long ago it was added here.
-    pub(super) fn introduce(&mut self, session: SessionId, age: Duration, now: Tick) {
-        let fresh = self.rules.warm_up.span.saturating_sub(age);
-        self.accounts.entry(session).or_default().account.new_until = now.plus(fresh);
+    /// Makes an account known, with when its warm-up began; none if it needs none.
+    pub(super) fn introduce(
+        &mut self,
+        session: SessionId,
+        new_since: Option<Tick>,
+        now: Tick,
+        replies: &mut Replies,
+    ) {
+        self.accounts.entry(session).or_default().account.new_since = new_since;
+        self.advance(session, now, replies);
     }
 
     /// The account, to look at.
@@ -107,20 +140,149 @@ impl Core {
         replies: &mut Replies,
     ) -> Mark {
         let until = now.plus(wait);
+        let rules = self.rules.clone();
         let account = &mut self.accounts.entry(session).or_default().account;
+        let told = mark;
         let mark = match mark {
-            Mark::Chat(class, chat) if wait >= SHARED_WAIT && is_shared(account, class, chat, until) => {
+            Mark::Chat(class, chat)
+                if account.is_busy(&rules, class, now)
+                    || wait >= SHARED_WAIT && is_shared(account, class, chat, until) =>
+            {
                 Mark::Account(class)
             }
             mark => mark,
         };
         place(account, mark, until);
-        if let Mark::Account(class) | Mark::Chat(class, _) = mark {
-            let pace = &mut account.classes[class.index()].pace;
-            pace.learn(&self.rules.after_flood, now, wait);
+        match (told, mark) {
+            (Mark::Chat(_, chat), Mark::Account(class)) => account.blame(&rules, class, chat, now, wait),
+            (_, Mark::Account(class)) => account.learn(&rules, class, now, wait),
+            (_, Mark::Chat(_, chat)) => account.learn_of_chat(&rules, chat, now, wait),
+            _ => {}
         }
         self.advance(session, now, replies);
         mark
+    }
+
+    /// The account sent to too many strangers; says how long it rests, and the how manieth time this is.
+    pub(super) fn peer_flood(
+        &mut self,
+        session: SessionId,
+        now: Tick,
+        replies: &mut Replies,
+    ) -> (Duration, u32) {
+        let rules = self.rules.clone();
+        let restriction = &mut self.accounts.entry(session).or_default().account.restriction;
+        let (rest, strikes) = restriction.rest(&rules, now);
+        let until = restriction.until.max(now.plus(rest));
+        *restriction = Restriction::restored(until, strikes);
+        self.advance(session, now, replies);
+        (until.since(now), strikes)
+    }
+
+    /// A message after a peer flood's rest arrived: the restriction is over.
+    pub(super) fn proven(&mut self, session: SessionId, now: Tick, replies: &mut Replies) {
+        if let Some(entry) = self.accounts.get_mut(&session) {
+            entry.account.restriction = Restriction::default();
+            self.advance(session, now, replies);
+        }
+    }
+
+    /// Whether rows should be written or somebody be told.
+    pub(super) fn has_unkept(&self) -> bool {
+        !self.unkept.is_empty() || !self.notices.is_empty()
+    }
+
+    /// Begins to store: the rows, and what is told in the same commit. [`Self::kept`] tells what became of it.
+    pub(super) fn keep(&mut self) -> (Vec<Row>, Vec<Notice>) {
+        // Who asks again without having said what became of it has begun anew.
+        let (lost, untold) = std::mem::take(&mut self.flying);
+        self.not_kept(&lost, untold);
+        let mut rows = Vec::new();
+        while rows.len() < ROWS
+            && let Some((session, place)) = self.unkept.pop_first()
+        {
+            let rule = rule_of(&self.rules, place);
+            let entry = self.accounts.get_mut(&session);
+            let ledger = entry.and_then(|entry| entry.account.ledger_mut(place));
+            let row = ledger.map(|ledger| {
+                let reserved = ledger.reserve(rule);
+                (ledger.clone(), reserved)
+            });
+            rows.push((session, place, row));
+        }
+        let notices = std::mem::take(&mut self.notices);
+        let reserved =
+            |(session, place, row): &Row| (*session, *place, row.as_ref().map(|(_, reserved)| *reserved));
+        self.flying = (rows.iter().map(reserved).collect(), notices.clone());
+        (rows, notices)
+    }
+
+    fn not_kept(&mut self, rows: &[Reserved], notices: Vec<Notice>) {
+        for (session, place, _) in rows {
+            let entry = self.accounts.get_mut(session);
+            if let Some(ledger) = entry.and_then(|entry| entry.account.ledger_mut(*place)) {
+                ledger.kept(None);
+            }
+            self.unkept.insert((*session, *place));
+        }
+        self.notices.extend(notices);
+    }
+
+    /// What was handed out last is durable; or, with `stored` false, it is to be handed out again.
+    pub(super) fn kept(&mut self, stored: bool, now: Tick, replies: &mut Replies) {
+        let (rows, notices) = std::mem::take(&mut self.flying);
+        if !stored {
+            self.not_kept(&rows, notices);
+            return;
+        }
+        for (session, place, reserved) in rows {
+            let entry = self.accounts.get_mut(&session);
+            let ledger = entry.and_then(|entry| entry.account.ledger_mut(place));
+            if let (Some(ledger), Some(reserved)) = (ledger, reserved) {
+                ledger.kept(Some(reserved));
+            }
+            self.advance(session, now, replies);
+        }
+    }
+
+    /// Takes every reserve back, before an orderly end: these rows then say what was spent and no more.
+    pub(super) fn give_back(&mut self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for (session, entry) in &mut self.accounts {
+            let places: Vec<Place> = entry
+                .account
+                .ledgers(&self.rules)
+                .iter()
+                .map(|(place, _)| *place)
+                .collect();
+            for place in places {
+                if let Some(ledger) = entry.account.ledger_mut(place)
+                    && ledger.give_back()
+                {
+                    rows.push((*session, place, Some((ledger.clone(), 0))));
+                }
+            }
+        }
+        rows
+    }
+
+    /// Puts back what a budget had spent.
+    pub(super) fn restore_ledger(&mut self, session: SessionId, place: Place, ledger: Ledger) {
+        self.accounts
+            .entry(session)
+            .or_default()
+            .account
+            .restore_ledger(place, ledger);
+    }
+
+    /// Puts back what a long flood wait taught of the hour.
+    pub(super) fn restore_learned(&mut self, session: SessionId, learned: LearnedCap) {
+        self.accounts.entry(session).or_default().account.learned = Some(learned);
+    }
+
+    /// Puts back a peer flood.
+    pub(super) fn restore_restriction(&mut self, session: SessionId, restriction: Restriction) {
+        self.accounts.entry(session).or_default().account.restriction = restriction;
     }
 
     /// Puts back a mark that was stored before a restart.
@@ -132,18 +294,25 @@ impl Core {
         );
     }
 
-    /// Puts back what a class had learned.
-    pub(super) fn restore_pace(&mut self, session: SessionId, class: CostClass, pace: Pace) {
+    /// Puts back what a class or a chat had learned.
+    pub(super) fn restore_pace(&mut self, session: SessionId, learner: Learner, pace: Pace) {
         let account = &mut self.accounts.entry(session).or_default().account;
-        account.classes[class.index()].pace = pace;
+        match learner {
+            Learner::Class(class) => account.classes[class.index()].pace = pace,
+            Learner::Chat(chat) => account.chats.entry(chat).or_default().pace = pace,
+        }
     }
 
     /// Forgets the account's peer flood and what its flood waits taught; running flood waits stay.
     pub(super) fn clear(&mut self, session: SessionId, now: Tick, replies: &mut Replies) {
         if let Some(entry) = self.accounts.get_mut(&session) {
-            entry.account.peer_flood = Tick::default();
-            for class in &mut entry.account.classes {
-                class.pace = Pace::default();
+            let account = &mut entry.account;
+            (account.restriction, account.learned) = (Restriction::default(), None);
+            for class in &mut account.classes {
+                (class.pace, class.suspect) = (Pace::default(), None);
+            }
+            for chat in account.chats.values_mut() {
+                chat.pace = Pace::default();
             }
             self.advance(session, now, replies);
         }
@@ -161,6 +330,15 @@ impl Core {
         let Some(entry) = self.accounts.get_mut(&session) else {
             return;
         };
+        let outbox = &mut entry.account.outbox;
+        self.unkept
+            .extend(outbox.unkept.drain(..).map(|place| (session, place)));
+        self.notices
+            .extend(outbox.crossings.drain(..).map(|(place, crossing)| Notice {
+                session,
+                place,
+                crossing,
+            }));
         if entry.wake == wake {
             return;
         }
@@ -191,7 +369,6 @@ fn place(account: &mut Account, mark: Mark, until: Tick) {
             let state = account.chats.entry(chat).or_default();
             state.slow_mode = state.slow_mode.max(until);
         }
-        Mark::PeerFlood => account.peer_flood = account.peer_flood.max(until),
     }
 }
 

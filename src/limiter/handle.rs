@@ -1,18 +1,20 @@
 //! The way in: a cheap handle that everybody who calls Telegram holds.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use serde::Serialize;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::actor::{Args, LimiterActor, Msg};
 use super::core::Mark;
-use super::table;
-use super::{Ask, Cause, CostClass, Limited, LimiterConfig};
+use super::means::Place;
+use super::view::Budgets;
+use super::{Ask, Cause, CostClass, Grant, Limited, LimiterConfig, keeper, table};
 use crate::base::{SessionId, Timestamp};
 use crate::model::ChatId;
-use crate::runtime::{Address, CallError, ChildSpec};
+use crate::runtime::{Address, CallError, ChildSpec, Strategy, SupervisorSpec};
 use crate::store::{Batch, Store};
 
 /// How much longer than a caller's patience its answer may take on the way.
@@ -28,41 +30,6 @@ pub struct Limiter {
     args: Args,
 }
 
-/// What is left of an account's budgets.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, schemars::JsonSchema)]
-pub struct Budgets {
-    /// By class; empty if the account has made no call yet.
-    pub classes: Vec<ClassBudget>,
-    /// Chats that Telegram asked to leave alone.
-    pub waits: Vec<Wait>,
-}
-
-/// One class of call of one account.
-#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
-pub struct ClassBudget {
-    /// The class.
-    pub class: CostClass,
-    /// When the next call may go; none if now.
-    pub next: Option<Timestamp>,
-    /// What it waits for.
-    pub cause: Option<Cause>,
-    /// By how much the account goes slower than configured.
-    pub slowdown: f64,
-    /// Calls that wait.
-    pub waiting: usize,
-}
-
-/// A chat that Telegram asked to leave alone.
-#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
-pub struct Wait {
-    /// The chat.
-    pub chat: ChatId,
-    /// The class of call; none if it is slow mode, for new messages of any class.
-    pub class: Option<CostClass>,
-    /// Until when.
-    pub until: Timestamp,
-}
-
 impl Limiter {
     /// The handle. It works once [`Self::child`] runs; whoever asks before that waits.
     pub fn new(config: LimiterConfig, store: Store) -> Self {
@@ -71,23 +38,41 @@ impl Limiter {
             rules: Arc::new(config),
             store,
             address: Address::new(),
+            since: Arc::new(RwLock::new(HashMap::new())),
+            unkept: Arc::new(Notify::new()),
         };
         Self { args }
     }
 
-    /// The actor, as a child for a supervisor.
+    /// The actor and its keeper, as a child for a supervisor.
     pub fn child(&self) -> ChildSpec {
         let args = self.args.clone();
-        ChildSpec::actor("limiter", move |context| {
+        let actor = ChildSpec::actor("actor", move |context| {
             let args = args.clone();
             async move { context.spawn(LimiterActor, args).await }
         })
-        .liveness(Duration::from_secs(10))
+        .liveness(Duration::from_secs(10));
+        let both = SupervisorSpec::new(Strategy::RestForOne)
+            .kind("limiter")
+            .child(actor)
+            .child(keeper::child(&self.args));
+        ChildSpec::supervisor("limiter", both)
+    }
+
+    /// Tells since when a session is in use here, which is when its warm-up began; none if it needs none.
+    pub fn in_use_since(&self, session: SessionId, since: Option<Timestamp>) {
+        let mut told = self.args.since.write().unwrap_or_else(PoisonError::into_inner);
+        let before = told.insert(session, since);
+        drop(told);
+        // An actor that is not there reads it when it begins.
+        if before != Some(since) && self.args.address.try_cast(Msg::Aged(session)).is_err() {
+            tracing::debug!(%session, "the limiter is not there yet");
+        }
     }
 
     /// Waits until the call may go, at most as long as the ask says; a call that would have to wait
     /// longer is refused at once.
-    pub async fn acquire(&self, ask: Ask) -> Result<(), Limited> {
+    pub async fn acquire(&self, ask: Ask) -> Result<Grant, Limited> {
         let began = Instant::now();
         let mut left = ask;
         let address = self.args.address.clone().timeout(ask.patience + MARGIN);
@@ -133,19 +118,56 @@ impl Limiter {
         self.note(session, Mark::SlowMode(chat), wait).await;
     }
 
-    /// The account sent to too many strangers: it sends no new message until it has rested as long
-    /// as the config says, or is cleared.
+    /// The account sent to too many strangers: it sends no new message until it has rested as long as the config
+    /// says and one message got through, or is cleared. On return that is remembered, also across a restart.
     pub async fn peer_flooded(&self, session: SessionId) {
         metrics::counter!("trunkline_flood_waits_total", "class" => "peer_flood").increment(1);
-        let rest = self.args.rules.peer_flood_rest;
-        self.note(session, Mark::PeerFlood, rest).await;
+        for _ in 0..TRIES {
+            let heard = |port| Msg::PeerFlooded(session, port);
+            let rest = match self.args.address.call(heard).await {
+                Ok(rest) => rest,
+                Err(error) => {
+                    tracing::warn!(%session, %error, "a peer flood did not reach the limiter");
+                    continue;
+                }
+            };
+            tracing::warn!(%session, until = %rest.until, strikes = rest.strikes, "a peer flood: the account rests");
+            let mut batch = Batch::new();
+            table::keep_rest(&mut batch, &rest);
+            match self.args.store.commit(batch).await {
+                Ok(_) => return,
+                Err(error) => tracing::warn!(%session, %error, "a peer flood was not stored"),
+            }
+            tokio::time::sleep(AWAY).await;
+        }
+    }
+
+    /// The call of a [`Grant`] that tried if a peer flood is over went well: it is.
+    pub async fn proven(&self, session: SessionId) {
+        if let Err(error) = self.args.address.call(|port| Msg::Proven(session, port)).await {
+            tracing::warn!(%session, %error, "the end of a peer flood did not reach the limiter");
+        }
+        tracing::info!(%session, "a message got through: the peer flood is over");
+        let mut batch = Batch::new();
+        table::forget_rest(&mut batch, session);
+        if let Err(error) = self.args.store.commit(batch).await {
+            tracing::warn!(%session, %error, "a peer flood that is over stays in the store for now");
+        }
+    }
+
+    /// Until when an account rests after a peer flood; none if it does not.
+    pub async fn rests_until(&self, session: SessionId) -> Result<Option<Timestamp>, CallError> {
+        self.args.address.call(|port| Msg::Rests(session, port)).await
     }
 
     /// Forgets an account's peer flood and what its flood waits taught. Running flood waits stay.
     pub async fn clear(&self, session: SessionId) -> Result<(), CallError> {
         let mut batch = Batch::new();
-        table::forget_lessons(&mut batch, session);
-        if let Err(error) = self.args.store.commit(batch).await {
+        let stored = match table::forget_lessons(&self.args.store, &mut batch, session) {
+            Ok(()) => self.args.store.commit(batch).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = stored {
             tracing::warn!(%session, %error, "lessons of flood waits stay in the store for now");
         }
         self.args.address.call(|port| Msg::Clear(session, port)).await
@@ -162,7 +184,7 @@ impl Limiter {
         tracing::info!(%session, ?mark, seconds = wait.as_secs(), "Telegram asked for a wait");
         for _ in 0..TRIES {
             let heard = |port| Msg::WaitAnswered(session, mark, wait, port);
-            let (kept, lesson) = match self.args.address.call(heard).await {
+            let noted = match self.args.address.call(heard).await {
                 Ok(noted) => noted,
                 Err(error) => {
                     tracing::warn!(%session, %error, "a flood wait did not reach the limiter");
@@ -170,7 +192,13 @@ impl Limiter {
                 }
             };
             let mut batch = Batch::new();
-            table::keep(&mut batch, &kept, lesson.as_ref());
+            table::keep(&mut batch, &noted.wait);
+            for lesson in &noted.lessons {
+                table::keep_lesson(&mut batch, lesson);
+            }
+            if let Some(hour) = &noted.hour {
+                table::keep_hour(&mut batch, hour);
+            }
             match self.args.store.commit(batch).await {
                 Ok(_) => return,
                 Err(error) => tracing::warn!(%session, %error, "a flood wait was not stored"),
@@ -197,5 +225,18 @@ fn describe() {
         .chain(["slow_mode", "peer_flood"])
     {
         metrics::counter!("trunkline_flood_waits_total", "class" => class).increment(0);
+    }
+    metrics::describe_counter!(
+        "trunkline_budget_warnings_total",
+        "Caps per hour or day of which most, or all, was spent; each once a window"
+    );
+    let capped = [Place::Account, Place::Strangers, Place::Chat(ChatId(0))].into_iter();
+    for place in capped.chain(CostClass::ALL.map(Place::Class)) {
+        for window in ["hour", "day"] {
+            for spent in ["most", "all"] {
+                metrics::counter!("trunkline_budget_warnings_total", "budget" => place.as_str(), "window" => window, "spent" => spent)
+                    .increment(0);
+            }
+        }
     }
 }

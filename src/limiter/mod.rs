@@ -2,18 +2,21 @@
 //!
 //! Owns budgets per account, per destination chat and per (account, cost class), the flood waits
 //! and slow modes that Telegram answered, and what was learned from them. One actor keeps it all in
-//! memory; flood waits, slow modes and peer floods are also rows of the store, written before
-//! [`Limiter::flooded`] returns and read again at every start.
+//! memory; flood waits, slow modes, peer floods and lessons are also rows of the store, written before
+//! [`Limiter::flooded`] returns and read again at every start. What was spent of caps per hour and day is stored
+//! ahead of being spent, by the keeper (see `ledger`): a kill forgets nothing of it.
 //!
 //! Calls that change a chat (send, forward, edit, delete) are granted first in, first out within
-//! that chat; a chat waits for another one's flood wait only if the wait is the whole account's.
+//! that chat; a chat waits for another one's flood wait only if the wait is, or may well be, the whole account's.
 //! A call that would wait longer than its caller's patience is refused at once with the time.
 //!
-//! Not promised: budgets themselves are not durable (after a restart they begin unused), and a
+//! Not promised: rates and quotas are not durable (after a restart they begin unused), and a
 //! grant is not taken back when the caller no longer wants it.
 //!
-//! `budget` is the arithmetic of one budget, `pace` what slows an account down, `core` who may go
-//! when (both without clock), `table` the rows, `actor` the clock and the mailbox, `handle` the way in.
+//! `budget` is the arithmetic of one budget, `ledger` that of its caps, `pace` and `restriction` what slows an account
+//! down and stops it, `means` what it may spend, `account` who of it goes when, `core` all accounts (all without
+//! clock); `table` and `spent` the rows, `actor` the clock and the mailbox, `keeper` the pen, `handle` the way in,
+//! `view` what the API shows.
 
 mod account;
 mod actor;
@@ -23,13 +26,22 @@ mod budget;
 mod config;
 mod core;
 mod handle;
+mod keeper;
+mod ledger;
+mod means;
 mod pace;
+mod restriction;
+#[cfg(test)]
+mod simulation;
+mod spent;
 mod table;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use config::{Budget, FloodLesson, LimiterConfig, Profile, Quota, WarmUp};
-pub use handle::{Budgets, ClassBudget, Limiter, Wait};
+pub use handle::Limiter;
+pub use view::{Budgets, CapView, ClassBudget, PeerFloodView, Wait, WarmUpView};
 
 use std::time::Duration;
 
@@ -123,8 +135,17 @@ pub struct Ask {
     pub class: CostClass,
     /// How much of it: messages of an album, messages forwarded; 1 else.
     pub units: u32,
+    /// Whether it is the first message to somebody the account has no chat with.
+    pub stranger: bool,
     /// How long the caller would wait.
     pub patience: Duration,
+}
+
+/// A call that may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// It tries whether a peer flood is over: tell [`Limiter::proven`] if it went well.
+    pub probe: bool,
 }
 
 /// Why a call may not go yet.

@@ -66,6 +66,19 @@ pub enum EventBody {
         /// Why, as a stable word.
         reason: String,
     },
+    /// Most of a budget of a session is spent, or all of it; each is told once a window.
+    SessionBudget {
+        /// `account`, `strangers`, `chat`, or a class of call.
+        budget: String,
+        /// The chat of a `chat` budget.
+        chat: Option<ChatId>,
+        /// `hour` or `day`.
+        window: String,
+        /// Units spent.
+        used: u32,
+        /// Units that may be spent.
+        cap: u32,
+    },
     /// A login process went on, ended or failed.
     SessionLogin {
         /// The step, or why it ended.
@@ -122,6 +135,7 @@ pub enum EventKind {
     SessionLost,
     SessionRestored,
     SessionGap,
+    SessionBudget,
     SessionLogin,
     PairState,
     DeliveryFailing,
@@ -144,6 +158,7 @@ impl EventKind {
         (Self::SessionLost, "session.lost"),
         (Self::SessionRestored, "session.restored"),
         (Self::SessionGap, "session.gap"),
+        (Self::SessionBudget, "session.budget"),
         (Self::SessionLogin, "session.login"),
         (Self::PairState, "pair.state"),
         (Self::DeliveryFailing, "delivery.failing"),
@@ -184,6 +199,7 @@ impl EventBody {
             Self::SessionLost { .. } => EventKind::SessionLost,
             Self::SessionRestored => EventKind::SessionRestored,
             Self::SessionGap { .. } => EventKind::SessionGap,
+            Self::SessionBudget { .. } => EventKind::SessionBudget,
             Self::SessionLogin { .. } => EventKind::SessionLogin,
             Self::PairState { .. } => EventKind::PairState,
             Self::Delivery { outcome, .. } => match outcome.as_str() {
@@ -203,7 +219,7 @@ impl EventBody {
             Self::MessageNew(message) | Self::MessageSent(message) | Self::MessageEdited(message) => {
                 Some(message.chat)
             }
-            Self::MessageDeleted { chat, .. } => *chat,
+            Self::MessageDeleted { chat, .. } | Self::SessionBudget { chat, .. } => *chat,
             Self::SessionGap { chat, .. } => Some(*chat),
             _ => None,
         }

@@ -73,6 +73,8 @@ catalog! {
 
     /// Flood waits and other memory of the rate limiter.
     LIMITS = 0x30, "limits", open;
+    /// What was spent of hourly and daily budgets.
+    SPENT = 0x31, "spent", open;
 
     /// Forwarding pairs.
     PAIRS = 0x40, "pairs", open;

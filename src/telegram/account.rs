@@ -37,12 +37,27 @@ pub struct Account {
     pub dialogs_read: bool,
     /// When it logged in last.
     pub connected_at: Option<Timestamp>,
+    /// When this account logged in here first.
+    #[serde(default)]
+    pub first_login: Option<FirstLogin>,
+    /// Whether it is used to sending, so that it needs no warm-up here.
+    #[serde(default)]
+    pub warm: bool,
     /// The caller's own JSON, as text, echoed in every event.
     pub metadata: Option<String>,
     /// Whom it belongs to.
     pub owner: Owner,
     /// When it was added.
     pub created_at: Timestamp,
+}
+
+/// An account's first login here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstLogin {
+    /// Telegram's number of the account.
+    pub user_id: i64,
+    /// When it was.
+    pub at: Timestamp,
 }
 
 /// A login process.
@@ -73,6 +88,8 @@ pub struct NewAccount {
     pub phone: Option<Secret>,
     /// The caller's own JSON.
     pub metadata: Option<serde_json::Value>,
+    /// Whether it needs no warm-up.
+    pub warm: bool,
     /// Whom it belongs to.
     pub owner: Option<Owner>,
 }
@@ -86,6 +103,8 @@ pub struct AccountPatch {
     pub agent_id: Option<Option<i64>>,
     /// The caller's own JSON.
     pub metadata: Option<Option<serde_json::Value>>,
+    /// Whether it needs no warm-up.
+    pub warm: Option<bool>,
 }
 
 impl Account {
@@ -106,6 +125,8 @@ impl Account {
             login: None,
             dialogs_read: false,
             connected_at: None,
+            first_login: None,
+            warm: new.warm,
             metadata: new.metadata.map(|value| value.to_string()),
             owner: new.owner.unwrap_or_else(Owner::admin),
             created_at: now,
@@ -123,6 +144,24 @@ impl Account {
         if let Some(metadata) = patch.metadata {
             self.metadata = metadata.map(|value| value.to_string());
         }
+        if let Some(warm) = patch.warm {
+            self.warm = warm;
+        }
+    }
+
+    /// Takes note of a login.
+    pub fn logged_in(&mut self, user_id: i64, at: Timestamp) {
+        self.user_id = Some(user_id);
+        self.connected_at = Some(at);
+        if self.first_login.is_none_or(|first| first.user_id != user_id) {
+            self.first_login = Some(FirstLogin { user_id, at });
+        }
+    }
+
+    /// Since when it is in use here, which is when its warm-up began; none if it needs none.
+    pub fn in_use_since(&self) -> Option<Timestamp> {
+        let since = self.first_login.map_or(self.created_at, |first| first.at);
+        Some(since).filter(|_| !self.warm)
     }
 
     /// The caller's JSON.
@@ -199,6 +238,22 @@ mod tests {
     fn a_masked_number_tells_little() {
         assert_eq!(mask("+989123456789"), "+98••••••••89");
         assert_eq!(mask("12345"), "•••••");
+    }
+
+    #[test]
+    fn a_warm_up_begins_with_the_accounts_first_login() {
+        let mut account = Account::new(NewAccount::default(), Timestamp(5));
+        assert_eq!(account.in_use_since(), Some(Timestamp(5)));
+        account.logged_in(7, Timestamp(100));
+        account.logged_in(7, Timestamp(200));
+        assert_eq!(account.in_use_since(), Some(Timestamp(100)));
+        account.logged_in(8, Timestamp(300));
+        assert_eq!(account.in_use_since(), Some(Timestamp(300)), "another account");
+        account.apply(AccountPatch {
+            warm: Some(true),
+            ..AccountPatch::default()
+        });
+        assert_eq!(account.in_use_since(), None);
     }
 
     #[test]

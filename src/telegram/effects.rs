@@ -16,8 +16,8 @@ use super::outgoing::{Outgoing, OutgoingBody, OutgoingMedia, SentPart};
 use super::peers;
 use super::receipt;
 use super::requests;
-use super::session::{Context, from_tl_messages};
-use super::tables::{Peer, Peers};
+use super::session::{Context, Observation, from_tl_messages};
+use super::tables::{HighWater, Peer, Peers};
 use crate::base::Timestamp;
 use crate::base::fault::fault_point;
 use crate::limiter::{Ask, CostClass};
@@ -266,11 +266,39 @@ impl Effects<'_> {
             chat,
             class,
             units,
+            stranger: class.is_send() && self.is_stranger(chat)?,
             patience: self.patience,
         };
-        limits::pass(&self.context.limiter, ask).await?;
-        let answer = self.link.invoke(request).await;
-        limits::heed(&self.context.limiter, self.link.id, chat, class, answer).await
+        let limiter = &self.context.limiter;
+        let answer = match limits::pass(limiter, ask).await {
+            Ok(grant) => {
+                let answer = self.link.invoke(request).await;
+                limits::heed(limiter, self.link.id, chat, (class, grant), answer).await
+            }
+            Err(limited) => Err(limited),
+        };
+        if let Err(error) = &answer
+            && error.class() == ErrorClass::PeerFlood
+        {
+            // Only now that the limiter knows: it decides when the state is over.
+            self.link.observe(Observation::PeerFlooded);
+        }
+        answer
+    }
+
+    /// Whether it is somebody with whom the account has no chat yet, in neither direction.
+    fn is_stranger(&self, chat: Option<ChatId>) -> Result<bool, TelegramError> {
+        let Some(chat) = chat.filter(|chat| chat.is_user()) else {
+            return Ok(false);
+        };
+        let peer = self.known(chat)?.unwrap_or_default();
+        if peer.own || peer.bot || peer.dialog {
+            return Ok(false);
+        }
+        Ok(!self
+            .context
+            .store
+            .contains::<HighWater>(&(self.link.id, chat.0))?)
     }
 
     fn known(&self, chat: ChatId) -> Result<Option<Peer>, TelegramError> {

@@ -15,7 +15,7 @@ use super::session::{self, CodeSent, Context};
 use super::sweep;
 use super::tables::{Authorisations, Peer, Peers};
 use crate::base::{SessionId, Timestamp};
-use crate::limiter::Limiter;
+use crate::limiter::{Budgets, Limiter};
 use crate::model::{ChatId, ChatKind, Entity, Message, MessageId, SessionState};
 use crate::ops::Incidents;
 use crate::runtime::{
@@ -194,7 +194,7 @@ impl Telegram {
             .collect()
     }
 
-    /// Changes name, agent or metadata.
+    /// Changes name, agent, metadata or whether it needs no warm-up.
     ///
     /// # Errors
     /// If there is no such session.
@@ -381,6 +381,15 @@ impl Telegram {
     ) -> Result<ChatId, TelegramError> {
         let link = self.link(id)?;
         self.effects(&link, patience).resolve(username).await
+    }
+
+    /// What is left of a session's budgets.
+    ///
+    /// # Errors
+    /// If there is no such session, or the limiter is away.
+    pub async fn limits(&self, id: SessionId) -> Result<Budgets, TelegramError> {
+        self.link(id)?;
+        self.context.limiter.budgets(id).await.map_err(away)
     }
 
     /// The dialogs whose title or public name holds `query`, in any case.

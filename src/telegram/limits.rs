@@ -2,7 +2,7 @@
 //! flood wait after.
 
 use crate::base::{SessionId, Timestamp};
-use crate::limiter::{Ask, Cause, CostClass, Limiter};
+use crate::limiter::{Ask, Cause, CostClass, Grant, Limiter};
 use crate::model::ChatId;
 
 use super::error::{ErrorClass, TelegramError};
@@ -11,7 +11,7 @@ use super::error::{ErrorClass, TelegramError};
 ///
 /// # Errors
 /// If it would come later than the caller's patience allows.
-pub(crate) async fn pass(limiter: &Limiter, ask: Ask) -> Result<(), TelegramError> {
+pub(crate) async fn pass(limiter: &Limiter, ask: Ask) -> Result<Grant, TelegramError> {
     limiter.acquire(ask).await.map_err(|limited| match limited.cause {
         Cause::PeerFlood => TelegramError::Rpc {
             class: ErrorClass::PeerFlood,
@@ -21,7 +21,7 @@ pub(crate) async fn pass(limiter: &Limiter, ask: Ask) -> Result<(), TelegramErro
     })
 }
 
-/// Tells the limiter what an answer says about limits, and gives the answer on.
+/// Tells the limiter what the answer to a call it let go says about limits, and gives the answer on.
 ///
 /// # Errors
 /// The answer's own.
@@ -29,9 +29,12 @@ pub(crate) async fn heed<T>(
     limiter: &Limiter,
     session: SessionId,
     chat: Option<ChatId>,
-    class: CostClass,
+    (class, grant): (CostClass, Grant),
     answer: Result<T, TelegramError>,
 ) -> Result<T, TelegramError> {
+    if answer.is_ok() && grant.probe {
+        limiter.proven(session).await;
+    }
     if let Err(error) = &answer {
         match error.class() {
             ErrorClass::FloodWait(until) => {

@@ -283,7 +283,6 @@ impl Link {
             ErrorClass::Expired(state) if self.status.borrow().authorised => {
                 self.observe(Observation::Ended(state, word));
             }
-            ErrorClass::PeerFlood => self.observe(Observation::PeerFlooded),
             _ => {}
         }
         error

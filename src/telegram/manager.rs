@@ -130,6 +130,8 @@ impl State {
     }
 
     fn link(&self, account: Account) -> Link {
+        let since = account.in_use_since();
+        self.context.limiter.in_use_since(account.id, since);
         Link::new(account, *self.context.config.call_timeout)
     }
 
@@ -201,7 +203,9 @@ impl State {
         let link = self.find(id)?;
         link.change(&self.context.store, |account| (account.apply(patch), vec![]))
             .await?;
-        Ok(link.account())
+        let account = link.account();
+        self.context.limiter.in_use_since(id, account.in_use_since());
+        Ok(account)
     }
 
     async fn start(&self, id: SessionId) -> Result<Account, TelegramError> {

@@ -62,6 +62,13 @@ fn body(kind: EventKind, now: Timestamp) -> EventBody {
             chat: ChatId::channel(1),
             reason: reason(),
         },
+        EventKind::SessionBudget => EventBody::SessionBudget {
+            budget: "account".to_owned(),
+            chat: None,
+            window: "day".to_owned(),
+            used: 16_000,
+            cap: 20_000,
+        },
         EventKind::SessionLogin => EventBody::SessionLogin {
             step: "complete".to_owned(),
         },

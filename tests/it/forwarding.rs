@@ -5,12 +5,13 @@ use std::time::Duration;
 use trunkline::app::Daemon;
 use trunkline::base::{Code, Coded, Owner, PairId, SessionId};
 use trunkline::forward::{NewPair, Pair, PairPatch};
+use trunkline::model::{EventBody, SessionState};
 use trunkline::sandbox::World;
 use trunkline::sandbox::acts::{NewChat, NewChatKind, NewFile, NewMessage, NewPart};
 use trunkline::sandbox::faults::{Fault, Kind};
 use trunkline::sandbox::view::MessageView;
 
-use crate::stage::{Stage, until};
+use crate::stage::{Stage, events, state, until};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const PHONE: &str = "+989120000001";
@@ -350,6 +351,77 @@ async fn an_account_that_may_not_send_halts_its_pairs_until_it_is_back() {
     daemon.handles.telegram.restart(session).await.expect("restarted");
     scene.arrives(&["one"]).await;
     assert_eq!(reason(), None);
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restriction_ends_by_itself_and_the_pairs_go_on() {
+    let scene = Scene::new().await;
+    let short = |config: &mut trunkline::config::Config| {
+        config.limiter.peer_flood_rest = Duration::from_secs(1);
+    };
+    let daemon = scene.stage.daemon_with(short).await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let id = scene.pair(&daemon, session, "").await.id;
+    // The probe after the first rest is refused too: the second rest is longer.
+    scene.fault(Kind::PeerFlood, "messages.sendMessage", 1, 2);
+    scene.say("one");
+    let restricted = || state(&daemon, session) == SessionState::Restricted;
+    until("it is restricted", restricted).await;
+    scene.say("two");
+    scene.arrives(&["one", "two"]).await;
+    until("it is well again", || {
+        state(&daemon, session) == SessionState::Connected
+    })
+    .await;
+    assert_eq!(daemon.handles.pairs.get(id).expect("there").reason, None);
+    let limits = daemon.handles.telegram.limits(session).await.expect("there");
+    assert_eq!(limits.peer_flood, None);
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_a_cap_waits_and_a_restart_forgets_nothing() {
+    let scene = Scene::new().await;
+    let capped = |config: &mut trunkline::config::Config| config.limiter.account.per_hour = 5;
+    let daemon = scene.stage.daemon_with(capped).await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let id = scene.pair(&daemon, session, "").await.id;
+    let texts: Vec<String> = (1..=7).map(|number| format!("message {number}")).collect();
+    for text in &texts {
+        scene.say(text);
+    }
+    let first: Vec<&str> = texts[..5].iter().map(String::as_str).collect();
+    scene.arrives(&first).await;
+    until("two wait", || stats(&daemon, id).waiting == 2).await;
+    let told = |daemon: &Daemon| {
+        let bodies = events(daemon).into_iter().map(|event| event.body);
+        let budgets = bodies.filter_map(|body| match body {
+            EventBody::SessionBudget { used, cap, .. } => Some((used, cap)),
+            _ => None,
+        });
+        budgets.collect::<Vec<_>>()
+    };
+    until("it was told", || told(&daemon) == [(4, 5), (5, 5)]).await;
+    daemon.stop(PATIENCE).await;
+
+    let daemon = scene.stage.daemon_with(capped).await;
+    until("it is connected", || {
+        state(&daemon, session) == SessionState::Connected
+    })
+    .await;
+    scene.say("message 8");
+    until("three wait", || stats(&daemon, id).waiting == 3).await;
+    let limits = daemon.handles.telegram.limits(session).await.expect("there");
+    let hour = limits
+        .caps
+        .iter()
+        .find(|cap| cap.budget == "account")
+        .expect("a cap");
+    assert_eq!((hour.used, hour.cap, hour.window), (5, 5, "hour"));
+    assert!(hour.next.is_some() && hour.warned_at.is_some());
+    assert_eq!(scene.texts(), first, "nothing more was sent");
+    assert_eq!(told(&daemon).len(), 2, "and nothing told again");
     daemon.stop(PATIENCE).await;
 }
 

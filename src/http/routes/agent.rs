@@ -180,6 +180,7 @@ async fn session_of_agent(call: &Call, agent: i64, body: &CodeRequest) -> Result
         agent_id: Some(agent),
         phone: Some(Secret::new(body.phone.clone())),
         metadata: body.metadata.clone().map(Into::into),
+        warm: false,
         owner: Some(caller.owner.clone()),
     };
     Ok(telegram.add(new).await?.account.id)

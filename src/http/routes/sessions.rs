@@ -13,6 +13,7 @@ use crate::http::call::{Call, number};
 use crate::http::failure::Failure;
 use crate::http::page::{Page, PageQuery};
 use crate::http::route::{Route, route};
+use crate::limiter::Budgets;
 use crate::model::{ChatId, ChatKind, LoginStep, SessionState, Wanted};
 use crate::telegram::{self, AccountPatch, ChatInfo, NewAccount};
 
@@ -35,7 +36,7 @@ pub(crate) fn routes() -> Vec<Route> {
         change(
             Method::PATCH,
             "/api/sessions/{id}",
-            "Change name, agent or metadata",
+            "Change name, agent, metadata or the warm-up",
         )
         .takes(patch),
         change(
@@ -71,6 +72,13 @@ pub(crate) fn routes() -> Vec<Route> {
         )
         .query::<ChatsQuery>()
         .run(chats),
+        route(
+            TAG,
+            Method::GET,
+            "/api/sessions/{id}/limits",
+            "What is left of a session's budgets, and what holds it back",
+        )
+        .run(limits),
     ]
 }
 
@@ -103,6 +111,8 @@ struct SessionView {
     /// The data centre where the account lives; none before its first connection.
     dc: Option<i32>,
     restarts: u64,
+    /// Whether it needs no warm-up here; see `limits` for the day of one.
+    warm: bool,
     /// The caller's own JSON, echoed in every event.
     metadata: Option<Value>,
     owner: Owner,
@@ -145,6 +155,7 @@ impl SessionView {
             }),
             dc: session.dc,
             restarts: session.restarts,
+            warm: account.warm,
             metadata: account.metadata(),
             name: account.name,
             agent_id: account.agent_id,
@@ -169,6 +180,9 @@ struct SessionDraft {
     phone: Option<String>,
     /// Any JSON object, echoed in every event.
     metadata: Option<Map<String, Value>>,
+    /// Whether the account is used to sending, so that it needs no warm-up here (`limiter.warm_up`).
+    #[serde(default)]
+    warm: bool,
 }
 
 /// What is to be different; what is not named stays, null takes it away.
@@ -181,6 +195,8 @@ struct SessionChange {
     agent_id: Option<Option<i64>>,
     #[serde(default, deserialize_with = "named")]
     metadata: Option<Option<Map<String, Value>>>,
+    /// Whether it needs no warm-up here.
+    warm: Option<bool>,
 }
 
 /// Tells null from absence.
@@ -273,6 +289,7 @@ async fn create(call: Call, draft: SessionDraft) -> Result<Json<SessionView>, Fa
         agent_id: draft.agent_id,
         phone: draft.phone.map(Secret::new),
         metadata: draft.metadata.map(Value::from),
+        warm: draft.warm,
         owner: Some(caller.owner.clone()),
     };
     shown(&call, call.api.telegram.add(new).await?)
@@ -293,6 +310,7 @@ async fn patch(call: Call, change: SessionChange) -> Result<Json<SessionView>, F
         name: change.name,
         agent_id: change.agent_id,
         metadata: change.metadata.map(|metadata| metadata.map(Value::from)),
+        warm: change.warm,
     };
     shown(&call, call.api.telegram.patch(id, patch).await?)
 }
@@ -344,6 +362,10 @@ async fn chats(call: Call) -> Result<Json<Page<ChatView>>, Failure> {
         items,
         next: page.next,
     }))
+}
+
+async fn limits(call: Call) -> Result<Json<Budgets>, Failure> {
+    Ok(Json(call.api.telegram.limits(call.session()?).await?))
 }
 
 fn shown(call: &Call, session: telegram::SessionView) -> Result<Json<SessionView>, Failure> {

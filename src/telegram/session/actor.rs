@@ -117,8 +117,11 @@ impl Actor for SessionActor {
 }
 
 impl State {
-    async fn observed(&mut self, observation: Observation) {
+    async fn observed(&mut self, mut observation: Observation) {
         let now = Timestamp::now();
+        if observation == Observation::CaughtUp && self.rests().await.unwrap_or(false) {
+            observation = Observation::CaughtUpResting;
+        }
         let changed = self
             .link
             .change(&self.context.store, |account| {
@@ -174,8 +177,17 @@ impl State {
         }
     }
 
+    /// Whether the account rests after a peer flood; none if the limiter is away.
+    async fn rests(&self) -> Option<bool> {
+        let rests = self.context.limiter.rests_until(self.link.id).await;
+        rests.ok().map(|until| until.is_some())
+    }
+
     async fn tick(&mut self) {
         let now = Timestamp::now();
+        if self.link.state() == SessionState::Restricted && self.rests().await == Some(false) {
+            self.observed(Observation::Rested).await;
+        }
         let grace = *self.context.config.lost_after;
         if let Lost::Since(since, reason) = &self.lost
             && now.since(*since) >= grace

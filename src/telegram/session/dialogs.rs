@@ -13,6 +13,7 @@ use crate::model::{ChatId, MessageId};
 use crate::store::{Batch, StoreError};
 use crate::telegram::error::TelegramError;
 use crate::telegram::from_tl::chat_id;
+use crate::telegram::limits;
 use crate::telegram::link::Link;
 use crate::telegram::peers;
 use crate::telegram::tables::{HighWater, Peer, Peers, StoredState, UpdateStates};
@@ -97,12 +98,12 @@ pub(super) async fn read_page(
         chat: None,
         class: CostClass::History,
         units: 1,
+        stranger: false,
         patience: PATIENCE,
     };
-    crate::telegram::limits::pass(&context.limiter, ask).await?;
+    let grant = limits::pass(&context.limiter, ask).await?;
     let answer = link.invoke(request).await;
-    let answer =
-        crate::telegram::limits::heed(&context.limiter, link.id, None, CostClass::History, answer).await?;
+    let answer = limits::heed(&context.limiter, link.id, None, (ask.class, grant), answer).await?;
     let (dialogs, messages, chats, users, complete) = match answer {
         tl::enums::messages::Dialogs::Dialogs(it) => (it.dialogs, it.messages, it.chats, it.users, true),
         tl::enums::messages::Dialogs::Slice(it) => {

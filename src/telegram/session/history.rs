@@ -181,9 +181,10 @@ async fn gone(
         chat: Some(chat),
         class,
         units: 1,
+        stranger: false,
         patience: PATIENCE,
     };
-    limits::pass(&context.limiter, ask).await?;
+    let grant = limits::pass(&context.limiter, ask).await?;
     let id = ids
         .iter()
         .map(|id| tl::types::InputMessageId { id: *id }.into())
@@ -195,7 +196,7 @@ async fn gone(
         }
         None => link.invoke(&tl::functions::messages::GetMessages { id }).await,
     };
-    let answer = limits::heed(&context.limiter, link.id, Some(chat), class, answer).await?;
+    let answer = limits::heed(&context.limiter, link.id, Some(chat), (class, grant), answer).await?;
     let messages = match answer {
         tl::enums::messages::Messages::Messages(it) => it.messages,
         tl::enums::messages::Messages::Slice(it) => it.messages,
@@ -262,9 +263,10 @@ async fn read_page(
         chat: Some(chat),
         class,
         units: 1,
+        stranger: false,
         patience: PATIENCE,
     };
-    limits::pass(&context.limiter, ask).await?;
+    let grant = limits::pass(&context.limiter, ask).await?;
     let request = tl::functions::messages::GetHistory {
         peer,
         offset_id,
@@ -276,7 +278,7 @@ async fn read_page(
         hash: 0,
     };
     let answer = link.invoke(&request).await;
-    let answer = limits::heed(&context.limiter, link.id, Some(chat), class, answer).await?;
+    let answer = limits::heed(&context.limiter, link.id, Some(chat), (class, grant), answer).await?;
     Ok(from_tl_messages(answer))
 }
 

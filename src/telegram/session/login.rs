@@ -206,14 +206,13 @@ async fn complete(context: &Context, link: &Link, user: tl::enums::User) -> Resu
     context.store.commit(batch).await?;
     link.change(&context.store, |account| {
         let from = account.state;
-        account.user_id = Some(user.id);
+        account.logged_in(user.id, Timestamp::now());
         account.username = user.username;
         if let Some(phone) = user.phone {
             account.phone = Some(Secret::new(format!("+{}", phone.trim_start_matches('+'))));
         }
         account.login = None;
         account.dialogs_read = false;
-        account.connected_at = Some(Timestamp::now());
         account.since = Timestamp::now();
         let mut events = vec![login_event("complete")];
         if let Some((to, reason)) = state::next(from, true, &Observation::LoggedIn) {
@@ -224,6 +223,9 @@ async fn complete(context: &Context, link: &Link, user: tl::enums::User) -> Resu
         ((), events)
     })
     .await?;
+    context
+        .limiter
+        .in_use_since(link.id, link.account().in_use_since());
     Ok(())
 }
 

@@ -13,8 +13,12 @@ pub(crate) enum Observation {
     CaughtUp,
     /// The connection is gone; why, as a stable word.
     Lost(&'static str),
+    /// Nothing is missing any more, and the account rests after a peer flood.
+    CaughtUpResting,
     /// The account may not send any more.
     PeerFlooded,
+    /// Its rest is over.
+    Rested,
     /// The authorisation ended: the terminal state, and Telegram's word for it.
     Ended(SessionState, String),
     /// A login began.
@@ -48,10 +52,12 @@ pub(crate) fn next(
         Observation::Online if state.is_connected() => return None,
         Observation::Online => (S::CatchingUp, None),
         Observation::CaughtUp if state == S::CatchingUp => (S::Connected, None),
-        Observation::CaughtUp => return None,
+        Observation::CaughtUpResting if state == S::CatchingUp => (S::Restricted, reason("PEER_FLOOD")),
+        Observation::CaughtUp | Observation::CaughtUpResting => return None,
         Observation::Lost(word) => (S::TransientDisconnect, reason(word)),
         Observation::PeerFlooded if state.is_connected() => (S::Restricted, reason("PEER_FLOOD")),
-        Observation::PeerFlooded => return None,
+        Observation::Rested if state == S::Restricted => (S::Connected, None),
+        Observation::PeerFlooded | Observation::Rested => return None,
     };
     (after != state).then_some((after, why))
 }
@@ -103,6 +109,22 @@ mod tests {
             walk(after, &[Observation::LoginBegan, Observation::LoggedIn]),
             S::CatchingUp
         );
+    }
+
+    #[test]
+    fn a_restriction_outlasts_a_reconnect_and_ends_with_the_rest() {
+        let flooded = walk(S::Connected, &[Observation::PeerFlooded]);
+        assert_eq!(flooded, S::Restricted);
+        let reconnected = [
+            Observation::Lost("RESET"),
+            Observation::Rested,
+            Observation::Online,
+            Observation::CaughtUpResting,
+        ];
+        let after = walk(flooded, &reconnected);
+        assert_eq!(after, S::Restricted);
+        assert_eq!(walk(after, &[Observation::Rested]), S::Connected);
+        assert_eq!(walk(S::Connected, &[Observation::Rested]), S::Connected);
     }
 
     #[test]

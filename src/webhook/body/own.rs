@@ -146,6 +146,13 @@ fn data(body: &EventBody) -> Data<'_> {
         EventBody::SessionExpired { reason } | EventBody::SessionLost { reason } => json!({"reason": reason}),
         EventBody::SessionRestored => json!({}),
         EventBody::SessionGap { chat, reason } => json!({"chat": chat, "reason": reason}),
+        EventBody::SessionBudget {
+            budget,
+            chat,
+            window,
+            used,
+            cap,
+        } => json!({"budget": budget, "chat": chat, "window": window, "used": used, "cap": cap}),
         EventBody::SessionLogin { step } => json!({"step": step}),
         EventBody::PairState { pair, state, reason } => {
             json!({"pair": pair, "state": state, "reason": reason})

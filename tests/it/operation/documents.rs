@@ -159,6 +159,7 @@ async fn a_fresh_daemon_shows_each_series_that_a_rule_waits_for() {
         "trunkline_sessions{state=\"banned\"} ",
         "trunkline_sessions{state=\"quarantined\"} ",
         "trunkline_flood_waits_total{class=\"peer_flood\"} ",
+        "trunkline_budget_warnings_total{budget=\"account\",window=\"hour\",spent=\"all\"} ",
         "trunkline_lane_oldest_age_seconds{kind=",
         "trunkline_forwards_total{outcome=\"discarded\"} ",
         "trunkline_webhook_deliveries_total{outcome=\"exhausted\"} ",
