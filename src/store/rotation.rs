@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::bytes::Bytes;
 use super::catalog::{self, Entry};
+use super::decode::decode;
 use super::error::StoreError;
 use super::open::sled_fault;
 use super::row;
@@ -105,7 +106,7 @@ fn stored(tree: &sled::Tree) -> Result<Option<RotationRow>, StoreError> {
 
 fn of_row(key: &[u8], bytes: &[u8]) -> Option<RotationRow> {
     let plain = row::open(&ENTRY, key, bytes, None, |_| None).ok()??;
-    rmp_serde::from_slice(&plain).ok()
+    decode(&plain).ok()
 }
 
 /// Whether this row of an export tells of a rotation that the key takes part in.

@@ -229,5 +229,6 @@ mod tests {
         bears_any_row::<HighWater>();
         bears_any_row::<MessageChats>();
         bears_any_row::<Tombstones>();
+        bears_any_row::<LeftOut>();
     }
 }
