@@ -124,7 +124,7 @@ impl Check<'_> {
             Ok(meta) => {
                 self.report.commits = meta.generation;
                 self.report.last_event = meta.seq;
-                if let Err(error) = refuse_loss(&config.folder, &meta, &counted) {
+                if let Err(error) = refuse_loss(config, &meta, &counted) {
                     self.fault(catalog::META.name, &[], &error.to_string());
                 }
             }

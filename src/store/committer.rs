@@ -38,7 +38,7 @@ const TRIM_STEP: u64 = 32;
 /// How often the committer looks after itself.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the ledger is written.
-const LEDGER_EVERY: Duration = Duration::from_secs(10);
+const LEDGER_EVERY: Duration = Duration::from_secs(2);
 /// How long a group waits for more units where units come together: a sync costs as much for one as for many.
 const LINGER: Duration = Duration::from_millis(1);
 /// After how many groups sled's garbage is pushed out.

@@ -12,7 +12,7 @@ use super::apply::Meta;
 use super::config::StoreConfig;
 use super::error::StoreError;
 use super::ledger::Counted;
-use super::{catalog, ledger};
+use super::{catalog, exports, ledger};
 
 /// The folder's owner is whoever holds this.
 #[derive(Debug)]
@@ -163,8 +163,23 @@ fn owned_only(db: sled::Db, folder: &Path) -> Result<sled::Db, StoreError> {
     Ok(db)
 }
 
-/// Refuses a database that lost what its ledger remembers.
-pub(super) fn refuse_loss(folder: &Path, inside: &Meta, counted: &Counted) -> Result<(), StoreError> {
+/// Refuses a database that lost what its ledger remembers, or what an export of it has.
+pub(super) fn refuse_loss(config: &StoreConfig, inside: &Meta, counted: &Counted) -> Result<(), StoreError> {
+    let folder = &config.folder;
+    // In a folder elsewhere there may be exports of another one.
+    let own = config.export_folder.is_none();
+    let exports = own.then(|| exports::list(config)).transpose();
+    let exports = exports.map_err(StoreError::file("list the exports of", folder))?;
+    let newest = exports.and_then(|exports| Some(exports.first()?.generation));
+    if let Some(newest) = newest.filter(|newest| inside.generation < *newest) {
+        return Err(StoreError::Shrunk {
+            folder: folder.clone(),
+            what: format!(
+                "it stands at commit {} with {} rows, and an export of it was made at commit {newest}",
+                inside.generation, counted.rows
+            ),
+        });
+    }
     let known = ledger::read(folder).map_err(StoreError::file("read the ledger in", folder))?;
     let Some(known) = known else {
         if inside.generation > 0 {
@@ -178,7 +193,7 @@ pub(super) fn refuse_loss(folder: &Path, inside: &Meta, counted: &Counted) -> Re
     };
     match ledger::loss(&known, inside, counted) {
         Some(what) => Err(StoreError::Shrunk {
-            folder: folder.to_owned(),
+            folder: folder.clone(),
             what,
         }),
         None => Ok(()),

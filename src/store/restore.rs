@@ -29,7 +29,7 @@ const STAGING: &str = "restoring";
 const COMPLETE: &str = "complete";
 /// Where damaged databases are kept.
 const ASIDE: &str = "damaged";
-/// How far numbers leap beyond the last ones that the ledger knows; it is written every ten seconds.
+/// How far numbers leap beyond the last ones that the ledger knows; it is written every two seconds.
 const LEAP: u64 = 1 << 24;
 /// The same where no ledger tells.
 const BLIND_LEAP: u64 = 1 << 40;
@@ -43,7 +43,7 @@ pub struct Restored {
     pub why: String,
     /// When the last commit was made that is still there.
     pub stands_at: Option<Timestamp>,
-    /// How many commits are known to be lost, at least; the last ten seconds before are not.
+    /// How many commits are known to be lost, at least; the last seconds before are not.
     pub commits: Option<u64>,
     /// How many events.
     pub events: Option<u64>,

@@ -168,7 +168,7 @@ fn opened(config: &StoreConfig, jobs: mpsc::Sender<Job>) -> Result<(Arc<Live>, M
         error => error,
     };
     let (meta, counted) = guarded(|| Ok((stored_meta(&tree)?, count(&tree)?))).map_err(damaged)?;
-    open::refuse_loss(&config.folder, &meta, &counted)?;
+    open::refuse_loss(config, &meta, &counted)?;
     let quarantine = quarantine::keys(&tree)?;
     let (seal, rotation) = seal_of(config, &tree).map_err(damaged)?;
     let secret = installation_secret(folder, &tree, &seal)?;

@@ -89,6 +89,35 @@ async fn one_lost_row_is_noticed_and_a_damaged_export_passed_over() {
     assert_restored(&Store::open(config).expect("is restored"));
 }
 
+/// Damage in its log makes sled open a database as it once was, and the ledger may be as old.
+#[tokio::test]
+async fn a_database_that_is_older_than_its_export_is_restored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(&folder);
+    step(&store, 0).await;
+    drop(store);
+    let config = StoreConfig::in_folder(folder.path().join("data"));
+    let aside = folder.path().join("aside");
+    fs::create_dir(&aside).expect("makes");
+    fs::rename(config.folder.join("ledger"), aside.join("ledger")).expect("moves");
+    for entry in fs::read_dir(config.folder.join("sled")).expect("lists").flatten() {
+        if entry.path().is_file() {
+            fs::copy(entry.path(), aside.join(entry.file_name())).expect("copies");
+        }
+    }
+    let store = open(&folder);
+    for number in 1..20 {
+        step(&store, number).await;
+    }
+    store.export_now().await.expect("exports");
+    drop(store);
+    fs::remove_dir_all(config.folder.join("sled")).expect("removes");
+    fs::remove_file(config.folder.join("ledger")).expect("removes");
+    fs::rename(&aside, config.folder.join("sled")).expect("moves");
+    fs::rename(config.folder.join("sled/ledger"), config.folder.join("ledger")).expect("moves");
+    assert_restored(&Store::open(config).expect("is restored"));
+}
+
 #[tokio::test]
 async fn without_an_export_a_damaged_database_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
