@@ -327,14 +327,9 @@ mod tests {
             Some(frame(part, PART, &[&[0; CHUNK]]))
         });
         assert_eq!((answer, fetched), (Err(Fault::Bad("it lists too many parts")), 0));
-<<<<<<< Updated upstream
         let seal = Seal::new(&Zeroizing::new([3; 32]));
         let rows = written(&noise(VALUE_LIMIT), key, Some(&seal));
         assert!(read(&rows, key, Some(&seal)).is_ok_and(|plain| plain.is_some()));
-=======
-        let rows = written(&noise(VALUE_LIMIT), key, Some(&Seal::new(&Zeroizing::new([3; 32]))));
-        assert!(read(&rows, key, Some(&Seal::new(&Zeroizing::new([3; 32])))).is_ok_and(|plain| plain.is_some()));
->>>>>>> Stashed changes
     }
 
     proptest! {
