@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::AccessError;
 use super::scope::{Principal, Scope};
-use super::secret;
+use super::secret::{self, Hashed};
 use crate::base::{KeyId, Owner, SessionId, Timestamp};
 
 /// For how long at most a rotated text still works.
@@ -17,7 +17,7 @@ const LONGEST_OVERLAP: Duration = Duration::from_secs(7 * 24 * 3600);
 const LONGEST_NAME: usize = 100;
 
 /// A key as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiKey {
     /// Its id.
     pub id: KeyId,
@@ -38,12 +38,12 @@ pub struct ApiKey {
 }
 
 /// One text of a key, hashed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KeySecret {
     /// The public part that finds it.
     pub lookup: String,
-    /// SHA-256 of the whole.
-    pub hash: [u8; 32],
+    /// The whole, hashed.
+    pub hash: Hashed,
     /// When it ends, after a rotation.
     pub until: Option<Timestamp>,
 }
@@ -53,7 +53,7 @@ impl KeySecret {
     pub fn of(text: &str) -> Option<Self> {
         Some(Self {
             lookup: secret::lookup(text)?,
-            hash: secret::hash(text),
+            hash: Hashed::of(text),
             until: None,
         })
     }
@@ -115,7 +115,7 @@ impl ApiKey {
     pub fn admit(&self, text: &str, now: Timestamp) -> Option<Principal> {
         // Every text is compared, so that time does not tell which of them is near.
         let known = self.secrets.iter().fold(false, |known, secret| {
-            known | (secret::matches(text, &secret.hash) & secret.until.is_none_or(|end| now < end))
+            known | (secret.hash.matches(text) & secret.until.is_none_or(|end| now < end))
         });
         let scope = self.scopes.iter().max().copied()?;
         (known && self.is_live(now)).then(|| Principal {

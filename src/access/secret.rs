@@ -7,6 +7,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -57,14 +58,22 @@ pub fn lookup(text: &str) -> Option<String> {
     })
 }
 
-/// What is stored of a key.
-pub fn hash(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
-}
+/// What is stored of a key: its SHA-256. There is no `==` for it, so that nobody compares it in a time that tells how
+/// much of it is right.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hashed([u8; 32]);
 
-/// Whether the text is the one that was hashed, without telling by time how much of it is.
-pub fn matches(text: &str, stored: &[u8; 32]) -> bool {
-    hash(text).ct_eq(stored).into()
+impl Hashed {
+    /// Hashes a text.
+    pub fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    /// Whether the text is the one that was hashed, without telling by time how much of it is.
+    pub fn matches(&self, text: &str) -> bool {
+        Self::of(text).0.ct_eq(&self.0).into()
+    }
 }
 
 #[cfg(test)]
@@ -77,8 +86,23 @@ mod tests {
         let text = key.expose();
         assert_eq!(text.len(), 47);
         assert_eq!(lookup(text).as_deref(), Some(&text[4..12]));
-        assert!(matches(text, &hash(text)));
-        assert!(!matches(&text[..46], &hash(text)));
+        assert!(Hashed::of(text).matches(text));
+        assert!(!Hashed::of(text).matches(&text[..46]));
+    }
+
+    /// Two ways lead to `compared` for what has an `==`, and then this does not compile.
+    #[test]
+    fn a_hash_has_no_comparison_that_stops_early() {
+        trait Comparable<Way> {
+            fn compared() -> bool {
+                false
+            }
+        }
+        struct WithEquality;
+        impl<T> Comparable<()> for T {}
+        impl<T: PartialEq> Comparable<WithEquality> for T {}
+        assert!(!<Hashed as Comparable<_>>::compared());
+        assert!(!<super::super::key::KeySecret as Comparable<_>>::compared());
     }
 
     #[test]
