@@ -19,7 +19,7 @@ use super::errand::{self, Errand, last_before};
 use super::error::WebhookError;
 use super::examples;
 use super::registry::{Letter, Seat};
-use super::resolve::{Reach, reach};
+use super::resolve::{Reach, reach, system};
 use super::secret::Secrets;
 use super::service::{Service, reason};
 use super::tables::{
@@ -404,7 +404,7 @@ impl Webhooks {
             .rules
             .check_url(&url, record.trust())
             .map_err(endpoint::EndpointFault::Url)?;
-        match reach(&url, &self.service.rules, record.trust()).await {
+        match reach(&url, &self.service.rules, record.trust(), &system()).await {
             Reach::Allowed => Ok(()),
             Reach::Forbidden => Err(WebhookError::Forbidden),
             Reach::Nowhere => Err(WebhookError::Unresolvable),

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::address::{AddressRules, Trust};
 use super::attempt::{Answer, NoAnswer};
-use super::resolve::{Guard, NoneAllowed};
+use super::resolve::{Guard, Lookup, NoneAllowed, system};
 use super::schedule::parse_retry_after;
 use crate::base::Timestamp;
 
@@ -38,6 +38,7 @@ pub(super) struct Parcel {
 /// Makes tries; shared by all endpoints.
 pub(super) struct Postman {
     rules: Arc<AddressRules>,
+    lookup: Lookup,
     timeout: Duration,
     in_flight: usize,
     /// One client for each trust and scheme, made when it is first needed.
@@ -48,6 +49,7 @@ impl Postman {
     pub fn new(rules: Arc<AddressRules>, timeout: Duration, in_flight: usize) -> Self {
         Self {
             rules,
+            lookup: system(),
             timeout,
             in_flight,
             clients: Mutex::default(),
@@ -89,6 +91,7 @@ impl Postman {
             return Ok(client.clone());
         }
         let guard = Guard {
+            lookup: self.lookup.clone(),
             rules: self.rules.clone(),
             trust,
             encrypted,
@@ -148,6 +151,19 @@ async fn read(mut response: reqwest::Response, patience: Duration) -> Answer {
     Answer {
         status: Ok(status),
         retry_after,
-        text: String::from_utf8_lossy(&body).into_owned(),
+        text: text_of(&body),
     }
 }
+
+/// Bytes as a text of no more than the limit: what stands for a byte that is no text is longer than the byte.
+fn text_of(body: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(body).into_owned();
+    let end = (0..=ANSWER_LIMIT.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or(0));
+    text
+}
+
+#[cfg(test)]
+mod tests;

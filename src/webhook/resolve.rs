@@ -1,7 +1,9 @@
 //! Names to addresses, with the forbidden ones left out: what the HTTP client connects to is what
 //! was checked, whatever the name server says a moment later.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +20,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[error("no address of the host may be called")]
 pub(super) struct NoneAllowed;
 
+/// What a name server answers.
+type Found = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// How a name's addresses are asked for.
+pub(super) type Lookup = Arc<dyn Fn(String) -> Found + Send + Sync>;
+
+/// The system's way.
+pub(super) fn system() -> Lookup {
+    Arc::new(|name| Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }))
+}
+
 /// A resolver for one trust and scheme.
 pub(super) struct Guard {
+    pub lookup: Lookup,
     pub rules: Arc<AddressRules>,
     pub trust: Trust,
     pub encrypted: bool,
@@ -28,9 +42,11 @@ pub(super) struct Guard {
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let (rules, trust, encrypted) = (self.rules.clone(), self.trust, self.encrypted);
+        let found = (self.lookup)(name.as_str().to_owned());
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let allowed: Vec<SocketAddr> = found
+                .await?
+                .into_iter()
                 .filter(|address| rules.permit(address.ip(), trust, encrypted))
                 .collect();
             if allowed.is_empty() {
@@ -53,12 +69,11 @@ pub(super) enum Reach {
 }
 
 /// Looks where a URL leads; literal addresses were judged with the URL.
-pub(super) async fn reach(url: &Url, rules: &AddressRules, trust: Trust) -> Reach {
+pub(super) async fn reach(url: &Url, rules: &AddressRules, trust: Trust, lookup: &Lookup) -> Reach {
     let Some(Host::Domain(name)) = url.host() else {
         return Reach::Allowed;
     };
-    let lookup = tokio::net::lookup_host((name, 0));
-    let Ok(Ok(found)) = tokio::time::timeout(PATIENCE, lookup).await else {
+    let Ok(Ok(found)) = tokio::time::timeout(PATIENCE, lookup(name.to_owned())).await else {
         return Reach::Nowhere;
     };
     let encrypted = url.scheme() == "https";
@@ -82,6 +97,7 @@ mod tests {
             .map(|network| network.parse().expect("network"))
             .collect();
         Guard {
+            lookup: system(),
             rules: Arc::new(AddressRules { allowed }),
             trust,
             encrypted,
@@ -111,15 +127,21 @@ mod tests {
         let rules = AddressRules::default();
         let url = |text: &str| Url::parse(text).expect("URL");
         assert_eq!(
-            reach(&url("https://localhost/"), &rules, Trust::Caller).await,
+            reach(&url("https://localhost/"), &rules, Trust::Caller, &system()).await,
             Reach::Forbidden
         );
         assert_eq!(
-            reach(&url("http://localhost/"), &rules, Trust::Operator).await,
+            reach(&url("http://localhost/"), &rules, Trust::Operator, &system()).await,
             Reach::Allowed
         );
         assert_eq!(
-            reach(&url("https://no-such-host.invalid/"), &rules, Trust::Caller).await,
+            reach(
+                &url("https://no-such-host.invalid/"),
+                &rules,
+                Trust::Caller,
+                &system()
+            )
+            .await,
             Reach::Nowhere
         );
     }
