@@ -6,6 +6,7 @@ use super::requests::Request;
 use super::rpc::KeyId;
 use super::telegram::Telegram;
 use super::view::{MessageView, WorldView};
+use super::wire::Connections;
 use super::world::entities::Entity;
 use super::world::state::digits;
 use super::world::{Passing, Peer, Refusal};
@@ -273,6 +274,11 @@ impl World {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What became of connections to the server.
+    pub fn connections(&self) -> Connections {
+        self.telegram.hub().connections()
     }
 
     /// The last calls, newest last.

@@ -128,6 +128,8 @@ impl Sandbox {
         let shared = control::Control {
             world: World::new(telegram.clone()),
             section,
+            limits: control::Limits::default(),
+            count: Arc::default(),
         };
         let mut tasks = vec![tokio::spawn(control::serve(listener, shared, stop.clone()))];
         if let Some(disk) = opened {

@@ -1,26 +1,58 @@
 //! The control port: the world over HTTP on loopback, for people, scripts and tests.
 //!
 //! JSON in and out, errors as `{"error": NAME, "message": …}`. No key is asked for: whoever reaches
-//! loopback may do all. Not promised: speed, long connections, anything for the open net.
+//! loopback may do all, but for web pages of others, which a browser on this machine may show. Not promised: speed,
+//! long connections, anything for the open net.
 
 mod routes;
 
 use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::handle::World;
+use super::wire::Connections;
 use super::world::Refusal;
 
 /// The largest body: a file of some size in base64.
 const BODY_MAX: usize = 64 * 1024 * 1024;
+
+/// What callers may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at the same time.
+    pub connections: usize,
+    /// Time for a request's head, and for an idle connection.
+    pub head: Duration,
+    /// Time for a request's body.
+    pub body: Duration,
+    /// Time for a connection; a request that is under way then has as long as a body to end.
+    pub life: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(60),
+            life: Duration::from_secs(300),
+        }
+    }
+}
 
 /// What the control port works with.
 #[derive(Clone)]
@@ -29,6 +61,33 @@ pub struct Control {
     pub world: World,
     /// The configuration section of this sandbox.
     pub section: String,
+    /// What callers may take.
+    pub limits: Limits,
+    /// What became of connections.
+    pub count: Arc<Count>,
+}
+
+/// What became of connections.
+#[derive(Debug, Default)]
+pub struct Count {
+    open: AtomicUsize,
+    turned_away: AtomicU64,
+    cut_off: AtomicU64,
+}
+
+impl Count {
+    /// As it is now.
+    pub fn now(&self) -> Connections {
+        Connections {
+            open: self.open.load(Ordering::Relaxed),
+            turned_away: self.turned_away.load(Ordering::Relaxed),
+            cut_off: self.cut_off.load(Ordering::Relaxed),
+        }
+    }
+
+    fn cut_off(&self) {
+        self.cut_off.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What a route answers.
@@ -91,38 +150,108 @@ pub async fn serve(listener: TcpListener, control: Control, stop: CancellationTo
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             continue;
         };
+        let count = control.count.clone();
+        if count.open.load(Ordering::Relaxed) >= control.limits.connections {
+            count.turned_away.fetch_add(1, Ordering::Relaxed);
+            turn_away(&stream);
+            continue;
+        }
+        count.open.fetch_add(1, Ordering::Relaxed);
         let (control, stop) = (control.clone(), stop.clone());
         tasks.spawn(async move {
-            let answer = service_fn(move |request| handle(control.clone(), request));
-            let connection =
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
             tokio::select! {
-                ended = connection => if let Err(error) = ended {
-                    tracing::debug!(%error, "a control connection broke");
-                },
+                () = connection(stream, control) => {}
                 () = stop.cancelled() => {}
             }
+            count.open.fetch_sub(1, Ordering::Relaxed);
         });
     }
     tasks.close();
     tasks.wait().await;
 }
 
+/// One connection, until its end.
+async fn connection(stream: TcpStream, control: Control) {
+    let (limits, count) = (control.limits, control.count.clone());
+    let answer = service_fn(move |request| handle(control.clone(), request));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .serve_connection(TokioIo::new(stream), answer);
+    let mut connection = pin!(connection);
+    let ended = match timeout(limits.life, connection.as_mut()).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            connection.as_mut().graceful_shutdown();
+            timeout(limits.body, connection).await.unwrap_or_else(|_| {
+                count.cut_off();
+                Ok(())
+            })
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a control connection broke");
+    }
+}
+
+/// One connection too many: it is told so, and closed.
+fn turn_away(stream: &TcpStream) {
+    let text = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    if let Err(error) = stream.try_write(text.as_bytes()) {
+        tracing::debug!(%error, "a control connection was turned away without a word");
+    }
+}
+
+/// Whether a request comes from this machine's programs and not from a page of somebody's that a browser shows: such
+/// a page comes under a name of its own, be it one that leads here.
+fn is_local(headers: &HeaderMap) -> bool {
+    let local = |name: HeaderName, start: &str| {
+        headers.get_all(name).iter().all(|value| {
+            let url = value
+                .to_str()
+                .ok()
+                .and_then(|text| url::Url::parse(&format!("{start}{text}")).ok());
+            url.is_some_and(|url| match url.host() {
+                Some(url::Host::Domain(name)) => name == "localhost",
+                Some(url::Host::Ipv4(address)) => address.is_loopback(),
+                Some(url::Host::Ipv6(address)) => address.is_loopback(),
+                None => false,
+            })
+        })
+    };
+    local(HOST, "http://") && local(ORIGIN, "")
+}
+
 async fn handle(control: Control, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
-    let answered = match Limited::new(body, BODY_MAX).collect().await {
-        Ok(body) => routes::answer(
-            &control,
-            &parts.method,
-            parts.uri.path(),
-            parts.uri.query(),
-            &body.to_bytes(),
-        ),
-        Err(_) => Err(Failure::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "BODY_TOO_LARGE",
-            "at most 64 MiB",
+    let answered = match is_local(&parts.headers) {
+        false => Err(Failure::new(
+            StatusCode::FORBIDDEN,
+            "NOT_LOCAL",
+            "this port is for programs of this machine, under its loopback addresses",
         )),
+        true => match timeout(control.limits.body, Limited::new(body, BODY_MAX).collect()).await {
+            Ok(Ok(body)) => routes::answer(
+                &control,
+                &parts.method,
+                parts.uri.path(),
+                parts.uri.query(),
+                &body.to_bytes(),
+            ),
+            Ok(Err(_)) => Err(Failure::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "BODY_TOO_LARGE",
+                "at most 64 MiB",
+            )),
+            Err(_) => {
+                control.count.cut_off();
+                Err(Failure::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "REQUEST_TIMEOUT",
+                    "the body did not come in time",
+                ))
+            }
+        },
     };
     Ok(match answered {
         Ok(Answer::Json(value)) => json(StatusCode::OK, &value),
@@ -148,3 +277,6 @@ fn reply(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Response<Full
     );
     response
 }
+
+#[cfg(test)]
+mod tests;

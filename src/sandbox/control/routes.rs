@@ -28,6 +28,7 @@ GET    /codes/{phone}                       the login code, plain text
 GET    /faults     POST /faults             trouble
 DELETE /faults     DELETE /faults/{number}  no more trouble
 GET    /requests                            what was called: ?account= &method= &limit=
+GET    /connections                         how many there are, were refused, were cut off
 GET    /config                              the section for a daemon's configuration
 ";
 
@@ -115,6 +116,10 @@ pub fn answer(
     match (method.as_str(), segments.as_slice()) {
         ("GET", []) => Ok(Answer::Text(HELP.to_owned())),
         ("GET", ["config"]) => Ok(Answer::Text(control.section.clone())),
+        ("GET", ["connections"]) => Ok(Answer::Json(json!({
+            "server": world.connections(),
+            "control": control.count.now(),
+        }))),
         ("GET", ["world"]) => Ok(Answer::Json(json(&world.view())?)),
         ("GET", ["codes", phone]) => match world.code(phone) {
             Some(code) => Ok(Answer::Text(code)),

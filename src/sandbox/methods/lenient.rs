@@ -15,8 +15,16 @@ const SAME: [(u32, u32); 3] = [
     (t::InputPeerSelf::CONSTRUCTOR_ID, t::InputUserSelf::CONSTRUCTOR_ID),
 ];
 
+/// More peers than any such request names, and longer than any such request is: each peer is a further try to read
+/// the whole.
+const MAX_PEERS: usize = 256;
+const MAX_LENGTH: usize = 64 << 10;
+
 /// Reads parameters that could not be read as they are: with all peers changed, else with one of them.
 pub fn read<T>(parameters: &[u8], read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+    if parameters.len() > MAX_LENGTH {
+        return None;
+    }
     let words = parameters.as_chunks::<4>().0;
     let wanted = |word: &[u8; 4]| {
         let found = u32::from_le_bytes(*word);
@@ -36,7 +44,7 @@ pub fn read<T>(parameters: &[u8], read: impl Fn(&[u8]) -> Option<T>) -> Option<T
         }
         read(&bytes)
     };
-    if places.is_empty() {
+    if places.is_empty() || places.len() > MAX_PEERS {
         return None;
     }
     changed(&places).or_else(|| places.chunks(1).find_map(changed))

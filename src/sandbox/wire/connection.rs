@@ -16,20 +16,21 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::cipher::{Sender, key_id, named_key, open};
-use super::envelope::{Envelope, Message, is_container, open_container, unpack};
+use super::envelope::{Envelope, Message, Room, is_container, open_container};
 use super::exchange::{Exchange, NOT_FOUND, NewKey, Outcome};
 use super::outbox::{Outbox, now};
 use super::registry::{Job, Key, Line, Registry, Slot};
 use super::rsa::RsaKey;
 use super::salts::Salts;
+use super::server::Patience;
 use super::service::{Heard, bad_message, bad_salt, hear};
-use super::session::{Receipt, time_id};
+use super::session::{Lagging, Receipt, time_id};
 use super::transport::{Detected, FrameError, Reading, detect};
 use super::worker::{World, work};
 use crate::sandbox::rpc::{KeyId, MtSession};
 
-/// How long a client may take until its first packet under a key.
-const HANDSHAKE: Duration = Duration::from_secs(60);
+/// More plain packets than the exchanges of any client.
+const MAX_PLAIN: usize = 64;
 /// How long the last word of a broken conversation may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long the client's rest is read after it: a socket closed on unread bytes takes the last word back.
@@ -54,14 +55,18 @@ pub struct Context {
     pub rsa: Arc<RsaKey>,
     /// Which data centre this is.
     pub dc: i32,
+    /// How long clients may take.
+    pub patience: Patience,
     /// All that runs for this server.
     pub tasks: TaskTracker,
 }
 
 /// Why a conversation ends.
 enum End {
-    /// The client closed it, or its time is over.
+    /// The client closed it, or its delay is over.
     Closed,
+    /// It took too long.
+    Late,
     /// The stream makes no sense.
     Frame(FrameError),
     /// The client is to be told so.
@@ -76,13 +81,26 @@ impl From<io::Error> for End {
     }
 }
 
+impl End {
+    /// What a write that failed means.
+    fn of_write(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::Late,
+            _ => Self::Broken(error),
+        }
+    }
+}
+
 struct Reader {
     context: Arc<Context>,
     line: Arc<Line>,
     outbox: Arc<Outbox>,
     exchange: Option<Exchange>,
-    /// Whether a packet under a key has come.
-    proven: bool,
+    /// How many plain packets have come.
+    plain: usize,
+    /// Until when the next packet must have come.
+    quiet_until: Instant,
+    /// When the client wants the connection to end.
     deadline: Option<Instant>,
 }
 
@@ -94,8 +112,9 @@ pub async fn serve(stream: TcpStream, line: Arc<Line>, context: Arc<Context>) {
         line: line.clone(),
         outbox: outbox.clone(),
         exchange: None,
-        proven: false,
-        deadline: Some(Instant::now() + HANDSHAKE),
+        plain: 0,
+        quiet_until: Instant::now() + context.patience.handshake,
+        deadline: None,
     };
     let (mut from, mut to) = stream.into_split();
     let end = tokio::select! {
@@ -105,10 +124,17 @@ pub async fn serve(stream: TcpStream, line: Arc<Line>, context: Arc<Context>) {
     };
     match end {
         End::Closed => {}
+        End::Late => {
+            tracing::debug!(connection = line.id, "connection took too long");
+            context.registry.note_cut_off();
+        }
         End::Frame(error) => tracing::debug!(connection = line.id, %error, "connection makes no sense"),
         End::Broken(error) => tracing::debug!(connection = line.id, %error, "connection failed"),
         End::Refused(code) => {
             tracing::debug!(connection = line.id, code, "connection refused");
+            if code == TOO_MANY {
+                context.registry.note_cut_off();
+            }
             // Both only for politeness: the connection is over either way.
             let _ = timeout(FAREWELL, to.shutdown()).await;
             let mut rest = [0; 1024];
@@ -138,16 +164,17 @@ impl Reader {
         };
         let (mut reading, mut writing) = transport.split();
         let (line, outbox) = (self.line.clone(), self.outbox.clone());
-        let mut writer = std::pin::pin!(outbox.write(&line, &mut writing, to));
+        let limit = self.context.patience.write;
+        let mut writer = std::pin::pin!(outbox.write(&line, &mut writing, to, limit));
         let end = tokio::select! {
             end = self.listen(from, &mut buffer, &mut reading) => end,
-            written = &mut writer => return written.map_or_else(End::Broken, End::Refused),
+            written = &mut writer => return written.map_or_else(End::of_write, End::Refused),
         };
         if let End::Refused(code) = end {
             outbox.refuse(code);
             line.wake.notify_one();
             let written = timeout(FAREWELL, writer).await;
-            return written.map_or(End::Closed, |it| it.map_or_else(End::Broken, End::Refused));
+            return written.map_or(End::Closed, |it| it.map_or_else(End::of_write, End::Refused));
         }
         end
     }
@@ -180,15 +207,10 @@ impl Reader {
             *buffer = BytesMut::new();
         }
         buffer.reserve(READ);
-        let over = async {
-            match self.deadline {
-                Some(deadline) => sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
+        let wanted = self.deadline.filter(|deadline| *deadline <= self.quiet_until);
         tokio::select! {
             read = from.read_buf(buffer) => if read? == 0 { Err(End::Closed) } else { Ok(()) },
-            () = over => Err(End::Closed),
+            () = sleep_until(wanted.unwrap_or(self.quiet_until)) => Err(wanted.map_or(End::Late, |_| End::Closed)),
         }
     }
 
@@ -202,6 +224,10 @@ impl Reader {
 
     /// A step of the key exchange. The client's message id means nothing.
     async fn plain(&mut self, mut packet: Bytes) -> Result<(), End> {
+        self.plain += 1;
+        if self.plain > MAX_PLAIN {
+            return Err(End::Refused(TOO_MANY));
+        }
         if packet.len() < 12 {
             return Err(End::Refused(NOT_FOUND));
         }
@@ -258,12 +284,10 @@ impl Reader {
             session,
             message,
         } = Envelope::read(plaintext).ok_or_else(refused)?;
-        if !std::mem::replace(&mut self.proven, true) {
-            self.deadline = None;
-            // Its numbers are large, and the exchange is over.
-            self.exchange = None;
-        }
-        let slot = self.slot(&key, session);
+        // The exchange is over, and its numbers are large.
+        self.exchange = None;
+        self.quiet_until = Instant::now() + self.context.patience.idle;
+        let slot = self.slot(&key, session).ok_or(End::Refused(TOO_MANY))?;
         if let Some(code) = id_fault(message.id, now.as_secs()) {
             slot.with(|session| session.reply(self.line.id, bad_message(&message, code)));
             return Ok(());
@@ -284,14 +308,15 @@ impl Reader {
             let salt = key.salts.current(now.as_secs());
             slot.with(|session| session.announce(first, salt));
         }
+        let room = Arc::new(Room::default());
         messages
             .into_iter()
-            .try_for_each(|message| self.message(&slot, message, now.as_secs()))
+            .try_for_each(|message| self.message(&slot, message, &room, now.as_secs()))
     }
 
-    /// The session, which this connection speaks for from now on.
-    fn slot(&self, key: &Arc<Key>, id: MtSession) -> Arc<Slot> {
-        let (slot, new) = key.session(id);
+    /// The session, which this connection speaks for from now on; none if the key has too many.
+    fn slot(&self, key: &Arc<Key>, id: MtSession) -> Option<Arc<Slot>> {
+        let (slot, new) = key.session(id)?;
         if let Some(jobs) = new {
             self.context.tasks.spawn(work(
                 slot.clone(),
@@ -303,7 +328,7 @@ impl Reader {
         if slot.attach(&self.line) {
             self.outbox.add(slot.clone());
         }
-        slot
+        Some(slot)
     }
 
     /// The messages in a packet's one message; else what to answer.
@@ -319,13 +344,23 @@ impl Reader {
         }
     }
 
-    fn message(&mut self, slot: &Arc<Slot>, mut message: Message, now: u64) -> Result<(), End> {
-        let unpacked = unpack(&message.body);
-        if let Some(body) = &unpacked {
-            message.body = body.clone();
-        }
+    fn message(
+        &mut self,
+        slot: &Arc<Slot>,
+        mut message: Message,
+        room: &Arc<Room>,
+        now: u64,
+    ) -> Result<(), End> {
+        // A body that does not unpack is answered as one that is no call.
+        message.body = room.unpack(&message.body).unwrap_or_default();
         match hear(slot, self.line.id, &message, now) {
-            Heard::Done => return Ok(()),
+            // Who asks and does not listen is not served any more: answers must not heap up.
+            Heard::Done => {
+                return match slot.quietly(|session| session.keeps_up()) {
+                    Ok(()) => Ok(()),
+                    Err(Lagging) => Err(End::Refused(TOO_MANY)),
+                };
+            }
             Heard::CloseAfter(delay) => {
                 self.deadline = Some(Instant::now() + delay);
                 return Ok(());
@@ -340,13 +375,13 @@ impl Reader {
         }
         match slot.quietly(|session| session.receive_call(message.id)) {
             Receipt::New => {
-                // A body that does not unpack is found out, and answered, where wrappers come off.
                 let job = Job {
                     id: message.id,
                     line: self.line.clone(),
                     body: message.body,
+                    room: room.clone(),
                 };
-                slot.jobs.try_send(job).map_err(|_| End::Refused(TOO_MANY))
+                slot.wait(job).then_some(()).ok_or(End::Refused(TOO_MANY))
             }
             Receipt::Repeated => {
                 slot.with(|session| session.repeat(message.id));

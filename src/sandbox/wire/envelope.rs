@@ -3,6 +3,7 @@
 //! Pure. Nothing here is judged but its form.
 
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes};
 use flate2::Compression;
@@ -19,7 +20,7 @@ const RPC_RESULT: u32 = 0xf35c_6d01;
 
 /// The most messages that a container may hold.
 const MAX_CONTAINED: usize = 1024;
-/// The most that packed data may unpack to.
+/// The most that the packed data of one packet may unpack to, all of it together.
 const MAX_UNPACKED: u64 = 8 << 20;
 /// From this length on an answer or a push is packed, if that makes it shorter,
 const PACK_FROM: usize = 1024;
@@ -179,20 +180,36 @@ fn pack(object: &[u8]) -> Option<Vec<u8>> {
     (out.len() < object.len()).then_some(out)
 }
 
-/// What packed data holds; the object itself if it is not packed; nothing if it is broken or far too long.
-pub fn unpack(object: &Bytes) -> Option<Bytes> {
-    if constructor(object) != Some(GZIP_PACKED) {
-        return Some(object.clone());
+/// How much a packet's data may still unpack to. A container of a thousand small bombs has no more than one big one.
+#[derive(Debug)]
+pub struct Room(AtomicU64);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(AtomicU64::new(MAX_UNPACKED))
     }
-    let packed = Vec::<u8>::from_bytes(&object[4..]).ok()?;
-    let mut out = Vec::new();
-    // Some clients write the same stream under zlib's head, and Telegram takes it.
-    let mut reader: Box<dyn Read> = match packed.starts_with(&GZIP_MAGIC) {
-        true => Box::new(GzDecoder::new(&packed[..]).take(MAX_UNPACKED + 1)),
-        false => Box::new(ZlibDecoder::new(&packed[..]).take(MAX_UNPACKED + 1)),
-    };
-    let read = reader.read_to_end(&mut out).ok()?;
-    (read as u64 <= MAX_UNPACKED).then(|| out.into())
+}
+
+impl Room {
+    /// What packed data holds; the object itself if it is not packed; nothing if it is broken or too long.
+    pub fn unpack(&self, object: &Bytes) -> Option<Bytes> {
+        if constructor(object) != Some(GZIP_PACKED) {
+            return Some(object.clone());
+        }
+        let packed = Vec::<u8>::from_bytes(&object[4..]).ok()?;
+        let left = self.0.load(Ordering::Relaxed);
+        let mut out = Vec::new();
+        // Some clients write the same stream under zlib's head, and Telegram takes it.
+        let mut reader: Box<dyn Read> = match packed.starts_with(&GZIP_MAGIC) {
+            true => Box::new(GzDecoder::new(&packed[..]).take(left + 1)),
+            false => Box::new(ZlibDecoder::new(&packed[..]).take(left + 1)),
+        };
+        let read = reader.read_to_end(&mut out);
+        // Broken data takes room as well: it was work.
+        let taken = (out.len() as u64).min(left);
+        self.0.fetch_sub(taken, Ordering::Relaxed);
+        (read.ok()? as u64 <= left).then(|| out.into())
+    }
 }
 
 #[cfg(test)]
@@ -246,10 +263,14 @@ mod tests {
         let object = vec![7u8; 5000];
         let answer = rpc_result(44, &object);
         assert!(answer.len() < 500);
-        assert_eq!(unpack(&answer.slice(12..)).as_deref(), Some(&object[..]));
+        assert_eq!(
+            Room::default().unpack(&answer.slice(12..)).as_deref(),
+            Some(&object[..])
+        );
         let random: Vec<u8> = (0..5000).map(|_| rand::random()).collect();
         assert_eq!(rpc_result(44, &random).len(), 5012, "packing does not pay");
-        assert_eq!(unpack(&Bytes::from_static(b"\xa1\xcf\x72\x30\x03abc")), None);
+        let broken = Bytes::from_static(b"\xa1\xcf\x72\x30\x03abc");
+        assert_eq!(Room::default().unpack(&broken), None);
     }
 
     #[test]
@@ -259,19 +280,35 @@ mod tests {
         let mut object = GZIP_PACKED.to_le_bytes().to_vec();
         encoder.finish().expect("memory").serialize(&mut object);
         assert_eq!(
-            unpack(&object.into()).as_deref(),
+            Room::default().unpack(&object.into()).as_deref(),
             Some(&b"a call of many words"[..])
         );
     }
 
-    #[test]
-    fn a_bomb_does_not_go_off() {
+    /// A packed object of so many mebibytes of nothing.
+    fn bomb(mebibytes: usize) -> Bytes {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        for _ in 0..20 {
+        for _ in 0..mebibytes {
             encoder.write_all(&vec![0; 1 << 20]).expect("memory");
         }
         let mut object = GZIP_PACKED.to_le_bytes().to_vec();
         encoder.finish().expect("memory").serialize(&mut object);
-        assert_eq!(unpack(&object.into()), None);
+        object.into()
+    }
+
+    #[test]
+    fn a_bomb_does_not_go_off() {
+        assert_eq!(Room::default().unpack(&bomb(20)), None);
+    }
+
+    #[test]
+    fn many_small_bombs_have_no_more_room_than_one() {
+        let (room, small) = (Room::default(), bomb(1));
+        let unpacked = (0..1000).filter(|_| room.unpack(&small).is_some()).count();
+        assert_eq!(unpacked, 8);
+        assert!(
+            room.unpack(&Bytes::from_static(b"bare")).is_some(),
+            "what is not packed needs none"
+        );
     }
 }

@@ -9,6 +9,17 @@ use super::super::rpc::{KeyId, MtSession};
 use super::envelope;
 use super::registry::Registry;
 
+/// What became of connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Connections {
+    /// There are so many now.
+    pub open: usize,
+    /// So many were refused: too many, or an outage.
+    pub turned_away: u64,
+    /// So many were cut off since they took too long or too much.
+    pub cut_off: u64,
+}
+
 /// A cheap handle, made before both halves and given to both.
 #[derive(Clone, Default)]
 pub struct Hub {
@@ -65,6 +76,16 @@ impl Hub {
         if let Some(key) = self.registry.remove_key(key) {
             key.cut();
             key.end();
+        }
+    }
+
+    /// What became of connections.
+    pub fn connections(&self) -> Connections {
+        let (open, turned_away, cut_off) = self.registry.connections();
+        Connections {
+            open,
+            turned_away,
+            cut_off,
         }
     }
 

@@ -18,7 +18,10 @@ mod binding;
 mod cipher;
 mod envelope;
 mod exchange;
+#[cfg(test)]
+mod fuzz;
 mod hash;
+mod nesting;
 mod numbers;
 mod outbox;
 mod registry;
@@ -29,6 +32,6 @@ mod transport;
 mod worker;
 mod wrappers;
 
-pub use hub::Hub;
+pub use hub::{Connections, Hub};
 pub use rsa::{KeyError, RsaKey};
-pub use server::{Wire, WireConfig};
+pub use server::{Patience, Wire, WireConfig};

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::timeout;
 
 use super::cipher::{Sender, seal};
 use super::envelope::Envelope;
@@ -66,12 +67,14 @@ impl Outbox {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends what there is whenever the connection is woken. Ends after a refusal, with its code.
+    /// Sends what there is whenever the connection is woken; the client may take so long to take it. Ends after a
+    /// refusal, with its code.
     pub async fn write(
         &self,
         line: &Line,
         writing: &mut Writing,
         to: &mut OwnedWriteHalf,
+        limit: Duration,
     ) -> io::Result<i32> {
         let mut out = Vec::new();
         loop {
@@ -83,7 +86,7 @@ impl Outbox {
                 line.wake.notified().await;
                 continue;
             }
-            to.write_all(&out).await?;
+            timeout(limit, to.write_all(&out)).await??;
             if let Some(code) = refusal {
                 return Ok(code);
             }

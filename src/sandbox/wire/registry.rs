@@ -4,7 +4,7 @@
 //! never across an await.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -13,16 +13,19 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::cipher::{AuthKey, key_id};
+use super::envelope::Room;
 use super::salts::Salts;
 use super::session::{ConnectionId, Session};
 use crate::sandbox::rpc::{KeyId, MtSession};
 
-/// How many sessions a key may have; beyond, the ones without a connection are forgotten.
+/// How many sessions a key may have; beyond, the ones without a connection are forgotten, and there is no further one.
 const MAX_SESSIONS: usize = 64;
 /// For how long a session without a connection is remembered; its client then hears that it is a new one.
 const LINGER: Duration = Duration::from_secs(60);
 /// How many calls of a session may wait for their turn.
 const MAX_WAITING_CALLS: usize = 4096;
+/// And how long they may be together.
+const MAX_WAITING_BYTES: usize = 64 << 20;
 
 /// All that is known.
 #[derive(Default)]
@@ -31,6 +34,8 @@ pub struct Registry {
     lines: Mutex<HashMap<ConnectionId, Arc<Line>>>,
     last_connection: AtomicU64,
     paused: AtomicBool,
+    turned_away: AtomicU64,
+    cut_off: AtomicU64,
 }
 
 /// One authorisation key.
@@ -63,8 +68,9 @@ pub struct Slot {
     pub key: Arc<Key>,
     /// Which one.
     pub id: MtSession,
-    /// Where its calls wait.
-    pub jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Job>,
+    /// How long the waiting calls are together.
+    waiting: AtomicUsize,
     /// Set when the session is forgotten.
     pub gone: CancellationToken,
     answered: watch::Sender<()>,
@@ -86,6 +92,8 @@ pub struct Job {
     pub line: Arc<Line>,
     /// The call.
     pub body: Bytes,
+    /// What it may still unpack to.
+    pub room: Arc<Room>,
 }
 
 /// One connection as the others see it.
@@ -168,6 +176,7 @@ impl Registry {
     pub fn open_line(&self, most: usize) -> Option<Arc<Line>> {
         let mut lines = lock(&self.lines);
         if self.paused.load(Ordering::SeqCst) || lines.len() >= most {
+            self.turned_away.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         let id = self.last_connection.fetch_add(1, Ordering::Relaxed) + 1;
@@ -178,6 +187,21 @@ impl Registry {
         });
         lines.insert(id, line.clone());
         Some(line)
+    }
+
+    /// How many connections there are, were refused, and were cut off since they took too long or too much.
+    pub fn connections(&self) -> (usize, u64, u64) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (
+            lock(&self.lines).len(),
+            count(&self.turned_away),
+            count(&self.cut_off),
+        )
+    }
+
+    /// A connection was cut off since it took too long or too much.
+    pub fn note_cut_off(&self) {
+        self.cut_off.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The connection has ended.
@@ -206,12 +230,13 @@ impl Key {
         lock(&self.state).layer = Some(layer);
     }
 
-    /// The session of that id. A new one comes with the receiving end of its calls: its worker is to be started.
-    pub fn session(self: &Arc<Self>, id: MtSession) -> (Arc<Slot>, Option<mpsc::Receiver<Job>>) {
+    /// The session of that id, if there is room for it. A new one comes with the receiving end of its calls: its
+    /// worker is to be started.
+    pub fn session(self: &Arc<Self>, id: MtSession) -> Option<(Arc<Slot>, Option<mpsc::Receiver<Job>>)> {
         let mut state = lock(&self.state);
         if let Some(slot) = state.sessions.get(&id) {
             if !slot.is_stale() {
-                return (slot.clone(), None);
+                return Some((slot.clone(), None));
             }
             slot.gone.cancel();
             state.sessions.remove(&id);
@@ -224,12 +249,16 @@ impl Key {
                 }
                 keep
             });
+            if state.sessions.len() >= MAX_SESSIONS {
+                return None;
+            }
         }
         let (jobs, receiver) = mpsc::channel(MAX_WAITING_CALLS);
         let slot = Arc::new(Slot {
             key: self.clone(),
             id,
             jobs,
+            waiting: AtomicUsize::new(0),
             gone: CancellationToken::new(),
             answered: watch::Sender::new(()),
             state: Mutex::new(SlotState {
@@ -239,7 +268,7 @@ impl Key {
             }),
         });
         state.sessions.insert(id, slot.clone());
-        (slot, Some(receiver))
+        Some((slot, Some(receiver)))
     }
 
     /// Forgets a session; false if there was none.
@@ -330,6 +359,18 @@ impl Key {
 }
 
 impl Slot {
+    /// Lets a call wait for its turn; false if too many do.
+    pub fn wait(&self, job: Job) -> bool {
+        let length = job.body.len();
+        let waiting = self.waiting.fetch_add(length, Ordering::Relaxed) + length;
+        waiting <= MAX_WAITING_BYTES && self.jobs.try_send(job).is_ok()
+    }
+
+    /// A call's turn has come.
+    pub fn took(&self, job: &Job) {
+        self.waiting.fetch_sub(job.body.len(), Ordering::Relaxed);
+    }
+
     /// Works on the session, then wakes its connections: they may have something to send.
     pub fn with<T>(&self, work: impl FnOnce(&mut Session) -> T) -> T {
         let mut state = lock(&self.state);

@@ -26,6 +26,29 @@ pub struct WireConfig {
     pub rsa: RsaKey,
     /// How many connections it takes at a time.
     pub max_connections: usize,
+    /// How long clients may take.
+    pub patience: Patience,
+}
+
+/// How long clients may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Until the first packet under a key.
+    pub handshake: Duration,
+    /// From one packet to the next. Clients ping every minute or so.
+    pub idle: Duration,
+    /// To take what they are sent.
+    pub write: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(60),
+            idle: Duration::from_secs(15 * 60),
+            write: Duration::from_secs(60),
+        }
+    }
 }
 
 impl WireConfig {
@@ -36,6 +59,7 @@ impl WireConfig {
             dc: 2,
             rsa,
             max_connections: 4096,
+            patience: Patience::default(),
         }
     }
 }
@@ -67,6 +91,7 @@ impl Wire {
             world,
             rsa,
             dc: config.dc,
+            patience: config.patience,
             tasks: tasks.clone(),
         });
         tasks.spawn(accept(listener, context, config.max_connections, stop.clone()));

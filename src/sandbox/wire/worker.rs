@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::binding::{Statement, proves};
 use super::envelope;
+use super::nesting::nests_deeply;
 use super::registry::{Job, Registry, Slot};
 use super::session::CallState;
 use super::wrappers::{Unwrapped, unwrap};
@@ -85,6 +86,7 @@ pub async fn work(slot: Arc<Slot>, world: World, registry: Arc<Registry>, mut jo
             }
             job = jobs.recv(), if ahead.is_none() => {
                 let Some(job) = job else { return };
+                slot.took(&job);
                 ahead = Some((job.id, Instant::now() + SLOW));
                 running.push(run(slot.clone(), world.clone(), registry.clone(), job));
             }
@@ -113,8 +115,7 @@ fn acknowledge(slot: &Slot, id: i64) {
 
 /// Executes one call and delivers what comes of it; gives its id back.
 async fn run(slot: Arc<Slot>, world: World, registry: Arc<Registry>, job: Job) -> i64 {
-    let work = execute(&slot, world, &registry, job.id, job.body.clone());
-    let execution = AssertUnwindSafe(work).catch_unwind();
+    let execution = AssertUnwindSafe(execute(&slot, world, &registry, &job)).catch_unwind();
     let reply = execution.await.unwrap_or_else(|_| {
         tracing::error!(constructor = ?envelope::constructor(&job.body), "a call panicked");
         Reply::error(500, "RPC_CALL_FAIL")
@@ -123,8 +124,8 @@ async fn run(slot: Arc<Slot>, world: World, registry: Arc<Registry>, job: Job) -
     job.id
 }
 
-async fn execute(slot: &Slot, world: World, registry: &Registry, id: i64, body: bytes::Bytes) -> Reply {
-    let Ok(call) = unwrap(body) else {
+async fn execute(slot: &Slot, world: World, registry: &Registry, job: &Job) -> Reply {
+    let Ok(call) = unwrap(job.body.clone(), &job.room) else {
         return Reply::error(400, "INPUT_FETCH_ERROR");
     };
     if call.layer.is_some_and(|layer| !layers::serves(layer)) {
@@ -139,8 +140,11 @@ async fn execute(slot: &Slot, world: World, registry: &Registry, id: i64, body: 
         body,
         ..
     } = call;
+    if nests_deeply(&body) {
+        return Reply::error(400, "INPUT_FETCH_ERROR");
+    }
     if envelope::constructor(&body) == Some(f::auth::BindTempAuthKey::CONSTRUCTOR_ID) {
-        return bind(slot, registry, id, &body);
+        return bind(slot, registry, job.id, &body);
     }
     let Some(key) = slot.key.speaks_for() else {
         return Reply::error(401, "AUTH_KEY_PERM_EMPTY");

@@ -5,7 +5,7 @@ use grammers_tl_types as tl;
 use tl::functions as f;
 use tl::{Cursor, Deserializable, Identifiable};
 
-use super::envelope::{constructor, unpack};
+use super::envelope::{Room, constructor};
 use crate::sandbox::rpc::ClientInfo;
 
 /// More wrappers than any client nests.
@@ -40,14 +40,14 @@ impl From<tl::deserialize::Error> for Malformed {
     }
 }
 
-/// Takes the wrappers off.
-pub fn unwrap(object: Bytes) -> Result<Unwrapped, Malformed> {
+/// Takes the wrappers off; what is packed must find room.
+pub fn unwrap(object: Bytes, room: &Room) -> Result<Unwrapped, Malformed> {
     let mut found = Unwrapped {
         body: object,
         ..Unwrapped::default()
     };
     for _ in 0..MAX_DEPTH {
-        found.body = unpack(&found.body).ok_or(Malformed)?;
+        found.body = room.unpack(&found.body).ok_or(Malformed)?;
         let id = constructor(&found.body).ok_or(Malformed)?;
         let body = found.body.slice(4..);
         let mut cursor = Cursor::from_slice(&body[..body.len().min(MAX_HEAD)]);
@@ -105,6 +105,10 @@ mod tests {
     use tl::Serializable;
 
     use super::*;
+
+    fn unwrap(object: Bytes) -> Result<Unwrapped, Malformed> {
+        super::unwrap(object, &Room::default())
+    }
 
     fn introduced<X>(query: X) -> f::InitConnection<X> {
         let param = tl::types::JsonObjectValue {

@@ -1,5 +1,7 @@
 //! How connections and keys end, and what outlasts them.
 
+use trunkline::sandbox::wire::Patience;
+
 use super::*;
 
 #[tokio::test]
@@ -92,4 +94,62 @@ async fn nonsense_ends_the_connection_and_nothing_else() {
     client.pipe.send(&packet).await;
     assert_eq!(client.pipe.hear().await, Heard::TransportError(-404));
     assert_eq!(server.world.known_keys()[0].auth_key, key);
+}
+
+/// A server that has so much patience.
+async fn with_patience(patience: Patience) -> Server {
+    let rsa = RsaKey::from_pem(&PRIVATE_PEM).expect("our own key");
+    let public_pem = rsa.public_pem().expect("its public half");
+    let world = Arc::new(Little::default());
+    let config = WireConfig {
+        patience,
+        ..WireConfig::new(rsa)
+    };
+    let wire = Wire::start(config, world.hub.clone(), world.clone())
+        .await
+        .expect("a free port");
+    Server {
+        wire,
+        world,
+        public_pem,
+    }
+}
+
+/// Waits until so many connections were cut off, and none is left.
+async fn until_cut_off(server: &Server, count: u64) {
+    let began = std::time::Instant::now();
+    loop {
+        let now = server.world.hub.connections();
+        if now.cut_off == count && now.open == 0 {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{now:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn clients_that_take_too_long_are_cut_off() {
+    let usual = Patience::default();
+    let handshake = Duration::from_secs(1);
+    let server = with_patience(Patience { handshake, ..usual }).await;
+    let mut mute = Pipe::open(server.wire.address()).await;
+    assert_eq!(mute.hear().await, Heard::Closed, "not a word in time");
+    until_cut_off(&server, 1).await;
+
+    let idle = Duration::from_secs(4);
+    let server = with_patience(Patience { idle, ..usual }).await;
+    let mut silent = server.client().await;
+    while silent.pipe.hear().await != Heard::Closed {}
+    until_cut_off(&server, 1).await;
+
+    // This one asks for fifteen megabytes and takes nothing of it.
+    let write = Duration::from_secs(8);
+    let server = with_patience(Patience { write, ..usual }).await;
+    let mut deaf = Client::begin(server.wire.address(), &server.public_pem).await;
+    let asks = vec![f::GetFutureSalts { num: 64 }.to_bytes(); 500];
+    for _ in 0..30 {
+        deaf.send_container(&asks).await;
+    }
+    until_cut_off(&server, 1).await;
 }

@@ -344,6 +344,7 @@ async fn connections_are_counted() {
         .expect("a free port");
     let mut first = Pipe::open(wire.address()).await;
     assert!(Pipe::is_refused(wire.address()).await);
+    assert_eq!(world.hub.connections().turned_away, 1);
     first.send(&[7; 64]).await;
     assert_eq!(first.hear().await, Heard::TransportError(-404));
 }

@@ -10,7 +10,7 @@ mod intermediate;
 mod obfuscated;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use bytes::{Bytes, BytesMut};
 

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use super::obfuscated::{HEADER, Obfuscated};
 use super::*;
 
-const ALL: [Framing; 4] = [
+/// Every framing.
+pub const ALL: [Framing; 4] = [
     Framing::Full,
     Framing::Abridged,
     Framing::Intermediate,
@@ -50,7 +51,7 @@ fn packets() -> impl Strategy<Value = Vec<Vec<u8>>> {
 }
 
 /// The client's beginning, its writing half and its reading half.
-fn client(framing: Framing, random: Option<[u8; 32]>) -> (Vec<u8>, Writing, Reading) {
+pub fn client(framing: Framing, random: Option<[u8; 32]>) -> (Vec<u8>, Writing, Reading) {
     let (start, ciphers) = match (framing, random) {
         (Framing::Full, _) => (Vec::new(), None),
         (_, Some(random)) => {
