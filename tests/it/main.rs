@@ -8,6 +8,7 @@ mod kill_changes;
 mod operation;
 mod sandbox_wire;
 mod sandbox_world;
+mod secrets;
 mod sessions;
 mod stage;
 mod webhooks;
