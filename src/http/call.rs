@@ -107,7 +107,7 @@ pub fn parse_body<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Failure> {
 
 /// What does not fit, with the field's name where serde tells it.
 fn invalid(error: &serde_json::Error) -> Failure {
-    let reason = error.to_string();
+    let reason = without_value(&error.to_string());
     let failure = Failure::invalid(reason.clone());
     let named = ["unknown field `", "missing field `", "duplicate field `"]
         .iter()
@@ -117,6 +117,21 @@ fn invalid(error: &serde_json::Error) -> Failure {
         Some((field, _)) => failure.detail("field", field),
         None => failure,
     }
+}
+
+/// The words of serde without the value that it met: what is in the wrong place may be a secret, and callers log what
+/// they are answered.
+fn without_value(reason: &str) -> String {
+    for start in ["invalid type: ", "invalid value: ", "unknown variant "] {
+        let met = reason
+            .strip_prefix(start)
+            .and_then(|rest| rest.rsplit_once(", expected "));
+        if let Some((met, expected)) = met {
+            let kind = met.split(['`', '"']).next().unwrap_or_default();
+            return format!("{}, expected {expected}", format!("{start}{kind}").trim_end());
+        }
+    }
+    reason.to_owned()
 }
 
 /// A number in a query, which is always text there.
@@ -154,6 +169,30 @@ mod tests {
         }
         let failure = parse_query::<Paged>("lim=1").expect_err("unknown");
         assert_eq!(failure.details["field"], "lim");
+    }
+
+    #[test]
+    fn a_value_in_the_wrong_place_is_not_repeated() {
+        let code = parse_body::<Paged>(br#"{"limit":70613}"#).expect_err("a text is wanted");
+        let text =
+            parse_body::<Vec<u8>>(br#"["a, expected \"b, expected c"]"#).expect_err("a number is wanted");
+        let word = parse_body::<crate::access::Scope>(br#""hunter`2""#).expect_err("no such word");
+        let reasons = [code, text, word].map(|failure| failure.details["reason"].to_string());
+        assert!(
+            reasons[0].contains("invalid type: integer, expected a string"),
+            "{}",
+            reasons[0]
+        );
+        assert!(
+            reasons[1].contains("invalid type: string, expected u8"),
+            "{}",
+            reasons[1]
+        );
+        assert!(
+            reasons[2].contains("unknown variant, expected one of `read`"),
+            "{}",
+            reasons[2]
+        );
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct HttpConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// Connections at the same time; one more is told to come back.
     pub max_connections: usize,
+    /// Connections of one address (one /64 of IPv6) at the same time.
+    pub max_connections_per_caller: usize,
     /// Time for a request's head, and for which an idle connection is kept.
     pub header_timeout: Span,
     /// Time for a request's body.
@@ -39,6 +41,7 @@ impl Default for HttpConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
             metrics_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
             max_connections: 1024,
+            max_connections_per_caller: 512,
             header_timeout: Span::secs(30),
             body_timeout: Span::secs(30),
             write_timeout: Span::secs(30),

@@ -21,6 +21,7 @@ use super::answer::{Body, header, json};
 use super::call::Call;
 use super::config::HttpConfig;
 use super::failure::Failure;
+use super::impatient::cut_off;
 use super::route::Route;
 use super::router::Router;
 use super::texts::Language;
@@ -184,7 +185,10 @@ impl Service {
         }
         let collected = tokio::time::timeout(*self.config.body_timeout, Limited::new(body, limit).collect())
             .await
-            .map_err(|_| Failure::new(Code::RequestTimeout))?;
+            .map_err(|_| {
+                cut_off("body");
+                Failure::new(Code::RequestTimeout)
+            })?;
         match collected {
             Ok(body) => Ok(body.to_bytes()),
             Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),

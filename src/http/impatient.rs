@@ -1,18 +1,38 @@
 //! A connection whose other end must take what it is sent: a write that makes no headway for too long ends it.
 //!
 //! hyper bounds how long a head may take to come, and nothing else; without this a caller who reads nothing keeps
-//! its place, and its answers in memory, for ever. Reading is not bounded here: heads and bodies have limits of their own.
+//! its place, and its answers in memory, for ever. Reading is not bounded here: heads and bodies have limits of their own;
+//! but it is noted whether a request was begun, which tells a slow caller from an idle one.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+/// A caller was cut off because this part of the conversation took too long.
+pub(super) fn cut_off(what: &'static str) {
+    metrics::counter!("trunkline_http_cut_off_total", "what" => what).increment(1);
+}
+
+/// Whether something was heard since the last word of ours.
+#[derive(Clone, Default)]
+pub(super) struct Heard(Arc<AtomicBool>);
+
+impl Heard {
+    /// Whether a request was begun that is not answered.
+    pub fn in_part(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A stream with a limit on standstill while it writes.
 pub(super) struct Impatient<S> {
+    heard: Heard,
     stream: S,
     limit: Duration,
     deadline: Pin<Box<Sleep>>,
@@ -21,8 +41,9 @@ pub(super) struct Impatient<S> {
 
 impl<S> Impatient<S> {
     /// A stream that may stand still for `limit` while it writes.
-    pub(super) fn new(stream: S, limit: Duration) -> Self {
+    pub(super) fn new(stream: S, limit: Duration, heard: Heard) -> Self {
         Self {
+            heard,
             stream,
             limit,
             deadline: Box::pin(sleep(limit)),
@@ -41,7 +62,7 @@ impl<S> Impatient<S> {
             self.deadline.as_mut().reset(Instant::now() + self.limit);
         }
         ready!(self.deadline.as_mut().poll(context));
-        metrics::counter!("trunkline_http_cut_off_total").increment(1);
+        cut_off("answer");
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,
             "the caller does not read its answer",
@@ -55,7 +76,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, into);
+        if into.filled().len() > before {
+            self.heard.0.store(true, Ordering::Relaxed);
+        }
+        read
     }
 }
 
@@ -66,6 +92,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let tried = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.heard.0.store(false, Ordering::Relaxed);
         self.judge(context, tried)
     }
 
@@ -75,6 +102,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let tried = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.heard.0.store(false, Ordering::Relaxed);
         self.judge(context, tried)
     }
 
@@ -102,7 +130,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_stands_still_is_given_up_and_a_slow_one_is_served() {
         let (ours, mut theirs) = duplex(10);
-        let mut writer = Impatient::new(ours, Duration::from_secs(2));
+        let mut writer = Impatient::new(ours, Duration::from_secs(2), Heard::default());
         let began = Instant::now();
         let slow = async {
             for _ in 0..10 {

@@ -7,6 +7,7 @@ pub mod answer;
 pub mod call;
 pub mod config;
 pub mod dispatch;
+mod door;
 pub mod failure;
 pub mod health;
 mod impatient;
@@ -118,7 +119,7 @@ fn listener(
             tracing::info!(listener = id, %address, "listening");
             listening.set(address);
             context.ready();
-            serve::serve(socket, service, context.stop.clone(), || context.alive()).await;
+            serve::serve(id, socket, service, context.stop.clone(), || context.alive()).await;
             Ok::<(), BoxError>(())
         }
     })

@@ -16,13 +16,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::Service;
+use super::door::{Door, Full};
 use super::failure::Failure;
-use super::impatient::Impatient;
+use super::impatient::{Heard, Impatient, cut_off};
 use super::texts::Language;
 use crate::base::Code;
 
@@ -63,11 +64,22 @@ impl Listening {
     }
 }
 
-/// Serves until told to stop, then drains.
-pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: CancellationToken, alive: impl Fn()) {
-    metrics::counter!("trunkline_http_turned_away_total").increment(0);
-    metrics::counter!("trunkline_http_cut_off_total").increment(0);
-    let permits = Arc::new(Semaphore::new(service.config.max_connections.max(1)));
+/// Serves until told to stop, then drains. The metrics call the listener by its name.
+pub async fn serve(
+    name: &'static str,
+    listener: TcpListener,
+    service: Arc<Service>,
+    stop: CancellationToken,
+    alive: impl Fn(),
+) {
+    for full in [Full::All, Full::Caller] {
+        metrics::counter!("trunkline_http_turned_away_total", "why" => full.label()).increment(0);
+    }
+    for what in ["head", "body", "answer"] {
+        metrics::counter!("trunkline_http_cut_off_total", "what" => what).increment(0);
+    }
+    let config = &service.config;
+    let door = Door::new(name, config.max_connections, config.max_connections_per_caller);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
@@ -82,16 +94,21 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: Cancellat
                     tracing::warn!(%error, "a connection was not accepted");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
-                Ok((stream, _)) => match permits.clone().try_acquire_owned() {
-                    Err(_) => turn_away(&stream),
-                    Ok(permit) => {
+                Ok((stream, from)) => match door.enter(from.ip()) {
+                    Err(full) => turn_away(&stream, full),
+                    Ok(place) => {
                         let watcher = graceful.watcher();
-                        let connection = connection(stream, service.clone());
+                        let heard = Heard::default();
+                        let connection = connection(stream, service.clone(), heard.clone());
                         connections.spawn(async move {
                             if let Err(error) = watcher.watch(connection).await {
+                                // One that was idle for too long ends the same way, and has done nothing wrong.
+                                if error.is_timeout() && heard.in_part() {
+                                    cut_off("head");
+                                }
                                 tracing::debug!(%error, "a connection ended early");
                             }
-                            drop(permit);
+                            drop(place);
                         });
                     }
                 },
@@ -111,6 +128,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: Cancellat
 fn connection(
     stream: TcpStream,
     service: Arc<Service>,
+    heard: Heard,
 ) -> impl GracefulConnection<Error = hyper::Error> + Send {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps Nagle's delay");
@@ -125,12 +143,12 @@ fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(Impatient::new(stream, write_timeout)), answer)
+        .serve_connection(TokioIo::new(Impatient::new(stream, write_timeout, heard)), answer)
 }
 
 /// One connection too many: it is told so, and closed.
-fn turn_away(stream: &TcpStream) {
-    metrics::counter!("trunkline_http_turned_away_total").increment(1);
+fn turn_away(stream: &TcpStream, full: Full) {
+    metrics::counter!("trunkline_http_turned_away_total", "why" => full.label()).increment(1);
     let failure = Failure::new(Code::TooBusy);
     let body = failure.body(Language::En, "none").to_string();
     let text = format!(

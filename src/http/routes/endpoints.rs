@@ -126,6 +126,17 @@ fn endpoint(call: &Call) -> Result<Endpoint, Failure> {
     }
 }
 
+/// An endpoint as the caller may see it: what follows the question mark of its URL may be a secret, and is for those
+/// who may change it.
+fn shown(caller: &Principal, mut endpoint: Endpoint) -> Endpoint {
+    if !caller.may(Scope::Manage)
+        && let Some(end) = endpoint.url.find(['?', '#'])
+    {
+        endpoint.url.truncate(end);
+    }
+    endpoint
+}
+
 fn id(call: &Call) -> Result<EndpointId, Failure> {
     Ok(endpoint(call)?.id)
 }
@@ -148,7 +159,10 @@ async fn list(call: Call) -> Result<Json<Page<Endpoint>>, Failure> {
     let caller = call.principal()?;
     let query: PageQuery = call.query()?;
     let endpoints = call.api.webhooks.list()?.into_iter();
-    let endpoints = endpoints.filter(|endpoint| seen(caller, endpoint)).collect();
+    let endpoints = endpoints
+        .filter(|endpoint| seen(caller, endpoint))
+        .map(|endpoint| shown(caller, endpoint))
+        .collect();
     Ok(Json(
         query.cut(endpoints, |endpoint: &Endpoint| endpoint.id.to_string())?,
     ))
@@ -165,7 +179,7 @@ async fn create(call: Call, mut new: NewEndpoint) -> Result<Json<EndpointShown>,
 }
 
 async fn show(call: Call) -> Result<Json<Endpoint>, Failure> {
-    Ok(Json(endpoint(&call)?))
+    Ok(Json(shown(call.principal()?, endpoint(&call)?)))
 }
 
 async fn patch(call: Call, mut change: EndpointPatch) -> Result<Json<Endpoint>, Failure> {

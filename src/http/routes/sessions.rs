@@ -316,13 +316,16 @@ async fn patch(call: Call, change: SessionChange) -> Result<Json<SessionView>, F
 }
 
 async fn delete(call: Call) -> Result<Json<Done>, Failure> {
-    match call.session() {
-        Ok(id) => call.api.telegram.delete(id).await?,
-        // Deleting it again does no harm; a bound key learns nothing about sessions that are not its own.
-        Err(failure) if call.is_gone(&failure) => {}
-        Err(failure) => return Err(failure),
+    let result = match call.session() {
+        Ok(id) => call.api.telegram.delete(id).await.map_err(Failure::from),
+        Err(failure) => Err(failure),
+    };
+    match result {
+        // Deleting it again, or by two at once, does no harm; a bound key learns nothing about sessions that are not
+        // its own.
+        Err(failure) if !call.is_gone(&failure) => Err(failure),
+        _ => Ok(Done::OK),
     }
-    Ok(Done::OK)
 }
 
 async fn start(call: Call) -> Result<Json<SessionView>, Failure> {

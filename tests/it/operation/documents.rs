@@ -165,7 +165,7 @@ async fn a_fresh_daemon_shows_each_series_that_a_rule_waits_for() {
         "trunkline_webhook_deliveries_total{outcome=\"exhausted\"} ",
         "trunkline_store_rows_quarantined_total{table=\"sessions\"} ",
         "trunkline_store_rows_unreadable_total ",
-        "trunkline_http_turned_away_total ",
+        "trunkline_http_turned_away_total{why=\"all\"} ",
         "process_open_fds ",
         "process_max_fds ",
     ];
