@@ -10,7 +10,6 @@ use std::sync::RwLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use grammers_client::sender::SenderPoolFatHandle;
 use grammers_client::session::updates::UpdatesLike;
 use grammers_client::tl::RemoteCall;
@@ -49,6 +48,8 @@ impl Status {
 
 /// A connection's two ends: for calls, and for updates.
 pub(crate) struct Connection {
+    /// Its number among the session's connections in this process; the first is 1.
+    pub number: u64,
     /// For calls.
     pub handle: SenderPoolFatHandle,
     /// For updates.
@@ -65,10 +66,14 @@ pub(crate) struct Link {
     account: RwLock<Account>,
     changing: tokio::sync::Mutex<()>,
     status: watch::Sender<Status>,
-    client: RwLock<Option<Client>>,
+    /// The client, with the number of its connection.
+    client: RwLock<Option<(u64, Client)>>,
     connection: tokio::sync::Mutex<Option<Connection>>,
     connected: Notify,
-    broken: Notify,
+    connections: AtomicU64,
+    /// The latest connection that was found to be of no use, and word of it.
+    broken: AtomicU64,
+    found_broken: Notify,
     proof: AtomicI64,
     update: AtomicI64,
     gaps: AtomicU64,
@@ -88,7 +93,9 @@ impl Link {
             client: RwLock::default(),
             connection: tokio::sync::Mutex::default(),
             connected: Notify::new(),
-            broken: Notify::new(),
+            connections: AtomicU64::new(0),
+            broken: AtomicU64::new(0),
+            found_broken: Notify::new(),
             proof: AtomicI64::new(0),
             update: AtomicI64::new(0),
             gaps: AtomicU64::new(0),
@@ -192,14 +199,18 @@ impl Link {
         self.proof.store(now, Ordering::Relaxed);
     }
 
-    /// Hands out a new connection: callers use it from now on, the pump takes its updates.
-    pub async fn publish(&self, connection: Connection) {
-        // What was found of the connection before says nothing about this one: a report kept for it is taken out.
-        let _stale = self.broken.notified().now_or_never();
-        let client = Client::new(connection.handle.clone());
-        *self.client.write().expect("nothing panics under this lock") = Some(client);
-        *self.connection.lock().await = Some(connection);
+    /// Hands out a new connection: callers use it from now on, the pump takes its updates. Answers its number.
+    pub async fn publish(&self, handle: SenderPoolFatHandle, updates: mpsc::Receiver<UpdatesLike>) -> u64 {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let client = Client::new(handle.clone());
+        *self.client.write().expect("nothing panics under this lock") = Some((number, client));
+        *self.connection.lock().await = Some(Connection {
+            number,
+            handle,
+            updates,
+        });
         self.connected.notify_one();
+        number
     }
 
     /// Takes the connection back from callers.
@@ -217,18 +228,27 @@ impl Link {
         }
     }
 
-    /// Tells the runner that the connection is of no use any more.
-    pub fn report_broken(&self) {
-        self.broken.notify_one();
+    /// Tells the runner that a connection is of no use any more. Said of one that is gone already it changes nothing.
+    pub fn report_broken(&self, number: u64) {
+        self.broken.fetch_max(number, Ordering::Relaxed);
+        self.found_broken.notify_one();
     }
 
-    /// Waits until somebody found the connection to be of no use.
-    pub async fn until_broken(&self) {
-        self.broken.notified().await;
+    /// Waits until somebody found this connection to be of no use; for the session's only runner.
+    pub async fn until_broken(&self, number: u64) {
+        while self.broken.load(Ordering::Relaxed) < number {
+            // Word that came before is kept for the one who waits, so nothing is missed between look and wait.
+            self.found_broken.notified().await;
+        }
     }
 
     /// The client, while there is one.
     pub fn client(&self) -> Result<Client, TelegramError> {
+        self.numbered_client().map(|(_, client)| client)
+    }
+
+    /// The client with the number of its connection, while there is one.
+    pub fn numbered_client(&self) -> Result<(u64, Client), TelegramError> {
         let client = self
             .client
             .read()

@@ -27,6 +27,9 @@ use crate::store::{Batch, Scan, StoreError};
 /// Every known session.
 pub(crate) type Links = Arc<RwLock<HashMap<SessionId, Arc<Link>>>>;
 
+/// A command waits for subtrees that end and begin; one that takes longer than this hangs.
+const LIVENESS: Duration = Duration::from_secs(180);
+
 /// How long a log-out at Telegram may take before the session is forgotten without it.
 const LOGOUT: Duration = Duration::from_secs(10);
 
@@ -70,6 +73,7 @@ pub(super) fn child(context: &Arc<Context>, links: &Links, subtrees: &Dynamic) -
     // It brings every session up before it answers.
     .ready_within(Duration::from_secs(300))
     .shutdown(Shutdown::Drain(Duration::from_secs(5)))
+    .liveness(LIVENESS)
 }
 
 struct Manager;

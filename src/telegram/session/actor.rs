@@ -12,7 +12,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::login::{self, CodeSent};
 use super::state::{self, Observation};
-use super::{Context, DRAIN};
+use super::{Context, DRAIN, LIVENESS};
 use crate::base::Timestamp;
 use crate::model::{EventBody, SessionState};
 use crate::runtime::{ChildSpec, Shutdown};
@@ -55,6 +55,7 @@ pub(super) fn child(context: &Arc<Context>, link: &Arc<Link>) -> ChildSpec {
         async move { spawn.spawn(SessionActor, args).await }
     })
     .shutdown(Shutdown::Drain(DRAIN))
+    .liveness(LIVENESS)
 }
 
 struct SessionActor;

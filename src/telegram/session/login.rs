@@ -87,14 +87,14 @@ async fn send(
         api_hash: context.config.api_hash.expose().to_owned(),
         settings: settings.into(),
     };
-    let client = link.client()?;
+    let (number, client) = link.numbered_client()?;
     match client.invoke(&request).await {
         Err(InvocationError::Rpc(error)) if error.code == 303 => {
             let home = error.value.and_then(|dc| i32::try_from(dc).ok());
             let home = home.ok_or(TelegramError::Invalid("the account lives in an unknown place"))?;
             let session = SessionStore::load(context.store.clone(), link.id, context.dcs.clone())?;
             session.set_home_dc_id(home).await?;
-            link.report_broken();
+            link.report_broken(number);
             Err(TelegramError::NotConnected(SessionState::Connecting))
         }
         answer => answer.map_err(|error| link.failed(error)),

@@ -34,16 +34,11 @@ const FIRST_CHECK: Duration = Duration::from_secs(5);
 /// the account's position at Telegram may rest ahead of ours with nothing to tell.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often the pump shows that it lives.
-const BEAT: Duration = Duration::from_secs(20);
-
 pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContext) -> Result<(), BoxError> {
-    let mut beat = tokio::time::interval(BEAT);
     loop {
         let connection = tokio::select! {
             () = task.stop.cancelled() => return Ok(()),
-            _ = beat.tick() => { task.alive(); continue }
-            connection = link.next_connection() => connection,
+            connection = task.idle(link.next_connection()) => connection,
         };
         tokio::select! {
             () = task.stop.cancelled() => return Ok(()),
@@ -62,9 +57,10 @@ async fn serve(
     if !authorised(link, task, &mut connection).await {
         return Ok(());
     }
+    let number = connection.number;
     // The limiter may rightly let this wait for long.
     while let Err(error) = task.idle(dialogs::read_once(context, link)).await {
-        note(link, &error);
+        note(link, number, &error);
         let (ErrorClass::Limited(until) | ErrorClass::FloodWait(until)) = error.class() else {
             return Ok(());
         };
@@ -74,28 +70,43 @@ async fn serve(
     let receiver = Receiver::new(context.clone(), link.id, connection).await?;
     let mut pen = Pen::new(context.clone(), link.clone())?;
     let mut updates = Box::pin(arrivals(receiver).ready_chunks(BATCHES));
-    let mut beat = tokio::time::interval(BEAT);
     let mut check = GapCheck::new(*context.config.gap_check);
     loop {
-        tokio::select! {
-            chunk = updates.next() => {
-                let Some(chunk) = chunk else { return Ok(()) };
-                let left_out = chunk.iter().any(|arrival| matches!(arrival, Ok(Arrival::LeftOut(_))));
-                let broken = store(&mut pen, link, chunk).await;
-                if left_out { check.left_out() } else { check.updated() }
-                if let Some(error) = broken {
-                    note(link, &link.failed(error));
-                    return Ok(());
+        let news = async {
+            tokio::select! {
+                chunk = updates.next() => Some(chunk),
+                () = tokio::time::sleep_until(check.due) => None,
+            }
+        };
+        let Some(chunk) = task.idle(news).await else {
+            match task
+                .idle(history::catch_up(context, link, &pen, check.is_patient()))
+                .await
+            {
+                Ok(true) => {
+                    link.observe(Observation::CaughtUp);
+                    check.passed();
+                }
+                Ok(false) => check.again_in(QUIET),
+                Err(error) => {
+                    note(link, number, &error);
+                    check.again_in(QUIET * 10);
                 }
             }
-            () = tokio::time::sleep_until(check.due) => {
-                match task.idle(history::catch_up(context, link, &pen, check.is_patient())).await {
-                    Ok(true) => { link.observe(Observation::CaughtUp); check.passed() }
-                    Ok(false) => check.again_in(QUIET),
-                    Err(error) => { note(link, &error); check.again_in(QUIET * 10) }
-                }
-            }
-            _ = beat.tick() => task.alive(),
+            continue;
+        };
+        let Some(chunk) = chunk else { return Ok(()) };
+        let left_out = chunk
+            .iter()
+            .any(|arrival| matches!(arrival, Ok(Arrival::LeftOut(_))));
+        let broken = store(&mut pen, link, chunk).await;
+        match left_out {
+            true => check.left_out(),
+            false => check.updated(),
+        }
+        if let Some(error) = broken {
+            note(link, number, &link.failed(error));
+            return Ok(());
         }
     }
 }
@@ -189,28 +200,31 @@ async fn store(
 /// Waits for a login. Updates that come before it concern nobody; false if the connection ended.
 async fn authorised(link: &Link, task: &TaskContext, connection: &mut Connection) -> bool {
     let mut status = link.watch();
-    let mut beat = tokio::time::interval(BEAT);
     loop {
         if status.borrow_and_update().authorised {
             return true;
         }
-        tokio::select! {
-            changed = status.changed() => if changed.is_err() { return false },
-            update = connection.updates.recv() => if update.is_none() { return false },
-            _ = beat.tick() => task.alive(),
+        let goes_on = task.idle(async {
+            tokio::select! {
+                changed = status.changed() => changed.is_ok(),
+                update = connection.updates.recv() => update.is_some(),
+            }
+        });
+        if !goes_on.await {
+            return false;
         }
     }
 }
 
 /// What an error of the pump means for the connection. The end of an authorisation has been reported
 /// already; after everything else a new connection heals what can be healed.
-fn note(link: &Link, error: &TelegramError) {
+fn note(link: &Link, number: u64, error: &TelegramError) {
     if !matches!(
         error.class(),
         ErrorClass::Expired(_) | ErrorClass::Limited(_) | ErrorClass::FloodWait(_)
     ) {
         tracing::info!(session = %link.id, error = %error, "the updates broke off");
-        link.report_broken();
+        link.report_broken(number);
     }
 }
 

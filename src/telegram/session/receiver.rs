@@ -11,7 +11,7 @@ use std::time::Duration;
 use grammers_client::InvocationError;
 use grammers_client::session::updates::{MessageBoxes, PrematureEndReason, UpdateAndPeers, UpdatesLike};
 use grammers_client::tl;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use super::Context;
 use crate::base::SessionId;
@@ -95,10 +95,13 @@ impl Receiver {
         }
     }
 
-    /// A flood wait is waited out here: nobody else would ask again, and updates would stay away unnoticed.
+    /// A flood wait is waited out here: nobody else would ask again, and updates would stay away unnoticed. So they
+    /// would behind a call that is never answered: it ends as if the connection had.
     async fn invoke<R: tl::RemoteCall>(&self, request: &R) -> Result<R::Return, InvocationError> {
         loop {
-            let answer = self.connection.handle.thin.invoke_in_dc(self.dc, request).await;
+            let answer = self.connection.handle.thin.invoke_in_dc(self.dc, request);
+            let answer = timeout(*self.context.config.call_timeout, answer).await;
+            let answer = answer.unwrap_or(Err(InvocationError::Dropped("the call took too long")));
             let wait = match &answer {
                 Err(InvocationError::Rpc(refusal)) if refusal.code == FLOOD => refusal.value.unwrap_or(1),
                 _ => return answer,

@@ -22,11 +22,8 @@ use crate::base::Timestamp;
 use crate::model::SessionState;
 use crate::runtime::{BoxError, TaskContext};
 use crate::telegram::exchange::{ExchangeError, create_auth_key};
-use crate::telegram::link::{Connection, Link};
+use crate::telegram::link::Link;
 use crate::telegram::session_store::SessionStore;
-
-/// How long the very first answer on a connection may take.
-const FIRST_ANSWER: Duration = Duration::from_secs(30);
 
 /// Why a connection was given up, as a stable word.
 type Reason = &'static str;
@@ -52,7 +49,7 @@ pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContex
         let pause = pauses.next_backoff().unwrap_or(Duration::from_secs(60));
         tokio::select! {
             () = task.stop.cancelled() => break,
-            () = sleep(pause) => task.alive(),
+            () = task.idle(sleep(pause)) => {}
         }
     }
     link.withdraw();
@@ -94,14 +91,10 @@ async fn connection(
         return given;
     }
     let pool = SenderPool::with_configuration(session.clone(), context.config.api_id, params(context));
-    link.publish(Connection {
-        handle: pool.handle.clone(),
-        updates: pool.updates,
-    })
-    .await;
+    let number = link.publish(pool.handle.clone(), pool.updates).await;
     tokio::select! {
         () = pool.runner.run() => Given::Up("CONNECTION_CLOSED"),
-        () = link.until_broken() => Given::Up("CONNECTION_BROKEN"),
+        () = link.until_broken(number) => Given::Up("CONNECTION_BROKEN"),
         given = pulse(context, link, task, turn, pauses) => given,
     }
 }
@@ -172,7 +165,8 @@ async fn pulse(
 ) -> Given {
     let silence = *context.config.ping_after;
     let patience = *context.config.ping_timeout;
-    if let Err(given) = ping(link, FIRST_ANSWER).await {
+    // The first answer needs a connection before it, and is waited for no longer than that: packets may be swallowed.
+    if let Err(given) = ping(link, patience * 2).await {
         return given;
     }
     drop(turn);
@@ -183,7 +177,7 @@ async fn pulse(
         let proof = link.last_proof().unwrap_or_default();
         let quiet = Timestamp::now().since(proof);
         if quiet < silence {
-            sleep(silence - quiet).await;
+            task.idle(sleep(silence - quiet)).await;
         } else if let Err(given) = ping(link, patience).await {
             return given;
         }
