@@ -14,6 +14,9 @@ use crate::telemetry;
 /// A start that failed, or a tree that gave up: systemd may try again.
 const FAILED: u8 = 1;
 
+/// How rarely the tree is looked at where systemd does not watch.
+const UNWATCHED: Duration = Duration::from_secs(3600);
+
 /// Runs the daemon until a signal ends it or its tree gives up.
 pub async fn run(config: Config) -> ExitCode {
     telemetry::start_logs(&config.log);
@@ -54,7 +57,8 @@ async fn serve(daemon: &Daemon) -> Option<ExitCode> {
         tracing::error!("signals cannot be heard");
         return Some(ExitCode::from(FAILED));
     };
-    let mut watchdog = watchdog();
+    let allowed = sd_notify::watchdog_enabled();
+    let mut watchdog = watchdog(allowed);
     loop {
         tokio::select! {
             _ = terminate.recv() => return Some(ExitCode::SUCCESS),
@@ -67,37 +71,43 @@ async fn serve(daemon: &Daemon) -> Option<ExitCode> {
                 tracing::error!(what, "the store is damaged; beginning anew to restore it from the last export");
                 return None;
             }
-            _ = watchdog.tick() => feed_watchdog(&daemon.tree()).await,
+            _ = watchdog.tick() => feed_watchdog(&daemon.tree(), allowed).await,
         }
     }
 }
 
 /// Ticks four times within the time that systemd allows, so that one late answer of a busy tree is no end;
 /// rarely if it does not watch.
-fn watchdog() -> tokio::time::Interval {
-    let allowed = sd_notify::watchdog_enabled().unwrap_or(Duration::from_secs(3600));
+fn watchdog(allowed: Option<Duration>) -> tokio::time::Interval {
+    let allowed = allowed.unwrap_or(UNWATCHED);
     let mut ticks = tokio::time::interval((allowed / 4).max(Duration::from_millis(50)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks
 }
 
-/// Only a tree of which every supervisor answers feeds the watchdog: one that does not will heal nothing any
-/// more, and what it holds can be ended only with the process.
-async fn feed_watchdog(tree: &Tree) {
-    match silent(&tree.snapshot().await, "") {
+/// Only a tree of which every supervisor answers and every child lets go of its thread now and then feeds the watchdog:
+/// a supervisor that is silent will heal nothing any more, a child that computes without an await cannot be killed, and
+/// what they hold can be ended only with the process.
+async fn feed_watchdog(tree: &Tree, allowed: Option<Duration>) {
+    let bound = allowed.unwrap_or(UNWATCHED) / 2;
+    match dead(&tree.snapshot().await, "", bound) {
         None => tell_systemd(&[NotifyState::Watchdog]),
-        Some(path) => tracing::error!(supervisor = path, "does not answer; the watchdog is not fed"),
+        Some((child, why)) => tracing::error!(child, why, "the watchdog is not fed"),
     }
 }
 
-/// The path of the first supervisor that did not answer in time.
-fn silent(node: &TreeNode, above: &str) -> Option<String> {
+/// The path of the first part that only the end of the process can end, and what is wrong with it.
+fn dead(node: &TreeNode, above: &str, bound: Duration) -> Option<(String, &'static str)> {
     let path = format!("{above}{}", node.id);
     if node.state == NodeState::Unknown {
-        return Some(path);
+        return Some((path, "its supervisor does not answer"));
+    }
+    let held = node.stuck_ms.map(Duration::from_millis);
+    if held.is_some_and(|held| held >= bound) {
+        return Some((path, "it holds a thread and does not let go"));
     }
     let above = format!("{path}/");
-    node.children.iter().find_map(|child| silent(child, &above))
+    node.children.iter().find_map(|child| dead(child, &above, bound))
 }
 
 fn tell_systemd(state: &[NotifyState<'_>]) {
@@ -145,6 +155,7 @@ mod tests {
     const CALM: u8 = 0;
     const TOLD_TO_BURN: u8 = 1;
     const BURNING: u8 = 2;
+    const BOUND: Duration = Duration::from_secs(1);
 
     /// A tree with a child that burns its thread without an await, as long as it is told to.
     async fn tree(phase: Arc<AtomicU8>) -> Root {
@@ -176,7 +187,7 @@ mod tests {
         let phase = Arc::new(AtomicU8::new(CALM));
         let root = threads.block_on(tree(phase.clone()));
         let live = root.tree();
-        assert_eq!(silent(&threads.block_on(live.snapshot()), ""), None);
+        assert_eq!(dead(&threads.block_on(live.snapshot()), "", UNWATCHED), None);
         phase.store(TOLD_TO_BURN, Ordering::SeqCst);
         while phase.load(Ordering::SeqCst) != BURNING {
             std::thread::yield_now();
@@ -185,7 +196,7 @@ mod tests {
         let main = threads.handle().clone();
         let feeder = std::thread::spawn(move || {
             // As the daemon's main thread does it: the question is asked from outside the burnt thread.
-            told.send(silent(&main.block_on(live.snapshot()), ""))
+            told.send(dead(&main.block_on(live.snapshot()), "", UNWATCHED))
                 .expect("heard");
         });
         let answer = heard.recv_timeout(Duration::from_secs(3));
@@ -208,6 +219,7 @@ mod tests {
             since: Timestamp::now(),
             restarts: 0,
             last_error: None,
+            stuck_ms: None,
             mailbox: None,
             children,
         };
@@ -217,8 +229,44 @@ mod tests {
             services.children[1].state = state;
             node("root", NodeState::Running, vec![services])
         };
-        assert_eq!(silent(&whole(NodeState::Quarantined), ""), None);
-        let found = silent(&whole(NodeState::Unknown), "");
-        assert_eq!(found.as_deref(), Some("root/services/pairs"));
+        assert_eq!(dead(&whole(NodeState::Quarantined), "", BOUND), None);
+        let found = dead(&whole(NodeState::Unknown), "", BOUND).expect("one is silent");
+        assert_eq!(found.0, "root/services/pairs");
+    }
+
+    /// The daemon's own tree has more threads than a burnt child holds: mostly it answers, and tells of the child.
+    /// Where no other thread looks after timers any more, it says nothing at all.
+    #[test]
+    fn one_burnt_thread_of_several_is_the_watchdogs_too() {
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let phase = Arc::new(AtomicU8::new(CALM));
+        let root = threads.block_on(tree(phase.clone()));
+        phase.store(TOLD_TO_BURN, Ordering::SeqCst);
+        while phase.load(Ordering::SeqCst) != BURNING {
+            std::thread::yield_now();
+        }
+        let (told, heard) = std::sync::mpsc::channel();
+        let (main, live) = (threads.handle().clone(), root.tree());
+        let feeder = std::thread::spawn(move || {
+            std::thread::sleep(BOUND * 2);
+            let found = dead(&main.block_on(live.snapshot()), "", BOUND);
+            told.send(found).expect("heard");
+        });
+        let found = heard.recv_timeout(BOUND * 10);
+        phase.store(CALM, Ordering::SeqCst);
+        feeder.join().expect("no panic");
+        if let Ok(found) = found {
+            let (path, why) = found.expect("the burnt thread is seen");
+            // Whether its supervisor still has a thread to answer from is chance.
+            match why.contains("thread") {
+                true => assert_eq!(path, "root/inner/burns"),
+                false => assert!("root/inner".starts_with(&path), "{path}"),
+            }
+        }
+        threads.block_on(root.stop(Duration::from_secs(5)));
     }
 }

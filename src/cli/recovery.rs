@@ -178,6 +178,9 @@ fn branch(node: &Value, own: &str, below: &str, lines: &mut Vec<String>) {
     {
         line.push_str(&format!(", {restarts} restarts"));
     }
+    if let Some(held) = node.get("stuck_ms").and_then(Value::as_u64) {
+        line.push_str(&format!(", has held a thread for {held} ms"));
+    }
     lines.push(line);
     let children = node
         .get("children")

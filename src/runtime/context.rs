@@ -79,13 +79,14 @@ pub struct ActorContext {
     pub(super) line: Line,
     pub(super) warden: Warden,
     pub(super) pulse: Arc<Pulse>,
+    pub(super) path: Arc<str>,
     pub(super) slot: Arc<OnceLock<ActorCell>>,
 }
 
 impl ActorContext {
     /// Spawns the actor, unnamed, linked so that its end is noticed, and waits for its `pre_start`.
     pub async fn spawn<A: Actor>(self, actor: A, args: A::Arguments) -> Result<Linked, BoxError> {
-        let watched = Watched::new(actor, self.pulse);
+        let watched = Watched::new(actor, self.pulse, self.path);
         let cell = self.warden.spawn(watched, args, self.line).await?;
         // The context is consumed, so this is the only actor of this start.
         self.slot.get_or_init(|| cell.clone());

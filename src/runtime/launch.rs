@@ -54,9 +54,9 @@ impl Incarnation {
     pub(super) fn launch(spec: &Arc<ChildSpec>, line: Line, path: &str, warden: &Warden) -> Self {
         let pulse = Arc::new(Pulse::default());
         let body = match &spec.work {
-            Work::Task(_) => task(spec.clone(), line, pulse.clone()),
+            Work::Task(_) => task(spec.clone(), line, path, pulse.clone()),
             Work::Supervisor(_) => supervisor(spec.clone(), line, path.into(), pulse.clone(), warden.clone()),
-            Work::Actor(_) => actor(spec.clone(), line, pulse.clone(), warden.clone()),
+            Work::Actor(_) => actor(spec.clone(), line, path.into(), pulse.clone(), warden.clone()),
         };
         Self { body, pulse }
     }
@@ -95,6 +95,11 @@ impl Incarnation {
         self.pulse.silence()
     }
 
+    /// How long it has held a thread without an await; `None` if it holds none.
+    pub(super) fn step(&self) -> Option<Duration> {
+        self.pulse.step()
+    }
+
     /// Where its own mail goes, if it is a supervisor.
     pub(super) fn inside(&self) -> Option<&Post> {
         match &self.body {
@@ -110,18 +115,24 @@ impl Drop for Incarnation {
     }
 }
 
-fn task(spec: Arc<ChildSpec>, line: Line, pulse: Arc<Pulse>) -> Body {
+#[cfg_attr(
+    not(feature = "fault-points"),
+    expect(unused_variables, reason = "only orders go by it")
+)]
+fn task(spec: Arc<ChildSpec>, line: Line, path: &str, pulse: Arc<Pulse>) -> Body {
     let stop = CancellationToken::new();
     if spec.start_within.is_none() {
         line.send(News::Started);
     }
     pulse.beat();
-    let context = TaskContext::new(line.clone(), stop.clone(), pulse);
+    let context = TaskContext::new(line.clone(), stop.clone(), pulse.clone());
     let run = move || match &spec.work {
         Work::Task(run) => run(context),
         Work::Actor(_) | Work::Supervisor(_) => nothing(),
     };
-    let task = tokio::spawn(keep(Report(Some(line)), run)).abort_handle();
+    #[cfg(feature = "fault-points")]
+    let run = super::afflict::task(path.into(), pulse.clone(), run);
+    let task = tokio::spawn(keep(Report(Some(line)), pulse, run)).abort_handle();
     Body::Task {
         task,
         stop,
@@ -131,7 +142,7 @@ fn task(spec: Arc<ChildSpec>, line: Line, pulse: Arc<Pulse>) -> Body {
 
 fn supervisor(spec: Arc<ChildSpec>, line: Line, path: Arc<str>, pulse: Arc<Pulse>, warden: Warden) -> Body {
     let stop = CancellationToken::new();
-    let context = TaskContext::new(line.clone(), stop.clone(), pulse);
+    let context = TaskContext::new(line.clone(), stop.clone(), pulse.clone());
     let (post, mailbox) = mpsc::unbounded_channel();
     let inside = Some(post.clone());
     let run = move || match &spec.work {
@@ -141,17 +152,18 @@ fn supervisor(spec: Arc<ChildSpec>, line: Line, path: Arc<str>, pulse: Arc<Pulse
         }
         Work::Actor(_) | Work::Task(_) => nothing(),
     };
-    let task = tokio::spawn(keep(Report(Some(line)), run)).abort_handle();
+    let task = tokio::spawn(keep(Report(Some(line)), pulse, run)).abort_handle();
     Body::Task { task, stop, inside }
 }
 
-fn actor(spec: Arc<ChildSpec>, line: Line, pulse: Arc<Pulse>, warden: Warden) -> Body {
+fn actor(spec: Arc<ChildSpec>, line: Line, path: Arc<str>, pulse: Arc<Pulse>, warden: Warden) -> Body {
     let actor = Arc::new(Spawned::default());
     let slot = actor.cell.clone();
     let context = ActorContext {
         line: line.clone(),
         warden,
         pulse,
+        path,
         slot,
     };
     let spawn = move || match &spec.work {
@@ -172,8 +184,8 @@ fn nothing() -> Running {
 }
 
 /// Runs a task child to its end and reports how it ended, after all that it held is dropped.
-async fn keep(report: Report, run: impl FnOnce() -> Running) {
-    let exit = caught(run).await;
+async fn keep(report: Report, pulse: Arc<Pulse>, run: impl FnOnce() -> Running) {
+    let exit = pulse.steps(caught(run)).await;
     report.exited(exit);
 }
 

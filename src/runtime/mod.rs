@@ -9,9 +9,12 @@
 //! address     a handle to an actor, over restarts    launch      incarnations: tasks, actors, nested supervisors
 //! dynamic     a handle to keyed children             warden      the one ractor actor that hears of actors' ends
 //! root, tree  the top, and the picture of it all     pulse       signs of life
+//! afflict     (with `fault-points` only) orders to fail, for the fault campaign
 //! ```
 
 mod address;
+#[cfg(feature = "fault-points")]
+mod afflict;
 mod context;
 mod drain;
 mod dynamic;

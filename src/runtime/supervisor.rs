@@ -19,9 +19,12 @@ use super::launch::Incarnation;
 use super::mail::{Line, Mail, News, Order, Post, Wish};
 use super::plan::{Action, Alarm, Input, Key, Plan, Rules, Serial, Ticket};
 use super::spec::{BoxError, ChildSpec, Strategy, SupervisorSpec, Work};
-use super::tree::{NodeKind, Part, TreeNode, View};
+use super::tree::{NodeKind, NodeState, Part, TreeNode, View};
 use super::warden::Warden;
 use crate::base::Timestamp;
+
+/// A step of a child that lasts this long is told of.
+const STUCK: Duration = Duration::from_millis(500);
 
 /// A timer of the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +55,8 @@ pub(super) struct Supervisor {
     pending: HashMap<Ticket, Pending>,
     next_ticket: u64,
     timers: BinaryHeap<Reverse<(Instant, Due)>>,
+    /// Killed and still there: only the end of the process ends a child that never awaits.
+    abandoned: Vec<(Arc<str>, Incarnation)>,
     began: Instant,
     end: Option<Result<(), Reason>>,
 }
@@ -82,6 +87,7 @@ impl Supervisor {
             pending: HashMap::new(),
             next_ticket: 0,
             timers: BinaryHeap::new(),
+            abandoned: Vec::new(),
             began: Instant::now(),
             end: None,
         }
@@ -164,7 +170,9 @@ impl Supervisor {
             Action::Kill(key, serial) => self.with(key, serial, Incarnation::kill),
             Action::Abandon(key, serial) => {
                 tracing::error!(child = %self.child_path(key), "killed child does not end; going on without it");
-                self.bury(key, serial);
+                if let (Some(id), Some(left)) = (self.plan.id(key).cloned(), self.take_out(key, serial)) {
+                    self.abandoned.push((id, left));
+                }
             }
             Action::Arm(alarm, after) => self.arm(Due::Alarm(alarm), after),
             Action::Answer(ticket, answer) => {
@@ -219,9 +227,13 @@ impl Supervisor {
     }
 
     fn bury(&mut self, key: Key, serial: Serial) {
-        if let Some(body) = self.bodies.get_mut(&key) {
-            body.incarnation.take_if(|(current, _)| *current == serial);
-        }
+        drop(self.take_out(key, serial));
+    }
+
+    fn take_out(&mut self, key: Key, serial: Serial) -> Option<Incarnation> {
+        let body = self.bodies.get_mut(&key)?;
+        let taken = body.incarnation.take_if(|(current, _)| *current == serial);
+        taken.map(|(_, incarnation)| incarnation)
     }
 
     fn quarantined(&self, key: Key, reason: Reason, restarts: u32) {
@@ -260,7 +272,7 @@ impl Supervisor {
 
     fn watch_pulse(&mut self, key: Key, serial: Serial) {
         if let Some(deadline) = self.bodies.get(&key).and_then(|body| body.spec.liveness) {
-            self.arm(Due::Pulse(key, serial), deadline);
+            self.arm(Due::Pulse(key, serial), patience(deadline));
         }
     }
 
@@ -274,8 +286,8 @@ impl Supervisor {
         }
         match incarnation.silence() {
             Some(silence) if silence >= deadline => self.feed(context, Input::Hung(key, serial)),
-            Some(silence) => self.arm(Due::Pulse(key, serial), deadline - silence),
-            None => self.arm(Due::Pulse(key, serial), deadline / 2),
+            Some(silence) => self.arm(Due::Pulse(key, serial), patience(deadline - silence)),
+            None => self.arm(Due::Pulse(key, serial), patience(deadline / 2)),
         }
     }
 
@@ -283,11 +295,13 @@ impl Supervisor {
         format!("{}/{}", self.path, self.plan.id(key).map_or("", |id| id))
     }
 
-    fn view(&self, waiting: usize) -> View {
+    fn view(&mut self, waiting: usize) -> View {
         let (now, elapsed) = (Timestamp::now(), self.began.elapsed());
+        self.abandoned.retain(|(_, left)| left.step().is_some());
         let children = self.plan.seen().map(|seen| {
             let body = self.bodies.get(&seen.key);
-            let inside = body.and_then(|body| body.incarnation.as_ref()?.1.inside().cloned());
+            let there = body.and_then(|body| body.incarnation.as_ref());
+            let inside = there.and_then(|(_, there)| there.inside().cloned());
             let node = TreeNode {
                 id: seen.id.to_string(),
                 kind: body.map_or(NodeKind::Task, |body| kind(&body.spec)),
@@ -296,15 +310,32 @@ impl Supervisor {
                 since: now.minus(elapsed.saturating_sub(seen.since)),
                 restarts: seen.restarts,
                 last_error: seen.last.map(ToString::to_string),
+                stuck_ms: there.and_then(|(_, there)| stuck(there)),
                 mailbox: None,
                 children: Vec::new(),
             };
             Part { node, inside }
         });
+        let abandoned = self.abandoned.iter().filter_map(|(id, left)| {
+            let held = left.step()?;
+            let node = TreeNode {
+                id: id.to_string(),
+                kind: NodeKind::Task,
+                strategy: None,
+                state: NodeState::Stopping,
+                since: now.minus(held),
+                restarts: 0,
+                last_error: None,
+                stuck_ms: stuck(left),
+                mailbox: None,
+                children: Vec::new(),
+            };
+            Some(Part { node, inside: None })
+        });
         View {
             strategy: strategy(&self.spec),
             mailbox: waiting,
-            children: children.collect(),
+            children: children.chain(abandoned).collect(),
         }
     }
 }
@@ -324,6 +355,19 @@ fn rules(spec: &ChildSpec) -> Rules {
         shutdown: spec.shutdown,
         start_within: spec.start_within,
     }
+}
+
+/// How long it has held a thread, in milliseconds, where that is worth telling.
+fn stuck(incarnation: &Incarnation) -> Option<u64> {
+    let held = incarnation.step().filter(|held| *held >= STUCK)?;
+    u64::try_from(held.as_millis()).ok()
+}
+
+/// When a pulse is felt next.
+fn patience(deadline: Duration) -> Duration {
+    #[cfg(feature = "fault-points")]
+    let deadline = super::afflict::patience(deadline);
+    deadline
 }
 
 fn kind(spec: &ChildSpec) -> NodeKind {

@@ -76,6 +76,9 @@ pub struct TreeNode {
     /// What it last crashed of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// For how many milliseconds it has held a thread without a pause, where that is long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck_ms: Option<u64>,
     /// Messages that wait for it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mailbox: Option<usize>,
@@ -149,6 +152,7 @@ impl Tree {
             since: since.unwrap_or_else(Timestamp::now),
             restarts: 0,
             last_error: None,
+            stuck_ms: None,
             mailbox: None,
             children: Vec::new(),
         };

@@ -1,5 +1,5 @@
 //! A wrapper around each actor child: it beats when one of the actor's handlers is entered and rests when it is
-//! left, so a handler that hangs at an await is seen from outside without a message to the actor.
+//! left, so a handler that hangs at an await, or never comes to one, is seen from outside without a message to the actor.
 
 use std::sync::Arc;
 
@@ -11,11 +11,22 @@ use super::pulse::Pulse;
 pub(super) struct Watched<A> {
     actor: A,
     pulse: Arc<Pulse>,
+    #[cfg(feature = "fault-points")]
+    path: Arc<str>,
 }
 
 impl<A> Watched<A> {
-    pub(super) fn new(actor: A, pulse: Arc<Pulse>) -> Self {
-        Self { actor, pulse }
+    #[cfg_attr(
+        not(feature = "fault-points"),
+        expect(unused_variables, reason = "only orders go by it")
+    )]
+    pub(super) fn new(actor: A, pulse: Arc<Pulse>, path: Arc<str>) -> Self {
+        Self {
+            actor,
+            pulse,
+            #[cfg(feature = "fault-points")]
+            path,
+        }
     }
 }
 
@@ -29,7 +40,7 @@ impl<A: Actor> Actor for Watched<A> {
         myself: ActorRef<A::Msg>,
         args: A::Arguments,
     ) -> Result<A::State, ActorProcessingErr> {
-        self.actor.pre_start(myself, args).await
+        self.pulse.steps(self.actor.pre_start(myself, args)).await
     }
 
     async fn post_start(
@@ -38,7 +49,7 @@ impl<A: Actor> Actor for Watched<A> {
         state: &mut A::State,
     ) -> Result<(), ActorProcessingErr> {
         self.pulse.beat();
-        let result = self.actor.post_start(myself, state).await;
+        let result = self.pulse.steps(self.actor.post_start(myself, state)).await;
         self.pulse.rest();
         result
     }
@@ -48,7 +59,7 @@ impl<A: Actor> Actor for Watched<A> {
         myself: ActorRef<A::Msg>,
         state: &mut A::State,
     ) -> Result<(), ActorProcessingErr> {
-        self.actor.post_stop(myself, state).await
+        self.pulse.steps(self.actor.post_stop(myself, state)).await
     }
 
     async fn handle(
@@ -58,7 +69,12 @@ impl<A: Actor> Actor for Watched<A> {
         state: &mut A::State,
     ) -> Result<(), ActorProcessingErr> {
         self.pulse.beat();
-        let result = self.actor.handle(myself, message, state).await;
+        let handled = async {
+            #[cfg(feature = "fault-points")]
+            super::afflict::handler(&self.path, &self.pulse).await;
+            self.actor.handle(myself, message, state).await
+        };
+        let result = self.pulse.steps(handled).await;
         self.pulse.rest();
         result
     }
@@ -70,7 +86,8 @@ impl<A: Actor> Actor for Watched<A> {
         state: &mut A::State,
     ) -> Result<(), ActorProcessingErr> {
         self.pulse.beat();
-        let result = self.actor.handle_supervisor_evt(myself, event, state).await;
+        let heard = self.actor.handle_supervisor_evt(myself, event, state);
+        let result = self.pulse.steps(heard).await;
         self.pulse.rest();
         result
     }
