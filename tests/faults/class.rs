@@ -171,6 +171,7 @@ impl Class {
         if !row.missed.is_empty() || row.failed() {
             eprintln!("{}: the daemon's last words\n{}", self.name, scene.log_tail(60));
             if std::env::var_os("TRUNKLINE_FAULTS_KEEP").is_some() {
+                scene.keep_world().await;
                 eprintln!("kept: {}", scene.keep().display());
             }
         }

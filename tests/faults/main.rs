@@ -15,7 +15,8 @@
 //! - `aim`: the longest time from a fault's end to the first message served again, and after how long a
 //!   copy counts as late (none may);
 //! - `stage`: a function giving `Stage`: settings of the daemon (`SECTION__KEY`), how the receiver answers, a
-//!   build with fault points; `Stage::default` is a receiver that refuses one in nine;
+//!   build with fault points, a network that can be troubled (`scene.network()`); `Stage::default` is a
+//!   receiver that refuses one in nine;
 //! - `run`: `|scene, dice, rounds| Box::pin(run(scene, dice, rounds))`, an async function that has the author
 //!   talk (`scene.talk`), causes `rounds` faults with the given chance, and returns an `Outcome` with how many
 //!   really happened and when each was over. It leaves the load stopped, no fault behind, and the daemon
@@ -25,13 +26,19 @@
 //! What a class finds broken itself goes into `Outcome::broken` and fails it, what is only worth telling into
 //! `Outcome::notes`; `Scene::environment` sets variables of the
 //! next daemon (a library to be preloaded, say), `Scene::command` gives other commands on the same data.
+//! `aside::Aside` is another chat or account whose copies must not come late. With `Stage::orders` children of
+//! the daemon fail when they are ordered to (`Scene::order`).
 //! `TRUNKLINE_FAULTS_KEEP=1` keeps the folder of a class that failed; `TRUNKLINE_FAULTS_SEED` is a test's seed.
 
+#[allow(dead_code, reason = "what a scene offers; a class takes what it needs")]
+mod aside;
 mod class;
 mod classes;
 #[allow(dead_code, reason = "what a scene offers; a class takes what it needs")]
 mod client;
 mod load;
+#[allow(dead_code, reason = "what a scene offers; a class takes what it needs")]
+mod network;
 #[allow(dead_code, reason = "what a scene offers; a class takes what it needs")]
 mod process;
 #[allow(dead_code, reason = "what a scene offers; a class takes what it needs")]

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use trunkline::sandbox::receiver::Received;
 
 use super::client::{Api, World, http};
 use super::load::{Author, Load, Talk};
+use super::network::Network;
 use super::process::Process;
 use super::receiver::{Answer, Receiver, Seen};
 
@@ -31,6 +32,10 @@ pub const PHONE: &str = "+999660000001";
 
 /// How long anything of a healthy scene may take.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// So many waiting tasks are no pile, and so long is waited for one to go.
+const DRAINED: usize = 30;
+const DRAINING: Duration = Duration::from_secs(15);
 
 /// Nothing more comes once nothing has changed for this long.
 const QUIET: Duration = Duration::from_millis(700);
@@ -58,6 +63,10 @@ pub struct Stage {
     pub receiver: Script,
     /// Whether the daemon is of the build with fault points.
     pub fault_points: bool,
+    /// Whether children of the daemon can be ordered to fail; only with fault points.
+    pub orders: bool,
+    /// Whether the daemon reaches the sandbox through a network that can be troubled.
+    pub network: bool,
 }
 
 impl Default for Stage {
@@ -70,6 +79,8 @@ impl Default for Stage {
                 Answer::Status(if refuse { 503 } else { 200 })
             }),
             fault_points: false,
+            orders: false,
+            network: false,
         }
     }
 }
@@ -105,6 +116,9 @@ pub struct Scene {
     host: IpAddr,
     program: PathBuf,
     settings: Vec<(&'static str, String)>,
+    network: Option<Network>,
+    /// Orders given so far.
+    orders: Option<u32>,
     _sandbox: Process,
     folder: tempfile::TempDir,
 }
@@ -120,7 +134,12 @@ impl Scene {
         let agent = world.user(PHONE, "Agent").await;
         let source = world.channel("Source", user, &[agent]).await;
         let destination = world.channel("Destination", agent, &[]).await;
-        std::fs::write(folder.path().join("trunkline.toml"), world.config().await).expect("written");
+        let mut config = world.config().await;
+        let network = match stage.network {
+            true => Some(put_network_before(&mut config).await),
+            false => None,
+        };
+        std::fs::write(folder.path().join("trunkline.toml"), config).expect("written");
         let mut dice = rand::rng();
         let host = Ipv4Addr::new(
             127,
@@ -149,6 +168,8 @@ impl Scene {
             host: host.into(),
             program,
             settings: stage.settings,
+            network,
+            orders: stage.orders.then_some(0),
             _sandbox: sandbox,
             folder,
         };
@@ -166,12 +187,7 @@ impl Scene {
         let key = std::fs::read_to_string(&key).expect("readable");
         self.api = Api::new(self.http.clone(), self.host, key.trim().to_owned());
         self.ready().await;
-        let session = self
-            .api
-            .ask(Method::POST, "/api/sessions", Some(json!({"name": "agent"})))
-            .await;
-        self.session = id(&session);
-        self.log_in().await;
+        self.session = self.session_of(PHONE).await;
         let pair = json!({
             "name": "pair",
             "source": {"session": self.session, "chat": self.source},
@@ -186,21 +202,59 @@ impl Scene {
         self.endpoint = id(&endpoint);
     }
 
-    /// Logs the account in, for the first time or anew.
+    /// Makes a session of an account and logs it in; which it is.
+    pub async fn session_of(&self, phone: &str) -> String {
+        let new = json!({"name": phone.trim_start_matches('+')});
+        let session = id(&self.api.ask(Method::POST, "/api/sessions", Some(new)).await);
+        self.log_in_as(&session, phone).await;
+        session
+    }
+
+    /// Logs the scene's own account in anew.
     pub async fn log_in(&self) {
-        let path = format!("/api/sessions/{}/login", self.session);
+        self.log_in_as(&self.session, PHONE).await;
+    }
+
+    async fn log_in_as(&self, session: &str, phone: &str) {
+        let path = format!("/api/sessions/{session}/login");
         let step = self
             .api
-            .ask(Method::POST, &path, Some(json!({"phone": PHONE})))
+            .ask(Method::POST, &path, Some(json!({"phone": phone})))
             .await;
         if step["step"] != "complete" {
-            let code = self.world.code(PHONE).await;
+            let code = self.world.code(phone).await;
             let path = format!("{path}/code");
             self.api
                 .ask(Method::POST, &path, Some(json!({"code": code})))
                 .await;
         }
-        self.connected().await;
+        self.in_state(session, "connected").await;
+    }
+
+    /// The network between daemon and sandbox.
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("the stage asked for a network")
+    }
+
+    fn order_file(&self) -> PathBuf {
+        self.folder.path().join("orders")
+    }
+
+    /// Has children fail: `times what path`, see src/runtime/afflict.rs. It takes the place of an order before.
+    pub fn order(&mut self, order: &str) {
+        let count = self.orders.as_mut().expect("the stage asked for orders");
+        *count += 1;
+        let line = format!("{count} {order}\n");
+        // All at once: a half of it would be another order.
+        let draft = self.folder.path().join("orders.new");
+        std::fs::write(&draft, line).expect("written");
+        std::fs::rename(&draft, self.order_file()).expect("renamed");
+    }
+
+    /// Takes the order back; when this returns nobody obeys it any more.
+    pub async fn no_orders(&self) {
+        std::fs::remove_file(self.order_file()).expect("removed");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
     /// Where the daemon keeps its data.
@@ -258,6 +312,9 @@ impl Scene {
         for (key, value) in &self.environment {
             command.env(key, value);
         }
+        if self.orders.is_some() {
+            command.env("TRUNKLINE_FAULT_ORDERS", self.order_file());
+        }
         for (key, value) in variables {
             command.env(key, value);
         }
@@ -277,19 +334,24 @@ impl Scene {
 
     /// Waits until the session is connected.
     pub async fn connected(&self) {
+        self.in_state(&self.session, "connected").await;
+    }
+
+    async fn in_state(&self, session: &str, state: &str) {
         let begun = Instant::now();
-        while self.state().await.as_deref() != Some("connected") {
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "not in time: the session is connected"
-            );
+        while self.state_of(session).await.as_deref() != Some(state) {
+            assert!(begun.elapsed() < PATIENCE, "not in time: the session is {state}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// The session's state, if the daemon answers.
     pub async fn state(&self) -> Option<String> {
-        let path = format!("/api/sessions/{}", self.session);
+        self.state_of(&self.session).await
+    }
+
+    async fn state_of(&self, session: &str) -> Option<String> {
+        let path = format!("/api/sessions/{session}");
         let (_, session) = self.api.try_ask(Method::GET, &path, None).await?;
         session["state"].as_str().map(str::to_owned)
     }
@@ -320,6 +382,15 @@ impl Scene {
             scene.world.messages(scene.destination).await.len() >= wanted
         })
         .await;
+    }
+
+    /// Waits until what piled up during a fault has been worked off, or for a while: faults that follow each other
+    /// too soon would tell of the pile, not of themselves.
+    pub async fn drained(&self) {
+        let begun = Instant::now();
+        while self.waiting().await > DRAINED && begun.elapsed() < DRAINING {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Everything the receiver was sent, by webhook id.
@@ -427,6 +498,15 @@ impl Scene {
         first_after(moments, &came)
     }
 
+    /// Writes what source and destination hold into the folder.
+    pub async fn keep_world(&self) {
+        for (name, chat) in [("source", self.source), ("destination", self.destination)] {
+            let messages = self.world.messages(chat).await;
+            let text = serde_json::to_vec_pretty(&messages).expect("JSON");
+            std::fs::write(self.folder.path().join(format!("{name}.json")), text).expect("written");
+        }
+    }
+
     /// Leaves the folder where it is, for a look at it.
     pub fn keep(&mut self) -> &Path {
         self.folder.disable_cleanup(true);
@@ -459,8 +539,19 @@ fn first_after(moments: &[Timestamp], sorted: &[Timestamp]) -> Vec<Duration> {
     spans
 }
 
-fn id(value: &Value) -> String {
+/// The id of what the API showed.
+pub fn id(value: &Value) -> String {
     value["id"].as_str().expect("an id").to_owned()
+}
+
+/// Has a daemon with this configuration reach the sandbox through a network of ours.
+async fn put_network_before(config: &mut String) -> Network {
+    let (before, rest) = config.split_once("address = \"").expect("an address");
+    let (address, after) = rest.split_once('"').expect("its end");
+    let server: SocketAddr = address.parse().expect("of a data centre");
+    let network = Network::before(server).await;
+    *config = format!("{before}address = \"{}\"{after}", network.address());
+    network
 }
 
 /// Starts a sandbox; where its control port is.

@@ -7,12 +7,16 @@ mod exports;
 mod forgotten;
 mod gaps;
 mod kills;
+mod limits;
+mod network;
 mod pairs;
 mod points;
 mod preload;
 mod receivers;
 mod starts;
 mod storms;
+mod supervision;
+mod telegram;
 mod terms;
 mod updates;
 
@@ -45,4 +49,20 @@ pub const ALL: &[Class] = &[
     disk::SLOW,
     damage::FLIPPED,
     clock::JUMPS_OF_THE_CLOCK,
+    network::RESETS,
+    network::HOLES,
+    network::HALF_OPEN,
+    network::HALF_OPEN_AS_SHIPPED,
+    network::SLOW,
+    network::OUTAGES,
+    limits::FLOOD_WAITS,
+    limits::SLOW_MODE,
+    limits::PEER_FLOOD,
+    telegram::REVOKED,
+    telegram::ERRORS,
+    supervision::CRASH_LOOPS,
+    supervision::ESCALATION,
+    supervision::MASS_FAILURE,
+    supervision::HANGS,
+    supervision::BURNS,
 ];

@@ -39,7 +39,7 @@ macro_rules! receiver {
                     true => $answer,
                     false => Answer::Status(200),
                 }),
-                fault_points: false,
+                ..Stage::default()
             },
             run: |scene, dice, rounds| Box::pin(wrong(scene, dice, rounds)),
         };
