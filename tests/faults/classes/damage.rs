@@ -20,7 +20,7 @@ const FLIPS: usize = 48;
 pub const FLIPPED: Class = Class {
     name: "flipped bytes",
     injection: "48 bytes of the database (every fourth time: of its snapshot) flipped after a SIGKILL, while messages come; random ids forgotten",
-    rounds: Rounds { full: 20, short: 1 },
+    rounds: Rounds { full: 20, short: 0 },
     aim: Aim::secs(10, 60),
     stage,
     run: |scene, dice, rounds| Box::pin(run(scene, dice, rounds)),
