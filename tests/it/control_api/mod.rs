@@ -2,6 +2,7 @@
 
 mod caller;
 mod frame;
+mod fuzz;
 mod keys;
 mod pairs;
 mod sending;
