@@ -49,6 +49,16 @@ pub(super) trait View {
     ) -> Result<Vec<Node>, Self::Error>;
 }
 
+/// Where a message stands.
+enum Standing {
+    /// Nothing is to be done about it.
+    Nowhere,
+    /// In this task, which nobody has tried.
+    Waiting(TaskId, Box<Job>),
+    /// It was sent, or may have been.
+    Sent,
+}
+
 /// A pair, as messages find it.
 #[derive(Clone, Debug)]
 pub(super) struct Route {
@@ -246,21 +256,13 @@ impl<V: View> Planner<'_, V> {
             if older || row.hash == content_hash(message) {
                 continue;
             }
-            let follow = match row.fate {
-                Fate::Gone => false,
-                Fate::Copied(_) => true,
-                Fate::Waiting(task) => match self.waits(pair.id, task)? {
-                    Waits::Free(job) => {
-                        self.replace(pair.id, task, *job, message);
-                        false
-                    }
-                    Waits::Tried => true,
-                    Waits::No => false,
-                },
-            };
-            if follow {
-                let message = Box::new(message.clone());
-                self.enqueue(pair.id, seen, self.now, Work::Edit { message });
+            match self.standing(pair.id, message.chat, message.id, &row)? {
+                Standing::Nowhere => {}
+                Standing::Waiting(task, job) => self.replace(pair.id, task, *job, message),
+                Standing::Sent => {
+                    let message = Box::new(message.clone());
+                    self.enqueue(pair.id, seen, self.now, Work::Edit { message });
+                }
             }
         }
         Ok(())
@@ -299,14 +301,10 @@ impl<V: View> Planner<'_, V> {
                 let Some(row) = self.row(pair.id, chat, *id)? else {
                     continue;
                 };
-                match row.fate {
-                    Fate::Gone => {}
-                    Fate::Copied(_) => follow.push(*id),
-                    Fate::Waiting(task) => match self.waits(pair.id, task)? {
-                        Waits::Free(job) => self.withdraw(pair.id, task, *job, chat, *id, row),
-                        Waits::Tried => follow.push(*id),
-                        Waits::No => {}
-                    },
+                match self.standing(pair.id, chat, *id, &row)? {
+                    Standing::Nowhere => {}
+                    Standing::Waiting(task, job) => self.withdraw(pair.id, task, *job, chat, *id, row),
+                    Standing::Sent => follow.push(*id),
                 }
             }
             if !follow.is_empty() {
@@ -349,6 +347,29 @@ impl<V: View> Planner<'_, V> {
             ..row
         };
         self.plan.rows.insert((pair, chat, id), gone);
+    }
+
+    /// Where a message stands whose row has just been read.
+    fn standing(
+        &mut self,
+        pair: PairId,
+        chat: ChatId,
+        message: MessageId,
+        row: &MapRow,
+    ) -> Result<Standing, V::Error> {
+        Ok(match row.fate {
+            Fate::Gone => Standing::Nowhere,
+            Fate::Copied(_) => Standing::Sent,
+            Fate::Waiting(task) => match self.waits(pair, task)? {
+                Waits::Free(job) => Standing::Waiting(task, job),
+                Waits::Tried => Standing::Sent,
+                // Its copy may have been stored between the look at the row and the look at the task.
+                Waits::No => match self.row(pair, chat, message)?.map(|row| row.fate) {
+                    Some(Fate::Copied(_)) => Standing::Sent,
+                    _ => Standing::Nowhere,
+                },
+            },
+        })
     }
 
     fn row(&mut self, pair: PairId, chat: ChatId, message: MessageId) -> Result<Option<MapRow>, V::Error> {

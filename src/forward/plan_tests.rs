@@ -22,6 +22,8 @@ struct Known {
     rows: HashMap<(PairId, ChatId, MessageId), MapRow>,
     albums: HashMap<(PairId, ChatId, i64), TaskId>,
     tasks: HashMap<TaskId, Waits>,
+    /// Messages whose copies are stored at the moment their tasks are looked at.
+    landing: HashMap<TaskId, (PairId, ChatId, MessageId)>,
     origins: Vec<Node>,
 }
 
@@ -37,6 +39,10 @@ impl View for Known {
     }
 
     fn waits(&mut self, _: PairId, task: TaskId) -> Result<Waits, Infallible> {
+        if let Some(row) = self.landing.remove(&task).and_then(|key| self.rows.get_mut(&key)) {
+            row.fate = Fate::Copied(copied(SessionId::from_bytes([1; 16]), 1));
+            self.tasks.remove(&task);
+        }
         Ok(self.tasks.get(&task).cloned().unwrap_or(Waits::No))
     }
 
@@ -146,12 +152,23 @@ impl Scene {
         if let Fate::Waiting(task) = row.fate {
             self.known.tasks.remove(&task);
         }
-        row.fate = Fate::Copied(Copied {
-            session: self.session,
-            chat: DESTINATION,
-            message: message + 500,
-            at: NOW,
-        });
+        row.fate = Fate::Copied(copied(self.session, message));
+    }
+
+    /// A message's copy is stored just when somebody looks for its task.
+    fn copy_meanwhile(&mut self, message: MessageId) {
+        if let Some(Fate::Waiting(task)) = self.fate(message) {
+            self.known.landing.insert(task, (self.pair.id, SOURCE, message));
+        }
+    }
+}
+
+fn copied(session: SessionId, message: MessageId) -> Copied {
+    Copied {
+        session,
+        chat: DESTINATION,
+        message: message + 500,
+        at: NOW,
     }
 }
 
@@ -288,6 +305,18 @@ fn an_edit_changes_what_waits_and_follows_what_was_tried_or_sent() {
             .iter()
             .all(|draft| draft.fresh && matches!(draft.job.work, Work::Edit { .. }))
     );
+}
+
+#[test]
+fn what_is_copied_while_it_is_looked_for_is_followed() {
+    let mut scene = Scene::new(|_| {});
+    scene.hear(vec![new(message(1, "a")), new(message(2, "b"))]);
+    scene.copy_meanwhile(1);
+    scene.copy_meanwhile(2);
+    let drafts = scene.hear(vec![edit(1, "A", 5), delete(&[2])]);
+    assert_eq!(drafts.len(), 2);
+    assert!(matches!(drafts[0].job.work, Work::Edit { .. }));
+    assert!(matches!(&drafts[1].job.work, Work::Delete { ids, .. } if ids == &[2]));
 }
 
 #[test]

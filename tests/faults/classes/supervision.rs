@@ -98,7 +98,7 @@ impl Part {
             Part::Worker => (format!("workers/{pair}"), 179),
             Part::Dispatcher => ("pairs/dispatcher".to_owned(), 59),
             Part::Deliverer => (format!("endpoints/{endpoint}"), 59),
-            Part::Limiter => ("services/limiter".to_owned(), 9),
+            Part::Limiter => ("services/limiter/actor".to_owned(), 9),
         }
     }
 
