@@ -39,6 +39,8 @@ pub fn start(config: &LogConfig) {
     let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Where a line cannot be written, on a full disk say, a complaint about it cannot either, and would panic.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     let started = match config.format {
         LogFormat::Text => lines.with_timer(SystemTime).with_ansi(false).try_init(),

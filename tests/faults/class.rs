@@ -82,6 +82,8 @@ pub struct Outcome {
     pub tells_anew: bool,
     /// Promises of the class's own that were not kept; one is enough to fail it on any machine.
     pub broken: Vec<String>,
+    /// Times of the class's own that were missed; like all times they are told and fail nothing.
+    pub slow: Vec<String>,
     /// What else is worth a line.
     pub notes: Vec<String>,
     /// The ledger of a second line, drawn when all had settled; it counts like the scene's own.
@@ -215,6 +217,7 @@ impl Class {
         row.notes.extend(outcome.notes);
         row.broken = !outcome.broken.is_empty();
         row.missed = outcome.broken;
+        row.missed.extend(outcome.slow);
         let mut served = match outcome.served {
             Some(served) => served,
             None if outcome.by_deliveries => scene.delivered_after(&outcome.over),

@@ -23,8 +23,8 @@
 //!   either running or stopped (then it is started). The frame then waits until all has settled, draws
 //!   the ledger and judges.
 //!
-//! What a class finds broken itself goes into `Outcome::broken` and fails it, what is only worth telling into
-//! `Outcome::notes`; `Scene::environment` sets variables of the
+//! What a class finds broken itself goes into `Outcome::broken` and fails it, a time that was missed into
+//! `Outcome::slow`, what is only worth telling into `Outcome::notes`; `Scene::environment` sets variables of the
 //! next daemon (a library to be preloaded, say), `Scene::command` gives other commands on the same data.
 //! `aside::Aside` is another chat or account whose copies must not come late. With `Stage::orders` children of
 //! the daemon fail when they are ordered to (`Scene::order`).

@@ -193,7 +193,7 @@ async fn slow_mode(scene: &mut Scene, dice: &mut Dice, rounds: u32) -> Outcome {
         .push(format!("the other chat's slowest copy took {slowest} ms"));
     if slowest > 1000 {
         outcome
-            .broken
+            .slow
             .push("other chats undisturbed (slowest copy < 1 s)".to_owned());
     }
     outcome

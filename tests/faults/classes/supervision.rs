@@ -141,7 +141,7 @@ async fn judge_aside(scene: &Scene, aside: &Aside, outcome: &mut Outcome) {
         .push(format!("a bystander's slowest copy took {slowest} ms"));
     if slowest > UNDISTURBED_MS {
         outcome
-            .broken
+            .slow
             .push(format!("bystanders' copies within {UNDISTURBED_MS} ms"));
     }
 }
