@@ -24,6 +24,9 @@ const RATE: f64 = 500.0;
 /// Texts posted at once while a backlog is made.
 const BURST: usize = 500;
 
+/// Posted and not waiting as tasks yet, at most, while a backlog is made.
+const AHEAD: usize = 5_000;
+
 /// Measures (a), (e) and (f).
 pub async fn measure(size: &Size) -> Result<Vec<Figure>, Failed> {
     let scene = Scene::set().await?;
@@ -141,9 +144,16 @@ async fn backlog(
         scene
             .burst(source, author, &format!("backlog {number}"), BURST)
             .await?;
+        // More at once than a session's buffer holds would be a gap, and a difference that is too long.
+        let posted = (number + 1) * BURST;
+        wait_for_tasks(daemon, posted.saturating_sub(AHEAD)).await?;
     }
+    wait_for_tasks(daemon, tasks).await
+}
+
+async fn wait_for_tasks(daemon: &Daemon, count: usize) -> Result<(), Failed> {
     until("the tasks wait", PATIENCE, async || {
-        Ok(daemon.metric("trunkline_lane_depth").await? >= tasks as f64)
+        Ok(daemon.metric("trunkline_lane_depth").await? >= count as f64)
     })
     .await
 }
