@@ -267,7 +267,8 @@ impl Link {
     pub async fn invoke<R: RemoteCall>(&self, request: &R) -> Result<R::Return, TelegramError> {
         let client = self.client()?;
         let started = std::time::Instant::now();
-        let answer = tokio::time::timeout(self.call_timeout, client.invoke(request)).await;
+        // Boxed: the answers are kilobytes wide, and would make every future wide that makes a call.
+        let answer = tokio::time::timeout(self.call_timeout, Box::pin(client.invoke(request))).await;
         metrics::histogram!("trunkline_telegram_call_seconds").record(started.elapsed().as_secs_f64());
         match answer {
             Ok(Ok(value)) => {

@@ -105,19 +105,24 @@ impl Actor for SessionActor {
         message: Msg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        match message {
-            Msg::Observed(observation) => state.observed(observation).await,
-            Msg::DialogsRead => state.dialogs_read().await,
-            Msg::RequestCode(phone, reply) => answer(reply, state.request_code(&phone).await),
-            Msg::SubmitCode(code, reply) => answer(reply, state.submit_code(&code).await),
-            Msg::CancelLogin(reply) => answer(reply, state.abandon_login("CANCELLED").await),
-            Msg::Tick => state.tick().await,
-        }
+        // Boxed: between messages an idle session would keep room for the widest of these futures.
+        Box::pin(state.take(message)).await;
         Ok(())
     }
 }
 
 impl State {
+    async fn take(&mut self, message: Msg) {
+        match message {
+            Msg::Observed(observation) => self.observed(observation).await,
+            Msg::DialogsRead => self.dialogs_read().await,
+            Msg::RequestCode(phone, reply) => answer(reply, self.request_code(&phone).await),
+            Msg::SubmitCode(code, reply) => answer(reply, self.submit_code(&code).await),
+            Msg::CancelLogin(reply) => answer(reply, self.abandon_login("CANCELLED").await),
+            Msg::Tick => self.tick().await,
+        }
+    }
+
     async fn observed(&mut self, mut observation: Observation) {
         let now = Timestamp::now();
         if observation == Observation::CaughtUp && self.rests().await.unwrap_or(false) {

@@ -59,7 +59,7 @@ async fn serve(
     }
     let number = connection.number;
     // The limiter may rightly let this wait for long.
-    while let Err(error) = task.idle(dialogs::read_once(context, link)).await {
+    while let Err(error) = task.idle(Box::pin(dialogs::read_once(context, link))).await {
         note(link, number, &error);
         let (ErrorClass::Limited(until) | ErrorClass::FloodWait(until)) = error.class() else {
             return Ok(());
@@ -80,7 +80,7 @@ async fn serve(
         };
         let Some(chunk) = task.idle(news).await else {
             match task
-                .idle(history::catch_up(context, link, &pen, check.is_patient()))
+                .idle(Box::pin(history::catch_up(context, link, &pen, check.is_patient())))
                 .await
             {
                 Ok(true) => {

@@ -87,7 +87,7 @@ async fn connection(
     link.observe(Observation::Connecting);
     // With very many sessions a turn may be long in coming.
     let turn = task.idle(wait_for_turn(context)).await;
-    if let Err(given) = ensure_key(context, session).await {
+    if let Err(given) = Box::pin(ensure_key(context, session)).await {
         return given;
     }
     let pool = SenderPool::with_configuration(session.clone(), context.config.api_id, params(context));
@@ -190,7 +190,7 @@ async fn ping(link: &Link, patience: Duration) -> Result<(), Given> {
     let ping = tl::functions::Ping {
         ping_id: Timestamp::now().0,
     };
-    match timeout(patience, client.invoke(&ping)).await {
+    match timeout(patience, Box::pin(client.invoke(&ping))).await {
         Ok(Ok(_)) => {
             link.proved();
             Ok(())
