@@ -56,7 +56,7 @@ impl Drop for Sandbox {
 }
 
 /// A python that has the package, if there is one.
-fn python_with(package: &str) -> Option<PathBuf> {
+pub fn python_with(package: &str) -> Option<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/venv/bin/python");
     let named = std::env::var_os("TRUNKLINE_INTEROP_PYTHON").map(PathBuf::from);
     let found = named.into_iter().chain([own, "python3".into()]).find(|python| {
@@ -69,7 +69,7 @@ fn python_with(package: &str) -> Option<PathBuf> {
 }
 
 /// What is there; if it is missing and must be there, that is a failure.
-fn found_or_passed_over<T>(found: Option<T>, what: &str) -> Option<T> {
+pub fn found_or_passed_over<T>(found: Option<T>, what: &str) -> Option<T> {
     let required = std::env::var_os("TRUNKLINE_REQUIRE_INTEROP").is_some_and(|it| it == "1");
     assert!(
         found.is_some() || !required,
@@ -97,15 +97,20 @@ fn tell(package: &str, story: &str, arguments: &[&str]) {
     assert!(status.success(), "the story did not hold: {status}");
 }
 
+/// The folder with node's modules, if this package is among them and node runs.
+pub fn node_modules(package: &str) -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/node");
+    let there = folder.join("node_modules").join(package).is_dir();
+    let runs = Command::new("node").arg("--version").output().is_ok();
+    found_or_passed_over((there && runs).then_some(folder), &format!("node with {package}"))
+}
+
 /// Has mtcute's story told. Modules are looked for beside the story: it is linked to where they are.
 fn tell_mtcute(arguments: &[&str]) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let modules = root.join("target/interop/node");
-    let there = modules.join("node_modules/@mtcute/node").is_dir();
-    let runs = Command::new("node").arg("--version").output().is_ok();
-    let Some(()) = found_or_passed_over((there && runs).then_some(()), "node with mtcute") else {
+    let Some(modules) = node_modules("@mtcute/node") else {
         return;
     };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let link = modules.join("mtcute_story.mjs");
     match std::os::unix::fs::symlink(root.join("tests/interop/mtcute_story.mjs"), &link) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => panic!("{error}"),

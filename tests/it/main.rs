@@ -1,6 +1,7 @@
 //! User stories over the real daemon and the sandbox.
 
 mod control_api;
+mod examples;
 mod forwarding;
 mod interop;
 mod kill;

@@ -80,7 +80,12 @@ async fn serve(
         };
         let Some(chunk) = task.idle(news).await else {
             match task
-                .idle(Box::pin(history::catch_up(context, link, &pen, check.is_patient())))
+                .idle(Box::pin(history::catch_up(
+                    context,
+                    link,
+                    &pen,
+                    check.is_patient(),
+                )))
                 .await
             {
                 Ok(true) => {
