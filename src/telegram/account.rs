@@ -158,6 +158,16 @@ impl Account {
         }
     }
 
+    /// Whether this account of Telegram's was logged in here before, so that its positions are known.
+    pub fn was_here(&self, user_id: i64) -> bool {
+        self.user_id == Some(user_id) || self.first_login.is_some_and(|first| first.user_id == user_id)
+    }
+
+    /// Whether its last login was its first here.
+    pub fn is_first_login(&self) -> bool {
+        self.first_login.map(|first| first.at) == self.connected_at
+    }
+
     /// Since when it is in use here, which is when its warm-up began; none if it needs none.
     pub fn in_use_since(&self) -> Option<Timestamp> {
         let since = self.first_login.map_or(self.created_at, |first| first.at);
@@ -245,7 +255,11 @@ mod tests {
         let mut account = Account::new(NewAccount::default(), Timestamp(5));
         assert_eq!(account.in_use_since(), Some(Timestamp(5)));
         account.logged_in(7, Timestamp(100));
+        assert!(account.is_first_login());
+        account.user_id = None;
+        assert!(account.was_here(7) && !account.was_here(8), "also after a log-out");
         account.logged_in(7, Timestamp(200));
+        assert!(!account.is_first_login());
         assert_eq!(account.in_use_since(), Some(Timestamp(100)));
         account.logged_in(8, Timestamp(300));
         assert_eq!(account.in_use_since(), Some(Timestamp(300)), "another account");

@@ -20,6 +20,14 @@ pub(crate) async fn learned(store: &Store, id: SessionId) -> Result<(), StoreErr
     clear::<Tombstones>(store, id).await
 }
 
+/// Removes the chats and users, which bear names; how far each chat is stored stays.
+///
+/// # Errors
+/// If the store did not keep it; what is left is removed by the next try.
+pub(crate) async fn peers(store: &Store, id: SessionId) -> Result<(), StoreError> {
+    clear::<Peers>(store, id).await
+}
+
 async fn clear<T: Table>(store: &Store, id: SessionId) -> Result<(), StoreError> {
     loop {
         let rows = store.scan::<T>(Scan::prefix(&id), AT_ONCE)?;

@@ -103,6 +103,7 @@ impl Telegram {
             server_key,
             starts: tokio::sync::Semaphore::new(config.start_at_once),
             next_start: tokio::sync::Mutex::new(tokio::time::Instant::now()),
+            shifts: session::Shifts::new(),
             manager: Address::new().timeout(Duration::from_secs(60)),
             config,
         };
@@ -124,7 +125,7 @@ impl Telegram {
                 }
             }
         }));
-        let context = self.context.clone();
+        let (context, clock) = (self.context.clone(), self.context.clone());
         let subtrees = subtrees.kind("sessions").intensity(INTENSITY).backoff(BACKOFF);
         let both = SupervisorSpec::new(Strategy::RestForOne)
             .kind("telegram")
@@ -132,6 +133,9 @@ impl Telegram {
             .child(manager::child(&self.context, &self.links, &dynamic))
             .child(ChildSpec::task("sweep", move |task| {
                 sweep::run(context.clone(), task)
+            }))
+            .child(ChildSpec::task("clock", move |task| {
+                session::watch_clock(clock.clone(), task)
             }));
         ChildSpec::supervisor("sessions", both)
     }

@@ -74,6 +74,8 @@ pub(crate) struct Link {
     /// The latest connection that was found to be of no use, and word of it.
     broken: AtomicU64,
     found_broken: Notify,
+    /// The latest connection over which all that was missed has been fetched.
+    caught_up: AtomicU64,
     proof: AtomicI64,
     update: AtomicI64,
     gaps: AtomicU64,
@@ -96,6 +98,7 @@ impl Link {
             connections: AtomicU64::new(0),
             broken: AtomicU64::new(0),
             found_broken: Notify::new(),
+            caught_up: AtomicU64::new(0),
             proof: AtomicI64::new(0),
             update: AtomicI64::new(0),
             gaps: AtomicU64::new(0),
@@ -240,6 +243,19 @@ impl Link {
             // Word that came before is kept for the one who waits, so nothing is missed between look and wait.
             self.found_broken.notified().await;
         }
+    }
+
+    /// Takes note that all that was missed has been fetched over this connection.
+    pub fn caught_up(&self, number: u64) {
+        self.caught_up.fetch_max(number, Ordering::Relaxed);
+        self.observe(Observation::CaughtUp);
+    }
+
+    /// Whether all that was missed has been fetched over the connection that callers use now.
+    pub fn is_caught_up(&self) -> bool {
+        let caught_up = self.caught_up.load(Ordering::Relaxed);
+        self.numbered_client()
+            .is_ok_and(|(number, _)| number == caught_up)
     }
 
     /// The client, while there is one.

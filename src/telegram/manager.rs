@@ -276,7 +276,9 @@ impl State {
         let link = self.find(id)?;
         self.end_authorisation(&link).await;
         self.terminate(&link).await;
-        self.forget_authorisation(&link).await?;
+        self.forget_keys(&link).await?;
+        // Should the same account log in again, it goes on where it was.
+        forget::peers(&self.context.store, id).await?;
         link.change(&self.context.store, |account| {
             let from = std::mem::replace(&mut account.state, SessionState::LoggedOut);
             account.user_id = None;
@@ -308,7 +310,8 @@ impl State {
         let link = self.find(id)?;
         self.end_authorisation(&link).await;
         self.terminate(&link).await;
-        self.forget_authorisation(&link).await?;
+        self.forget_keys(&link).await?;
+        forget::learned(&self.context.store, id).await?;
         let mut batch = Batch::new();
         batch.remove::<Accounts>(&id);
         self.context.store.commit(batch).await?;
@@ -335,12 +338,10 @@ impl State {
         }
     }
 
-    /// Removes keys, positions and everything learned; the record stays.
-    async fn forget_authorisation(&self, link: &Link) -> Result<(), StoreError> {
+    async fn forget_keys(&self, link: &Link) -> Result<(), StoreError> {
         let mut batch = Batch::new();
         batch.remove::<Authorisations>(&link.id);
-        self.context.store.commit(batch).await?;
-        forget::learned(&self.context.store, link.id).await
+        self.context.store.commit(batch).await.map(drop)
     }
 
     async fn end(&self, id: SessionId) {

@@ -7,6 +7,7 @@ mod interop;
 mod kill;
 mod kill_changes;
 mod operation;
+mod returning;
 mod sandbox_wire;
 mod sandbox_world;
 mod secrets;

@@ -92,6 +92,13 @@ impl Stage {
             .expect("added")
             .account
             .id;
+        self.log_in_again(daemon, id, phone).await;
+        id
+    }
+
+    /// Logs a known session in by code and waits until it is connected.
+    pub async fn log_in_again(&self, daemon: &Daemon, id: SessionId, phone: &str) {
+        let telegram = &daemon.handles.telegram;
         telegram.request_code(id, phone).await.expect("a code is sent");
         let digits = phone.trim_start_matches('+').to_owned();
         let code = self
@@ -105,7 +112,6 @@ impl Stage {
             state(daemon, id) == SessionState::Connected
         })
         .await;
-        id
     }
 }
 

@@ -123,7 +123,20 @@ impl State {
         }
     }
 
-    async fn observed(&mut self, mut observation: Observation) {
+    async fn observed(&mut self, observation: Observation) {
+        // Word of a connection that is gone meanwhile.
+        if observation == Observation::CaughtUp && !self.link.is_caught_up() {
+            return;
+        }
+        let online = observation == Observation::Online;
+        self.learn(observation).await;
+        // The pump may have been done before the runner had its first answer.
+        if online && self.link.is_caught_up() {
+            self.learn(Observation::CaughtUp).await;
+        }
+    }
+
+    async fn learn(&mut self, mut observation: Observation) {
         let now = Timestamp::now();
         if observation == Observation::CaughtUp && self.rests().await.unwrap_or(false) {
             observation = Observation::CaughtUpResting;

@@ -52,9 +52,9 @@ impl Pen {
         self.common.pts
     }
 
-    /// When the account's own sequence last moved, in seconds since the epoch.
-    pub fn date(&self) -> i32 {
-        self.common.date
+    /// When the account's own sequence last moved.
+    pub fn date(&self) -> Timestamp {
+        Timestamp::from_secs(self.common.date.into())
     }
 
     /// Stores what arrived; returns when they are durable. It does not give up: what Telegram has
@@ -83,6 +83,7 @@ impl Pen {
                     draft.mark_left_out(*channel, common)?;
                     continue;
                 }
+                Arrival::Complete => continue,
             };
             draft.take_peers(peers::of_containers(users, chats))?;
             let names = Names::from_containers(users, chats);

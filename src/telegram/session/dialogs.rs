@@ -1,5 +1,6 @@
-//! Reading all dialogs once after a login: every chat's access hash, the pts of every channel, and the
-//! message each chat begins at for us.
+//! Reading all dialogs once after a login: every chat's access hash, the pts of every channel, and, after an
+//! account's first login, the message each chat begins at for us. After a later one of the same account a chat goes on
+//! where it was left: what came meanwhile is read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,6 +166,7 @@ fn page_after(dialogs: &[Dialog], peers: &[(ChatId, Peer)]) -> Option<tl::functi
 }
 
 async fn keep(context: &Context, link: &Link, page: &Page) -> Result<(), StoreError> {
+    let first = link.account().is_first_login();
     let mut batch = Batch::new();
     for (chat, found) in &page.peers {
         let key = (link.id, chat.0);
@@ -178,11 +180,7 @@ async fn keep(context: &Context, link: &Link, page: &Page) -> Result<(), StoreEr
     }
     for dialog in &page.dialogs {
         let key = (link.id, dialog.chat.0);
-        if context
-            .store
-            .get::<HighWater>(&key)?
-            .is_none_or(|known| known < dialog.top)
-        {
+        if first && !context.store.contains::<HighWater>(&key)? {
             batch.put::<HighWater>(&key, &dialog.top);
         }
         let channel = (link.id, dialog.chat.bare());

@@ -14,7 +14,7 @@ use super::{Context, pump};
 use crate::base::Timestamp;
 use crate::limiter::{Ask, CostClass};
 use crate::model::{ChatId, Message, MessageId};
-use crate::store::Scan;
+use crate::store::{Scan, StoreError};
 use crate::telegram::error::{ErrorClass, TelegramError};
 use crate::telegram::from_tl::{self, Names};
 use crate::telegram::limits;
@@ -31,8 +31,18 @@ const SLICE: usize = 64;
 /// How long a page may wait for its turn at the limiter.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Whether there is something that Telegram left out and that is still to be read.
+///
+/// # Errors
+/// If the store cannot be read.
+pub(super) fn is_left_out(context: &Context, link: &Link) -> Result<bool, StoreError> {
+    let marks = context.store.scan::<LeftOut>(Scan::prefix(&link.id), 1)?;
+    Ok(!marks.is_empty())
+}
+
 /// Reads what was left out; then compares the tops of the recent chats with what is stored, and fills what lies
-/// between. False if it is `patient` and updates are still on their way, so that it is too early to tell.
+/// between. A chat that is new to us begins at `since`, not at its first message. False if it is `patient` and updates
+/// are still on their way, so that it is too early to tell.
 ///
 /// # Errors
 /// If a call failed or the store did not keep something.
@@ -40,6 +50,7 @@ pub(super) async fn catch_up(
     context: &Arc<Context>,
     link: &Arc<Link>,
     pen: &Pen,
+    since: Timestamp,
     patient: bool,
 ) -> Result<bool, TelegramError> {
     read_left_out(context, link, pen).await?;
@@ -50,8 +61,7 @@ pub(super) async fn catch_up(
     for dialog in page.dialogs {
         let stored = context.store.get::<HighWater>(&(link.id, dialog.chat.0))?;
         if stored.is_none_or(|stored| stored < dialog.top) {
-            // A chat that is new to us begins where our own updates left off, not at its first message.
-            let since = stored.is_none().then(|| Timestamp::from_secs(pen.date().into()));
+            let since = stored.is_none().then_some(since);
             let above = stored.unwrap_or(0);
             fill(context, link, pen, dialog.chat, above, since).await?;
         }

@@ -9,13 +9,13 @@ use grammers_client::tl;
 use grammers_client::{InvocationError, session::Session};
 
 use super::Context;
+use super::resume;
 use super::state::{self, Observation};
 use crate::base::{Code, Coded, Secret, Timestamp};
 use crate::model::{ChatId, ChatKind, EventBody, LoginStep, SessionState};
 use crate::store::Batch;
 use crate::telegram::account::{Account, Login};
 use crate::telegram::error::TelegramError;
-use crate::telegram::forget;
 use crate::telegram::link::Link;
 use crate::telegram::session_store::SessionStore;
 use crate::telegram::tables::{Peer, Peers, StoredState, UpdateStates};
@@ -196,10 +196,7 @@ async fn complete(context: &Context, link: &Link, user: tl::enums::User) -> Resu
         date: state.date,
         seq: state.seq,
     };
-    if link.account().user_id.is_some_and(|before| before != user.id) {
-        // Access hashes and positions are the account's own: another one's are of no use.
-        forget::learned(&context.store, link.id).await?;
-    }
+    let stored = resume::position(context, link, user.id, stored).await?;
     let mut batch = Batch::new();
     batch.put::<Peers>(&(link.id, ChatId::user(user.id).0), &own);
     batch.put::<UpdateStates>(&(link.id, 0), &stored);

@@ -5,6 +5,7 @@
 //! network, a flood wait, the end of an authorisation) is state, and crashes nothing.
 
 mod actor;
+mod clock;
 mod commit;
 mod convert;
 mod dialogs;
@@ -12,6 +13,7 @@ mod history;
 mod login;
 mod pump;
 mod receiver;
+mod resume;
 mod runner;
 mod state;
 
@@ -21,6 +23,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub(crate) use actor::Msg;
+pub(crate) use clock::{Shifts, run as watch_clock};
 pub(crate) use history::from_tl_messages;
 pub use login::CodeSent;
 pub(crate) use state::Observation;
@@ -52,6 +55,8 @@ pub(crate) struct Context {
     pub starts: Semaphore,
     /// When the next start may begin: starts are spaced.
     pub next_start: tokio::sync::Mutex<tokio::time::Instant>,
+    /// Word of shifts of the wall clock.
+    pub shifts: Shifts,
     /// Who starts and ends subtrees.
     pub manager: Address<manager::Msg>,
 }

@@ -1,9 +1,10 @@
 //! The pump takes a session's updates in order and has them stored.
 //!
 //! It waits for a connection and for a login, reads the dialogs once after it, and then hands every
-//! batch of updates to its pen, which stores it with the update state behind it. Once nothing more
-//! arrives it compares the tops of the chats with what is stored, since a difference that Telegram found
-//! too long leaves out messages without a word. It knows no consumer of what it stores.
+//! batch of updates to its pen, which stores it with the update state behind it. The session has caught up once
+//! Telegram has told every difference to its end and what it left out is read. Once nothing more arrives the pump
+//! besides compares the tops of the chats with what is stored, since a difference that Telegram found too long leaves
+//! out messages without a word. It knows no consumer of what it stores.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 
 use super::commit::Pen;
 use super::receiver::{Arrival, Receiver};
-use super::{Context, Observation, dialogs, history};
+use super::{Context, dialogs, history};
 use crate::base::Timestamp;
 use crate::runtime::{BoxError, TaskContext};
 use crate::telegram::error::{ErrorClass, TelegramError};
@@ -71,6 +72,8 @@ async fn serve(
     let mut pen = Pen::new(context.clone(), link.clone())?;
     let mut updates = Box::pin(arrivals(receiver).ready_chunks(BATCHES));
     let mut check = GapCheck::new(*context.config.gap_check);
+    // Where our own updates left off before this connection.
+    let left_off = pen.date();
     loop {
         let news = async {
             tokio::select! {
@@ -79,17 +82,13 @@ async fn serve(
             }
         };
         let Some(chunk) = task.idle(news).await else {
+            let since = if check.passed { pen.date() } else { left_off };
             match task
-                .idle(Box::pin(history::catch_up(
-                    context,
-                    link,
-                    &pen,
-                    check.is_patient(),
-                )))
+                .idle(Box::pin(history::catch_up(context, link, &pen, since, check.is_patient())))
                 .await
             {
                 Ok(true) => {
-                    link.observe(Observation::CaughtUp);
+                    link.caught_up(number);
                     check.passed();
                 }
                 Ok(false) => check.again_in(QUIET),
@@ -101,13 +100,18 @@ async fn serve(
             continue;
         };
         let Some(chunk) = chunk else { return Ok(()) };
-        let left_out = chunk
-            .iter()
-            .any(|arrival| matches!(arrival, Ok(Arrival::LeftOut(_))));
+        let tells = |what: fn(&Arrival) -> bool| chunk.iter().any(|it| it.as_ref().is_ok_and(what));
+        let left_out = tells(|arrival| matches!(arrival, Arrival::LeftOut(_)));
+        let complete = tells(|arrival| matches!(arrival, Arrival::Complete));
         let broken = store(&mut pen, link, chunk).await;
-        match left_out {
-            true => check.left_out(),
-            false => check.updated(),
+        if left_out || (complete && history::is_left_out(context, link)?) {
+            check.left_out();
+        } else {
+            check.updated();
+            if complete {
+                // Whatever else the comparison of chats may find, Telegram says that this is all.
+                link.caught_up(number);
+            }
         }
         if let Some(error) = broken {
             note(link, number, &link.failed(error));
@@ -196,7 +200,11 @@ async fn store(
         }
     }
     if !arrived.is_empty() {
-        link.updated();
+        let news = |arrival: &Arrival| matches!(arrival, Arrival::Updates((updates, ..)) if !updates.is_empty());
+        match arrived.iter().any(news) {
+            true => link.updated(),
+            false => link.proved(),
+        }
         pen.write(&arrived).await;
     }
     broken

@@ -33,6 +33,8 @@ pub(super) enum Arrival {
     Updates(UpdateAndPeers),
     /// Telegram jumped: messages of this channel were left out; without one, messages of all other chats.
     LeftOut(Option<ChatId>),
+    /// Every difference that was due at the beginning has been told to its end. Comes once.
+    Complete,
 }
 
 /// See the head of the file.
@@ -43,6 +45,7 @@ pub(super) struct Receiver {
     dc: i32,
     boxes: MessageBoxes,
     ready: VecDeque<Arrival>,
+    complete: bool,
 }
 
 impl Receiver {
@@ -60,6 +63,7 @@ impl Receiver {
             dc: connection.handle.session.home_dc_id()?,
             boxes: MessageBoxes::load(state),
             ready: VecDeque::new(),
+            complete: false,
             context,
             session,
             connection,
@@ -85,6 +89,8 @@ impl Receiver {
                 self.fill(&request).await?;
             } else if let Some(request) = self.boxes.get_channel_difference() {
                 self.fill_channel(request).await?;
+            } else if !std::mem::replace(&mut self.complete, true) {
+                return Ok(Arrival::Complete);
             } else {
                 match timeout_at(deadline.into(), self.connection.updates.recv()).await {
                     Ok(Some(updates)) => self.take(updates),

@@ -1,8 +1,8 @@
 //! The runner owns a session's connection: it makes the auth key where a self-hosted server needs one,
 //! drives the I/O, and asks for a proof of life when the connection is silent.
 //!
-//! A connection that gives no proof in time, that its pump found broken, or that cannot be made, is
-//! given up; after a pause (exponential, jittered) there is a new one. It promises nothing about calls
+//! A connection that gives no proof in time, that its pump found broken, whose clock was put forward or back, or
+//! that cannot be made, is given up; after a pause (exponential, jittered) there is a new one. It promises nothing about calls
 //! that were under way: their callers are told that they may or may not have happened.
 
 use std::net::SocketAddr;
@@ -50,6 +50,8 @@ pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContex
         tokio::select! {
             () = task.stop.cancelled() => break,
             () = task.idle(sleep(pause)) => {}
+            // Perhaps it was the clock that was wrong.
+            () = context.shifts.next() => pauses.reset(),
         }
     }
     link.withdraw();
@@ -95,6 +97,7 @@ async fn connection(
     tokio::select! {
         () = pool.runner.run() => Given::Up("CONNECTION_CLOSED"),
         () = link.until_broken(number) => Given::Up("CONNECTION_BROKEN"),
+        () = context.shifts.next() => Given::Up("CLOCK_SHIFTED"),
         given = pulse(context, link, task, turn, pauses) => given,
     }
 }
