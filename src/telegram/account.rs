@@ -257,7 +257,10 @@ mod tests {
         account.logged_in(7, Timestamp(100));
         assert!(account.is_first_login());
         account.user_id = None;
-        assert!(account.was_here(7) && !account.was_here(8), "also after a log-out");
+        assert!(
+            account.was_here(7) && !account.was_here(8),
+            "also after a log-out"
+        );
         account.logged_in(7, Timestamp(200));
         assert!(!account.is_first_login());
         assert_eq!(account.in_use_since(), Some(Timestamp(100)));

@@ -281,7 +281,7 @@ impl Link {
     /// # Errors
     /// Telegram's refusal; no connection; one that broke or took too long meanwhile.
     pub async fn invoke<R: RemoteCall>(&self, request: &R) -> Result<R::Return, TelegramError> {
-        let client = self.client()?;
+        let (number, client) = self.numbered_client()?;
         let started = std::time::Instant::now();
         // Boxed: the answers are kilobytes wide, and would make every future wide that makes a call.
         let answer = tokio::time::timeout(self.call_timeout, Box::pin(client.invoke(request))).await;
@@ -292,9 +292,13 @@ impl Link {
                 Ok(value)
             }
             Ok(Err(error)) => Err(self.failed(error)),
-            Err(_) => Err(TelegramError::Network(InvocationError::Dropped(
-                "the call took too long",
-            ))),
+            Err(_) => {
+                // Updates may still come over a connection on which nothing is answered any more.
+                self.report_broken(number);
+                Err(TelegramError::Network(InvocationError::Dropped(
+                    "the call took too long",
+                )))
+            }
         }
     }
 

@@ -78,7 +78,10 @@ impl Friends {
             .world
             .world(|world| world.post(self.bob, Peer::User(self.ann), Draft::text("last in 0")))
             .expect("posted");
-        until("the last arrived", || told()[0].last().is_some_and(|it| it == "last")).await;
+        until("the last arrived", || {
+            told()[0].last().is_some_and(|it| it == "last")
+        })
+        .await;
         let mut told = told();
         assert_eq!(told[0].pop().as_deref(), Some("last"));
         assert_eq!(told, [said, said, said]);
@@ -86,7 +89,12 @@ impl Friends {
 }
 
 async fn ended(daemon: &Daemon, session: SessionId) {
-    daemon.handles.telegram.log_out(session).await.expect("logged out");
+    daemon
+        .handles
+        .telegram
+        .log_out(session)
+        .await
+        .expect("logged out");
     assert_eq!(state(daemon, session), SessionState::LoggedOut);
     assert_eq!(view(daemon, session).account.user_id, None);
 }

@@ -30,7 +30,7 @@ struct Reading {
 impl Reading {
     fn now() -> Self {
         Self {
-            wall: Timestamp::now(),
+            wall: Timestamp::wall(),
             steady: Instant::now(),
         }
     }
@@ -70,7 +70,10 @@ pub(crate) async fn run(context: Arc<Context>, task: TaskContext) -> Result<(), 
         let now = Reading::now();
         let shift = begun.shift_until(&now);
         if shift > TOLERATED {
-            tracing::warn!(shift_s = shift.as_secs(), "the wall clock was put forward or back");
+            tracing::warn!(
+                shift_s = shift.as_secs(),
+                "the wall clock was put forward or back"
+            );
             begun = now;
             context.shifts.0.send_replace(());
         }

@@ -200,7 +200,8 @@ async fn store(
         }
     }
     if !arrived.is_empty() {
-        let news = |arrival: &Arrival| matches!(arrival, Arrival::Updates((updates, ..)) if !updates.is_empty());
+        let news =
+            |arrival: &Arrival| matches!(arrival, Arrival::Updates((updates, ..)) if !updates.is_empty());
         match arrived.iter().any(news) {
             true => link.updated(),
             false => link.proved(),

@@ -20,7 +20,7 @@ const FLIPS: usize = 48;
 pub const FLIPPED: Class = Class {
     name: "flipped bytes",
     injection: "48 bytes of the database (every fourth time: of its snapshot) flipped after a SIGKILL, while messages come; random ids forgotten",
-    rounds: Rounds { full: 20, short: 0 },
+    rounds: Rounds { full: 20, short: 2 },
     aim: Aim::secs(10, 60),
     stage,
     run: |scene, dice, rounds| Box::pin(run(scene, dice, rounds)),
@@ -73,7 +73,8 @@ async fn run(scene: &mut Scene, dice: &mut Dice, rounds: u32) -> Outcome {
     outcome
         .notes
         .push(format!("restored {restores} times of {rounds}"));
-    assert!(restores > 0, "so much damage went unnoticed");
+    // A few times it may have hit nothing that is in use.
+    assert!(restores > 0 || rounds < 8, "so much damage went unnoticed");
     outcome
 }
 
