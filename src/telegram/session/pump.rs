@@ -84,7 +84,13 @@ async fn serve(
         let Some(chunk) = task.idle(news).await else {
             let since = if check.passed { pen.date() } else { left_off };
             match task
-                .idle(Box::pin(history::catch_up(context, link, &pen, since, check.is_patient())))
+                .idle(Box::pin(history::catch_up(
+                    context,
+                    link,
+                    &pen,
+                    since,
+                    check.is_patient(),
+                )))
                 .await
             {
                 Ok(true) => {
