@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::sandbox::server::{daemon_config, key};
+use crate::sandbox::world::account::{DC, SECOND_DC};
 use crate::sandbox::{Sandbox, SandboxConfig, SandboxError, Seed};
 
 use super::data;
@@ -24,6 +25,9 @@ pub struct Command {
     /// The port of the Telegram server
     #[arg(long, default_value_t = 7443)]
     port: u16,
+    /// The port of a second data centre (number 4); without it there is one only
+    #[arg(long, value_name = "PORT")]
+    second_port: Option<u16>,
     /// The port of the control interface (HTTP)
     #[arg(long, default_value_t = 7480)]
     control_port: u16,
@@ -59,8 +63,11 @@ impl Command {
         if self.print_config {
             let rsa = key(Some(&key_file))?;
             let pem = rsa.public_pem().map_err(SandboxError::from)?;
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-            print!("{}", daemon_config(address, &pem, &(1, "sandbox".to_owned())));
+            let ports =
+                std::iter::once((DC, self.port)).chain(self.second_port.map(|port| (SECOND_DC, port)));
+            let centres = ports.map(|(dc, port)| (dc, SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
+            let config = daemon_config(&centres.collect(), &pem, &(1, "sandbox".to_owned()));
+            print!("{config}");
             return Ok(());
         }
         let seed = match &self.seed {
@@ -69,6 +76,7 @@ impl Command {
         };
         let config = SandboxConfig {
             port: self.port,
+            second_port: self.second_port,
             control_port: self.control_port,
             data: self.data,
             key_file: Some(key_file),
@@ -77,9 +85,10 @@ impl Command {
         };
         let sandbox = Sandbox::start(config).await?;
         let control = sandbox.control();
+        let servers: Vec<String> = sandbox.centres().values().map(SocketAddr::to_string).collect();
         let told = format!(
             "Telegram server  {}\nControl          {control}\nConfiguration    {control}/config\n",
-            sandbox.address()
+            servers.join(" ")
         );
         if let Err(error) = std::io::stdout().write_all(told.as_bytes()) {
             // Whoever started it may have read enough and gone.

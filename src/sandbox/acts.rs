@@ -11,15 +11,16 @@ use super::world::content::{Media, Reply, Uid};
 use super::world::entities::Entity;
 use super::world::files::{Attribute, FileKind};
 use super::world::posting::Draft;
+use super::world::state::digits;
 use super::world::{Passing, Peer, Place, Refusal, State};
 
-/// A user by number, username or (in a seed) name.
+/// A user by number, username, phone number or (in a seed) name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Who {
     /// By number.
     Id(i64),
-    /// By username, with or without the at sign.
+    /// By username, with or without the at sign; by phone number with a plus sign.
     Name(String),
 }
 
@@ -203,6 +204,10 @@ impl State {
     pub fn who(&self, who: &Who) -> Result<i64, Refusal> {
         match who {
             Who::Id(id) => self.account(*id).map(|account| account.id),
+            Who::Name(phone) if phone.starts_with('+') => {
+                let user = self.phones.get(&digits(phone)).copied();
+                user.ok_or(Refusal::bad("PHONE_NOT_OCCUPIED"))
+            }
             Who::Name(name) => match self.names.get(&name.trim_start_matches('@').to_lowercase()) {
                 Some(Peer::User(id)) => Ok(*id),
                 _ => Err(Refusal::bad("USERNAME_NOT_OCCUPIED")),

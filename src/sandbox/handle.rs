@@ -17,7 +17,7 @@ const BURST_MAX: u32 = 1000;
 /// A handle on the world. Cheap to clone. Chats are named by the Bot API's numbers.
 #[derive(Clone)]
 pub struct World {
-    telegram: Telegram,
+    pub(super) telegram: Telegram,
 }
 
 /// The peer behind a Bot API number.

@@ -2,7 +2,7 @@
 //!
 //! From below: `wire` speaks the protocol and knows calls as bytes; `rpc` is the seam; `telegram` takes
 //! calls to `methods`, which change the `world` and answer through `render`; what others are to hear
-//! goes back through the hub. `handle` is the world for this process, `control` the same over HTTP,
+//! goes back through the hub. `handle` (with `logins`) is the world for this process, `control` the same over HTTP,
 //! `seed` and `disk` fill and keep it, `server` puts all together. `receiver` and `ledger` are what a run is
 //! checked with.
 //!
@@ -12,9 +12,12 @@ pub mod acts;
 pub mod control;
 pub mod disk;
 pub mod faults;
+mod group;
 pub mod handle;
+mod hash;
 pub mod layers;
 pub mod ledger;
+pub mod logins;
 pub mod methods;
 pub mod receiver;
 pub mod render;

@@ -27,6 +27,8 @@ pub struct MtSession(pub i64);
 /// One call as it left its wrappers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
+    /// The data centre that was called.
+    pub dc: i32,
     /// Whose key it came under.
     pub key: KeyId,
     /// In which session.
@@ -93,6 +95,8 @@ pub struct ClientInfo {
 pub struct KnownKey {
     /// Its id.
     pub id: KeyId,
+    /// The data centre that it belongs to.
+    pub dc: i32,
     /// The key.
     pub auth_key: [u8; 256],
     /// The layer of its last `initConnection`, if there was one.
@@ -104,8 +108,8 @@ pub trait Service: Send + Sync + 'static {
     /// Executes one call. It may await long (other calls of the session then go ahead).
     fn call(&self, call: Call) -> impl Future<Output = Reply> + Send;
 
-    /// A key exchange has ended well; the client hears of it after this returns.
-    fn key_created(&self, key: KeyId, auth_key: &[u8; 256]);
+    /// A key exchange with a data centre has ended well; the client hears of it after this returns.
+    fn key_created(&self, key: KeyId, dc: i32, auth_key: &[u8; 256]);
 
     /// The client destroyed its key: the login under it is gone.
     fn key_destroyed(&self, key: KeyId);

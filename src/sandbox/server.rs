@@ -1,5 +1,6 @@
 //! The sandbox as a whole: world, wire, control port, disk; started and stopped together.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::control;
 use super::disk::{self, Disk, DiskError};
 use super::handle::World;
-use super::render::DC;
 use super::rpc::Hub;
 use super::seed::{Seed, SeedError};
 use super::telegram::Telegram;
 use super::wire::{KeyError, RsaKey, Wire, WireConfig};
 use super::world::State;
+use super::world::account::{DC, SECOND_DC};
 
 /// How long after a change the world is written at the earliest.
 const SAVE_AFTER: Duration = Duration::from_secs(1);
@@ -31,6 +32,8 @@ const SAVE_REST: u32 = 20;
 pub struct SandboxConfig {
     /// The port of the Telegram server; 0 for any that is free.
     pub port: u16,
+    /// The port of a second data centre, if there is to be one; 0 for any that is free.
+    pub second_port: Option<u16>,
     /// The port of the control interface; 0 for any that is free.
     pub control_port: u16,
     /// Where world and keys are kept; without it they end with the sandbox.
@@ -73,7 +76,7 @@ pub enum SandboxError {
 
 /// A running sandbox.
 pub struct Sandbox {
-    wire: Wire,
+    wires: Vec<Wire>,
     control: SocketAddr,
     telegram: Telegram,
     public_pem: String,
@@ -102,23 +105,28 @@ impl Sandbox {
         };
         let hub = Hub::new();
         let telegram = Telegram::new(state, hub.clone(), config.api.clone());
-        let mut wired = WireConfig {
-            port: config.port,
-            dc: DC,
-            ..WireConfig::new(rsa)
-        };
-        if config.max_connections > 0 {
-            wired.max_connections = config.max_connections;
+        let second = config.second_port.map(|port| (SECOND_DC, port));
+        let mut wires = Vec::new();
+        for (dc, port) in std::iter::once((DC, config.port)).chain(second) {
+            let mut wired = WireConfig {
+                port,
+                dc,
+                ..WireConfig::new(rsa.clone())
+            };
+            if config.max_connections > 0 {
+                wired.max_connections = config.max_connections;
+            }
+            let started = Wire::start(wired, hub.clone(), Arc::new(telegram.clone())).await;
+            let wire = started.map_err(|source| SandboxError::Listen {
+                what: "server",
+                source,
+            })?;
+            telegram.centre_listens_at(dc, wire.address());
+            wires.push(wire);
         }
-        let started = Wire::start(wired, hub, Arc::new(telegram.clone())).await;
-        let wire = started.map_err(|source| SandboxError::Listen {
-            what: "server",
-            source,
-        })?;
-        telegram.listens_at(wire.address());
         let stop = CancellationToken::new();
         let api = config.api.unwrap_or((1, "sandbox".to_owned()));
-        let section = daemon_config(wire.address(), &public_pem, &api);
+        let section = daemon_config(&telegram.centres(), &public_pem, &api);
         let bound = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, config.control_port)).await;
         let bound = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (control, listener) = bound.map_err(|source| SandboxError::Listen {
@@ -136,7 +144,7 @@ impl Sandbox {
             tasks.push(tokio::spawn(keep(disk, telegram.clone(), stop.clone())));
         }
         Ok(Self {
-            wire,
+            wires,
             control,
             telegram,
             public_pem,
@@ -146,9 +154,14 @@ impl Sandbox {
         })
     }
 
-    /// Where the Telegram server listens.
+    /// Where the Telegram server listens, its first data centre.
     pub fn address(&self) -> SocketAddr {
-        self.wire.address()
+        self.wires.first().map_or(self.control, Wire::address)
+    }
+
+    /// Where each data centre listens.
+    pub fn centres(&self) -> Centres {
+        self.telegram.centres()
     }
 
     /// The base URL of the control port.
@@ -163,7 +176,7 @@ impl Sandbox {
 
     /// The section of a configuration with which a daemon reaches this sandbox.
     pub fn config_section(&self) -> String {
-        section(self.address(), &self.public_pem, &self.api)
+        section(&self.telegram.centres(), &self.public_pem, &self.api)
     }
 
     /// The world, for those in this process.
@@ -173,7 +186,9 @@ impl Sandbox {
 
     /// Cuts all connections, stops listening and writes the world, if it is kept.
     pub async fn stop(self) {
-        self.wire.stop().await;
+        for wire in self.wires {
+            wire.stop().await;
+        }
         self.stop.cancel();
         for task in self.tasks {
             if task.await.is_err() {
@@ -183,27 +198,35 @@ impl Sandbox {
     }
 }
 
-/// The configuration section for a server at this address with this key. Sessions start without the pauses that
+/// Where each data centre listens.
+pub type Centres = BTreeMap<i32, SocketAddr>;
+
+/// The configuration section for servers at these addresses with this key. Sessions start without the pauses that
 /// Telegram itself deserves.
-pub fn section(address: SocketAddr, public_pem: &str, api: &(i32, String)) -> String {
+pub fn section(centres: &Centres, public_pem: &str, api: &(i32, String)) -> String {
     let mut text = String::new();
     let hash = toml::Value::String(api.1.clone());
-    let written = write!(
+    let mut written = write!(
         text,
         "[telegram]\napi_id = {}\napi_hash = {hash}\n\
-         start_at_once = 64\nstart_spacing = \"1ms\"\n\n[telegram.server]\nrsa_public_key = \"\"\"\n{}\n\"\"\"\n\n\
-         [[telegram.server.dc]]\nid = {DC}\naddress = \"{address}\"\n",
+         start_at_once = 64\nstart_spacing = \"1ms\"\n\n[telegram.server]\nrsa_public_key = \"\"\"\n{}\n\"\"\"\n",
         api.0,
         public_pem.trim(),
     );
+    for (dc, address) in centres {
+        written = written.and(writeln!(
+            text,
+            "\n[[telegram.server.dc]]\nid = {dc}\naddress = \"{address}\""
+        ));
+    }
     debug_assert!(written.is_ok(), "writing to a text cannot fail");
     text
 }
 
 /// The whole configuration of a daemon that tries things against the sandbox: where it is, no pauses for
 /// the sake of Telegram's limits, webhooks to this machine.
-pub fn daemon_config(address: SocketAddr, public_pem: &str, api: &(i32, String)) -> String {
-    let section = section(address, public_pem, api);
+pub fn daemon_config(centres: &Centres, public_pem: &str, api: &(i32, String)) -> String {
+    let section = section(centres, public_pem, api);
     format!(
         "{section}\n[limiter]\nprofile = \"sandbox\"\n\n[webhook]\nallowed_networks = [\"127.0.0.0/8\", \"::1/128\"]\n"
     )

@@ -4,7 +4,7 @@
 //!
 //! Not promised: that a push arrives. A fault may drop, double or swap it, and a client may be away.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -14,10 +14,11 @@ use grammers_tl_types::{Serializable, name_for_id};
 
 use super::faults::{Faults, Kind};
 use super::layers;
-use super::methods::{self, Ctx};
-use super::render::Viewer;
+use super::methods::{self, Arithmetic, Ctx};
+use super::render::{self, Viewer};
 use super::requests::{Request, Requests};
 use super::rpc::{Call, ClientInfo, Hub, KeyId, KnownKey, Reply, Service};
+use super::world::account::DC;
 use super::world::{News, Passing, Peer, Place, Refusal, State};
 use crate::base::Timestamp;
 
@@ -34,7 +35,8 @@ struct Inner {
     requests: Mutex<Requests>,
     /// A push that waits for the next one of its account.
     late: Mutex<HashMap<KeyId, Vec<u8>>>,
-    address: RwLock<SocketAddr>,
+    /// Where each data centre listens.
+    centres: RwLock<BTreeMap<i32, SocketAddr>>,
     api: Option<(i32, String)>,
     /// Counts what may have changed the world.
     revision: AtomicU64,
@@ -61,7 +63,7 @@ impl Telegram {
             faults: Mutex::default(),
             requests: Mutex::default(),
             late: Mutex::default(),
-            address: RwLock::new(SocketAddr::from(([127, 0, 0, 1], 0))),
+            centres: RwLock::default(),
             api,
             revision: AtomicU64::new(1),
         };
@@ -72,12 +74,23 @@ impl Telegram {
 
     /// Where clients find the server, as `help.getConfig` tells it.
     pub fn listens_at(&self, address: SocketAddr) {
-        *self.inner.address.write().unwrap_or_else(PoisonError::into_inner) = address;
+        self.centre_listens_at(DC, address);
     }
 
-    /// Where clients find the server.
-    pub fn address(&self) -> SocketAddr {
-        *self.inner.address.read().unwrap_or_else(PoisonError::into_inner)
+    /// Where clients find the server of a data centre.
+    pub fn centre_listens_at(&self, dc: i32, address: SocketAddr) {
+        let mut centres = self.inner.centres.write().unwrap_or_else(PoisonError::into_inner);
+        centres.insert(dc, address);
+        self.lock().centres = centres.keys().copied().collect();
+    }
+
+    /// Where clients find the server of each data centre.
+    pub fn centres(&self) -> BTreeMap<i32, SocketAddr> {
+        self.inner
+            .centres
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The connections.
@@ -135,6 +148,12 @@ impl Telegram {
                 News::Channel { channel, .. } => {
                     for account in state.audience(Place::Channel(*channel)) {
                         self.tell_one(state, account, &news, caller);
+                    }
+                }
+                News::TokenAccepted { key, account } => {
+                    if self.faults().on_push(*account, None) != Some(Kind::Gap) {
+                        let update = render::updates::token_accepted(state.date());
+                        self.inner.hub.push(KeyId(*key), update.to_bytes());
                     }
                 }
             }
@@ -235,8 +254,25 @@ impl Telegram {
         suffering
     }
 
+    /// What a call needs to have calculated, and who waits for the lock should not wait for.
+    async fn arithmetic(&self, call: &Call) -> Arithmetic {
+        let problem = match methods::is_about_passwords(&call.body) {
+            true => methods::password::problem(&mut self.lock(), call.key.0, &call.body),
+            false => return Arithmetic::None,
+        };
+        let solved = tokio::task::spawn_blocking(move || problem.solve()).await;
+        solved.unwrap_or(Arithmetic::None)
+    }
+
     /// The work itself, under the lock.
-    fn execute(&self, call: &Call, method: &'static str, suffering: &Suffering) -> Result<Vec<u8>, Refusal> {
+    fn execute(
+        &self,
+        call: &Call,
+        method: &'static str,
+        suffering: &Suffering,
+        arithmetic: Arithmetic,
+    ) -> Result<Vec<u8>, Refusal> {
+        let centres = self.centres();
         let constructor = constructor(&call.body);
         let mut state = match only_reads(method) && !suffering.stale {
             true => self.lock_to_read(),
@@ -259,7 +295,9 @@ impl Telegram {
             hub: &self.inner.hub,
             key: call.key,
             session: call.session,
-            address: self.address(),
+            dc: call.dc,
+            centres: &centres,
+            arithmetic,
             api: self.inner.api.as_ref(),
             too_long: suffering.too_long,
             stale: suffering.stale,
@@ -287,8 +325,14 @@ impl Telegram {
     async fn serve(&self, mut call: Call) -> (Reply, &'static str, Option<i64>, String) {
         layers::read(call.layer, &mut call.body);
         let method = name_for_id(constructor(&call.body));
-        let user = self.look(|state| state.user_of(call.key.0).ok());
-        let suffering = self.suffer(method, user, &call.body);
+        let (user, comer) = self.look(|state| {
+            let user = state.user_of(call.key.0).ok();
+            (
+                user,
+                user.or_else(|| methods::auth::comer(state, call.key.0, &call.body)),
+            )
+        });
+        let suffering = self.suffer(method, comer, &call.body);
         let end = |reply, outcome: &str| (reply, method, user, outcome.to_owned());
         if suffering.wait > 0 {
             tokio::time::sleep(Duration::from_millis(suffering.wait)).await;
@@ -301,7 +345,10 @@ impl Telegram {
         }
         let result = match &suffering.refusal {
             Some(refusal) => Err(refusal.clone()),
-            None => self.execute(&call, method, &suffering),
+            None => {
+                let arithmetic = self.arithmetic(&call).await;
+                self.execute(&call, method, &suffering, arithmetic)
+            }
         };
         match result {
             Ok(answer) if suffering.drop_after => {
@@ -330,12 +377,15 @@ fn chat_of(state: &State, account: i64, news: &News) -> Option<Peer> {
             }
             What::Deleted { .. } => None,
         },
-        News::Passing { .. } => None,
+        News::Passing { .. } | News::TokenAccepted { .. } => None,
     }
 }
 
 /// Whether a method changes nothing that is worth to be written down.
 fn only_reads(method: &str) -> bool {
+    if method == "auth.checkPassword" {
+        return false;
+    }
     let verb = method.rsplit('.').next().unwrap_or(method);
     ["get", "check", "resolve", "search"]
         .iter()
@@ -363,8 +413,8 @@ impl Service for Telegram {
         reply
     }
 
-    fn key_created(&self, key: KeyId, auth_key: &[u8; 256]) {
-        self.lock().keys.keep(key.0, auth_key);
+    fn key_created(&self, key: KeyId, dc: i32, auth_key: &[u8; 256]) {
+        self.lock().keys.keep(key.0, dc, auth_key);
     }
 
     fn key_destroyed(&self, key: KeyId) {
@@ -388,6 +438,7 @@ impl Service for Telegram {
             let auth_key = <[u8; 256]>::try_from(known.auth_key.as_slice()).ok()?;
             Some(KnownKey {
                 id: KeyId(*id),
+                dc: known.dc(),
                 auth_key,
                 layer: known.layer,
             })

@@ -8,6 +8,7 @@ import logging
 import re
 import struct
 import time
+import urllib.error
 import urllib.request
 import zlib
 
@@ -26,6 +27,8 @@ class Sandbox:
         self.dc = int(re.search(r"^id = (\d+)$", config, re.M).group(1))
         self.host, port = re.search(r'^address = "(.*):(\d+)"$', config, re.M).groups()
         self.port = int(port)
+        found = re.findall(r'^id = (\d+)\naddress = "(.*):(\d+)"$', config, re.M)
+        self.centres = {int(dc): (host, int(port)) for dc, host, port in found}
 
     def ask(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
@@ -37,6 +40,21 @@ class Sandbox:
     def code(self, phone):
         """The login code that was made for a number."""
         return self.ask("GET", "/codes/" + phone.removeprefix("+")).strip()
+
+    def accept(self, phone, link):
+        """Scans a QR code with the telephone of that number."""
+        self.ask("POST", f"/users/{phone}/logins", {"token": link})
+
+    def refusal(self, method, path, body=None):
+        """The name under which it refuses."""
+        try:
+            self.ask(method, path, body)
+        except urllib.error.HTTPError as error:
+            return json.loads(error.read())["error"]
+        raise AssertionError(f"{method} {path} was not refused")
+
+    def logins(self, phone):
+        return json.loads(self.ask("GET", f"/users/{phone}/logins"))["items"]
 
     def fault(self, **fault):
         self.ask("POST", "/faults", fault)

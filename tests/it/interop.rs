@@ -8,6 +8,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+/// A sandbox of two data centres.
+const TWO_CENTRES: [&str; 2] = ["--second-port", "0"];
+
 /// The real binary's sandbox; killed when the story is over.
 struct Sandbox {
     process: Child,
@@ -18,10 +21,12 @@ struct Sandbox {
 }
 
 impl Sandbox {
-    fn start() -> Self {
+    fn start(more: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a folder");
         let mut process = Command::new(env!("CARGO_BIN_EXE_trunkline"))
-            .args(["sandbox", "--port", "0", "--control-port", "0", "--data"])
+            .args(["sandbox", "--port", "0", "--control-port", "0"])
+            .args(more)
+            .arg("--data")
             .arg(data.path())
             .stdout(Stdio::piped())
             .spawn()
@@ -83,10 +88,15 @@ pub fn found_or_passed_over<T>(found: Option<T>, what: &str) -> Option<T> {
 
 /// Has the story told that stands in `tests/interop`, against a sandbox of its own.
 fn tell(package: &str, story: &str, arguments: &[&str]) {
+    tell_with(package, story, &[], arguments);
+}
+
+/// The same against a sandbox that is started with more arguments.
+fn tell_with(package: &str, story: &str, more: &[&str], arguments: &[&str]) {
     let Some(python) = python_with(package) else {
         return;
     };
-    let sandbox = Sandbox::start();
+    let sandbox = Sandbox::start(more);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
     let status = Command::new(python)
         .arg(folder.join(story))
@@ -116,7 +126,7 @@ fn tell_mtcute(arguments: &[&str]) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => panic!("{error}"),
         _ => {}
     }
-    let sandbox = Sandbox::start();
+    let sandbox = Sandbox::start(&[]);
     let status = Command::new("node")
         .arg("--preserve-symlinks-main")
         .arg(&link)
@@ -125,6 +135,16 @@ fn tell_mtcute(arguments: &[&str]) {
         .status()
         .expect("node runs");
     assert!(status.success(), "the story did not hold: {status}");
+}
+
+#[test]
+fn telethon_gets_in_by_every_door() {
+    tell_with("telethon", "telethon_doors.py", &TWO_CENTRES, &[]);
+}
+
+#[test]
+fn kurigram_gets_in_by_every_door() {
+    tell_with("pyrogram", "kurigram_doors.py", &TWO_CENTRES, &[]);
 }
 
 #[test]

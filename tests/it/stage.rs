@@ -7,6 +7,7 @@ use trunkline::app::Daemon;
 use trunkline::base::{SessionId, Timestamp};
 use trunkline::config::Config;
 use trunkline::model::{Event, EventBody, SessionState};
+use trunkline::sandbox::World as Sandbox;
 use trunkline::sandbox::rpc::Hub;
 use trunkline::sandbox::telegram::Telegram as World;
 use trunkline::sandbox::wire::{RsaKey, Wire, WireConfig};
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Stage {
     /// The sandbox's world.
     pub world: World,
-    _wire: Wire,
+    _wires: Vec<Wire>,
     config: String,
     folder: TempDir,
 }
@@ -28,6 +29,11 @@ pub struct Stage {
 impl Stage {
     /// An empty world behind a listening server.
     pub async fn new() -> Self {
+        Self::with_centres(&[2]).await
+    }
+
+    /// The same with several data centres; the first is number 2, where accounts live that are not told otherwise.
+    pub async fn with_centres(centres: &[i32]) -> Self {
         let key = tokio::task::spawn_blocking(RsaKey::generate)
             .await
             .expect("no panic")
@@ -35,22 +41,30 @@ impl Stage {
         let pem = key.public_pem().expect("a PEM");
         let hub = Hub::new();
         let world = World::new(State::new(7), hub.clone(), None);
-        let wire = Wire::start(WireConfig::new(key), hub, std::sync::Arc::new(world.clone()))
-            .await
-            .expect("listens");
-        world.listens_at(wire.address());
+        let (mut wires, mut listed) = (Vec::new(), String::new());
+        for dc in centres {
+            let config = WireConfig {
+                dc: *dc,
+                ..WireConfig::new(key.clone())
+            };
+            let service = std::sync::Arc::new(world.clone());
+            let wire = Wire::start(config, hub.clone(), service).await.expect("listens");
+            let address = wire.address();
+            world.centre_listens_at(*dc, address);
+            listed += &format!("[[telegram.server.dc]]\nid = {dc}\naddress = \"{address}\"\n");
+            wires.push(wire);
+        }
         let config = format!(
             "[telegram]\napi_id = 1\napi_hash = \"0123456789abcdef0123456789abcdef\"\nstart_spacing = \"1ms\"\n\
              [telegram.server]\nrsa_public_key = \"\"\"{pem}\"\"\"\n\
-             [[telegram.server.dc]]\nid = 2\naddress = \"{}\"\n\
+             {listed}\
              [limiter]\nprofile = \"sandbox\"\n\
              [forward]\nalbum_window = \"150ms\"\nretry_first = \"50ms\"\n\
              [http]\nlisten = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n",
-            wire.address()
         );
         Self {
             world,
-            _wire: wire,
+            _wires: wires,
             config,
             folder: tempfile::tempdir().expect("a folder"),
         }
@@ -74,6 +88,11 @@ impl Stage {
         let file = self.folder.path().join("trunkline.toml");
         std::fs::write(&file, &self.config).expect("written");
         (file, self.folder.path().join("data"))
+    }
+
+    /// What can be done to the world from outside: passwords, QR codes, logins and their end among it.
+    pub fn handle(&self) -> Sandbox {
+        Sandbox::new(self.world.clone())
     }
 
     /// A user of the world.

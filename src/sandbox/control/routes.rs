@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Answer, Control, Failure};
+use super::{Answer, Control, Failure, people};
 use crate::sandbox::acts::{NewChat, NewMessage, NewUser, Who};
 use crate::sandbox::faults::Fault;
 use crate::sandbox::world::entities::Entity;
@@ -16,6 +16,12 @@ The sandbox's control port. Chats are named by the Bot API's numbers.
 
 GET    /world                               users and chats
 POST   /users                               a user
+PUT    /users/{user}/password               {\"password\", \"hint\"}; DELETE takes it away
+PUT    /users/{user}/home                   {\"dc\"}: the data centre where it lives
+PUT    /users/{user}/ban                    thrown out by Telegram; DELETE takes it back
+GET    /users/{user}/logins                 where it is logged in
+POST   /users/{user}/logins                 {\"token\"}: it accepts a QR code
+DELETE /users/{user}/logins/{session}       a login ends; without a session all do
 POST   /chats                               a chat
 POST   /chats/{id}/members                  {\"users\": [..]} come in
 DELETE /chats/{id}/members/{user}           a member leaves
@@ -25,6 +31,8 @@ POST   /chats/{id}/burst                    many texts at once: {\"from\", \"tex
 PATCH  /chats/{id}/messages/{number}        an edit: {\"from\", \"text\", \"entities\"}
 DELETE /chats/{id}/messages/{number}        a deletion for all: ?from=USER
 GET    /codes/{phone}                       the login code, plain text
+PUT    /codes/{phone}                       {\"refuse\"}: it gets none any more; DELETE takes it back
+GET    /settings   PATCH /settings          times that are otherwise than on Telegram
 GET    /faults     POST /faults             trouble
 DELETE /faults     DELETE /faults/{number}  no more trouble
 GET    /requests                            what was called: ?account= &method= &limit=
@@ -85,21 +93,29 @@ impl Query {
     }
 }
 
-fn bad(message: impl Into<String>) -> Failure {
+/// The request cannot be read.
+pub fn bad(message: impl Into<String>) -> Failure {
     Failure::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message)
 }
 
-fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+/// The body as a record.
+pub fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))
 }
 
-fn json<T: Serialize>(value: &T) -> Result<serde_json::Value, Failure> {
+/// A record as JSON.
+pub fn json<T: Serialize>(value: &T) -> Result<serde_json::Value, Failure> {
     serde_json::to_value(value)
         .map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", error.to_string()))
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, Failure> {
     text.parse().map_err(|_| bad(format!("{text:?} is not a number")))
+}
+
+/// There is nothing under this path.
+pub fn no_route() -> Failure {
+    Failure::new(StatusCode::NOT_FOUND, "NOT_FOUND", "GET / lists the routes")
 }
 
 /// Does what a request asks.
@@ -121,14 +137,10 @@ pub fn answer(
             "control": control.count.now(),
         }))),
         ("GET", ["world"]) => Ok(Answer::Json(json(&world.view())?)),
-        ("GET", ["codes", phone]) => match world.code(phone) {
-            Some(code) => Ok(Answer::Text(code)),
-            None => Err(Failure::new(
-                StatusCode::NOT_FOUND,
-                "NOT_FOUND",
-                "no code was sent to this number",
-            )),
-        },
+        (_, ["users", who, rest @ ..]) => people::of_user(world, method, who, rest, bytes),
+        (_, ["codes", phone]) => people::codes(world, method, phone, bytes),
+        ("GET", ["settings"]) => Ok(Answer::Json(json(&world.settings())?)),
+        ("PATCH", ["settings"]) => Ok(Answer::Json(json(&world.set(body(bytes)?))?)),
         ("POST", ["users"]) => {
             let id = world.add_user(body::<NewUser>(bytes)?)?;
             Ok(Answer::Created(json!({"id": id})))
@@ -199,10 +211,6 @@ pub fn answer(
                 json!({"items": json(&items)?, "counts": json(&world.counts())?}),
             ))
         }
-        _ => Err(Failure::new(
-            StatusCode::NOT_FOUND,
-            "NOT_FOUND",
-            "GET / lists the routes",
-        )),
+        _ => Err(no_route()),
     }
 }

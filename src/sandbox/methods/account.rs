@@ -1,35 +1,29 @@
-//! `account.*`: logins, profile, status. Passwords are not set up in this world.
+//! `account.*`: logins, profile, status.
 
 use grammers_tl_types::{enums, functions::account as f, types};
 
 use super::{Answer, Ctx};
 use crate::sandbox::render::{blank, blank_full};
 use crate::sandbox::rpc::KeyId;
+use crate::sandbox::world::keys::Key;
 use crate::sandbox::world::{Passing, Peer, Refusal};
 
-/// `account.getPassword`: nobody has one. The parameters for a new one are there all the same.
-pub fn get_password(ctx: &mut Ctx<'_>, _: f::GetPassword) -> Answer<enums::account::Password> {
-    let seed = ctx.state.derive(41, ctx.key.0, ctx.state.now);
-    let bytes = |count: u64| -> Vec<u8> {
-        let numbers = (0..count.div_ceil(8)).map(|part| ctx.state.derive(42, seed, part.cast_signed()));
-        numbers.flat_map(i64::to_be_bytes).collect()
-    };
-    Ok(types::account::Password {
-        has_recovery: false,
-        has_secure_values: false,
-        has_password: false,
-        current_algo: None,
-        srp_b: None,
-        srp_id: None,
-        hint: None,
-        email_unconfirmed_pattern: None,
-        new_algo: enums::PasswordKdfAlgo::Unknown,
-        new_secure_algo: types::SecurePasswordKdfAlgoSha512 { salt: bytes(8) }.into(),
-        secure_random: bytes(256),
-        pending_reset_date: None,
-        login_email_pattern: None,
+/// A login as others are shown it.
+pub fn record(known: &Key, hash: i64) -> types::Authorization {
+    types::Authorization {
+        hash,
+        device_model: known.device.clone(),
+        platform: known.system.clone(),
+        system_version: known.system.clone(),
+        api_id: known.api_id,
+        app_name: "sandbox".to_owned(),
+        app_version: known.app_version.clone(),
+        date_created: known.created,
+        date_active: known.active,
+        ip: "127.0.0.1".to_owned(),
+        country: "Loopback".to_owned(),
+        ..blank_full::authorization()
     }
-    .into())
 }
 
 /// `account.getAuthorizations`
@@ -40,31 +34,18 @@ pub fn get_authorizations(
     let me = ctx.me()?;
     let mut sessions = ctx.state.sessions(ctx.state.account(me)?);
     sessions.sort_by_key(|(key, known)| (*key != ctx.key.0, std::cmp::Reverse(known.active)));
-    let authorizations = sessions
-        .into_iter()
-        .map(|(key, known)| {
-            let current = key == ctx.key.0;
-            types::Authorization {
-                current,
-                hash: if current { 0 } else { known.hash },
-                device_model: known.device,
-                platform: known.system.clone(),
-                system_version: known.system,
-                api_id: known.api_id,
-                app_name: "sandbox".to_owned(),
-                app_version: known.app_version,
-                date_created: known.created,
-                date_active: known.active,
-                ip: "127.0.0.1".to_owned(),
-                country: "Loopback".to_owned(),
-                ..blank_full::authorization()
-            }
-            .into()
-        })
-        .collect();
+    let shown = sessions.into_iter().map(|(key, known)| {
+        let current = key == ctx.key.0;
+        let hash = if current { 0 } else { known.hash };
+        types::Authorization {
+            current,
+            ..record(&known, hash)
+        }
+        .into()
+    });
     Ok(types::account::Authorizations {
         authorization_ttl_days: 180,
-        authorizations,
+        authorizations: shown.collect(),
     }
     .into())
 }
@@ -77,8 +58,19 @@ pub fn reset_authorization(ctx: &mut Ctx<'_>, r: f::ResetAuthorization) -> Answe
         .into_iter()
         .find(|(key, known)| known.hash == r.hash && *key != ctx.key.0);
     let (key, _) = found.ok_or(Refusal::bad("HASH_INVALID"))?;
+    may_end_others(ctx)?;
     end(ctx, key);
     Ok(true)
+}
+
+/// Who came in lately may not throw others out: it may have come in with somebody else's code.
+pub fn may_end_others(ctx: &Ctx<'_>) -> Answer<()> {
+    let known = ctx.state.keys.known.get(&ctx.key.0);
+    let age = known.map_or(0, |known| ctx.state.now - i64::from(known.created) * 1000);
+    match age >= ctx.state.settings.fresh_login {
+        true => Ok(()),
+        false => Err(Refusal::other(406, "FRESH_RESET_AUTHORISATION_FORBIDDEN")),
+    }
 }
 
 /// Ends another login: it is told to ask anew, and then refused.

@@ -1,31 +1,34 @@
 //! `help.*` and `langpack.*`: what the server says of itself.
 
+use std::net::SocketAddr;
+
 use grammers_tl_types::{enums, functions as f, types};
 
 use super::{Answer, Ctx};
-use crate::sandbox::render::{DC, blank_full};
+use crate::sandbox::render::blank_full;
+use crate::sandbox::world::account::DC;
 
 /// `help.getConfig`
 pub fn get_config(ctx: &mut Ctx<'_>, _: f::help::GetConfig) -> Answer<enums::Config> {
     let date = ctx.state.date();
-    let option = types::DcOption {
-        ipv6: ctx.address.is_ipv6(),
+    let option = |(id, address): (&i32, &SocketAddr)| types::DcOption {
+        ipv6: address.is_ipv6(),
         media_only: false,
         tcpo_only: false,
         cdn: false,
         r#static: true,
         this_port_only: false,
-        id: DC,
-        ip_address: ctx.address.ip().to_string(),
-        port: i32::from(ctx.address.port()),
+        id: *id,
+        ip_address: address.ip().to_string(),
+        port: i32::from(address.port()),
         secret: None,
     };
     Ok(types::Config {
         revoke_pm_inbox: true,
         date,
         expires: date + 3600,
-        this_dc: DC,
-        dc_options: vec![option.into()],
+        this_dc: ctx.dc,
+        dc_options: ctx.centres.iter().map(|it| option(it).into()).collect(),
         dc_txt_domain_name: "sandbox.invalid".to_owned(),
         chat_size_max: 200,
         megagroup_size_max: 200_000,
@@ -51,7 +54,7 @@ pub fn get_config(ctx: &mut Ctx<'_>, _: f::help::GetConfig) -> Answer<enums::Con
         me_url_prefix: "https://t.me/".to_owned(),
         caption_length_max: 1024,
         message_length_max: 4096,
-        webfile_dc_id: DC,
+        webfile_dc_id: ctx.dc,
         ..blank_full::config()
     }
     .into())
@@ -82,10 +85,10 @@ pub fn get_app_config(_: &mut Ctx<'_>, _: f::help::GetAppConfig) -> Answer<enums
 }
 
 /// `help.getNearestDc`
-pub fn get_nearest_dc(_: &mut Ctx<'_>, _: f::help::GetNearestDc) -> Answer<enums::NearestDc> {
+pub fn get_nearest_dc(ctx: &mut Ctx<'_>, _: f::help::GetNearestDc) -> Answer<enums::NearestDc> {
     Ok(types::NearestDc {
         country: "DE".to_owned(),
-        this_dc: DC,
+        this_dc: ctx.dc,
         nearest_dc: DC,
     }
     .into())

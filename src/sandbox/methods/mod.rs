@@ -2,7 +2,7 @@
 //! table of methods and what they share: who calls, and whom a call names.
 
 mod account;
-mod auth;
+pub mod auth;
 mod channels;
 mod contacts;
 mod dialogs;
@@ -10,14 +10,17 @@ mod help;
 mod history;
 mod lenient;
 mod messages;
+pub mod password;
 mod photos;
 mod polls;
 mod reactions;
 mod send;
+mod tokens;
 mod updates;
 mod upload;
 mod users;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use grammers_tl_types::{Deserializable, Identifiable, Serializable, enums, functions as f};
@@ -26,6 +29,7 @@ use super::render::Viewer;
 use super::rpc::{Hub, KeyId, MtSession};
 use super::world::entities::Entity;
 use super::world::{Peer, Refusal, State};
+pub use password::{Arithmetic, is_about_passwords};
 
 /// What a call may use.
 pub struct Ctx<'a> {
@@ -37,8 +41,12 @@ pub struct Ctx<'a> {
     pub key: KeyId,
     /// Its session.
     pub session: MtSession,
-    /// Where the server listens.
-    pub address: SocketAddr,
+    /// The data centre that was called.
+    pub dc: i32,
+    /// Where each data centre listens.
+    pub centres: &'a BTreeMap<i32, SocketAddr>,
+    /// What was calculated beforehand.
+    pub arithmetic: Arithmetic,
     /// The application ids it takes; `None` takes any.
     pub api: Option<&'a (i32, String)>,
     /// Whether a fault asks for "too long".
@@ -263,10 +271,14 @@ table! {
     auth::SignUp => auth::sign_up;
     auth::LogOut => auth::log_out;
     auth::ResetAuthorizations => auth::reset_authorizations;
+    auth::CheckPassword => password::check_password;
+    auth::ExportLoginToken => tokens::export_login_token;
+    auth::ImportLoginToken => tokens::import_login_token;
+    auth::AcceptLoginToken => tokens::accept_login_token;
     auth::ExportAuthorization => auth::export_authorization;
     auth::ImportAuthorization => auth::import_authorization;
 
-    account::GetPassword => account::get_password;
+    account::GetPassword => password::get_password;
     account::GetAuthorizations => account::get_authorizations;
     account::ResetAuthorization => account::reset_authorization;
     account::UpdateStatus => account::update_status;

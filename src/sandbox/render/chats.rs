@@ -2,7 +2,7 @@
 
 use grammers_tl_types::{enums, types};
 
-use super::{DC, Viewer, blank};
+use super::{Viewer, blank};
 use crate::sandbox::world::chat::{Channel, Group, Role};
 use crate::sandbox::world::state::SERVICE;
 use crate::sandbox::world::{Peer, Place};
@@ -41,7 +41,7 @@ impl Viewer<'_> {
                     personal: false,
                     photo_id,
                     stripped_thumb: None,
-                    dc_id: DC,
+                    dc_id: self.state.home(self.account),
                 }
                 .into()
             }),

@@ -2,7 +2,7 @@
 
 use grammers_tl_types::{enums, types};
 
-use super::{DC, Viewer};
+use super::Viewer;
 use crate::sandbox::world::content::Media;
 use crate::sandbox::world::files::{Attribute, FileKind, Stored};
 
@@ -91,7 +91,7 @@ impl Viewer<'_> {
                 .into(),
             ],
             video_sizes: None,
-            dc_id: DC,
+            dc_id: self.state.home(self.account),
         }
         .into()
     }
@@ -110,7 +110,7 @@ impl Viewer<'_> {
             size: i64::try_from(file.size).unwrap_or(i64::MAX),
             thumbs: None,
             video_thumbs: None,
-            dc_id: DC,
+            dc_id: self.state.home(self.account),
             attributes: attributes.iter().map(attribute).collect(),
         }
         .into()

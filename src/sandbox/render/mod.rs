@@ -20,9 +20,6 @@ use grammers_tl_types::{enums, types};
 
 use super::world::{Peer, State};
 
-/// The only data centre there is.
-pub const DC: i32 = 2;
-
 /// The world as one account sees it.
 pub struct Viewer<'a> {
     /// The world.

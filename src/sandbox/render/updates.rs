@@ -242,6 +242,7 @@ impl Viewer<'_> {
                 Some(self.updates(vec![self.channel_update(*channel, entry)?]))
             }
             News::Passing { what, .. } => self.passing(what),
+            News::TokenAccepted { .. } => None,
         }
     }
 
@@ -277,6 +278,12 @@ impl Viewer<'_> {
             .get(&channel)
             .is_some_and(|channel| channel.has(self.account))
     }
+}
+
+/// What a key is told when the token that it shows was accepted. Some clients look for it in this form only.
+pub fn token_accepted(date: i32) -> enums::Updates {
+    let update = enums::Update::LoginToken;
+    types::UpdateShort { update, date }.into()
 }
 
 /// The update that tells the sender's own name of a new message.

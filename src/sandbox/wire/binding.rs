@@ -8,7 +8,7 @@ use grammers_tl_types as tl;
 use tl::{Cursor, Deserializable};
 
 use super::cipher::AuthKey;
-use super::hash::{part, sha1};
+use crate::sandbox::hash::{part, sha1};
 
 /// What has to be as long as this in a proof: random, id, number, length; then the statement itself.
 const HEAD: usize = 32;

@@ -5,7 +5,7 @@
 use grammers_crypto::aes::{ige_decrypt, ige_encrypt};
 use subtle::ConstantTimeEq;
 
-use super::hash::{part, sha1, sha256};
+use crate::sandbox::hash::{part, sha1, sha256};
 use crate::sandbox::rpc::KeyId;
 
 /// An authorisation key's bytes.

@@ -269,15 +269,17 @@ impl Reader {
         let id = key_id(&made.key);
         tracing::debug!(connection = self.line.id, key = %id, temporary = expires.is_some(), "key made");
         if expires.is_none() {
-            self.context.world.key_created(id, &made.key);
+            self.context.world.key_created(id, self.context.dc, &made.key);
         }
-        self.context.registry.add_key(made.key, salts, expires, None);
+        let dc = self.context.dc;
+        self.context.registry.add_key(made.key, dc, salts, expires, None);
     }
 
     fn encrypted(&mut self, id: KeyId, packet: &[u8]) -> Result<(), End> {
         let refused = || End::Refused(NOT_FOUND);
         let now = now();
-        let key = self.context.registry.key(id, now.as_secs()).ok_or_else(refused)?;
+        let known = self.context.registry.key(id, self.context.dc, now.as_secs());
+        let key = known.ok_or_else(refused)?;
         let plaintext = open(&key.auth_key, Sender::Client, packet).ok_or_else(refused)?;
         let Envelope {
             salt,

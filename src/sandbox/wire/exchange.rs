@@ -10,9 +10,10 @@ use std::sync::Arc;
 use tl::{Cursor, Deserializable, Identifiable, Serializable};
 
 use super::cipher::AuthKey;
-use super::hash::{part, sha1};
-use super::numbers::{G, PRIME, bytes_256, in_safe_range, random_exponent, two_primes};
+use super::numbers::two_primes;
 use super::rsa::RsaKey;
+use crate::sandbox::group::{G, PRIME, bytes_256, in_safe_range, random_exponent};
+use crate::sandbox::hash::{part, sha1};
 
 /// How many runs a connection may have under way.
 const MAX_RUNS: usize = 16;

@@ -49,7 +49,7 @@ impl Server {
         let telegram = Telegram::new(State::new(7), hub.clone(), None);
         let key: AuthKey = std::array::from_fn(|at| (at * 31 + 5) as u8);
         let user = telegram.world(|state| {
-            state.keys.keep(key_id(&key).0, &key);
+            state.keys.keep(key_id(&key).0, 2, &key);
             state.add_user(None, "+15550001", "Ann", "").expect("a user")
         });
         telegram.world(|state| state.keys.known.entry(key_id(&key).0).or_default().user = Some(user));
@@ -493,6 +493,7 @@ proptest! {
         server.runtime.block_on(async {
             for body in bodies {
                 let call = Call {
+                    dc: 2,
                     key: key_id(&server.key),
                     session: MtSession(1),
                     layer: tl::LAYER,

@@ -20,7 +20,6 @@ mod envelope;
 mod exchange;
 #[cfg(test)]
 mod fuzz;
-mod hash;
 mod nesting;
 mod numbers;
 mod outbox;

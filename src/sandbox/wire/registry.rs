@@ -44,6 +44,8 @@ pub struct Key {
     pub id: KeyId,
     /// Its bytes.
     pub auth_key: Box<AuthKey>,
+    /// The data centre that it belongs to.
+    pub dc: i32,
     /// Its salts.
     pub salts: Salts,
     /// When it ends (unix seconds), if it is a temporary one.
@@ -115,6 +117,7 @@ impl Registry {
     pub fn add_key(
         &self,
         auth_key: Box<AuthKey>,
+        dc: i32,
         salts: Salts,
         expires: Option<u64>,
         layer: Option<i32>,
@@ -129,6 +132,7 @@ impl Registry {
             Arc::new(Key {
                 id,
                 auth_key,
+                dc,
                 salts,
                 expires,
                 state,
@@ -137,15 +141,15 @@ impl Registry {
         id
     }
 
-    /// The key of that id, unless its time is over.
-    pub fn key(&self, id: KeyId, now: u64) -> Option<Arc<Key>> {
+    /// The key of that id in a data centre, unless its time is over.
+    pub fn key(&self, id: KeyId, dc: i32, now: u64) -> Option<Arc<Key>> {
         let mut keys = lock(&self.keys);
         if keys.get(&id)?.expires.is_some_and(|end| end <= now)
             && let Some(key) = keys.remove(&id)
         {
             key.end();
         }
-        keys.get(&id).cloned()
+        keys.get(&id).filter(|key| key.dc == dc).cloned()
     }
 
     /// Forgets a key, and those that speak for it. The sessions of the first are left to the caller.

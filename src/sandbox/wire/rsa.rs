@@ -13,8 +13,8 @@ use pkcs1::{
 };
 use zeroize::Zeroizing;
 
-use super::hash::{part, sha1, sha256};
-use super::numbers::bytes_256;
+use crate::sandbox::group::bytes_256;
+use crate::sandbox::hash::{part, sha1, sha256};
 
 /// A key that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,7 @@ pub enum KeyError {
 }
 
 /// The server's key with its private half.
+#[derive(Clone)]
 pub struct RsaKey {
     n: BigUint,
     e: BigUint,

@@ -5,7 +5,7 @@
 //! server knows them again. The very first one comes out of the key exchange.
 
 use super::cipher::AuthKey;
-use super::hash::{part, sha256};
+use crate::sandbox::hash::{part, sha256};
 
 /// Seconds for which a salt is the current one.
 const PERIOD: u64 = 1800;

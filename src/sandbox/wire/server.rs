@@ -73,15 +73,17 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Starts a server: the world answers its calls and pushes through the hub.
+    /// Starts a server: the world answers its calls and pushes through the hub. Servers of several data centres may
+    /// share a hub; their keys are their own.
     pub async fn start(config: WireConfig, hub: Hub, world: Arc<impl Service>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)).await?;
         let address = listener.local_addr()?;
         let world: World = world;
-        for known in AnyService::known_keys(&*world) {
+        let known = AnyService::known_keys(&*world).into_iter();
+        for known in known.filter(|known| known.dc == config.dc) {
             let salts = Salts::of(&known.auth_key);
             hub.registry
-                .add_key(Box::new(known.auth_key), salts, None, known.layer);
+                .add_key(Box::new(known.auth_key), known.dc, salts, None, known.layer);
         }
         let registry = hub.registry.clone();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

@@ -41,7 +41,7 @@ pub trait AnyService: Send + Sync + 'static {
     /// See [`Service::call`].
     fn call(self: Arc<Self>, call: Call) -> Pending<Reply>;
     /// See [`Service::key_created`].
-    fn key_created(&self, key: KeyId, auth_key: &[u8; 256]);
+    fn key_created(&self, key: KeyId, dc: i32, auth_key: &[u8; 256]);
     /// See [`Service::key_destroyed`].
     fn key_destroyed(&self, key: KeyId);
     /// See [`Service::client_known`].
@@ -55,8 +55,8 @@ impl<S: Service> AnyService for S {
         Box::pin(async move { Service::call(&*self, call).await })
     }
 
-    fn key_created(&self, key: KeyId, auth_key: &[u8; 256]) {
-        Service::key_created(self, key, auth_key);
+    fn key_created(&self, key: KeyId, dc: i32, auth_key: &[u8; 256]) {
+        Service::key_created(self, key, dc, auth_key);
     }
 
     fn key_destroyed(&self, key: KeyId) {
@@ -159,6 +159,7 @@ async fn execute(slot: &Slot, world: World, registry: &Registry, job: &Job) -> R
     let session = slot.id;
     world
         .call(Call {
+            dc: slot.key.dc,
             key,
             session,
             layer,

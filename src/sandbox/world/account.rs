@@ -5,7 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::content::Uid;
+use super::password::Password;
 use super::place::Peer;
+
+/// The data centre that is always there, and home to every account that is not told otherwise.
+pub const DC: i32 = 2;
+
+/// The second one, where there are two.
+pub const SECOND_DC: i32 = 4;
 
 /// How many events of an account or a channel are kept for those who were away; who missed more is
 /// told so ("too long").
@@ -30,6 +37,15 @@ pub struct Account {
     pub bot: bool,
     /// Whether Telegram calls it deleted.
     pub deactivated: bool,
+    /// Whether Telegram has thrown it out.
+    #[serde(default)]
+    pub banned: bool,
+    /// Its password (2FA), if it has one.
+    #[serde(default)]
+    pub password: Option<Password>,
+    /// The data centre where it lives.
+    #[serde(default = "home")]
+    pub dc: i32,
     /// Its picture, a file of the world.
     pub photo: Option<i64>,
     /// Last seen online, in seconds.
@@ -56,6 +72,10 @@ pub struct Account {
     pub blocked: BTreeSet<i64>,
 }
 
+fn home() -> i32 {
+    DC
+}
+
 impl Account {
     /// A new user.
     pub fn new(id: i64, phone: &str, first_name: &str, last_name: &str) -> Self {
@@ -68,6 +88,9 @@ impl Account {
             about: String::new(),
             bot: false,
             deactivated: false,
+            banned: false,
+            password: None,
+            dc: DC,
             photo: None,
             seen_at: 0,
             online: false,
@@ -81,6 +104,11 @@ impl Account {
             contacts: BTreeSet::new(),
             blocked: BTreeSet::new(),
         }
+    }
+
+    /// Whether nobody can be logged in as it.
+    pub fn is_gone(&self) -> bool {
+        self.banned || self.deactivated
     }
 
     /// Writes down an event that counts `count` points and answers its entry.

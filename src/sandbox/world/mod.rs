@@ -6,20 +6,24 @@
 pub mod account;
 pub mod changing;
 pub mod chat;
+pub mod codes;
 pub mod content;
 pub mod difference;
 pub mod entities;
 pub mod files;
 pub mod keys;
 pub mod membership;
+pub mod password;
 pub mod place;
 pub mod polls;
 pub mod posting;
 pub mod reacting;
 pub mod refusal;
+pub mod settings;
 pub mod state;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 
 pub use place::{Peer, Place};
 pub use refusal::Refusal;

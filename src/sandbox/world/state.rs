@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{Account, Dialog, Entry, What};
+use super::account::{Account, DC, Dialog, Entry, What};
 use super::chat::{Channel, Group, Member, Names, Role};
 use super::content::{Content, Uid, seconds};
 use super::files::Files;
@@ -15,6 +15,7 @@ use super::keys::Keys;
 use super::place::{Peer, Place};
 use super::polls::Poll;
 use super::refusal::Refusal;
+use super::settings::Settings;
 
 /// The account that tells login codes, as on Telegram.
 pub const SERVICE: i64 = 777_000;
@@ -48,6 +49,12 @@ pub struct State {
     /// Polls by number.
     #[serde(default)]
     pub polls: BTreeMap<i64, Poll>,
+    /// What is otherwise than on Telegram.
+    #[serde(default)]
+    pub settings: Settings,
+    /// The data centres that there are.
+    #[serde(skip)]
+    pub centres: Vec<i32>,
     /// The next number of each kind.
     pub next: Next,
     /// What has not been told yet.
@@ -93,6 +100,13 @@ pub enum News {
         account: i64,
         /// What.
         what: Passing,
+    },
+    /// For a key that nobody is logged in with: the token that it shows was accepted.
+    TokenAccepted {
+        /// Which key.
+        key: i64,
+        /// By whom.
+        account: i64,
     },
 }
 
@@ -181,6 +195,8 @@ impl State {
             keys: Keys::default(),
             files: Files::default(),
             polls: BTreeMap::new(),
+            settings: Settings::default(),
+            centres: Vec::new(),
             next: Next {
                 uid: 1,
                 user: 5_000_001,
@@ -211,6 +227,21 @@ impl State {
         self.accounts
             .get_mut(&user)
             .ok_or(Refusal::bad("USER_ID_INVALID"))
+    }
+
+    /// The data centre where an account lives; the first, if its own is not there.
+    pub fn home(&self, user: i64) -> i32 {
+        let home = self.accounts.get(&user).map(|account| account.dc);
+        home.filter(|dc| self.centres.contains(dc)).unwrap_or(DC)
+    }
+
+    /// Lets an account live in another data centre. Logins that there are stay where they are.
+    pub fn set_home(&mut self, user: i64, dc: i32) -> Result<(), Refusal> {
+        if !self.centres.contains(&dc) {
+            return Err(Refusal::bad("DC_ID_INVALID"));
+        }
+        self.account_mut(user)?.dc = dc;
+        Ok(())
     }
 
     /// Whether there is such a user or chat.

@@ -3,10 +3,10 @@
 use super::account::What;
 use super::changing::Change;
 use super::chat::Role;
+use super::codes::SignIn;
 use super::content::Media;
 use super::entities::{Entity, Kind};
 use super::files::FileKind;
-use super::keys::SignIn;
 use super::posting::Draft;
 use super::{News, Peer, Place, Refusal, State};
 

@@ -53,9 +53,10 @@ impl Service for Little {
         }
     }
 
-    fn key_created(&self, id: KeyId, auth_key: &[u8; 256]) {
+    fn key_created(&self, id: KeyId, dc: i32, auth_key: &[u8; 256]) {
         self.keys.lock().unwrap().push(KnownKey {
             id,
+            dc,
             auth_key: *auth_key,
             layer: Some(tl::LAYER),
         });

@@ -20,14 +20,21 @@ pub fn world() -> (Telegram, World) {
 /// A key that calls.
 pub struct Client {
     telegram: Telegram,
+    dc: i32,
     key: i64,
 }
 
 impl Client {
     /// A key that nobody is logged in with.
     pub fn new(telegram: &Telegram, key: i64) -> Self {
+        Self::of(telegram, 2, key)
+    }
+
+    /// The same in a data centre.
+    pub fn of(telegram: &Telegram, dc: i32, key: i64) -> Self {
         Self {
             telegram: telegram.clone(),
+            dc,
             key,
         }
     }
@@ -53,6 +60,7 @@ impl Client {
     /// A call as it is answered on the seam.
     pub async fn raw(&self, body: Vec<u8>) -> Reply {
         let call = Call {
+            dc: self.dc,
             key: KeyId(self.key),
             session: MtSession(self.key),
             layer: 230,

@@ -1,0 +1,119 @@
+//! The routes of the control port about how accounts are logged in: `/users/{user}/…` and `/codes/{phone}`.
+
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::routes::{bad, body, json as record, no_route};
+use super::{Answer, Failure};
+use crate::sandbox::acts::Who;
+use crate::sandbox::handle::World;
+
+/// A new password.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewPassword {
+    password: String,
+    #[serde(default)]
+    hint: String,
+}
+
+/// Where an account lives.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Home {
+    dc: i32,
+}
+
+/// What a QR code says.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scanned {
+    token: String,
+}
+
+/// How codes are refused.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refused {
+    refuse: String,
+}
+
+fn done() -> Answer {
+    Answer::Json(json!({"ok": true}))
+}
+
+/// A user as a path names it: by number, username, or phone number with a plus sign.
+fn who(text: &str) -> Who {
+    let text = text.replace("%2B", "+");
+    match text.starts_with('+') {
+        true => Who::Name(text),
+        false => text.parse().map_or(Who::Name(text), Who::Id),
+    }
+}
+
+/// What is done to one user.
+pub fn of_user(
+    world: &World,
+    method: &Method,
+    user: &str,
+    rest: &[&str],
+    bytes: &[u8],
+) -> Result<Answer, Failure> {
+    let user = world.who(&who(user))?;
+    match (method.as_str(), rest) {
+        ("PUT", ["password"]) => {
+            let new = body::<NewPassword>(bytes)?;
+            world.set_password(user, &new.password, &new.hint)?;
+            Ok(done())
+        }
+        ("DELETE", ["password"]) => {
+            world.remove_password(user)?;
+            Ok(done())
+        }
+        ("PUT", ["home"]) => {
+            world.set_home(user, body::<Home>(bytes)?.dc)?;
+            Ok(done())
+        }
+        ("PUT", ["ban"]) => {
+            world.ban(user, true)?;
+            Ok(done())
+        }
+        ("DELETE", ["ban"]) => {
+            world.ban(user, false)?;
+            Ok(done())
+        }
+        ("GET", ["logins"]) => Ok(Answer::Json(json!({"items": record(&world.logins(user)?)?}))),
+        ("POST", ["logins"]) => {
+            let session = world.accept_login(user, &body::<Scanned>(bytes)?.token)?;
+            Ok(Answer::Created(json!({"session": session.to_string()})))
+        }
+        ("DELETE", ["logins"]) => Ok(Answer::Json(json!({"ended": world.end_logins(user, None)?}))),
+        ("DELETE", ["logins", session]) => {
+            let session = session.parse().map_err(|_| bad("a session is a number"))?;
+            let ended = world.end_logins(user, Some(session))?;
+            Ok(Answer::Json(json!({"ended": ended})))
+        }
+        _ => Err(no_route()),
+    }
+}
+
+/// A number's login code.
+pub fn codes(world: &World, method: &Method, phone: &str, bytes: &[u8]) -> Result<Answer, Failure> {
+    match method.as_str() {
+        "GET" => world.code(phone).map(Answer::Text).ok_or(Failure::new(
+            StatusCode::NOT_FOUND,
+            "NOT_FOUND",
+            "no code was sent to this number",
+        )),
+        "PUT" => {
+            world.refuse_codes(phone, Some(&body::<Refused>(bytes)?.refuse));
+            Ok(done())
+        }
+        "DELETE" => {
+            world.refuse_codes(phone, None);
+            Ok(done())
+        }
+        _ => Err(no_route()),
+    }
+}

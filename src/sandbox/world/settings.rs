@@ -1,0 +1,46 @@
+//! What can be set otherwise than on Telegram, so that a test need not wait.
+
+use serde::{Deserialize, Serialize};
+
+/// Times, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// How long the token of a QR code is good.
+    pub login_token_life: i64,
+    /// How long a login code is good.
+    pub code_life: i64,
+    /// How old a login has to be to end others.
+    pub fresh_login: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            login_token_life: 30_000,
+            code_life: 300_000,
+            fresh_login: 86_400_000,
+        }
+    }
+}
+
+/// Some of them.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Change {
+    /// See [`Settings::login_token_life`].
+    pub login_token_life: Option<i64>,
+    /// See [`Settings::code_life`].
+    pub code_life: Option<i64>,
+    /// See [`Settings::fresh_login`].
+    pub fresh_login: Option<i64>,
+}
+
+impl Settings {
+    /// Sets what is given.
+    pub fn change(&mut self, change: Change) {
+        self.login_token_life = change.login_token_life.unwrap_or(self.login_token_life);
+        self.code_life = change.code_life.unwrap_or(self.code_life);
+        self.fresh_login = change.fresh_login.unwrap_or(self.fresh_login);
+    }
+}
