@@ -84,6 +84,15 @@ pub enum EventBody {
         /// The step, or why it ended.
         step: String,
     },
+    /// The replacement of a session's authorisation went on.
+    SessionRotation {
+        /// The rotation.
+        rotation: String,
+        /// `started`, `completed` or `failed`.
+        status: String,
+        /// Why it failed, as a stable word.
+        error: Option<String>,
+    },
     /// A pair changed its state.
     PairState {
         /// The pair.
@@ -137,6 +146,7 @@ pub enum EventKind {
     SessionGap,
     SessionBudget,
     SessionLogin,
+    SessionRotation,
     PairState,
     DeliveryFailing,
     DeliveryExhausted,
@@ -160,6 +170,7 @@ impl EventKind {
         (Self::SessionGap, "session.gap"),
         (Self::SessionBudget, "session.budget"),
         (Self::SessionLogin, "session.login"),
+        (Self::SessionRotation, "session.rotation"),
         (Self::PairState, "pair.state"),
         (Self::DeliveryFailing, "delivery.failing"),
         (Self::DeliveryExhausted, "delivery.exhausted"),
@@ -201,6 +212,7 @@ impl EventBody {
             Self::SessionGap { .. } => EventKind::SessionGap,
             Self::SessionBudget { .. } => EventKind::SessionBudget,
             Self::SessionLogin { .. } => EventKind::SessionLogin,
+            Self::SessionRotation { .. } => EventKind::SessionRotation,
             Self::PairState { .. } => EventKind::PairState,
             Self::Delivery { outcome, .. } => match outcome.as_str() {
                 "exhausted" => EventKind::DeliveryExhausted,

@@ -4,10 +4,14 @@
 
 pub mod chat;
 pub mod event;
+pub mod file_id;
 pub mod message;
+pub mod own;
 pub mod session;
 
 pub use chat::{ChatId, ChatKind, MessageId, UserId};
 pub use event::{Event, EventBody, EventKind};
+pub use file_id::FileId;
 pub use message::{Entity, EntityKind, FileRef, Forwarded, Media, MediaKind, Message, ReplyTo, Sender};
+pub use own::{MediaView, Own};
 pub use session::{LoginStep, SessionState, Wanted};

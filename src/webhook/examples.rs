@@ -72,6 +72,11 @@ fn body(kind: EventKind, now: Timestamp) -> EventBody {
         EventKind::SessionLogin => EventBody::SessionLogin {
             step: "complete".to_owned(),
         },
+        EventKind::SessionRotation => EventBody::SessionRotation {
+            rotation: "rot_00000000000000000000000000".to_owned(),
+            status: "completed".to_owned(),
+            error: None,
+        },
         EventKind::PairState => EventBody::PairState {
             pair: "pair_00000000000000000000000000".to_owned(),
             state: "paused".to_owned(),

@@ -4,10 +4,9 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::own::MediaView;
 use super::{SessionContext, to_bytes};
 use crate::base::Timestamp;
-use crate::model::{ChatId, Event, EventBody, Message, MessageId, SessionState};
+use crate::model::{ChatId, Event, EventBody, MediaView, Message, MessageId, SessionState};
 
 #[derive(Serialize)]
 struct Body<'a> {

@@ -6,10 +6,9 @@
 use serde_json::{Map, Value, json};
 
 use super::agent::chat_kind;
-use super::file_id::FileId;
 use super::to_bytes;
 use crate::model::{
-    ChatId, Entity, EntityKind, Event, EventBody, FileRef, Forwarded, MediaKind, Message, Sender,
+    ChatId, Entity, EntityKind, Event, EventBody, FileId, FileRef, Forwarded, MediaKind, Message, Sender,
 };
 
 /// The body of an event; none for what is no update.

@@ -6,8 +6,6 @@
 
 mod agent;
 mod bot_api;
-pub mod file_id;
-mod own;
 
 use std::sync::Arc;
 
@@ -16,7 +14,7 @@ use uuid::Uuid;
 
 use super::endpoint::Shape;
 use crate::base::SessionId;
-use crate::model::Event;
+use crate::model::{Event, Own};
 
 /// What bodies tell of a session besides its id.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,7 +36,7 @@ pub type SessionLookup = Arc<dyn Fn(SessionId) -> Option<SessionContext> + Send 
 /// The body of an event; none if the shape has no words for it.
 pub fn render(shape: Shape, event: &Event, seq: u64, context: &SessionContext) -> Option<Vec<u8>> {
     match shape {
-        Shape::Trunkline => Some(own::render(event, context)),
+        Shape::Trunkline => Some(to_bytes(&Own::of(event, context.metadata.as_ref()))),
         Shape::Agent => agent::render(event, context),
         Shape::BotApi => bot_api::render(event, seq),
     }

@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::model::{ChatId, FileRef, MediaKind, Message, MessageId};
+use super::{ChatId, FileRef, MediaKind, Message, MessageId};
 
 /// The form's number, in the first byte.
 const VERSION: u8 = 1;

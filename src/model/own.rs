@@ -1,15 +1,18 @@
-//! The daemon's own form of an event.
+//! The daemon's own form of an event, as webhooks of the shape `trunkline` and the WebSocket tell it.
+//!
+//! Pure and deterministic. It holds nothing that gives access: no access hash outside a file's opaque id, no file
+//! reference, no secret.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::file_id::FileId;
-use super::{SessionContext, to_bytes};
+use super::{ChatId, Entity, Event, EventBody, MediaKind, Message, MessageId};
 use crate::base::{EventId, SessionId, Timestamp};
-use crate::model::{ChatId, Entity, Event, EventBody, MediaKind, Message, MessageId};
 
+/// An event in the daemon's own form; it serialises to the JSON object that is told.
 #[derive(Serialize)]
-struct Body<'a> {
+pub struct Own<'a> {
     id: EventId,
     #[serde(rename = "type")]
     kind: &'static str,
@@ -86,7 +89,7 @@ struct ForwardedView<'a> {
 
 /// A medium as the daemon's own and the agents' form show it.
 #[derive(Serialize)]
-pub(super) struct MediaView<'a> {
+pub struct MediaView<'a> {
     kind: MediaKind,
     spoiler: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,7 +110,7 @@ pub(super) struct MediaView<'a> {
 
 impl<'a> MediaView<'a> {
     /// The medium of a message, if it carries one.
-    pub(super) fn of(message: &'a Message) -> Option<Self> {
+    pub fn of(message: &'a Message) -> Option<Self> {
         let media = message.media.as_ref()?;
         let file = media.file.as_ref();
         Some(Self {
@@ -124,16 +127,18 @@ impl<'a> MediaView<'a> {
     }
 }
 
-/// The body of an event.
-pub(super) fn render(event: &Event, context: &SessionContext) -> Vec<u8> {
-    to_bytes(&Body {
-        id: event.id,
-        kind: event.body.kind().as_str(),
-        timestamp: event.at,
-        session: event.session,
-        metadata: context.metadata.as_ref(),
-        data: data(&event.body),
-    })
+impl<'a> Own<'a> {
+    /// The own form of an event, with what its session's maker said of it.
+    pub fn of(event: &'a Event, metadata: Option<&'a Value>) -> Self {
+        Self {
+            id: event.id,
+            kind: event.body.kind().as_str(),
+            timestamp: event.at,
+            session: event.session,
+            metadata,
+            data: data(&event.body),
+        }
+    }
 }
 
 fn data(body: &EventBody) -> Data<'_> {
@@ -154,6 +159,11 @@ fn data(body: &EventBody) -> Data<'_> {
             cap,
         } => json!({"budget": budget, "chat": chat, "window": window, "used": used, "cap": cap}),
         EventBody::SessionLogin { step } => json!({"step": step}),
+        EventBody::SessionRotation {
+            rotation,
+            status,
+            error,
+        } => json!({"rotation": rotation, "status": status, "error": error}),
         EventBody::PairState { pair, state, reason } => {
             json!({"pair": pair, "state": state, "reason": reason})
         }
@@ -214,17 +224,18 @@ fn view(message: &Message) -> MessageView<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
     use super::*;
+    use crate::webhook::body::samples;
+
+    fn told(event: &Event, metadata: Option<&Value>) -> String {
+        serde_json::to_string(&Own::of(event, metadata)).expect("plain data")
+    }
 
     #[test]
     fn a_message_is_told_with_everything_but_what_gives_access() {
-        let context = SessionContext {
-            metadata: Some(json!({"crm": 4})),
-            ..SessionContext::default()
-        };
+        let metadata = json!({"crm": 4});
         let event = samples::event(EventBody::MessageNew(samples::photo()));
-        let body = samples::json(&render(&event, &context));
+        let body = samples::json(told(&event, Some(&metadata)).as_bytes());
         assert_eq!(body["id"], event.id.to_string());
         assert_eq!(body["type"], "message.new");
         assert_eq!(body["timestamp"], "2025-12-20T10:30:00.250Z");
@@ -247,10 +258,9 @@ mod tests {
     }
 
     #[test]
-    fn the_same_event_gives_the_same_bytes() {
+    fn the_same_event_gives_the_same_text() {
         let event = samples::event(EventBody::MessageEdited(samples::text()));
-        let context = SessionContext::default();
-        assert_eq!(render(&event, &context), render(&event, &context));
-        assert!(samples::json(&render(&event, &context))["metadata"].is_null());
+        assert_eq!(told(&event, None), told(&event, None));
+        assert!(samples::json(told(&event, None).as_bytes())["metadata"].is_null());
     }
 }
