@@ -6,8 +6,8 @@
 //!                                               │ commit 1 (session/commit): events + update state, atomically
 //!                                               ▼
 //!                                         store: journal  (in order, kept for a while)
-//!                    ┌──────────────────────────┴──────────────────────────┐
-//!            webhook/dispatcher                                   forward/dispatcher
+//!                    ┌──────────────────────────┼──────────────────────────┐
+//!            webhook/dispatcher       http/ws: a listener's cursor       forward/dispatcher
 //!                    │ commit 2: tasks into lanes + own cursor             │
 //!                    ▼                                                     ▼
 //!            webhook/deliverer                                    forward/worker (one lane a pair)

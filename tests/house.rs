@@ -58,6 +58,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("sled", &["src/store/"]),
     ("hyper", &["src/http/", "src/sandbox/"]),
     ("hyper_util", &["src/http/", "src/sandbox/"]),
+    ("tokio_tungstenite", &["src/http/", "src/cli/"]),
 ];
 
 /// Where work may be started that no supervisor knows, each with its reason.

@@ -117,8 +117,13 @@ impl ApiKey {
         let known = self.secrets.iter().fold(false, |known, secret| {
             known | (secret.hash.matches(text) & secret.until.is_none_or(|end| now < end))
         });
+        self.principal(now).filter(|_| known)
+    }
+
+    /// What it stands for, if it works.
+    pub fn principal(&self, now: Timestamp) -> Option<Principal> {
         let scope = self.scopes.iter().max().copied()?;
-        (known && self.is_live(now)).then(|| Principal {
+        self.is_live(now).then(|| Principal {
             key: self.id,
             owner: self.owner.clone(),
             scope,

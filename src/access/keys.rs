@@ -12,6 +12,7 @@ use super::key::{ApiKey, KeySecret, NewKey};
 use super::scope::{Principal, Scope};
 use super::secret;
 use super::tables::{Keys, Lookups, Uses};
+use super::ticket::{self, Tickets};
 use crate::base::{KeyId, Owner, Secret, Timestamp};
 use crate::runtime::{ChildSpec, TaskContext};
 use crate::store::{Batch, Scan, Store};
@@ -40,6 +41,7 @@ struct Shared {
     /// One change of keys at a time: each reads before it writes.
     changing: tokio::sync::Mutex<()>,
     used: Mutex<HashMap<KeyId, Timestamp>>,
+    tickets: Tickets,
 }
 
 impl Access {
@@ -51,6 +53,7 @@ impl Access {
             shared: Arc::new(Shared {
                 changing: tokio::sync::Mutex::default(),
                 used: Mutex::default(),
+                tickets: Tickets::default(),
             }),
         }
     }
@@ -69,6 +72,24 @@ impl Access {
         let principal = key.admit(text, now).ok_or(AccessError::Unknown)?;
         self.note_use(id, now).await;
         Ok(principal)
+    }
+
+    /// What a key stands for now; it may have been revoked or have ended meanwhile.
+    pub fn still(&self, id: KeyId) -> Result<Principal, AccessError> {
+        let key = self.store.get::<Keys>(&id)?.ok_or(AccessError::Unknown)?;
+        key.principal(Timestamp::now()).ok_or(AccessError::Unknown)
+    }
+
+    /// A ticket that stands for this caller once, and for how long.
+    pub fn ticket(&self, caller: &Principal) -> Result<(Secret, Duration), AccessError> {
+        let text = self.shared.tickets.issue(caller.key)?;
+        Ok((text, ticket::LIFE))
+    }
+
+    /// Who presents this ticket; nobody can present it again.
+    pub fn redeem(&self, text: &str) -> Result<Principal, AccessError> {
+        let key = self.shared.tickets.redeem(text).ok_or(AccessError::Unknown)?;
+        self.still(key)
     }
 
     /// Every key, in the order they were made, with the time of its last use.

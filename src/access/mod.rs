@@ -11,6 +11,7 @@ mod keys;
 mod scope;
 mod secret;
 mod tables;
+mod ticket;
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::http::{self, Api, Listening};
+use crate::http::{self, Api, Hub, Listening};
 use crate::ops::DeadLetters;
 use crate::runtime::{Backoff, ChildSpec, Intensity, Shutdown, Strategy, SupervisorSpec, TaskContext};
 use crate::store::{self, Store};
@@ -44,7 +44,14 @@ pub(super) fn spec(
     (api, metrics): (&Listening, &Listening),
 ) -> SupervisorSpec {
     let checks = health::checks(handles);
+    let hub = Hub::new(
+        config.http.websocket.clone(),
+        handles.store.clone(),
+        handles.telegram.clone(),
+        handles.access.clone(),
+    );
     let routes = Arc::new(Api {
+        hub,
         access: handles.access.clone(),
         telegram: handles.telegram.clone(),
         pairs: handles.pairs.clone(),

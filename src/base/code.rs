@@ -118,6 +118,10 @@ codes! {
     TelegramError = "TELEGRAM_ERROR", Telegram;
     /// The address may not be called.
     AddressForbidden = "ADDRESS_FORBIDDEN", Validation;
+    /// Events that were asked for are not kept any more.
+    EventsGone = "EVENTS_GONE", Conflict;
+    /// A listener does not take what it is told.
+    TooSlow = "TOO_SLOW", Limit;
     /// The receiver answered with an error.
     ReceiverRefused = "RECEIVER_REFUSED", Unavailable;
     /// The receiver could not be reached in time.

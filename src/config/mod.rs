@@ -134,7 +134,7 @@ impl Config {
 
     /// Everything that cannot be, beyond types and names.
     fn faults(&self) -> Vec<Fault> {
-        let sections = [self.telegram.faults(), self.webhook.faults()];
+        let sections = [self.telegram.faults(), self.webhook.faults(), self.http.faults()];
         let faults = sections.into_iter().flatten();
         let mut faults: Vec<Fault> = faults.map(|(key, why)| Fault { key, why }).collect();
         if self.daemon.drain.is_zero() {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::Api;
 use super::failure::Failure;
 use super::texts::Language;
+use super::upgrade::Upgrade;
 use crate::access::Principal;
 use crate::base::{Code, SessionId};
 
@@ -29,6 +30,8 @@ pub struct Call {
     pub request: String,
     /// The language of errors.
     pub language: Language,
+    /// The wish to speak something else than HTTP, if the request has it.
+    pub upgrade: Option<Upgrade>,
 }
 
 impl Call {

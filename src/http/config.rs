@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde::Deserialize;
 
 use super::texts::Language;
+use super::ws::is_origin;
 use crate::base::Span;
 
 /// Where to listen and how much one caller may take.
@@ -33,6 +34,64 @@ pub struct HttpConfig {
     pub max_body_bytes: usize,
     /// The language of errors for callers that name none.
     pub language: Language,
+    /// Those who listen over WebSockets.
+    pub websocket: WsConfig,
+}
+
+/// Those who listen over WebSockets.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WsConfig {
+    /// Listeners at the same time; one more is told to come back.
+    pub max_connections: usize,
+    /// Listeners with one key at the same time.
+    pub max_connections_per_key: usize,
+    /// How often each is asked for a sign of life; one that gave none since the last time is cut off.
+    pub ping_every: Span,
+    /// Time that writing to one may stand still; then it is told that it is too slow, and cut off.
+    pub write_timeout: Span,
+    /// How long all writes together may have to wait for one that was not behind before.
+    pub max_lag: Span,
+    /// Origins of web pages that may listen, besides the daemon's own address.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for WsConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 256,
+            max_connections_per_key: 64,
+            ping_every: Span::secs(10),
+            write_timeout: Span::secs(10),
+            max_lag: Span::secs(30),
+            allowed_origins: Vec::new(),
+        }
+    }
+}
+
+impl HttpConfig {
+    /// Everything that cannot be, by key.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let mut fault = |key: &str, why: &str| faults.push((format!("http.websocket.{key}"), why.to_owned()));
+        let socket = &self.websocket;
+        for (key, span) in [
+            ("ping_every", socket.ping_every),
+            ("write_timeout", socket.write_timeout),
+            ("max_lag", socket.max_lag),
+        ] {
+            if span.is_zero() {
+                fault(key, "must be longer than nothing");
+            }
+        }
+        if !socket.allowed_origins.iter().all(|origin| is_origin(origin)) {
+            fault(
+                "allowed_origins",
+                "must be origins, such as https://panel.example",
+            );
+        }
+        faults
+    }
 }
 
 impl Default for HttpConfig {
@@ -49,6 +108,7 @@ impl Default for HttpConfig {
             drain: Span::secs(10),
             max_body_bytes: 1024 * 1024,
             language: Language::En,
+            websocket: WsConfig::default(),
         }
     }
 }

@@ -13,7 +13,7 @@ use hyper::header::{
     ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_LENGTH,
     CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use hyper::{HeaderMap, Request, Response};
+use hyper::{HeaderMap, Method, Request, Response};
 use tracing::Instrument;
 
 use super::Api;
@@ -25,6 +25,7 @@ use super::impatient::cut_off;
 use super::route::Route;
 use super::router::Router;
 use super::texts::Language;
+use super::upgrade::Upgrade;
 use crate::access::Principal;
 use crate::base::Code;
 
@@ -100,17 +101,17 @@ impl Service {
         B: HttpBody<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let found = match self.router.find(&head.method, head.uri.path()) {
             Ok(found) => found,
             Err(failure) => return ("none", Err(failure)),
         };
         let route = found.route;
-        let caller = match self.admit(route, &head.headers).await {
+        let query = head.uri.query().unwrap_or("");
+        let caller = match self.admit(route, &head.headers, query).await {
             Ok(caller) => caller,
             Err(failure) => return (route.path, Err(failure)),
         };
-        let query = head.uri.query().unwrap_or("");
         if route.query.is_none() && !query.is_empty() {
             let failure = Failure::invalid("this route takes no query");
             return (route.path, Err(failure));
@@ -127,6 +128,7 @@ impl Service {
             headers: head.headers,
             request: id.to_owned(),
             language,
+            upgrade: Upgrade::of(&mut head.extensions).filter(|_| head.method == Method::GET),
         };
         // A task of its own, so that work of several steps is not left half done when the caller hangs up. It
         // is no loose end: it lasts as long as a handler may.
@@ -148,12 +150,26 @@ impl Service {
     }
 
     /// Who asks, if a key is needed, and whether it may.
-    async fn admit(&self, route: &Route, headers: &HeaderMap) -> Result<Option<Principal>, Failure> {
+    async fn admit(
+        &self,
+        route: &Route,
+        headers: &HeaderMap,
+        query: &str,
+    ) -> Result<Option<Principal>, Failure> {
         let Some(scope) = route.scope else {
             return Ok(None);
         };
-        let key = presented(headers).ok_or_else(|| Failure::new(Code::Unauthorized))?;
-        let caller = self.api.access.authenticate(key).await?;
+        let ticket = || {
+            let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+            pairs.find(|(name, _)| name == "ticket")
+        };
+        let caller = match presented(headers) {
+            Some(key) => self.api.access.authenticate(key).await?,
+            None => match ticket().filter(|_| route.ticket) {
+                Some((_, ticket)) => self.api.access.redeem(&ticket)?,
+                None => return Err(Failure::new(Code::Unauthorized)),
+            },
+        };
         if !caller.may(scope) {
             return Err(Failure::new(Code::Forbidden).detail("scope", scope.as_str()));
         }

@@ -142,7 +142,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::SessionExists
         | Code::PairLoop
         | Code::PasswordRequired => StatusCode::CONFLICT,
-        Code::SessionExpired => StatusCode::GONE,
+        Code::SessionExpired | Code::EventsGone => StatusCode::GONE,
         Code::PhoneNumberInvalid
         | Code::PhoneNumberUnoccupied
         | Code::PhoneNumberBanned
@@ -154,7 +154,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::MessageEmpty
         | Code::MessageTooLong
         | Code::TelegramError => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::PeerFlood | Code::FloodWait | Code::SlowMode | Code::RateLimited => {
+        Code::PeerFlood | Code::FloodWait | Code::SlowMode | Code::RateLimited | Code::TooSlow => {
             StatusCode::TOO_MANY_REQUESTS
         }
         Code::ReceiverRefused | Code::ReceiverUnreachable => StatusCode::BAD_GATEWAY,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Api, Checks};
+use super::{Api, Checks, HttpConfig, Hub};
 use crate::access::{Access, NewKey, Scope};
 use crate::base::Owner;
 use crate::forward::{ForwardConfig, Pairs};
@@ -38,13 +38,21 @@ pub(crate) fn api() -> (Api, (tempfile::TempDir, OpenStore)) {
         telegram.clone(),
         incidents.clone(),
     );
+    let access = Access::new(open.store());
+    let hub = Hub::new(
+        HttpConfig::default().websocket,
+        open.store(),
+        telegram.clone(),
+        access.clone(),
+    );
     let api = Api {
+        hub,
         pairs,
         webhooks,
         incidents,
         dead_letters: DeadLetters::new(open.store()),
         store: open.store(),
-        access: Access::new(open.store()),
+        access,
         telegram,
         tree: Arc::default(),
         health: Checks::default(),

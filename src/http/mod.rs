@@ -19,6 +19,8 @@ pub mod routes;
 pub mod serve;
 pub mod table;
 pub mod texts;
+mod upgrade;
+pub mod ws;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -35,9 +37,10 @@ use dispatch::Service;
 use route::Route;
 use router::Router;
 
-pub use config::HttpConfig;
+pub use config::{HttpConfig, WsConfig};
 pub use health::{Check, Checks, Health, Status};
 pub use serve::Listening;
+pub use ws::Hub;
 
 use crate::access::Access;
 use crate::forward::Pairs;
@@ -71,6 +74,8 @@ pub struct Api {
     pub store: Store,
     /// The live supervision tree, known as soon as it stands.
     pub tree: Arc<OnceLock<Tree>>,
+    /// Those who listen over WebSockets.
+    pub hub: Arc<Hub>,
     /// How the daemon is.
     pub health: Checks,
     /// The metrics in Prometheus' text format.

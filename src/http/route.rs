@@ -57,6 +57,8 @@ pub struct Route {
     pub answer: fn(&mut SchemaGenerator) -> (&'static str, Schema),
     /// Whether `Idempotency-Key` is honoured.
     pub idempotent: bool,
+    /// Whether a ticket in the query stands for a key.
+    pub ticket: bool,
     /// What carries it out.
     pub handler: Handler,
 }
@@ -71,6 +73,7 @@ pub struct Draft {
     status: StatusCode,
     query: Option<Describe>,
     idempotent: bool,
+    ticket: bool,
 }
 
 /// A row of a chapter; it needs the scope read until another one is named.
@@ -84,6 +87,7 @@ pub fn route(tag: &'static str, method: Method, path: &'static str, summary: &'s
         status: StatusCode::OK,
         query: None,
         idempotent: false,
+        ticket: false,
     }
 }
 
@@ -115,6 +119,18 @@ impl Draft {
     /// `Idempotency-Key` is honoured.
     pub fn idempotent(mut self) -> Self {
         self.idempotent = true;
+        self
+    }
+
+    /// A ticket in the query stands for a key.
+    pub fn or_ticket(mut self) -> Self {
+        self.ticket = true;
+        self
+    }
+
+    /// Success is 101: the connection goes on with something else than HTTP.
+    pub fn switches(mut self) -> Self {
+        self.status = StatusCode::SWITCHING_PROTOCOLS;
         self
     }
 
@@ -206,6 +222,7 @@ impl Draft {
             query: self.query,
             answer,
             idempotent: self.idempotent,
+            ticket: self.ticket,
             handler,
         }
     }

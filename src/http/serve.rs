@@ -1,11 +1,12 @@
 //! The listeners: connections in, answers out, an orderly end.
 //!
-//! Each connection is a task of its own in the listener's set; the listener is the supervised
-//! child. When it is told to stop it accepts no more, lets requests under way finish within the
+//! Each connection is a task of its own in the listener's set, also when it goes on with something else than HTTP;
+//! the listener is the supervised child. When it is told to stop it accepts no more, lets requests under way finish within the
 //! drain time, and cuts off what is left.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,6 +25,7 @@ use super::door::{Door, Full};
 use super::failure::Failure;
 use super::impatient::{Heard, Impatient, cut_off};
 use super::texts::Language;
+use super::upgrade::Seat;
 use crate::base::Code;
 
 /// How often the listener says that it lives.
@@ -80,7 +81,6 @@ pub async fn serve(
     }
     let config = &service.config;
     let door = Door::new(name, config.max_connections, config.max_connections_per_caller);
-    let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     loop {
@@ -97,17 +97,9 @@ pub async fn serve(
                 Ok((stream, from)) => match door.enter(from.ip()) {
                     Err(full) => turn_away(&stream, full),
                     Ok(place) => {
-                        let watcher = graceful.watcher();
-                        let heard = Heard::default();
-                        let connection = connection(stream, service.clone(), heard.clone());
+                        let (service, stop) = (service.clone(), stop.clone());
                         connections.spawn(async move {
-                            if let Err(error) = watcher.watch(connection).await {
-                                // One that was idle for too long ends the same way, and has done nothing wrong.
-                                if error.is_timeout() && heard.in_part() {
-                                    cut_off("head");
-                                }
-                                tracing::debug!(%error, "a connection ended early");
-                            }
+                            connection(stream, service, stop).await;
                             drop(place);
                         });
                     }
@@ -117,33 +109,50 @@ pub async fn serve(
     }
     drop(listener);
     let open = connections.len();
-    let drained = tokio::time::timeout(*service.config.drain, graceful.shutdown()).await;
-    if drained.is_err() {
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(*service.config.drain, ended).await.is_err() {
         tracing::warn!(open, left = connections.len(), "requests under way were cut off");
     }
     connections.shutdown().await;
 }
 
-/// One connection, until its end.
-fn connection(
-    stream: TcpStream,
-    service: Arc<Service>,
-    heard: Heard,
-) -> impl GracefulConnection<Error = hyper::Error> + Send {
+/// One connection, until its end. When it is told to stop it ends after the request under way.
+async fn connection(stream: TcpStream, service: Arc<Service>, stop: CancellationToken) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps Nagle's delay");
     }
     let header_timeout = *service.config.header_timeout;
     let write_timeout = *service.config.write_timeout;
-    let answer = service_fn(move |request: Request<Incoming>| {
+    let (heard, seat) = (Heard::default(), Seat::default());
+    let answer = service_fn(|mut request: Request<Incoming>| {
         let service = service.clone();
+        request.extensions_mut().insert(seat.clone());
         async move { Ok::<_, Infallible>(service.answer(request).await) }
     });
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(Impatient::new(stream, write_timeout, heard)), answer)
+    let stream = TokioIo::new(Impatient::new(stream, write_timeout, heard.clone()));
+    let mut serving = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(header_timeout)
+            .max_buf_size(64 * 1024)
+            .serve_connection(stream, answer)
+            .with_upgrades()
+    );
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        // One that was idle for too long ends the same way, and has done nothing wrong.
+        if error.is_timeout() && heard.in_part() {
+            cut_off("head");
+        }
+        tracing::debug!(%error, "a connection ended early");
+    }
+    seat.talk(stop).await;
 }
 
 /// One connection too many: it is told so, and closed.

@@ -16,6 +16,7 @@ pub fn table() -> Vec<Route> {
         routes::dead_letters::routes(),
         routes::keys::routes(),
         routes::admin::routes(),
+        routes::ws::routes(),
         routes::health::routes(),
     ];
     chapters.into_iter().flatten().collect()

@@ -170,6 +170,14 @@ fn both(code: Code) -> (&'static str, &'static str) {
         Code::TooBusy => ("Too many requests at once", "تعداد درخواست‌های هم‌زمان زیاد است"),
         Code::TelegramError => ("Telegram refused the call", "تلگرام درخواست را نپذیرفت"),
         Code::AddressForbidden => ("This address may not be called", "تماس با این نشانی مجاز نیست"),
+        Code::EventsGone => (
+            "Events that were asked for are not kept any more",
+            "رویدادهای درخواست‌شده دیگر نگهداری نمی‌شوند",
+        ),
+        Code::TooSlow => (
+            "This listener is too slow; come back with the last cursor",
+            "این شنونده بیش از حد کند است؛ با آخرین cursor بازگردید",
+        ),
         Code::ReceiverRefused => ("The receiver answered with an error", "گیرنده با خطا پاسخ داد"),
         Code::ReceiverUnreachable => ("The receiver could not be reached", "گیرنده در دسترس نبود"),
         Code::Unavailable => (

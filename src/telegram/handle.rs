@@ -45,6 +45,23 @@ pub struct SessionView {
     pub restarts: u64,
     /// Gaps filled from history in this process.
     pub gaps: u64,
+    /// Its connection; none if it shall have none.
+    pub connection: Option<ConnectionView>,
+}
+
+/// A session's connection as others see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionView {
+    /// Its id, another one after each reconnect.
+    pub id: String,
+    /// Whether calls can be made on it.
+    pub up: bool,
+    /// The round trip of the last ping.
+    pub latency: Option<Duration>,
+    /// Calls of this session that failed and connections that it lost, in this process.
+    pub errors: u64,
+    /// When it was used last: for a call, or for what came.
+    pub last_used: Option<Timestamp>,
 }
 
 /// A chat as a session knows it.
@@ -438,7 +455,15 @@ impl Telegram {
             account.since = trouble.since;
             account.reason = Some("STORE_UNAVAILABLE".to_owned());
         }
+        let connection = account.should_run().then(|| ConnectionView {
+            id: format!("{}-{}", link.id, link.connection_number()),
+            up: account.state.is_connected() && link.client().is_ok(),
+            latency: link.vitals.last_ping().map(|(_, took)| took),
+            errors: link.vitals.failures(),
+            last_used: link.vitals.last_used().max(link.last_update()),
+        });
         SessionView {
+            connection,
             account,
             last_proof: link.last_proof(),
             last_update: link.last_update(),

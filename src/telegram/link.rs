@@ -20,6 +20,7 @@ use super::account::Account;
 use super::error::{ErrorClass, TelegramError};
 use super::session::{Msg, Observation};
 use super::tables::Accounts;
+use super::vitals::Vitals;
 use crate::base::{EventId, SessionId, Timestamp};
 use crate::model::{Event, EventBody, SessionState};
 use crate::runtime::Address;
@@ -80,6 +81,8 @@ pub(crate) struct Link {
     update: AtomicI64,
     gaps: AtomicU64,
     restarts: AtomicU64,
+    /// What those see who watch it.
+    pub vitals: Vitals,
 }
 
 impl Link {
@@ -103,6 +106,7 @@ impl Link {
             update: AtomicI64::new(0),
             gaps: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
+            vitals: Vitals::default(),
         }
     }
 
@@ -282,10 +286,14 @@ impl Link {
     /// Telegram's refusal; no connection; one that broke or took too long meanwhile.
     pub async fn invoke<R: RemoteCall>(&self, request: &R) -> Result<R::Return, TelegramError> {
         let (number, client) = self.numbered_client()?;
+        self.vitals.used();
         let started = std::time::Instant::now();
         // Boxed: the answers are kilobytes wide, and would make every future wide that makes a call.
         let answer = tokio::time::timeout(self.call_timeout, Box::pin(client.invoke(request))).await;
         metrics::histogram!("trunkline_telegram_call_seconds").record(started.elapsed().as_secs_f64());
+        if !matches!(answer, Ok(Ok(_))) {
+            self.vitals.failed();
+        }
         match answer {
             Ok(Ok(value)) => {
                 self.proved();
@@ -308,6 +316,11 @@ impl Link {
         if self.actor.try_cast(Msg::Observed(observation)).is_err() {
             tracing::debug!(session = %self.id, "an observation found no actor");
         }
+    }
+
+    /// The number of its latest connection in this process; 0 before the first.
+    pub fn connection_number(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Takes note of what an error tells about the session.

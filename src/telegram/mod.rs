@@ -26,12 +26,13 @@ mod session;
 mod session_store;
 mod sweep;
 mod tables;
+mod vitals;
 
 pub use account::{Account, AccountPatch, Login, NewAccount};
 pub use config::{DcConfig, ServerConfig, TelegramConfig};
 pub use error::{ErrorClass, TelegramError};
 pub use exchange::{ExchangeError, create_auth_key};
-pub use handle::{ChatInfo, SessionView, Telegram};
+pub use handle::{ChatInfo, ConnectionView, SessionView, Telegram};
 pub use outgoing::{Outgoing, OutgoingBody, OutgoingMedia, SentPart};
 pub use server_key::{NotAKey, ServerKey};
 pub use session::CodeSent;

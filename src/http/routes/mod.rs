@@ -12,3 +12,4 @@ pub mod login;
 pub mod messages;
 pub mod pairs;
 pub mod sessions;
+pub mod ws;

@@ -39,7 +39,10 @@ pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContex
         };
         link.withdraw();
         match outcome {
-            Given::Up(reason) => link.observe(Observation::Lost(reason)),
+            Given::Up(reason) => {
+                link.vitals.failed();
+                link.observe(Observation::Lost(reason));
+            }
             Given::Refused(word) => {
                 link.observe(Observation::Ended(SessionState::BadCredentials, word.to_owned()));
                 task.stop.cancelled().await;
@@ -193,8 +196,10 @@ async fn ping(link: &Link, patience: Duration) -> Result<(), Given> {
     let ping = tl::functions::Ping {
         ping_id: Timestamp::now().0,
     };
+    let began = std::time::Instant::now();
     match timeout(patience, Box::pin(client.invoke(&ping))).await {
         Ok(Ok(_)) => {
+            link.vitals.ponged(began.elapsed());
             link.proved();
             Ok(())
         }

@@ -1,6 +1,6 @@
 //! The control API as its callers meet it: over HTTP, with keys, right and wrong requests.
 
-mod caller;
+pub mod caller;
 mod frame;
 mod fuzz;
 mod keys;
