@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::acts::{NewChat, NewChatKind, NewMessage, NewUser, Who};
+use super::world::password::Password;
 use super::world::{Peer, Refusal, State};
 
 /// What a seed file holds.
@@ -47,6 +48,15 @@ pub struct SeedUser {
     /// A bot.
     #[serde(default)]
     pub bot: bool,
+    /// Its password (2FA); none if not given.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// What helps to remember it.
+    #[serde(default)]
+    pub hint: String,
+    /// The data centre where it lives; the first if not given, or if there is no other.
+    #[serde(default)]
+    pub dc: Option<i32>,
     /// Whom it has in its contacts, by the file's names.
     #[serde(default)]
     pub contacts: Vec<String>,
@@ -155,9 +165,16 @@ impl Seed {
                 about: user.about.clone(),
                 bot: user.bot,
             };
-            let id = state
-                .new_user(new)
+            let id = state.new_user(new).map_err(|source| SeedError::Refused {
+                place: place.clone(),
+                source,
+            })?;
+            let account = state
+                .account_mut(id)
                 .map_err(|source| SeedError::Refused { place, source })?;
+            let password = user.password.as_ref();
+            account.password = password.map(|password| Password::new(password, &user.hint));
+            account.dc = user.dc.unwrap_or(account.dc);
             users.insert(user.name.clone(), id);
         }
         let find = |place: &str, name: &String| {
@@ -234,6 +251,21 @@ mod tests {
         );
         assert!(view.chats.iter().any(|chat| chat.kind == "channel"));
         assert!(state.contents.len() > view.chats.len());
+    }
+
+    #[test]
+    fn a_user_may_have_a_password_and_live_elsewhere() {
+        let seed = Seed::parse("[[users]]\nname='dora'\npassword='x'\nhint='a letter'\ndc=4\n");
+        let mut state = State::new(1);
+        seed.expect("reads").plant(&mut state).expect("planted");
+        let dora = |state: &State| {
+            let users = state.view().users.into_iter();
+            let mut found = users.filter(|user| user.first_name == "dora");
+            found.next().map(|user| (user.password, user.dc))
+        };
+        assert_eq!(dora(&state), Some((true, 2)), "there is no other");
+        state.centres = vec![2, 4];
+        assert_eq!(dora(&state), Some((true, 4)));
     }
 
     #[test]

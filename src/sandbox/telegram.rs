@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use grammers_tl_types::{Serializable, name_for_id};
 
+use super::arithmetic::calculate;
 use super::faults::{Faults, Kind};
 use super::layers;
 use super::methods::{self, Arithmetic, Ctx};
@@ -161,7 +162,8 @@ impl Telegram {
     }
 
     fn tell_one(&self, state: &State, account: i64, news: &News, caller: Option<(i64, KeyId)>) {
-        let Some(keys) = state.accounts.get(&account).map(|account| &account.keys) else {
+        let present = state.accounts.get(&account).filter(|account| !account.is_gone());
+        let Some(keys) = present.map(|account| &account.keys) else {
             return;
         };
         let concerns_caller = |key: i64| caller == Some((account, KeyId(key)));
@@ -260,8 +262,8 @@ impl Telegram {
             true => methods::password::problem(&mut self.lock(), call.key.0, &call.body),
             false => return Arithmetic::None,
         };
-        let solved = tokio::task::spawn_blocking(move || problem.solve()).await;
-        solved.unwrap_or(Arithmetic::None)
+        let solved = calculate(move || problem.solve()).await;
+        solved.unwrap_or_default()
     }
 
     /// The work itself, under the lock.

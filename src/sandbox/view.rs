@@ -37,6 +37,12 @@ pub struct UserView {
     pub bot: bool,
     /// How many sessions are logged in as it.
     pub sessions: usize,
+    /// The data centre where it lives.
+    pub dc: i32,
+    /// Whether it has a password (2FA).
+    pub password: bool,
+    /// Whether Telegram has thrown it out.
+    pub banned: bool,
     /// The state of its sequence.
     pub pts: i32,
 }
@@ -165,6 +171,9 @@ impl State {
                 username: account.username.clone(),
                 bot: account.bot,
                 sessions: account.keys.len(),
+                dc: self.home(account.id),
+                password: account.password.is_some(),
+                banned: account.banned,
                 pts: account.pts,
             })
             .collect();

@@ -126,7 +126,7 @@ fn tell_mtcute(arguments: &[&str]) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => panic!("{error}"),
         _ => {}
     }
-    let sandbox = Sandbox::start(&[]);
+    let sandbox = Sandbox::start(&TWO_CENTRES);
     let status = Command::new("node")
         .arg("--preserve-symlinks-main")
         .arg(&link)

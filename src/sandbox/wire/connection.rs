@@ -11,7 +11,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +26,7 @@ use super::service::{Heard, bad_message, bad_salt, hear};
 use super::session::{Lagging, Receipt, time_id};
 use super::transport::{Detected, FrameError, Reading, detect};
 use super::worker::{World, work};
+use crate::sandbox::arithmetic::calculate;
 use crate::sandbox::rpc::{KeyId, MtSession};
 
 /// More plain packets than the exchanges of any client.
@@ -239,11 +239,11 @@ impl Reader {
         packet.truncate(length);
         let (rsa, dc) = (self.context.rsa.clone(), self.context.dc);
         let mut exchange = self.exchange.take().unwrap_or_else(|| Exchange::new(rsa, dc));
-        let step = spawn_blocking(move || {
+        let step = calculate(move || {
             let outcome = exchange.answer(&packet, now().as_secs());
             (exchange, outcome)
         });
-        let (exchange, outcome) = step.await.map_err(|_| End::Refused(NOT_FOUND))?;
+        let (exchange, outcome) = step.await.ok_or(End::Refused(NOT_FOUND))?;
         self.exchange = Some(exchange);
         let answer = match outcome {
             Outcome::Answer(answer) => answer,

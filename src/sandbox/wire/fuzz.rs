@@ -1,9 +1,12 @@
 //! Clients by chance: a right key with anything inside, over every transport, against the real world behind the server.
 
+mod calls;
+
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use calls::calls;
 use flate2::Compression;
 use flate2::read::GzEncoder;
 use grammers_tl_types as tl;
@@ -316,130 +319,6 @@ proptest! {
         let mut outcomes = requests.counts().values().flat_map(|outcomes| outcomes.keys());
         assert!(!outcomes.any(|outcome| outcome.contains("RPC_CALL_FAIL")), "a call panicked");
     }
-}
-
-/// Calls of every family, as clients make them.
-fn calls() -> Vec<Vec<u8>> {
-    use tl::enums::{InputPeer, InputUser};
-    let send = f::messages::SendMessage {
-        no_webpage: false,
-        silent: false,
-        background: false,
-        clear_draft: false,
-        noforwards: false,
-        update_stickersets_order: false,
-        invert_media: false,
-        allow_paid_floodskip: false,
-        peer: InputPeer::PeerSelf,
-        reply_to: None,
-        message: "hello 👋".into(),
-        random_id: 5,
-        reply_markup: None,
-        entities: Some(vec![
-            tl::types::MessageEntityBold { offset: 0, length: 5 }.into(),
-            tl::types::MessageEntityTextUrl {
-                offset: 1,
-                length: 2,
-                url: "https://a.example".into(),
-            }
-            .into(),
-        ]),
-        schedule_date: None,
-        schedule_repeat_period: None,
-        send_as: None,
-        quick_reply_shortcut: None,
-        effect: None,
-        allow_paid_stars: None,
-        suggested_post: None,
-        rich_message: None,
-    };
-    let history = f::messages::GetHistory {
-        peer: InputPeer::PeerSelf,
-        offset_id: 3,
-        offset_date: 0,
-        add_offset: 0,
-        limit: 10,
-        max_id: 0,
-        min_id: 0,
-        hash: 0,
-    };
-    let difference = f::updates::GetDifference {
-        pts: 1,
-        pts_limit: None,
-        pts_total_limit: None,
-        date: 1,
-        qts: 0,
-        qts_limit: None,
-    };
-    let part = f::upload::SaveFilePart {
-        file_id: 1,
-        file_part: 0,
-        bytes: vec![7; 64],
-    };
-    let big = f::upload::SaveBigFilePart {
-        file_id: 2,
-        file_part: 0,
-        file_total_parts: 2,
-        bytes: vec![7; 64],
-    };
-    vec![
-        send.to_bytes(),
-        history.to_bytes(),
-        difference.to_bytes(),
-        part.to_bytes(),
-        big.to_bytes(),
-        f::messages::DeleteMessages {
-            revoke: true,
-            id: vec![1, 2],
-        }
-        .to_bytes(),
-        f::messages::GetMessages {
-            id: vec![tl::types::InputMessageId { id: 1 }.into()],
-        }
-        .to_bytes(),
-        f::messages::CreateChat {
-            users: vec![InputUser::UserSelf],
-            title: "team".into(),
-            ttl_period: None,
-        }
-        .to_bytes(),
-        f::channels::CreateChannel {
-            broadcast: true,
-            megagroup: false,
-            for_import: false,
-            forum: false,
-            title: "news".into(),
-            about: "what is new".into(),
-            geo_point: None,
-            address: None,
-            ttl_period: None,
-        }
-        .to_bytes(),
-        f::users::GetUsers {
-            id: vec![InputUser::UserSelf],
-        }
-        .to_bytes(),
-        f::users::GetFullUser {
-            id: InputUser::UserSelf,
-        }
-        .to_bytes(),
-        f::contacts::ResolveUsername {
-            username: "ann".into(),
-            referer: None,
-        }
-        .to_bytes(),
-        f::contacts::Search {
-            broadcasts: false,
-            bots: false,
-            q: "a".into(),
-            limit: 5,
-        }
-        .to_bytes(),
-        f::account::UpdateUsername {
-            username: "ann_of_test".into(),
-        }
-        .to_bytes(),
-    ]
 }
 
 /// A call with some of its bytes and words changed, cut or made longer.

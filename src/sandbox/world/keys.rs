@@ -92,7 +92,11 @@ impl Key {
 impl State {
     /// Who has proved to be a user by other means than the password is logged in, or asked for it.
     pub fn log_in_unless_asked(&mut self, key: i64, user: i64) -> Result<(), Refusal> {
-        if self.account(user)?.password.is_none() {
+        let account = self.account(user)?;
+        if account.is_gone() {
+            return Err(Refusal::unauthorized("USER_DEACTIVATED_BAN"));
+        }
+        if account.password.is_none() {
             return self.log_in(key, user);
         }
         self.log_out(key);
@@ -177,6 +181,8 @@ impl State {
             return Err(Refusal::unauthorized("SESSION_PASSWORD_NEEDED"));
         }
         match known.and_then(|known| known.ended.clone()) {
+            // Said to both when one login is used in two places.
+            Some(name) if name == "AUTH_KEY_DUPLICATED" => Err(Refusal::other(406, name)),
             Some(name) => Err(Refusal::other(401, name)),
             None => Err(Refusal::unauthorized("AUTH_KEY_UNREGISTERED")),
         }

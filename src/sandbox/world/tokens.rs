@@ -133,7 +133,9 @@ impl State {
     /// An account accepts a token; answers the key that showed it, which is told.
     pub fn accept_token(&mut self, user: i64, bytes: &[u8]) -> Result<i64, Refusal> {
         let now = self.now;
-        self.account(user)?;
+        if self.account(user)?.is_gone() {
+            return Err(Refusal::unauthorized("USER_DEACTIVATED_BAN"));
+        }
         let token = self.token(bytes)?;
         if token.accepted.is_some() {
             return Err(Refusal::bad("AUTH_TOKEN_ALREADY_ACCEPTED"));

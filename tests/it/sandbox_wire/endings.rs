@@ -33,6 +33,28 @@ async fn a_key_is_known_after_a_restart_and_unknown_once_forgotten() {
 }
 
 #[tokio::test]
+async fn a_key_of_one_data_centre_is_unknown_in_the_other() {
+    let server = start().await;
+    let config = WireConfig {
+        dc: 4,
+        ..WireConfig::new(RsaKey::from_pem(&PRIVATE_PEM).expect("our own key"))
+    };
+    let (hub, world) = (server.world.hub.clone(), server.world.clone());
+    let other = Wire::start(config, hub, world).await.expect("a free port");
+    let mut client = server.client().await;
+    client.reconnect(other.address()).await;
+    client.send(&f::Ping { ping_id: 1 }.to_bytes()).await;
+    assert_eq!(client.pipe.hear().await, Heard::TransportError(-404));
+    let mut there = Client::begin(other.address(), &server.public_pem).await;
+    there
+        .call(&introduced(f::help::GetNearestDc {}))
+        .await
+        .expect("it has keys of its own");
+    let centres: Vec<i32> = server.world.known_keys().iter().map(|key| key.dc).collect();
+    assert_eq!(centres, [2, 4]);
+}
+
+#[tokio::test]
 async fn an_outage_cuts_and_refuses_until_it_ends() {
     let server = start().await;
     let mut client = server.client().await;

@@ -118,6 +118,30 @@ async fn a_qr_code_is_shown_accepted_and_becomes_a_login() {
 }
 
 #[tokio::test]
+async fn what_is_ended_or_banned_cannot_come_in() {
+    let (telegram, world, user) = world_with_one();
+    let client = Client::new(&telegram, 1);
+    let (first, second) = (shown(&client).await, shown(&client).await);
+    world.accept_token(user, &first).expect("accepted");
+    world.ban(user, true).expect("banned");
+    let refused = world.accept_token(user, &second).expect_err("banned");
+    assert_eq!((refused.code, &*refused.name), (401, "USER_DEACTIVATED_BAN"));
+    let refused = client.call(export()).await.expect_err("banned meanwhile");
+    assert_eq!(refused, (401, "USER_DEACTIVATED_BAN".into()));
+    world.ban(user, false).expect("taken back");
+    assert_eq!(user_of(client.ask(export()).await), user);
+    let revoke = format!(r#"{{"kind":"revoke","account":{user},"name":"AUTH_KEY_DUPLICATED"}}"#);
+    let fault = serde_json::from_str(&revoke).expect("a fault");
+    world.fault(fault).expect("done");
+    let refused = client.call(f::updates::GetState {}).await.expect_err("ended");
+    assert_eq!(refused, (406, "AUTH_KEY_DUPLICATED".into()));
+    // The key is good still: it may come in anew.
+    let token = shown(&client).await;
+    world.accept_token(user, &token).expect("accepted");
+    assert_eq!(user_of(client.ask(export()).await), user);
+}
+
+#[tokio::test]
 async fn tokens_that_are_no_good_are_named_as_telegram_does() {
     let (telegram, world, user) = world_with_one();
     let life = Change {

@@ -175,3 +175,95 @@ async fn a_kept_world_comes_back_with_its_key() {
     assert!(sandbox.config_section().contains(&sandbox.address().to_string()));
     sandbox.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_control_port_says_who_gets_in_and_how_and_it_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = SandboxConfig {
+        second_port: Some(0),
+        data: Some(folder.path().join("world")),
+        seed: Some(Seed::example().expect("an example")),
+        ..SandboxConfig::default()
+    };
+    let sandbox = Sandbox::start(config.clone()).await.expect("starts");
+    assert_eq!(sandbox.centres().keys().copied().collect::<Vec<i32>>(), [2, 4]);
+    trunkline::config::Config::from_text(&sandbox.config_section()).expect("both are in it");
+    let control = Control::new(&sandbox);
+    let did = async |method: &str, path: &str, body: Value| {
+        let (status, text) = control.ask(method, path, Some(body)).await;
+        let value: Value = serde_json::from_str(&text).expect("JSON");
+        (status, value["error"].as_str().map(str::to_owned))
+    };
+    let refused = |status, name: &str| (status, Some(name.to_owned()));
+    let alice = "/users/+999661000001";
+    let secret = json!({"password": "x", "hint": "a letter"});
+    assert_eq!(
+        did("PUT", &format!("{alice}/password"), secret.clone()).await,
+        (200, None)
+    );
+    assert_eq!(did("PUT", "/users/bob_b/password", secret).await, (200, None));
+    assert_eq!(
+        did("DELETE", "/users/bob_b/password", json!(null)).await,
+        (200, None)
+    );
+    assert_eq!(
+        did("PUT", &format!("{alice}/home"), json!({"dc": 4})).await,
+        (200, None)
+    );
+    let nowhere = did("PUT", &format!("{alice}/home"), json!({"dc": 3})).await;
+    assert_eq!(nowhere, refused(422, "DC_ID_INVALID"));
+    let scan = did("POST", &format!("{alice}/logins"), json!({"token": "AAAA"})).await;
+    assert_eq!(scan, refused(422, "AUTH_TOKEN_INVALID"));
+    assert_eq!(
+        did("GET", "/users/%2B999661000001/logins", json!(null)).await,
+        (200, None)
+    );
+    assert_eq!(
+        did("DELETE", &format!("{alice}/logins/7"), json!(null)).await,
+        refused(422, "HASH_INVALID")
+    );
+    assert_eq!(
+        did("DELETE", &format!("{alice}/logins/x"), json!(null)).await,
+        refused(400, "INVALID_REQUEST")
+    );
+    assert_eq!(did("PUT", "/users/carol/ban", json!(null)).await, (200, None));
+    assert_eq!(
+        did("PUT", "/users/nobody/ban", json!(null)).await,
+        refused(422, "USERNAME_NOT_OCCUPIED")
+    );
+    assert_eq!(
+        did("GET", &format!("{alice}/nothing"), json!(null)).await,
+        refused(404, "NOT_FOUND")
+    );
+    let flood = json!({"refuse": "PHONE_NUMBER_FLOOD"});
+    assert_eq!(did("PUT", "/codes/999662000002", flood).await, (200, None));
+    let set = json!({"login_token_life": 500});
+    assert_eq!(did("PATCH", "/settings", set).await, (200, None));
+    assert_eq!(
+        did("PATCH", "/settings", json!({"x": 1})).await,
+        refused(400, "INVALID_REQUEST")
+    );
+    sandbox.stop().await;
+
+    let alone = SandboxConfig {
+        second_port: None,
+        ..config.clone()
+    };
+    for (config, home) in [(config, 4), (alone, 2)] {
+        let sandbox = Sandbox::start(config).await.expect("starts again");
+        let users = sandbox.world().view().users;
+        let of = |name: &str| users.iter().find(|user| user.username.as_deref() == Some(name));
+        let (alice, bob, carol) = (
+            of("alice").expect("alice"),
+            of("bob_b").expect("bob"),
+            of("carol"),
+        );
+        assert_eq!(
+            (alice.dc, alice.password, bob.dc, bob.password),
+            (home, true, 2, false)
+        );
+        assert!(carol.is_some_and(|carol| carol.banned));
+        assert_eq!(sandbox.world().settings().login_token_life, 500);
+        sandbox.stop().await;
+    }
+}
