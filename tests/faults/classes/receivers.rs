@@ -19,7 +19,8 @@ const PACE: Duration = Duration::from_millis(20);
 
 const AIM: Aim = Aim::secs(10, 30);
 
-/// A class of one misbehaviour, with how many messages there are to be wrong about.
+/// A class of one misbehaviour, with how many messages there are to be wrong about. One chat's deliveries keep their
+/// order, so that receivers which use up the time of a try are given few.
 macro_rules! receiver {
     ($class:ident, $full:literal, $short:literal, $name:literal, $injection:literal, $answer:expr) => {
         pub const $class: Class = Class {
@@ -27,7 +28,7 @@ macro_rules! receiver {
             injection: $injection,
             rounds: Rounds {
                 full: $full,
-                short: 6,
+                short: $short,
             },
             aim: AIM,
             stage: || Stage {
@@ -72,7 +73,7 @@ receiver!(
 );
 receiver!(
     SLOW,
-    100,
+    20,
     2,
     "receiver: slow",
     "no answer within the time of a try, twice a delivery",
@@ -96,7 +97,7 @@ receiver!(
 );
 receiver!(
     DAWDLES,
-    100,
+    20,
     3,
     "receiver: slowloris",
     "a body that comes by the byte and never ends",
