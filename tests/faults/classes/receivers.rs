@@ -151,6 +151,7 @@ async fn down(scene: &mut Scene, _: &mut Dice, rounds: u32) -> Outcome {
         scene.receiver.come_back().await;
         outcome.over_now();
         scene.serves(10).await;
+        scene.drained().await;
     }
     load.stop().await;
     outcome
