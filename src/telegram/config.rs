@@ -71,7 +71,7 @@ impl Default for TelegramConfig {
             start_at_once: 16,
             start_spacing: Span::millis(50),
             call_timeout: Span::secs(30),
-            ping_after: Span::secs(20),
+            ping_after: Span::secs(18),
             ping_timeout: Span::secs(10),
             lost_after: Span::secs(60),
             login_expires: Span::secs(300),

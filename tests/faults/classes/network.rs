@@ -1,7 +1,7 @@
 //! Trouble of the network: resets in the middle of a frame, black holes, half-open connections, slowness,
 //! and a server that takes no connections for a while.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use serde_json::json;
@@ -14,6 +14,9 @@ use crate::scene::{Scene, Stage};
 
 /// Messages a second.
 const RATE: f64 = 20.0;
+
+/// A connection that is dead without a word is no longer taken for one after this time.
+const NOTICED: Duration = Duration::from_secs(30);
 
 /// What the network is given to be slow with.
 const SLOW_RATE: u32 = 24 * 1024;
@@ -149,6 +152,7 @@ async fn holes(scene: &mut Scene, dice: &mut Dice, rounds: u32) -> Outcome {
 
 async fn half_open(scene: &mut Scene, dice: &mut Dice, rounds: u32) -> Outcome {
     let mut outcome = Outcome::default();
+    let mut noticed = Duration::ZERO;
     let load = scene.talk(Talk::Mixed, RATE);
     scene.serves(5).await;
     for _ in 0..rounds {
@@ -157,10 +161,26 @@ async fn half_open(scene: &mut Scene, dice: &mut Dice, rounds: u32) -> Outcome {
         // What was on its way to the destination at that moment shall not count as served.
         tokio::time::sleep(Duration::from_millis(20)).await;
         outcome.over_now();
+        let begun = Instant::now();
+        scene
+            .until("it is noticed", async |scene| {
+                let state = scene.state().await;
+                state.is_some_and(|state| state != "connected" && state != "catching_up")
+            })
+            .await;
+        noticed = noticed.max(begun.elapsed());
         scene.serves(5).await;
         scene.drained().await;
     }
     load.stop().await;
+    outcome
+        .notes
+        .push(format!("noticed after {} ms at most", noticed.as_millis()));
+    if noticed > NOTICED {
+        outcome
+            .slow
+            .push(format!("it is noticed within {} s", NOTICED.as_secs()));
+    }
     outcome
 }
 
