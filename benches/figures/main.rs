@@ -7,6 +7,7 @@ mod bare;
 mod daemon;
 mod fleet;
 mod forwarding;
+mod logins;
 mod post;
 mod process;
 mod receiver;
@@ -26,7 +27,7 @@ struct Options {
     /// The short form
     #[arg(long)]
     quick: bool,
-    /// One part: forwarding, webhooks, fleet
+    /// One part: forwarding, webhooks, fleet, logins
     #[arg(long)]
     only: Option<String>,
     /// Be a floor instead
@@ -51,6 +52,8 @@ pub struct Size {
     pub deliveries: usize,
     /// Sessions of a fleet.
     pub sessions: usize,
+    /// Logins at once.
+    pub logins: usize,
     /// Tasks that wait at a start.
     pub tasks: usize,
     /// Events for the cost of one.
@@ -64,6 +67,7 @@ const WHOLE: Size = Size {
     calm_rate: 500.0,
     deliveries: 30_000,
     sessions: 1000,
+    logins: 200,
     tasks: 100_000,
     events: 20_000,
 };
@@ -75,6 +79,7 @@ const QUICK: Size = Size {
     calm_rate: 250.0,
     deliveries: 5_000,
     sessions: 100,
+    logins: 40,
     tasks: 5_000,
     events: 2_000,
 };
@@ -122,6 +127,9 @@ async fn run(options: &Options) -> Result<(), Failed> {
     }
     if wanted("fleet") {
         figures.extend(fleet::measure(size).await?);
+    }
+    if wanted("logins") {
+        figures.extend(logins::measure(size).await?);
     }
     report::print(&figures, options.quick);
     Ok(())

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::process::Process;
@@ -130,14 +131,19 @@ impl Scene {
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value, Failed> {
+        self.ask(Method::POST, path, body).await
+    }
+
+    /// Has something done in the world.
+    pub async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value, Failed> {
         let url = format!("{}{path}", self.control);
-        let answer = self.client.post(url).json(body).send().await?;
+        let answer = self.client.request(method, url).json(body).send().await?;
         let status = answer.status();
         let text = answer.text().await?;
         if !status.is_success() {
             return Err(format!("the sandbox refused {path}: {text}").into());
         }
-        Ok(serde_json::from_str(&text)?)
+        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 }
 

@@ -68,6 +68,10 @@ codes! {
     IdempotencyMismatch = "IDEMPOTENCY_KEY_REUSED", Conflict;
     /// A submit that does not fit the login step.
     LoginStep = "LOGIN_STEP", Conflict;
+    /// The login process ended because nobody finished it.
+    LoginExpired = "LOGIN_EXPIRED", Conflict;
+    /// The login process was cancelled.
+    LoginCancelled = "LOGIN_CANCELLED", Conflict;
     /// The agent has a live session already.
     SessionExists = "SESSION_EXISTS", Conflict;
     /// The pair would close a loop.

@@ -117,6 +117,8 @@ ids! {
     IncidentId = "inc";
     /// An API key.
     KeyId = "key";
+    /// A step of a login process.
+    StepId = "step";
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::client::{CliError, Client, Target, escape};
 use super::show;
 
-/// How often a wrong code may be typed.
+/// How often a wrong code or password may be typed.
 const TRIES: usize = 3;
 
 /// Log a Telegram account in by code.
@@ -18,7 +18,8 @@ Examples:
   trunkline login --phone +989121234567 --session ses_01jc...   log an entry in again
 
 Telegram sends the code to the account's other devices, or by SMS. It is asked for
-here; with the standard input from elsewhere it is its first line.")]
+here, and so is the account's password if it has one; with the standard input from
+elsewhere they are its first lines.")]
 pub struct Login {
     /// The account's phone number, with its country code
     #[arg(long)]
@@ -61,20 +62,34 @@ async fn go_through(client: &Client, id: &str, phone: &str) -> Result<(), CliErr
     if sent.get("step").and_then(Value::as_str) == Some("complete") {
         return Ok(());
     }
-    for left in (0..TRIES).rev() {
-        let code = ask("Code from Telegram: ")?;
-        match client
-            .post(&format!("{login}/code"), &json!({"code": code}))
-            .await
-        {
-            Ok(_) => return Ok(()),
-            Err(error) if error.code() == Some("PHONE_CODE_INVALID") && left > 0 => {
-                eprintln!("{error}");
-            }
-            Err(error) => return Err(error),
-        }
+    let asked = ("code", "Code from Telegram: ".to_owned(), "PHONE_CODE_INVALID");
+    let step = hand_in(client, &login, asked).await?;
+    if step.get("step").and_then(Value::as_str) == Some("input_password") {
+        let question = match step.get("hint").and_then(Value::as_str) {
+            Some(hint) => format!("Password (hint: {hint}): "),
+            None => "Password: ".to_owned(),
+        };
+        hand_in(client, &login, ("password", question, "PASSWORD_HASH_INVALID")).await?;
     }
     Ok(())
+}
+
+/// Asks for something and hands it in, a few times if it is wrong.
+async fn hand_in(
+    client: &Client,
+    login: &str,
+    (what, question, wrong): (&str, String, &str),
+) -> Result<Value, CliError> {
+    let mut left = TRIES;
+    loop {
+        left -= 1;
+        let typed = ask(&question, what)?;
+        let body = json!({ what: typed });
+        match client.post(&format!("{login}/{what}"), &body).await {
+            Err(error) if error.code() == Some(wrong) && left > 0 => eprintln!("{error}"),
+            answer => return answer,
+        }
+    }
 }
 
 fn path(id: &str) -> String {
@@ -90,7 +105,7 @@ fn text(value: &Value, field: &str) -> Result<String, CliError> {
 }
 
 /// Asks on standard error, so that standard output stays for the answer.
-fn ask(question: &str) -> Result<String, CliError> {
+fn ask(question: &str, what: &str) -> Result<String, CliError> {
     let failed = |cause| CliError::Io {
         what: "the terminal".to_owned(),
         cause,
@@ -103,7 +118,7 @@ fn ask(question: &str) -> Result<String, CliError> {
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
     if read == 0 {
-        return Err(CliError::Here("no code was given".to_owned()));
+        return Err(CliError::Here(format!("no {what} was given")));
     }
     Ok(answer.trim().to_owned())
 }

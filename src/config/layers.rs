@@ -4,14 +4,18 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::environment;
 use super::{Config, ConfigError, DEFAULT, Fault};
+use super::{environment, older};
 
 /// See the head of the file.
 pub(super) struct Layers {
     merged: Table,
     /// Keys that were given as text, so that a number may also mean a text.
     texts: Vec<(Vec<String>, String)>,
+    /// What is wrong with variables that are no key of ours.
+    faults: Vec<Fault>,
+    /// What is taken and of no use.
+    notes: Vec<Fault>,
 }
 
 impl Layers {
@@ -21,6 +25,8 @@ impl Layers {
         Self {
             merged,
             texts: Vec::new(),
+            faults: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -46,9 +52,14 @@ impl Layers {
         Ok(())
     }
 
-    /// Lays the environment over what is there.
+    /// Lays the environment over what is there; the names of earlier deployments first.
     pub fn add_environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
-        for (path, text) in environment::settings(variables) {
+        let variables: Vec<_> = variables.collect();
+        let older = older::read(&variables, &mut self.merged);
+        self.faults.extend(older.faults);
+        self.notes.extend(older.notes);
+        let ours = environment::settings(&variables);
+        for (path, text) in older.settings.into_iter().chain(ours) {
             merge(&mut self.merged, nest(&path, literal(&text)));
             self.texts.push((path, text));
         }
@@ -63,18 +74,19 @@ impl Layers {
                 merge(&mut self.merged, as_text);
             }
         }
-        let mut faults = Vec::new();
+        let mut faults = self.faults;
         collect(&self.merged, &mut Vec::new(), &mut faults);
         if !faults.is_empty() {
             faults.sort_by(|one, other| one.key.cmp(&other.key));
             return Err(ConfigError::Faults(faults));
         }
-        let config: Config = self.merged.try_into().map_err(|error: toml::de::Error| {
+        let mut config: Config = self.merged.try_into().map_err(|error: toml::de::Error| {
             ConfigError::Faults(vec![Fault {
                 key: "(whole)".into(),
                 why: error.message().to_owned(),
             }])
         })?;
+        config.notes = self.notes;
         let faults = config.faults();
         if faults.is_empty() {
             Ok(config)
@@ -181,5 +193,93 @@ mod tests {
             panic!("it was taken")
         };
         assert_eq!(faults[0].key, "http.nothing");
+    }
+
+    #[test]
+    fn the_names_of_earlier_deployments_work() {
+        let config = with(&[
+            ("TELEGRAM_API_ID", "17"),
+            ("TELEGRAM_API_HASH", "123456"),
+            ("HOST", "0.0.0.0"),
+            ("PORT", "9000"),
+            ("DEBUG", "true"),
+            ("DATABASE_URL", "sled:///var/lib/trunkline"),
+            ("REDIS_URL", "redis://localhost"),
+            ("LARAVEL_BASE_URL", "https://crm.example/"),
+            ("WEBHOOK_SECRET_TOKEN", "a secret"),
+            ("PATH", "/bin"),
+        ]);
+        let config = config.expect("right");
+        assert_eq!(config.telegram.api_id, 17);
+        assert_eq!(config.telegram.api_hash.expose(), "123456");
+        assert_eq!(config.http.listen.to_string(), "0.0.0.0:9000");
+        assert!(config.log.level.starts_with("debug,"));
+        assert_eq!(config.store.folder, Path::new("/var/lib/trunkline"));
+        let backend = &config.webhook.endpoints[0];
+        assert_eq!(
+            backend.url,
+            "https://crm.example/api/webhooks/telegram/{agent_id}"
+        );
+        assert_eq!(backend.shape, crate::webhook::Shape::Agent);
+        assert_eq!(
+            backend.bearer.as_ref().map(|secret| secret.expose()),
+            Some("a secret")
+        );
+        let warned: Vec<_> = config.warnings().into_iter().map(|fault| fault.key).collect();
+        assert_eq!(warned, ["http.listen", "REDIS_URL"]);
+    }
+
+    #[test]
+    fn earlier_names_beat_the_file_and_ours_beat_them() {
+        let file = "[http]\nlisten = \"127.0.0.2:81\"\n[telegram]\napi_id = 1\n\
+            [[webhook.endpoints]]\nname = \"backend\"\nurl = \"https://a.example/{agent_id}\"\nshape = \"agent\"\n";
+        let finish = |variables: &[(&str, &str)]| {
+            let mut layers = Layers::embedded();
+            layers.add_text(Path::new("(text)"), file).expect("TOML");
+            let owned = variables
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            layers.add_environment(owned);
+            layers.finish().expect("right")
+        };
+        let config = finish(&[("PORT", "82"), ("TELEGRAM_API_ID", "2")]);
+        assert_eq!(config.http.listen.to_string(), "127.0.0.2:82");
+        assert_eq!(config.telegram.api_id, 2);
+        let config = finish(&[
+            ("TRUNKLINE__HTTP__LISTEN", "127.0.0.3:83"),
+            ("TRUNKLINE__TELEGRAM__API_ID", "3"),
+            ("HOST", "::1"),
+            ("TELEGRAM_API_ID", "2"),
+            ("WEBHOOK_SECRET_TOKEN", "s"),
+        ]);
+        assert_eq!(config.http.listen.to_string(), "127.0.0.3:83");
+        assert_eq!(config.telegram.api_id, 3);
+        assert_eq!(config.webhook.endpoints.len(), 1);
+        assert_eq!(config.webhook.endpoints[0].url, "https://a.example/{agent_id}");
+        assert!(config.webhook.endpoints[0].bearer.is_some());
+        assert_eq!(finish(&[("HOST", "::1")]).http.listen.to_string(), "[::1]:81");
+    }
+
+    #[test]
+    fn earlier_names_that_cannot_be_are_told_by_their_names() {
+        let keys = |variables: &[(&str, &str)]| {
+            let Err(ConfigError::Faults(faults)) = with(variables) else {
+                panic!("taken: {variables:?}")
+            };
+            faults.into_iter().map(|fault| fault.key).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(&[("HOST", "crm.example"), ("PORT", "x")]), ["HOST", "PORT"]);
+        assert_eq!(keys(&[("DEBUG", "maybe")]), ["DEBUG"]);
+        for url in ["sqlite:/x.db", "postgresql://crm@localhost/crm", "sled:"] {
+            assert_eq!(keys(&[("DATABASE_URL", url)]), ["DATABASE_URL"], "{url}");
+        }
+        let config = with(&[("DATABASE_URL", "/srv/data"), ("WEBHOOK_SECRET_TOKEN", "x")]).expect("right");
+        assert_eq!(config.store.folder, Path::new("/srv/data"));
+        assert!(
+            config
+                .warnings()
+                .iter()
+                .any(|fault| fault.key == "WEBHOOK_SECRET_TOKEN")
+        );
     }
 }

@@ -1,13 +1,14 @@
 //! Configuration: the embedded default, a file, the environment; checked as a whole before anything starts.
 //!
 //! `config/default.toml` is embedded, commented for operators, and is the reference. A file replaces what it
-//! names, `TRUNKLINE__SECTION__KEY` replaces that. Unknown keys are refused, and all faults are reported at
+//! names, and so do the variables of earlier deployments; `TRUNKLINE__SECTION__KEY` replaces that. Unknown keys are refused, and all faults are reported at
 //! once. Each section's type stands in the module that it configures.
 
 mod environment;
 #[cfg(test)]
 mod fuzz_tests;
 mod layers;
+mod older;
 
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,9 @@ pub struct Config {
     pub http: HttpConfig,
     /// The life of the process.
     pub daemon: DaemonConfig,
+    /// What was set and is of no use.
+    #[serde(skip)]
+    pub notes: Vec<Fault>,
 }
 
 /// The life of the process.
@@ -173,6 +177,7 @@ impl Config {
                 "is the sandbox's, at Telegram itself: accounts may be banned for it",
             );
         }
+        warnings.extend(self.notes.iter().cloned());
         warnings
     }
 }

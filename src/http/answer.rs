@@ -118,7 +118,8 @@ pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Response<Body
     Ok(typed(status, JSON, full(bytes)))
 }
 
-fn typed(status: StatusCode, content: &'static str, body: Body) -> Response<Body> {
+/// An answer of a content type.
+pub fn typed(status: StatusCode, content: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response

@@ -142,7 +142,9 @@ pub fn status(code: Code) -> StatusCode {
         | Code::SessionExists
         | Code::PairLoop
         | Code::PasswordRequired => StatusCode::CONFLICT,
-        Code::SessionExpired | Code::EventsGone => StatusCode::GONE,
+        Code::SessionExpired | Code::LoginExpired | Code::LoginCancelled | Code::EventsGone => {
+            StatusCode::GONE
+        }
         Code::PhoneNumberInvalid
         | Code::PhoneNumberUnoccupied
         | Code::PhoneNumberBanned

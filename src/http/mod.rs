@@ -13,6 +13,7 @@ pub mod health;
 mod impatient;
 pub mod openapi;
 pub mod page;
+mod picture;
 pub mod route;
 pub mod router;
 pub mod routes;

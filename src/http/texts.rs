@@ -103,6 +103,14 @@ fn both(code: Code) -> (&'static str, &'static str) {
             "The login process waits for something else",
             "فرایند ورود در مرحلهٔ دیگری است",
         ),
+        Code::LoginExpired => (
+            "The login was not finished in time; begin again",
+            "مهلت ورود به پایان رسید؛ دوباره شروع کنید",
+        ),
+        Code::LoginCancelled => (
+            "The login was cancelled; begin again",
+            "ورود لغو شد؛ دوباره شروع کنید",
+        ),
         Code::SessionExists => (
             "This agent has a live session already",
             "این کاربر از قبل یک نشست فعال دارد",

@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::error::TelegramError;
+use super::logins::Ending;
+use super::session::Login;
 use crate::base::{Owner, Secret, SessionId, Timestamp};
-use crate::model::{LoginStep, SessionState, Wanted};
+use crate::model::{EventBody, SessionState, Wanted};
 
 /// A session's record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,6 +36,9 @@ pub struct Account {
     pub since: Timestamp,
     /// The login under way.
     pub login: Option<Login>,
+    /// Whether it was made for a login, and none has succeeded: without one it is not kept.
+    #[serde(default)]
+    pub for_login: bool,
     /// Whether all dialogs have been read since the last login.
     pub dialogs_read: bool,
     /// When it logged in last.
@@ -60,23 +66,6 @@ pub struct FirstLogin {
     pub at: Timestamp,
 }
 
-/// A login process.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Login {
-    /// What it waits for.
-    pub step: LoginStep,
-    /// The number it is for.
-    pub phone: Secret,
-    /// Telegram's handle of the code it sent.
-    pub code_hash: Secret,
-    /// How Telegram sent the code: `app`, `sms`, `call`, …
-    pub code_type: String,
-    /// How many digits it has; 0 if Telegram does not tell.
-    pub code_length: i32,
-    /// When the process ends by itself.
-    pub expires_at: Timestamp,
-}
-
 /// What is asked for when a session is added.
 #[derive(Clone, Debug, Default)]
 pub struct NewAccount {
@@ -90,6 +79,8 @@ pub struct NewAccount {
     pub metadata: Option<serde_json::Value>,
     /// Whether it needs no warm-up.
     pub warm: bool,
+    /// Whether it is made for a login, and not kept without one.
+    pub for_login: bool,
     /// Whom it belongs to.
     pub owner: Option<Owner>,
 }
@@ -123,6 +114,7 @@ impl Account {
             reason: Some("new".to_owned()),
             since: now,
             login: None,
+            for_login: new.for_login,
             dialogs_read: false,
             connected_at: None,
             first_login: None,
@@ -179,6 +171,34 @@ impl Account {
         self.metadata
             .as_deref()
             .and_then(|text| serde_json::from_str(text).ok())
+    }
+
+    /// Takes a state; answers the event that tells of it.
+    pub fn enter(&mut self, to: SessionState, reason: Option<String>) -> EventBody {
+        let from = std::mem::replace(&mut self.state, to);
+        self.since = Timestamp::now();
+        self.reason = reason.clone();
+        EventBody::SessionState { from, to, reason }
+    }
+
+    /// Whether it belongs to an account, as far as is known.
+    pub fn is_authorised(&self) -> bool {
+        // Somebody who logs in again has an account, and no authorisation yet.
+        self.user_id.is_some() && !self.state.is_terminal() && self.state != SessionState::LoggingIn
+    }
+
+    /// Whether nothing came of the login that it was made for.
+    pub fn is_leftover(&self) -> bool {
+        self.for_login && self.login.is_none() && self.user_id.is_none()
+    }
+
+    /// Why nothing can be handed in to a login.
+    pub fn no_login(&self) -> TelegramError {
+        let why = self.reason.as_deref().and_then(Ending::of);
+        match why {
+            Some(ending) if self.state == SessionState::LoggedOut => TelegramError::LoginEnded(ending),
+            _ => TelegramError::NoLogin,
+        }
     }
 
     /// Whether it should have a running subtree: to be connected, or to be logged in.

@@ -31,6 +31,8 @@ pub struct TelegramConfig {
     pub lost_after: Span,
     /// How long a login process waits for its next step.
     pub login_expires: Span,
+    /// Logins that are worked on at the same time at most; the others wait in order.
+    pub logins_at_once: usize,
     /// Updates held between the connection and the store; more is a gap, filled from Telegram.
     pub updates_buffer: usize,
     /// How often the tops of the chats are compared with what is stored: the library may leave a gap open for
@@ -75,6 +77,7 @@ impl Default for TelegramConfig {
             ping_timeout: Span::secs(10),
             lost_after: Span::secs(60),
             login_expires: Span::secs(300),
+            logins_at_once: 16,
             updates_buffer: 16_384,
             gap_check: Span::secs(300),
             history_fill_max: 5_000,
@@ -93,6 +96,7 @@ impl TelegramConfig {
         }
         for (key, value) in [
             ("start_at_once", self.start_at_once),
+            ("logins_at_once", self.logins_at_once),
             ("updates_buffer", self.updates_buffer),
         ] {
             if value == 0 {

@@ -237,7 +237,7 @@ impl Effects<'_> {
         Ok(super::from_tl::chat_id(&found.peer))
     }
 
-    async fn keep_peers(
+    pub(super) async fn keep_peers(
         &self,
         users: &[tl::enums::User],
         chats: &[tl::enums::Chat],
@@ -252,7 +252,7 @@ impl Effects<'_> {
     }
 
     /// A call that passes the limiter and tells it of waits.
-    async fn call<R: tl::RemoteCall>(
+    pub(super) async fn call<R: tl::RemoteCall>(
         &self,
         chat: Option<ChatId>,
         class: CostClass,
@@ -301,11 +301,11 @@ impl Effects<'_> {
             .contains::<HighWater>(&(self.link.id, chat.0))?)
     }
 
-    fn known(&self, chat: ChatId) -> Result<Option<Peer>, TelegramError> {
+    pub(super) fn known(&self, chat: ChatId) -> Result<Option<Peer>, TelegramError> {
         Ok(self.context.store.get::<Peers>(&(self.link.id, chat.0))?)
     }
 
-    fn peer(&self, chat: ChatId) -> Result<tl::enums::InputPeer, TelegramError> {
+    pub(super) fn peer(&self, chat: ChatId) -> Result<tl::enums::InputPeer, TelegramError> {
         peers::input_peer(chat, self.known(chat)?.as_ref()).ok_or_else(unknown_chat)
     }
 

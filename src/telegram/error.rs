@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use grammers_client::InvocationError;
 
+use super::logins::Ending;
 use crate::base::{Code, Coded, Retry, Timestamp};
 use crate::model::{LoginStep, SessionState};
 
@@ -77,14 +78,14 @@ pub enum TelegramError {
     /// The connection broke while the call was under way.
     #[error("the connection to Telegram broke during the call")]
     Network(#[source] InvocationError),
-    /// The account has a password, which this login cannot take.
-    #[error("the account has a password; this login does not take one")]
-    PasswordRequired,
     /// The submit does not fit the step of the login.
-    #[error("the login waits for {0:?}, not for this")]
+    #[error("{}", waits_for(*.0))]
     LoginStep(LoginStep),
+    /// The login ended without one.
+    #[error("the login process {}", .0.told())]
+    LoginEnded(Ending),
     /// No login is under way.
-    #[error("no login is under way; request a code first")]
+    #[error("no login is under way; request a QR or a code first")]
     NoLogin,
     /// The request itself is not right.
     #[error("{0}")]
@@ -113,8 +114,8 @@ impl TelegramError {
             Self::Network(_) => ErrorClass::Ambiguous,
             Self::NotConnected(_) | Self::Away | Self::Store(_) => ErrorClass::Unavailable,
             Self::UnknownSession
-            | Self::PasswordRequired
             | Self::LoginStep(_)
+            | Self::LoginEnded(_)
             | Self::NoLogin
             | Self::Invalid(_)
             | Self::Conflict(_)
@@ -218,7 +219,8 @@ impl Coded for TelegramError {
             Self::Away => Code::Unavailable,
             Self::Expired(_) => Code::SessionExpired,
             Self::Limited(_) => Code::RateLimited,
-            Self::PasswordRequired => Code::PasswordRequired,
+            Self::LoginEnded(Ending::Expired) => Code::LoginExpired,
+            Self::LoginEnded(Ending::Cancelled) => Code::LoginCancelled,
             Self::LoginStep(_) | Self::NoLogin => Code::LoginStep,
             Self::Invalid(_) => Code::InvalidRequest,
             Self::Conflict(_) => Code::Conflict,
@@ -236,6 +238,23 @@ impl Coded for TelegramError {
             ErrorClass::Unavailable | ErrorClass::Ambiguous => Retry::Backoff,
             _ => Retry::Never,
         }
+    }
+
+    fn details(&self) -> Option<serde_json::Value> {
+        match self {
+            Self::LoginStep(step) => Some(serde_json::json!({ "step": step })),
+            Self::NoLogin => Some(serde_json::json!({ "step": null })),
+            _ => None,
+        }
+    }
+}
+
+fn waits_for(step: LoginStep) -> &'static str {
+    match step {
+        LoginStep::DisplayQr => "the login waits for its QR to be scanned",
+        LoginStep::InputCode => "the login waits for the code",
+        LoginStep::InputPassword => "the login waits for the password",
+        LoginStep::Complete => "the login is complete",
     }
 }
 

@@ -3,7 +3,7 @@
 //! grammers trusts only Telegram's own two RSA keys. A server with another key gets its auth key made
 //! here, with grammers' crypto pieces and every check of
 //! <https://core.telegram.org/mtproto/auth_key>; the key then goes into the DC option, and grammers
-//! never starts an exchange of its own. The heavy arithmetic runs on the blocking pool.
+//! never starts an exchange of its own. The arithmetic is done where it holds nobody up.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use grammers_mtproto::{mtp, transport};
 use num_bigint::BigUint;
 use sha1::{Digest, Sha1};
 
+use super::heavy;
 use super::server_key::ServerKey;
 
 /// How long the whole exchange may take.
@@ -119,7 +120,7 @@ async fn request_dh_params(
 ) -> Result<tl::types::ServerDhInnerData, ExchangeError> {
     let pq = nonces.pq;
     require(pq > 3, "pq")?;
-    let (p, q) = blocking(move || factorize(pq)).await;
+    let (p, q) = heavy::run(move || factorize(pq)).await;
     require(p > 1 && p < q && p.checked_mul(q) == Some(pq), "pq")?;
     let inner = tl::enums::PQInnerData::Data(tl::types::PQInnerData {
         pq: minimal_bytes(pq),
@@ -146,7 +147,7 @@ async fn request_dh_params(
             )?;
             let data = open_answer(answer.encrypted_answer, nonces)?;
             let checked = data.clone();
-            blocking(move || check_dh_params(&checked)).await?;
+            heavy::run(move || check_dh_params(&checked)).await?;
             Ok(data)
         }
         tl::enums::ServerDhParams::Fail(_) => Err(ExchangeError::Refused),
@@ -161,7 +162,7 @@ async fn set_client_dh_params(
     let mut retry_id = 0;
     for _ in 0..MAX_RETRIES {
         let given = params.clone();
-        let (g_b, auth_key) = blocking(move || choose_exponent(&given)).await?;
+        let (g_b, auth_key) = heavy::run(move || choose_exponent(&given)).await?;
         let inner = tl::enums::ClientDhInnerData::Data(tl::types::ClientDhInnerData {
             nonce: nonces.client,
             server_nonce: nonces.server,
@@ -240,15 +241,20 @@ fn seal_answer(inner: &[u8], nonces: &Nonces) -> Vec<u8> {
 /// The prime is a safe 2048-bit one, `g` generates a subgroup of prime order, `g_a` is in range.
 fn check_dh_params(data: &tl::types::ServerDhInnerData) -> Result<(), ExchangeError> {
     let prime = BigUint::from_bytes_be(&data.dh_prime);
-    require(prime.bits() == 2048, "size of the prime")?;
-    let known = BigUint::parse_bytes(KNOWN_PRIME.as_bytes(), 16);
-    let safe = known.as_ref() == Some(&prime) || glass_pumpkin::safe_prime::strong_check(&prime);
-    require(safe, "prime is not safe")?;
-    require(generates_large_subgroup(&prime, data.g), "generator")?;
+    check_group(&prime, data.g)?;
     require(
         in_range(&BigUint::from_bytes_be(&data.g_a), &prime),
         "range of g_a",
     )
+}
+
+/// The prime is a safe one of 2048 bits, and `g` generates a subgroup of prime order.
+pub(super) fn check_group(prime: &BigUint, g: i32) -> Result<(), ExchangeError> {
+    require(prime.bits() == 2048, "size of the prime")?;
+    let known = BigUint::parse_bytes(KNOWN_PRIME.as_bytes(), 16);
+    let safe = known.as_ref() == Some(prime) || glass_pumpkin::safe_prime::strong_check(prime);
+    require(safe, "prime is not safe")?;
+    require(generates_large_subgroup(prime, g), "generator")
 }
 
 /// The conditions of the protocol's page on `g` for a safe prime.
@@ -266,7 +272,7 @@ fn generates_large_subgroup(prime: &BigUint, g: i32) -> bool {
 }
 
 /// Between 2^1984 and the prime less 2^1984.
-fn in_range(value: &BigUint, prime: &BigUint) -> bool {
+pub(super) fn in_range(value: &BigUint, prime: &BigUint) -> bool {
     let margin = BigUint::from(1u8) << (2048 - 64);
     *value > margin && *value < prime - &margin
 }
@@ -307,12 +313,6 @@ fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the system gives randomness");
     bytes
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work)
-        .await
-        .expect("arithmetic does not panic")
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use super::config::TelegramConfig;
 use super::effects::Effects;
 use super::error::TelegramError;
 use super::link::Link;
+use super::logins::Ended;
 use super::manager::{self, Links, Msg};
 use super::outgoing::{Outgoing, SentPart};
 use super::server_key::NotAKey;
-use super::session::{self, CodeSent, Context};
+use super::session::{self, Context};
 use super::sweep;
 use super::tables::{Authorisations, Peer, Peers};
 use crate::base::{SessionId, Timestamp};
@@ -26,8 +27,8 @@ use crate::store::{Scan, Store, Trouble};
 /// See the head of the file.
 #[derive(Clone)]
 pub struct Telegram {
-    context: Arc<Context>,
-    links: Links,
+    pub(super) context: Arc<Context>,
+    pub(super) links: Links,
 }
 
 /// A session as others see it.
@@ -85,6 +86,9 @@ const INTENSITY: Intensity = Intensity {
     period: Duration::from_secs(60),
 };
 
+/// How long a session may take for a step of a login, a connection included.
+const SESSION_ANSWERS: Duration = Duration::from_secs(110);
+
 /// The pause between them.
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(200),
@@ -119,6 +123,8 @@ impl Telegram {
             dcs,
             server_key,
             starts: tokio::sync::Semaphore::new(config.start_at_once),
+            logins: tokio::sync::Semaphore::new(config.logins_at_once),
+            ended: Ended::default(),
             next_start: tokio::sync::Mutex::new(tokio::time::Instant::now()),
             shifts: session::Shifts::new(),
             manager: Address::new().timeout(Duration::from_secs(60)),
@@ -192,12 +198,26 @@ impl Telegram {
     /// If there is none.
     pub fn find(&self, name: &str) -> Result<SessionId, TelegramError> {
         if let Ok(id) = name.parse::<SessionId>() {
-            return self.link(id).map(|link| link.id);
+            let gone = || self.context.ended.of(id).unwrap_or(TelegramError::UnknownSession);
+            return self.link(id).map(|link| link.id).map_err(|_| gone());
         }
         let uuid: uuid::Uuid = name.parse().map_err(|_| TelegramError::UnknownSession)?;
         let links = self.links.read().expect("nothing panics under this lock");
-        let found = links.values().find(|link| link.account().uuid == uuid);
-        found.map(|link| link.id).ok_or(TelegramError::UnknownSession)
+        let found = links.values().find(|link| link.uuid == uuid);
+        let gone = || {
+            self.context
+                .ended
+                .named(uuid)
+                .unwrap_or(TelegramError::UnknownSession)
+        };
+        found.map(|link| link.id).ok_or_else(gone)
+    }
+
+    /// The session of an agent.
+    pub fn of_agent(&self, agent: i64) -> Option<Account> {
+        let links = self.links.read().expect("nothing panics under this lock");
+        let mut accounts = links.values().map(|link| link.account());
+        accounts.find(|account| account.agent_id == Some(agent))
     }
 
     /// How many sessions are in which state.
@@ -268,49 +288,6 @@ impl Telegram {
         self.ask(|reply| Msg::Delete(id, reply)).await
     }
 
-    /// Has a login code sent to a number, or sent again.
-    ///
-    /// # Errors
-    /// Telegram's refusal; a session that is logged in already.
-    pub async fn request_code(&self, id: SessionId, phone: &str) -> Result<CodeSent, TelegramError> {
-        let phone = normalise_phone(phone).map_err(TelegramError::Invalid)?;
-        self.ask(|reply| Msg::PrepareLogin(id, reply)).await?;
-        self.ask_session(id, |reply| session::Msg::RequestCode(phone, reply))
-            .await
-    }
-
-    /// Hands in the login code; the session is logged in afterwards. May be repeated after it succeeded.
-    ///
-    /// # Errors
-    /// A wrong or old code; an account with a password.
-    pub async fn submit_code(&self, id: SessionId, code: &str) -> Result<SessionView, TelegramError> {
-        let account = self.link(id)?.account();
-        if account.login.is_none() && account.user_id.is_some() && !account.state.is_terminal() {
-            return self.view(id);
-        }
-        if account.login.is_none() {
-            return Err(TelegramError::NoLogin);
-        }
-        let code: String = code
-            .chars()
-            .filter(|character| !character.is_whitespace())
-            .collect();
-        self.ask_session(id, |reply| session::Msg::SubmitCode(code, reply))
-            .await?;
-        self.view(id)
-    }
-
-    /// Gives a login up; may be repeated.
-    ///
-    /// # Errors
-    /// If there is no such session.
-    pub async fn cancel_login(&self, id: SessionId) -> Result<SessionView, TelegramError> {
-        if self.link(id)?.account().login.is_some() {
-            self.ask_session(id, session::Msg::CancelLogin).await?;
-        }
-        self.view(id)
-    }
-
     /// Sends; a call that would wait longer than `patience` at the limiter is refused at once.
     ///
     /// # Errors
@@ -321,9 +298,7 @@ impl Telegram {
         outgoing: &Outgoing,
         patience: Duration,
     ) -> Result<Vec<SentPart>, TelegramError> {
-        let link = self.link(id)?;
-        // Before the chat is looked up: a session that ended knows no chats any more.
-        link.client()?;
+        let link = self.link_at_work(id)?;
         self.effects(&link, patience).send(outgoing).await
     }
 
@@ -339,7 +314,7 @@ impl Telegram {
         entities: &[Entity],
         patience: Duration,
     ) -> Result<(), TelegramError> {
-        let link = self.link(id)?;
+        let link = self.link_at_work(id)?;
         self.effects(&link, patience)
             .edit(chat, message, text, entities)
             .await
@@ -356,7 +331,7 @@ impl Telegram {
         messages: Vec<MessageId>,
         patience: Duration,
     ) -> Result<(), TelegramError> {
-        let link = self.link(id)?;
+        let link = self.link_at_work(id)?;
         self.effects(&link, patience).delete(chat, messages).await
     }
 
@@ -372,7 +347,7 @@ impl Telegram {
         (since, most): (Timestamp, usize),
         patience: Duration,
     ) -> Result<Vec<Message>, TelegramError> {
-        let link = self.link(id)?;
+        let link = self.link_at_work(id)?;
         self.effects(&link, patience).own_recent(chat, since, most).await
     }
 
@@ -386,7 +361,7 @@ impl Telegram {
         (chat, message): (ChatId, MessageId),
         patience: Duration,
     ) -> Result<Option<Message>, TelegramError> {
-        let link = self.link(id)?;
+        let link = self.link_at_work(id)?;
         self.effects(&link, patience).message(chat, message).await
     }
 
@@ -400,7 +375,7 @@ impl Telegram {
         username: &str,
         patience: Duration,
     ) -> Result<ChatId, TelegramError> {
-        let link = self.link(id)?;
+        let link = self.link_at_work(id)?;
         self.effects(&link, patience).resolve(username).await
     }
 
@@ -478,7 +453,7 @@ impl Telegram {
         self.context.store.trouble().borrow().clone()
     }
 
-    fn effects<'a>(&'a self, link: &'a Link, patience: Duration) -> Effects<'a> {
+    pub(super) fn effects<'a>(&'a self, link: &'a Link, patience: Duration) -> Effects<'a> {
         Effects {
             context: &self.context,
             link,
@@ -486,24 +461,34 @@ impl Telegram {
         }
     }
 
-    fn link(&self, id: SessionId) -> Result<Arc<Link>, TelegramError> {
+    /// A session that can make calls, known before the chat is looked up: one that ended knows no chats any more.
+    pub(super) fn link_at_work(&self, id: SessionId) -> Result<Arc<Link>, TelegramError> {
+        let link = self.link(id)?;
+        link.client()?;
+        match link.state() {
+            SessionState::LoggingIn => Err(TelegramError::NotConnected(SessionState::LoggingIn)),
+            _ => Ok(link),
+        }
+    }
+
+    pub(super) fn link(&self, id: SessionId) -> Result<Arc<Link>, TelegramError> {
         let links = self.links.read().expect("nothing panics under this lock");
         links.get(&id).cloned().ok_or(TelegramError::UnknownSession)
     }
 
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         message: impl FnOnce(ractor::RpcReplyPort<Result<T, TelegramError>>) -> Msg,
     ) -> Result<T, TelegramError> {
         self.context.manager.call(message).await.map_err(away)?
     }
 
-    async fn ask_session<T: Send + 'static>(
+    pub(super) async fn ask_session<T: Send + 'static>(
         &self,
         id: SessionId,
         message: impl FnOnce(ractor::RpcReplyPort<Result<T, TelegramError>>) -> session::Msg,
     ) -> Result<T, TelegramError> {
-        let actor = self.link(id)?.actor.clone().timeout(Duration::from_secs(60));
+        let actor = self.link(id)?.actor.clone().timeout(SESSION_ANSWERS);
         actor.call(message).await.map_err(away)?
     }
 }

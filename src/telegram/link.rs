@@ -37,12 +37,9 @@ pub(crate) struct Status {
 
 impl Status {
     fn of(account: &Account) -> Self {
-        // Somebody who logs in again has an account, and no authorisation yet.
-        let ended = account.state.is_terminal() || account.state == SessionState::LoggingIn;
-        let authorised = account.user_id.is_some() && !ended;
         Self {
             state: account.state,
-            authorised,
+            authorised: account.is_authorised(),
         }
     }
 }
@@ -61,14 +58,16 @@ pub(crate) struct Connection {
 pub(crate) struct Link {
     /// The session.
     pub id: SessionId,
+    /// Its public id.
+    pub uuid: uuid::Uuid,
     /// Its actor.
     pub actor: Address<Msg>,
     call_timeout: Duration,
     account: RwLock<Account>,
     changing: tokio::sync::Mutex<()>,
     status: watch::Sender<Status>,
-    /// The client, with the number of its connection.
-    client: RwLock<Option<(u64, Client)>>,
+    /// The client with the number of its connection, and where that keeps its keys.
+    client: RwLock<Option<(u64, Client, SenderPoolFatHandle)>>,
     connection: tokio::sync::Mutex<Option<Connection>>,
     connected: Notify,
     connections: AtomicU64,
@@ -90,6 +89,7 @@ impl Link {
     pub fn new(account: Account, call_timeout: Duration) -> Self {
         Self {
             id: account.id,
+            uuid: account.uuid,
             actor: Address::new(),
             call_timeout,
             status: watch::Sender::new(Status::of(&account)),
@@ -210,7 +210,8 @@ impl Link {
     pub async fn publish(&self, handle: SenderPoolFatHandle, updates: mpsc::Receiver<UpdatesLike>) -> u64 {
         let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let client = Client::new(handle.clone());
-        *self.client.write().expect("nothing panics under this lock") = Some((number, client));
+        *self.client.write().expect("nothing panics under this lock") =
+            Some((number, client, handle.clone()));
         *self.connection.lock().await = Some(Connection {
             number,
             handle,
@@ -269,12 +270,34 @@ impl Link {
 
     /// The client with the number of its connection, while there is one.
     pub fn numbered_client(&self) -> Result<(u64, Client), TelegramError> {
-        let client = self
+        self.published().map(|(number, client, _)| (number, client))
+    }
+
+    /// Has the account's home be another DC: the present connection ends, and the next one goes there. Answers the
+    /// number of the one that ends.
+    ///
+    /// # Errors
+    /// If there is no connection, or no such DC.
+    pub async fn move_home(&self, dc: i32) -> Result<u64, TelegramError> {
+        let (number, _, handle) = self.published()?;
+        let away = |_| TelegramError::Away;
+        if handle.session.dc_option(dc).map_err(away)?.is_none() {
+            return Err(TelegramError::Conflict(
+                "the account lives at a data centre that is not known here",
+            ));
+        }
+        handle.session.set_home_dc_id(dc).await.map_err(away)?;
+        self.report_broken(number);
+        Ok(number)
+    }
+
+    fn published(&self) -> Result<(u64, Client, SenderPoolFatHandle), TelegramError> {
+        let published = self
             .client
             .read()
             .expect("nothing panics under this lock")
             .clone();
-        client.ok_or_else(|| match self.state() {
+        published.ok_or_else(|| match self.state() {
             state if state.is_terminal() => TelegramError::Expired(state),
             state => TelegramError::NotConnected(state),
         })
@@ -286,28 +309,33 @@ impl Link {
     /// Telegram's refusal; no connection; one that broke or took too long meanwhile.
     pub async fn invoke<R: RemoteCall>(&self, request: &R) -> Result<R::Return, TelegramError> {
         let (number, client) = self.numbered_client()?;
+        let answer = self.invoke_by((number, &client), request).await;
+        answer.map_err(|error| self.failed(error))
+    }
+
+    /// The same over a connection that one has, and the failure as it came: to a login it means other things.
+    pub async fn invoke_by<R: RemoteCall>(
+        &self,
+        (number, client): (u64, &Client),
+        request: &R,
+    ) -> Result<R::Return, InvocationError> {
         self.vitals.used();
         let started = std::time::Instant::now();
         // Boxed: the answers are kilobytes wide, and would make every future wide that makes a call.
         let answer = tokio::time::timeout(self.call_timeout, Box::pin(client.invoke(request))).await;
         metrics::histogram!("trunkline_telegram_call_seconds").record(started.elapsed().as_secs_f64());
-        if !matches!(answer, Ok(Ok(_))) {
+        let answer = answer.unwrap_or_else(|_| {
+            // Updates may still come over a connection on which nothing is answered any more.
+            self.report_broken(number);
+            Err(InvocationError::Dropped("the call took too long"))
+        });
+        if answer.is_err() {
             self.vitals.failed();
         }
-        match answer {
-            Ok(Ok(value)) => {
-                self.proved();
-                Ok(value)
-            }
-            Ok(Err(error)) => Err(self.failed(error)),
-            Err(_) => {
-                // Updates may still come over a connection on which nothing is answered any more.
-                self.report_broken(number);
-                Err(TelegramError::Network(InvocationError::Dropped(
-                    "the call took too long",
-                )))
-            }
+        if matches!(answer, Ok(_) | Err(InvocationError::Rpc(_))) {
+            self.proved();
         }
+        answer
     }
 
     /// Tells the session's actor what was observed. While the actor is being restarted nobody listens: its

@@ -16,6 +16,7 @@ use super::error::TelegramError;
 use super::forget;
 use super::incident;
 use super::link::Link;
+use super::logins::Ending;
 use super::reply::answer;
 use super::session::{self, Context};
 use super::tables::{Accounts, Authorisations};
@@ -53,6 +54,10 @@ pub(crate) enum Msg {
     LogOut(SessionId, Reply<Account>),
     /// End the authorisation, forget everything.
     Delete(SessionId, Reply<()>),
+    /// A login ended without one, and why: what it left is removed.
+    Discard(SessionId, &'static str),
+    /// A login could not begin: a session made for it is removed.
+    DiscardLeftover(SessionId, Reply<()>),
     /// A session has nothing left to run.
     Ended(SessionId),
     /// A session's subtree failed too often.
@@ -92,8 +97,8 @@ impl Actor for Manager {
     async fn pre_start(&self, myself: ActorRef<Msg>, state: State) -> Result<State, ActorProcessingErr> {
         state.load()?;
         state.context.manager.set(myself);
-        let links: Vec<_> = state.all();
-        for link in links {
+        for link in state.all() {
+            state.end_interrupted_login(&link).await;
             state.reconcile(&link).await;
         }
         state.notice_quarantined().await;
@@ -115,6 +120,8 @@ impl Actor for Manager {
             Msg::PrepareLogin(id, reply) => answer(reply, state.prepare_login(id).await),
             Msg::LogOut(id, reply) => answer(reply, state.log_out(id).await),
             Msg::Delete(id, reply) => answer(reply, state.delete(id).await),
+            Msg::Discard(id, why) => state.discard(id, why).await,
+            Msg::DiscardLeftover(id, reply) => answer(reply, state.discard_leftover(id).await),
             Msg::Ended(id) => state.end(id).await,
             Msg::Quarantined(id, reason) => state.quarantine(id, reason).await,
         }
@@ -228,12 +235,27 @@ impl State {
         // Wanted first: a crash in between leaves it stopped.
         self.want(&link, Wanted::Stopped, |state| state).await?;
         self.terminate(&link).await;
+        if link.account().login.is_some() {
+            self.end_login(&link).await?;
+        }
         self.want(&link, Wanted::Stopped, |state| match state {
             state if state.is_terminal() => state,
             _ => SessionState::Stopped,
         })
         .await?;
         Ok(link.account())
+    }
+
+    /// A session that rests waits for no login; it was steered as an entry of its own, and stays.
+    async fn end_login(&self, link: &Link) -> Result<(), StoreError> {
+        link.change(&self.context.store, |account| {
+            account.login = None;
+            account.for_login = false;
+            let step = "CANCELLED".to_owned();
+            ((), vec![EventBody::SessionLogin { step }])
+        })
+        .await?;
+        self.forget_keys(link).await
     }
 
     async fn restart(&self, id: SessionId) -> Result<Account, TelegramError> {
@@ -256,7 +278,7 @@ impl State {
     async fn prepare_login(&self, id: SessionId) -> Result<(), TelegramError> {
         let link = self.find(id)?;
         let account = link.account();
-        if account.user_id.is_some() && !account.state.is_terminal() {
+        if account.is_authorised() {
             return Err(TelegramError::Conflict(
                 "the session is logged in already; log it out first",
             ));
@@ -272,6 +294,51 @@ impl State {
         self.bring_up(&link).await
     }
 
+    /// A login that was about to begin when the daemon died, and of which nothing is known.
+    async fn end_interrupted_login(&self, link: &Arc<Link>) {
+        let account = link.account();
+        if account.is_leftover() {
+            if let Err(error) = self.delete(link.id).await {
+                tracing::warn!(session = %link.id, %error, "a session made for a login stays");
+            }
+        } else if account.state == SessionState::LoggingIn && account.login.is_none() {
+            let over = self.want(link, account.wanted, |_| SessionState::LoggedOut).await;
+            if let Err(error) = over {
+                tracing::warn!(session = %link.id, %error, "a login that never began seems to go on");
+            }
+        }
+    }
+
+    /// Removes the key of a login that ended without one, and the session if it was made for that.
+    async fn discard(&self, id: SessionId, why: &str) {
+        let Ok(link) = self.find(id) else { return };
+        let account = link.account();
+        if account.login.is_some() || account.is_authorised() {
+            return;
+        }
+        let removed = if account.is_leftover() {
+            if let Some(ending) = Ending::of(why) {
+                self.context.ended.remember(id, account.uuid, ending);
+            }
+            self.delete(id).await
+        } else {
+            self.end_authorisation(&link).await;
+            self.terminate(&link).await;
+            self.forget_keys(&link).await.map_err(TelegramError::from)
+        };
+        match removed {
+            Ok(()) => tracing::info!(session = %id, why, "a login ended without one"),
+            Err(error) => tracing::warn!(session = %id, %error, "a login left its key behind"),
+        }
+    }
+
+    async fn discard_leftover(&self, id: SessionId) -> Result<(), TelegramError> {
+        match self.find(id) {
+            Ok(link) if link.account().is_leftover() => self.delete(id).await,
+            _ => Ok(()),
+        }
+    }
+
     async fn log_out(&self, id: SessionId) -> Result<Account, TelegramError> {
         let link = self.find(id)?;
         self.end_authorisation(&link).await;
@@ -284,6 +351,7 @@ impl State {
             account.user_id = None;
             account.username = None;
             account.login = None;
+            account.for_login = false;
             account.dialogs_read = false;
             account.since = Timestamp::now();
             account.reason = Some("LOGGED_OUT".to_owned());

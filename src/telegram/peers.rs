@@ -107,6 +107,19 @@ pub(crate) fn input_peer(chat: ChatId, peer: Option<&Peer>) -> Option<tl::enums:
     })
 }
 
+/// A user as calls take it.
+pub(crate) fn input_user(chat: ChatId, peer: Option<&Peer>) -> Option<tl::enums::InputUser> {
+    let peer = peer?;
+    if peer.own {
+        return Some(tl::enums::InputUser::UserSelf);
+    }
+    let user = tl::types::InputUser {
+        user_id: chat.bare(),
+        access_hash: peer.hash?,
+    };
+    chat.is_user().then(|| user.into())
+}
+
 /// The channel as a call takes it; none if it is no channel or its access hash is unknown.
 pub(crate) fn input_channel(chat: ChatId, peer: Option<&Peer>) -> Option<tl::enums::InputChannel> {
     let access_hash = peer?.hash.filter(|_| chat.is_channel())?;

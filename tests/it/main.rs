@@ -6,6 +6,7 @@ mod forwarding;
 mod interop;
 mod kill;
 mod kill_changes;
+mod logins;
 mod operation;
 mod returning;
 mod sandbox_wire;

@@ -34,14 +34,14 @@ const CODE: &str = "70613";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The daemon as a process, and what it wrote.
-struct Process {
+pub struct Process {
     child: Child,
     log: PathBuf,
-    base: String,
+    pub base: String,
 }
 
 impl Process {
-    async fn start(config: &Path, data: &Path, log: PathBuf) -> Self {
+    pub async fn start(config: &Path, data: &Path, log: PathBuf) -> Self {
         let out = std::fs::File::create(&log).expect("a file");
         let child = Command::new(env!("CARGO_BIN_EXE_trunkline"))
             .args(["run", "--config"])
@@ -80,7 +80,7 @@ impl Process {
         }
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, signal).expect("it runs");
     }

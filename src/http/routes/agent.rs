@@ -1,35 +1,33 @@
-//! Agent sessions, for a backend that connects its agents' accounts: the same login process and the
-//! same sends under that backend's words.
+//! Agent sessions, for a backend that connects its agents' accounts: what is there, and the same sends under that
+//! backend's words. How they log in stands in `agent_login`.
 
 use hyper::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::login::seconds_left;
+use super::agent_login::picture_now;
 use super::messages::{Text, send};
+use super::sessions::{check, named};
 use crate::access::Scope;
-use crate::base::{Code, Secret, SessionId, Timestamp};
+use crate::base::Timestamp;
 use crate::http::answer::Json;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
+use crate::http::page::{Page, PageQuery};
 use crate::http::route::{Route, route};
 use crate::http::texts::said;
 use crate::model::{ChatId, LoginStep, MessageId, SessionState, Wanted};
-use crate::telegram::{NewAccount, SessionView};
+use crate::telegram::{Account, AccountPatch, SessionView};
 
 const TAG: &str = "agent sessions";
 
 pub(crate) fn routes() -> Vec<Route> {
-    let change = |path, summary| route(TAG, Method::POST, path, summary).scope(Scope::Manage);
+    let change = |method, path, summary| route(TAG, method, path, summary).scope(Scope::Manage);
     vec![
         change(
-            "/api/telegram/request-code",
-            "Have Telegram send a login code for an agent's account",
-        )
-        .takes(request_code),
-        change("/api/telegram/verify-code", "Submit the code").takes(verify_code),
-        change(
+            Method::POST,
             "/api/telegram/disconnect",
             "Log out at Telegram and delete the session",
         )
@@ -41,54 +39,31 @@ pub(crate) fn routes() -> Vec<Route> {
             "Whether an agent's account is connected",
         )
         .run(status),
+        route(
+            TAG,
+            Method::GET,
+            "/api/telegram/accounts",
+            "List the agents' accounts",
+        )
+        .query::<PageQuery>()
+        .run(accounts),
+        change(
+            Method::PATCH,
+            "/api/telegram/accounts/{session_id}",
+            "Change name or metadata of an agent's account",
+        )
+        .takes(change_account),
+        change(
+            Method::DELETE,
+            "/api/telegram/accounts/{session_id}",
+            "Log an agent's account out at Telegram and delete its session",
+        )
+        .run(unlink),
         route(TAG, Method::POST, "/api/telegram/send-message", "Send a text")
             .scope(Scope::Send)
             .idempotent()
             .takes(send_message),
     ]
-}
-
-/// Whose login it is: a new one of an agent, or one that goes on.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct CodeRequest {
-    /// The agent; an agent has one session.
-    agent_id: Option<i64>,
-    /// The session whose login goes on.
-    session_id: Option<String>,
-    /// The account's phone number, with its country code.
-    phone: String,
-    /// Any JSON object, echoed in every event.
-    metadata: Option<serde_json::Map<String, serde_json::Value>>,
-    /// Whether a live session of the agent gives way.
-    #[serde(default)]
-    replace: bool,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct CodeRequested {
-    success: bool,
-    #[schemars(with = "String", extend("format" = "uuid"))]
-    session_id: Uuid,
-    /// How the code was sent: `app`, `sms`, `call`, …
-    code_type: String,
-    code_length: i32,
-    expires_in: u64,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct CodeTyped {
-    session_id: String,
-    code: String,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct Connected {
-    success: bool,
-    connected: bool,
-    phone: Option<String>,
-    user_id: Option<i64>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -114,6 +89,41 @@ struct AgentStatus {
     state: SessionState,
     wanted: Wanted,
     login_step: Option<LoginStep>,
+    /// The picture of the QR to be scanned now, as a data URL; only for the scope manage.
+    qr_code: Option<String>,
+}
+
+/// An agent's account, as the backend lists it.
+#[derive(Debug, Serialize, JsonSchema)]
+struct AgentAccount {
+    #[schemars(with = "String", extend("format" = "uuid"))]
+    session_id: Uuid,
+    agent_id: Option<i64>,
+    name: Option<String>,
+    /// Whole for the scope manage, its middle hidden else.
+    phone: Option<String>,
+    user_id: Option<i64>,
+    username: Option<String>,
+    /// Whether it has an authorisation.
+    is_active: bool,
+    connected: bool,
+    state: SessionState,
+    wanted: Wanted,
+    login_step: Option<LoginStep>,
+    connected_at: Option<Timestamp>,
+    last_activity: Option<Timestamp>,
+    /// The caller's own JSON, echoed in every event.
+    metadata: Option<Value>,
+}
+
+/// What is to be different; what is not named stays, null takes it away.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AccountChange {
+    #[serde(default, deserialize_with = "named")]
+    name: Option<Option<String>>,
+    #[serde(default, deserialize_with = "named")]
+    metadata: Option<Option<Map<String, Value>>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -132,78 +142,17 @@ struct AgentMessageSent {
     sent_at: Timestamp,
 }
 
-async fn request_code(call: Call, body: CodeRequest) -> Result<Json<CodeRequested>, Failure> {
-    let id = match (&body.session_id, body.agent_id) {
-        (Some(_), Some(_)) | (None, None) => {
-            return Err(Failure::invalid("name either agent_id or session_id"));
-        }
-        (Some(name), None) => call.session_named(name)?,
-        (None, Some(agent)) => session_of_agent(&call, agent, &body).await?,
-    };
-    let sent = call.api.telegram.request_code(id, &body.phone).await?;
-    Ok(Json(CodeRequested {
-        success: true,
-        session_id: call.api.telegram.view(id)?.account.uuid,
-        code_type: sent.code_type,
-        code_length: sent.code_length,
-        expires_in: seconds_left(sent.expires_at),
-    }))
-}
-
-/// The session in which an agent logs in: a dead one again, else a new one.
-async fn session_of_agent(call: &Call, agent: i64, body: &CodeRequest) -> Result<SessionId, Failure> {
-    let telegram = &call.api.telegram;
-    let caller = call.principal()?;
-    if let Some(session) = telegram
-        .list()
-        .into_iter()
-        .find(|session| session.account.agent_id == Some(agent))
-    {
-        let account = session.account;
-        if !caller.sees(account.id) {
-            return Err(Failure::not_found());
-        }
-        let live = account.user_id.is_some() && !account.state.is_terminal();
-        if !live {
-            return Ok(account.id);
-        }
-        if !body.replace {
-            return Err(Failure::new(Code::SessionExists).detail("session_id", account.uuid.to_string()));
-        }
-        telegram.delete(account.id).await?;
-    }
-    if !caller.sees_all() {
-        return Err(Failure::bound());
-    }
-    let new = NewAccount {
-        name: None,
-        agent_id: Some(agent),
-        phone: Some(Secret::new(body.phone.clone())),
-        metadata: body.metadata.clone().map(Into::into),
-        warm: false,
-        owner: Some(caller.owner.clone()),
-    };
-    Ok(telegram.add(new).await?.account.id)
-}
-
-async fn verify_code(call: Call, body: CodeTyped) -> Result<Json<Connected>, Failure> {
-    let id = call.session_named(&body.session_id)?;
-    let account = call.api.telegram.submit_code(id, &body.code).await?.account;
-    Ok(Json(Connected {
-        success: true,
-        connected: true,
-        phone: account.phone.map(|phone| phone.expose().to_owned()),
-        user_id: account.user_id,
-    }))
-}
-
 async fn disconnect(call: Call, body: OfSession) -> Result<Json<Said>, Failure> {
     let id = call.session_named(&body.session_id)?;
     call.api.telegram.delete(id).await?;
-    Ok(Json(Said {
+    Ok(gone(&call))
+}
+
+fn gone(call: &Call) -> Json<Said> {
+    Json(Said {
         success: true,
         message: said::disconnected(call.language),
-    }))
+    })
 }
 
 async fn status(call: Call) -> Result<Json<AgentStatus>, Failure> {
@@ -214,20 +163,89 @@ async fn status(call: Call) -> Result<Json<AgentStatus>, Failure> {
         last_update,
         ..
     } = call.api.telegram.view(id)?;
-    let whole = call.principal()?.may(Scope::Manage);
+    let manages = call.principal()?.may(Scope::Manage);
     Ok(Json(AgentStatus {
         success: true,
         connected: account.state.is_connected(),
-        phone: match whole {
-            true => account.phone.as_ref().map(|phone| phone.expose().to_owned()),
-            false => account.masked_phone(),
-        },
+        phone: phone_of(&account, manages),
         user_id: account.user_id,
         last_activity: last_update.max(last_proof),
         state: account.state,
         wanted: account.wanted,
         login_step: account.login.as_ref().map(|login| login.step),
+        // Whoever scans it decides which account the agent has.
+        qr_code: picture_now(&account).filter(|_| manages),
     }))
+}
+
+fn phone_of(account: &Account, whole: bool) -> Option<String> {
+    match whole {
+        true => account.phone.as_ref().map(|phone| phone.expose().to_owned()),
+        false => account.masked_phone(),
+    }
+}
+
+async fn accounts(call: Call) -> Result<Json<Page<AgentAccount>>, Failure> {
+    let caller = call.principal()?;
+    let sessions = call.api.telegram.list().into_iter();
+    let seen: Vec<_> = sessions
+        .filter(|session| session.account.agent_id.is_some() && caller.sees(session.account.id))
+        .collect();
+    let query: PageQuery = call.query()?;
+    let page = query.cut(seen, |session| session.account.id.to_string())?;
+    let manages = caller.may(Scope::Manage);
+    let items = page.items.into_iter();
+    Ok(Json(Page {
+        items: items.map(|session| account_of(session, manages)).collect(),
+        next: page.next,
+    }))
+}
+
+fn account_of(session: SessionView, whole: bool) -> AgentAccount {
+    let account = session.account;
+    AgentAccount {
+        session_id: account.uuid,
+        agent_id: account.agent_id,
+        phone: phone_of(&account, whole),
+        user_id: account.user_id,
+        is_active: account.is_authorised(),
+        connected: account.state.is_connected(),
+        state: account.state,
+        wanted: account.wanted,
+        login_step: account.login.as_ref().map(|login| login.step),
+        connected_at: account.connected_at,
+        last_activity: session.last_update.max(session.last_proof),
+        metadata: account.metadata(),
+        name: account.name,
+        username: account.username,
+    }
+}
+
+async fn change_account(call: Call, change: AccountChange) -> Result<Json<AgentAccount>, Failure> {
+    let id = call.session_named(call.param("session_id")?)?;
+    check(
+        change.name.as_ref().and_then(Option::as_ref),
+        change.metadata.as_ref().and_then(Option::as_ref),
+    )?;
+    let patch = AccountPatch {
+        name: change.name,
+        metadata: change.metadata.map(|metadata| metadata.map(Value::from)),
+        ..AccountPatch::default()
+    };
+    let session = call.api.telegram.patch(id, patch).await?;
+    Ok(Json(account_of(session, true)))
+}
+
+async fn unlink(call: Call) -> Result<Json<Said>, Failure> {
+    let deleted = match call.param("session_id").and_then(|name| call.session_named(name)) {
+        Ok(id) => call.api.telegram.delete(id).await.map_err(Failure::from),
+        Err(failure) => Err(failure),
+    };
+    match deleted {
+        // Unlinking it again does no harm.
+        Err(failure) if !call.is_gone(&failure) => Err(failure),
+        _ => Ok(gone(&call)),
+    }
 }
 
 async fn send_message(call: Call, draft: AgentMessage) -> Result<Json<AgentMessageSent>, Failure> {

@@ -1,17 +1,18 @@
-//! Logging a session in by code, step by step.
+//! Logging a session in, step by step: by QR or by code, with a password besides.
 
 use hyper::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::agent_login::picture_now;
 use crate::access::Scope;
-use crate::base::{Code, Secret, Timestamp};
+use crate::base::{Code, Secret, StepId, Timestamp};
 use crate::http::answer::{Done, Json};
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
 use crate::model::LoginStep;
-use crate::telegram::CodeSent;
+use crate::telegram::{SessionView, ShownQr};
 
 const TAG: &str = "login";
 
@@ -20,9 +21,9 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         step(
             "/api/sessions/{id}/login",
-            "Have Telegram send a login code; again to have it sent anew",
+            "Show a QR to log in by; with a number have Telegram send a code, again to have it sent anew",
         )
-        .takes(begin),
+        .may_take(begin),
         step("/api/sessions/{id}/login/code", "Submit the code").takes(code),
         step(
             "/api/sessions/{id}/login/password",
@@ -33,12 +34,12 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// Whose login it is.
-#[derive(Debug, Deserialize, JsonSchema)]
+/// How to log in.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Phone {
-    /// With its country code.
-    phone: String,
+struct Begin {
+    /// The number to send a code to, with its country code; without one, a QR is shown.
+    phone: Option<String>,
 }
 
 /// A code to be checked.
@@ -53,10 +54,6 @@ struct TypedCode {
 #[serde(deny_unknown_fields)]
 struct TypedPassword {
     #[schemars(with = "String")]
-    #[expect(
-        dead_code,
-        reason = "no login of this release takes a password; the form is checked all the same"
-    )]
     password: Secret,
 }
 
@@ -64,12 +61,24 @@ struct TypedPassword {
 #[derive(Debug, Serialize, JsonSchema)]
 struct StepView {
     step: LoginStep,
+    /// Names this step; the same step begun anew has another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_id: Option<StepId>,
     /// How the code was sent: `app`, `sms`, `call`, …
     #[serde(skip_serializing_if = "Option::is_none")]
     code_type: Option<String>,
     /// How many digits it has, if Telegram tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     code_length: Option<i32>,
+    /// The picture of the QR, as a data URL; it is followed by another, which the session's `qr` route shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    qr_code: Option<String>,
+    /// What the QR says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login_url: Option<String>,
+    /// The account owner's hint at the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
     /// Seconds until the process ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_in: Option<u64>,
@@ -78,43 +87,73 @@ struct StepView {
     user_id: Option<i64>,
 }
 
+impl StepView {
+    fn of(session: SessionView) -> Json<Self> {
+        let account = session.account;
+        let qr_code = picture_now(&account);
+        let Some(login) = account.login else {
+            return Json(Self {
+                step: LoginStep::Complete,
+                step_id: None,
+                code_type: None,
+                code_length: None,
+                qr_code: None,
+                login_url: None,
+                hint: None,
+                expires_in: None,
+                user_id: account.user_id,
+            });
+        };
+        let shown = login.current_qr(Timestamp::now());
+        Json(Self {
+            login_url: shown.filter(|_| qr_code.is_some()).map(ShownQr::url),
+            qr_code,
+            step: login.step,
+            step_id: Some(login.step_id),
+            code_length: login
+                .code
+                .as_ref()
+                .map(|sent| sent.length)
+                .filter(|many| *many > 0),
+            code_type: login.code.map(|sent| sent.kind),
+            hint: login.hint,
+            expires_in: Some(seconds_left(login.expires_at)),
+            user_id: None,
+        })
+    }
+}
+
 /// Seconds until a time.
 pub(crate) fn seconds_left(end: Timestamp) -> u64 {
     end.since(Timestamp::now()).as_millis().div_ceil(1000) as u64
 }
 
-async fn begin(call: Call, body: Phone) -> Result<Json<StepView>, Failure> {
-    let id = call.session()?;
-    let sent: CodeSent = call.api.telegram.request_code(id, &body.phone).await?;
-    Ok(Json(StepView {
-        step: LoginStep::InputCode,
-        code_type: Some(sent.code_type),
-        code_length: (sent.code_length > 0).then_some(sent.code_length),
-        expires_in: Some(seconds_left(sent.expires_at)),
-        user_id: None,
-    }))
+async fn begin(call: Call, body: Begin) -> Result<Json<StepView>, Failure> {
+    let (id, telegram) = (call.session()?, &call.api.telegram);
+    let session = match &body.phone {
+        Some(phone) => telegram.request_code(id, phone).await?,
+        None => telegram.request_qr(id, None).await?,
+    };
+    Ok(StepView::of(session))
 }
 
 async fn code(call: Call, body: TypedCode) -> Result<Json<StepView>, Failure> {
     let id = call.session()?;
-    let session = call.api.telegram.submit_code(id, &body.code).await?;
-    Ok(Json(StepView {
-        step: LoginStep::Complete,
-        code_type: None,
-        code_length: None,
-        expires_in: None,
-        user_id: session.account.user_id,
-    }))
+    Ok(StepView::of(call.api.telegram.submit_code(id, &body.code).await?))
 }
 
-/// A login by code ends with `PASSWORD_REQUIRED` where there is a password: no login waits for one.
-async fn password(call: Call, _: TypedPassword) -> Result<Json<StepView>, Failure> {
-    let account = call.api.telegram.view(call.session()?)?.account;
-    let step = account.login.map_or(LoginStep::Complete, |login| login.step);
-    Err(Failure::new(Code::LoginStep).detail("step", serde_json::json!(step)))
+async fn password(call: Call, body: TypedPassword) -> Result<Json<StepView>, Failure> {
+    let id = call.session()?;
+    let telegram = &call.api.telegram;
+    Ok(StepView::of(telegram.submit_password(id, body.password).await?))
 }
 
 async fn cancel(call: Call) -> Result<Json<Done>, Failure> {
-    call.api.telegram.cancel_login(call.session()?).await?;
+    match call.session() {
+        Ok(id) => call.api.telegram.cancel_login(id).await?,
+        // A session that was made for the login is gone with it.
+        Err(failure) if failure.code == Code::LoginCancelled || failure.code == Code::LoginExpired => {}
+        Err(failure) => return Err(failure),
+    }
     Ok(Done::OK)
 }

@@ -3,6 +3,8 @@
 
 pub mod admin;
 pub mod agent;
+pub mod agent_archive;
+pub mod agent_login;
 pub mod dead_letters;
 pub mod deliveries;
 pub mod endpoints;

@@ -200,7 +200,7 @@ struct SessionChange {
 }
 
 /// Tells null from absence.
-fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+pub(super) fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
@@ -210,7 +210,7 @@ fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 const LONGEST_NAME: usize = 100;
 const LARGEST_METADATA: usize = 16 * 1024;
 
-fn check(name: Option<&String>, metadata: Option<&Map<String, Value>>) -> Result<(), Failure> {
+pub(super) fn check(name: Option<&String>, metadata: Option<&Map<String, Value>>) -> Result<(), Failure> {
     if name.is_some_and(|name| name.trim().is_empty() || name.chars().count() > LONGEST_NAME) {
         return Err(Failure::invalid("name must have 1 to 100 characters").detail("field", "name"));
     }
@@ -290,6 +290,7 @@ async fn create(call: Call, draft: SessionDraft) -> Result<Json<SessionView>, Fa
         phone: draft.phone.map(Secret::new),
         metadata: draft.metadata.map(Value::from),
         warm: draft.warm,
+        for_login: false,
         owner: Some(caller.owner.clone()),
     };
     shown(&call, call.api.telegram.add(new).await?)

@@ -1,4 +1,4 @@
-//! The session's actor owns its observed state and its login process.
+//! The session's actor owns its observed state and its login process (`login`).
 //!
 //! It hears what runner, pump and callers observe and turns that into states, each stored together with
 //! its event before anyone sees it. It tells the manager when nothing is left to run. Calls to Telegram do
@@ -10,14 +10,13 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
-use super::login::{self, CodeSent};
+use super::login::Leading;
 use super::state::{self, Observation};
 use super::{Context, DRAIN, LIVENESS};
-use crate::base::Timestamp;
+use crate::base::{Secret, Timestamp};
 use crate::model::{EventBody, SessionState};
 use crate::runtime::{ChildSpec, Shutdown};
 use crate::telegram::error::TelegramError;
-use crate::telegram::incident;
 use crate::telegram::link::Link;
 use crate::telegram::manager;
 use crate::telegram::reply::answer;
@@ -25,8 +24,7 @@ use crate::telegram::reply::answer;
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_secs(5);
 
-/// How long a login waits for a connection.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(20);
+type Reply = RpcReplyPort<Result<(), TelegramError>>;
 
 /// What the actor hears.
 pub(crate) enum Msg {
@@ -34,12 +32,20 @@ pub(crate) enum Msg {
     Observed(Observation),
     /// All dialogs have been read.
     DialogsRead,
+    /// Show a QR, and have a code sent too if a number is given.
+    RequestQr(Option<String>, Reply),
     /// Have a code sent to this number.
-    RequestCode(String, RpcReplyPort<Result<CodeSent, TelegramError>>),
+    RequestCode(String, Reply),
     /// Hand in the code.
-    SubmitCode(String, RpcReplyPort<Result<(), TelegramError>>),
+    SubmitCode(Secret, Reply),
+    /// Hand in the password.
+    SubmitPassword(Secret, Reply),
     /// Give the login up.
-    CancelLogin(RpcReplyPort<Result<(), TelegramError>>),
+    CancelLogin(Reply),
+    /// Telegram says that the token of a QR was accepted.
+    TokenAccepted,
+    /// Follow the QR with the next, if this is the latest timer.
+    RenewQr(u64),
     /// Look at the deadlines.
     Tick,
 }
@@ -67,9 +73,11 @@ struct Args {
 }
 
 /// What it keeps.
-struct State {
-    context: Arc<Context>,
-    link: Arc<Link>,
+pub(super) struct State {
+    pub(super) context: Arc<Context>,
+    pub(super) link: Arc<Link>,
+    pub(super) myself: ActorRef<Msg>,
+    pub(super) leading: Leading,
     lost: Lost,
 }
 
@@ -95,6 +103,8 @@ impl Actor for SessionActor {
         Ok(State {
             context: args.context,
             link: args.link,
+            myself,
+            leading: Leading::default(),
             lost: Lost::No,
         })
     }
@@ -116,19 +126,26 @@ impl State {
         match message {
             Msg::Observed(observation) => self.observed(observation).await,
             Msg::DialogsRead => self.dialogs_read().await,
-            Msg::RequestCode(phone, reply) => answer(reply, self.request_code(&phone).await),
-            Msg::SubmitCode(code, reply) => answer(reply, self.submit_code(&code).await),
+            Msg::RequestQr(phone, reply) => answer(reply, self.request_qr(phone).await),
+            Msg::RequestCode(phone, reply) => answer(reply, self.request_code(phone).await),
+            Msg::SubmitCode(code, reply) => answer(reply, self.submit_code(code).await),
+            Msg::SubmitPassword(password, reply) => answer(reply, self.submit_password(password).await),
             Msg::CancelLogin(reply) => answer(reply, self.abandon_login("CANCELLED").await),
+            Msg::TokenAccepted => self.token_accepted().await,
+            Msg::RenewQr(number) => self.renew(number).await,
             Msg::Tick => self.tick().await,
         }
     }
 
-    async fn observed(&mut self, observation: Observation) {
+    pub(super) async fn observed(&mut self, observation: Observation) {
         // Word of a connection that is gone meanwhile.
         if observation == Observation::CaughtUp && !self.link.is_caught_up() {
             return;
         }
         let online = observation == Observation::Online;
+        if online {
+            self.login_goes_on().await;
+        }
         self.learn(observation).await;
         // The pump may have been done before the runner had its first answer.
         if online && self.link.is_caught_up() {
@@ -137,28 +154,22 @@ impl State {
     }
 
     async fn learn(&mut self, mut observation: Observation) {
-        let now = Timestamp::now();
         if observation == Observation::CaughtUp && self.rests().await.unwrap_or(false) {
             observation = Observation::CaughtUpResting;
         }
         let changed = self
             .link
             .change(&self.context.store, |account| {
-                let authorised = account.user_id.is_some();
-                let Some((to, reason)) = state::next(account.state, authorised, &observation) else {
+                let authorised = account.is_authorised();
+                let Some((to, reason)) = state::next(account.state, &observation) else {
                     return (None, vec![]);
                 };
-                let from = std::mem::replace(&mut account.state, to);
-                account.since = now;
-                account.reason = reason.clone();
-                let mut events = vec![EventBody::SessionState {
-                    from,
-                    to,
-                    reason: reason.clone(),
-                }];
+                let mut events = vec![account.enter(to, reason.clone())];
                 if let Observation::Ended(_, word) = &observation {
                     account.login = None;
-                    events.push(EventBody::SessionExpired { reason: word.clone() });
+                    if authorised {
+                        events.push(EventBody::SessionExpired { reason: word.clone() });
+                    }
                 }
                 (Some((to, reason)), events)
             })
@@ -173,7 +184,7 @@ impl State {
     }
 
     /// What a new state brings with it.
-    async fn follow(&mut self, to: SessionState, reason: Option<String>) {
+    pub(super) async fn follow(&mut self, to: SessionState, reason: Option<String>) {
         tracing::info!(session = %self.link.id, state = to.as_str(), reason = reason.as_deref(), "session");
         match to {
             SessionState::TransientDisconnect => {
@@ -215,14 +226,7 @@ impl State {
             self.lost = Lost::Told;
             self.tell(EventBody::SessionLost { reason }).await;
         }
-        let expired = self
-            .link
-            .account()
-            .login
-            .is_some_and(|login| login.expires_at <= now);
-        if expired && let Err(error) = self.abandon_login("EXPIRED").await {
-            tracing::warn!(session = %self.link.id, error = %error, "a login did not end");
-        }
+        self.login_ends_in_time().await;
     }
 
     async fn tell(&self, event: EventBody) {
@@ -239,60 +243,5 @@ impl State {
         if let Err(error) = changed.await {
             tracing::warn!(session = %self.link.id, error = %error, "the dialogs will be read again");
         }
-    }
-
-    async fn request_code(&mut self, phone: &str) -> Result<CodeSent, TelegramError> {
-        self.observed(Observation::LoginBegan).await;
-        self.until_client().await?;
-        let sent = login::request_code(&self.context, &self.link, phone).await;
-        if sent.is_err() && self.link.account().login.is_none() {
-            self.observed(Observation::LoginAbandoned("CODE_NOT_SENT")).await;
-        }
-        sent
-    }
-
-    async fn submit_code(&mut self, code: &str) -> Result<(), TelegramError> {
-        if self.link.account().login.is_none() {
-            return Err(TelegramError::NoLogin);
-        }
-        self.until_client().await?;
-        let submitted = login::submit_code(&self.context, &self.link, code).await;
-        match &submitted {
-            Ok(()) => {
-                incident::settle(&self.context.incidents, self.link.id).await;
-                self.follow(SessionState::CatchingUp, None).await;
-            }
-            Err(TelegramError::PasswordRequired) => self.abandon_login("PASSWORD_REQUIRED").await?,
-            Err(_) => {}
-        }
-        submitted
-    }
-
-    async fn abandon_login(&mut self, word: &'static str) -> Result<(), TelegramError> {
-        let had = self
-            .link
-            .change(&self.context.store, |account| {
-                let events = login::abandon(account, word);
-                (!events.is_empty(), events)
-            })
-            .await?;
-        if had {
-            self.observed(Observation::LoginAbandoned(word)).await;
-        }
-        Ok(())
-    }
-
-    /// A login begins with a subtree that has just been started: its connection needs a moment.
-    async fn until_client(&self) -> Result<(), TelegramError> {
-        let mut waited = Duration::ZERO;
-        let step = Duration::from_millis(50);
-        while let Err(error) = self.link.client() {
-            if waited >= CONNECT_PATIENCE {
-                return Err(error);
-            }
-            tokio::time::sleep(step).await;
-            waited += step;
-        }
-        Ok(())
     }
 }

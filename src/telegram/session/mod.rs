@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 pub(crate) use actor::Msg;
 pub(crate) use clock::{Shifts, run as watch_clock};
 pub(crate) use history::from_tl_messages;
-pub use login::CodeSent;
+pub use login::steps::{Login, SentCode, ShownQr};
 pub(crate) use state::Observation;
 
 use super::config::TelegramConfig;
@@ -53,6 +53,10 @@ pub(crate) struct Context {
     pub server_key: Option<ServerKey>,
     /// How many may connect at once.
     pub starts: Semaphore,
+    /// How many logins may be worked on at once; the others wait in order.
+    pub logins: Semaphore,
+    /// Logins that ended and left nothing else.
+    pub ended: super::logins::Ended,
     /// When the next start may begin: starts are spaced.
     pub next_start: tokio::sync::Mutex<tokio::time::Instant>,
     /// Word of shifts of the wall clock.

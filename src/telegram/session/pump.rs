@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use grammers_client::InvocationError;
+use grammers_client::session::updates::UpdatesLike;
 use grammers_client::tl;
 use tokio::time::Instant;
 
 use super::commit::Pen;
 use super::receiver::{Arrival, Receiver};
-use super::{Context, dialogs, history};
+use super::{Context, Msg, dialogs, history, login};
 use crate::base::Timestamp;
 use crate::runtime::{BoxError, TaskContext};
 use crate::telegram::error::{ErrorClass, TelegramError};
@@ -217,7 +218,8 @@ async fn store(
     broken
 }
 
-/// Waits for a login. Updates that come before it concern nobody; false if the connection ended.
+/// Waits for a login. Of the updates that come before it one concerns somebody: that a QR was accepted. False if the
+/// connection ended.
 async fn authorised(link: &Link, task: &TaskContext, connection: &mut Connection) -> bool {
     let mut status = link.watch();
     loop {
@@ -227,12 +229,32 @@ async fn authorised(link: &Link, task: &TaskContext, connection: &mut Connection
         let goes_on = task.idle(async {
             tokio::select! {
                 changed = status.changed() => changed.is_ok(),
-                update = connection.updates.recv() => update.is_some(),
+                update = connection.updates.recv() => note_before_login(link, connection.number, update),
             }
         });
         if !goes_on.await {
             return false;
         }
+    }
+}
+
+/// Takes note of an update that came before a login; false if there is nothing more to come.
+fn note_before_login(link: &Link, number: u64, update: Option<UpdatesLike>) -> bool {
+    match update {
+        Some(UpdatesLike::Updates(updates)) => {
+            if login::tells_of_token(&updates) && link.actor.try_cast(Msg::TokenAccepted).is_err() {
+                // The actor is being restarted, and asks again when it is there.
+                tracing::debug!(session = %link.id, "an accepted QR found no actor");
+            }
+            true
+        }
+        Some(UpdatesLike::ConnectionClosed) => {
+            // A login does not wait for the next ping to find out.
+            link.report_broken(number);
+            false
+        }
+        Some(_) => true,
+        None => false,
     }
 }
 

@@ -30,11 +30,7 @@ pub(crate) enum Observation {
 }
 
 /// The state after an observation, with the reason to show; none if nothing changes.
-pub(crate) fn next(
-    state: SessionState,
-    authorised: bool,
-    observation: &Observation,
-) -> Option<(SessionState, Option<String>)> {
+pub(crate) fn next(state: SessionState, observation: &Observation) -> Option<(SessionState, Option<String>)> {
     use SessionState as S;
     let reason = |word: &str| Some(word.to_owned());
     let (after, why) = match observation {
@@ -42,10 +38,8 @@ pub(crate) fn next(
         _ if state.is_terminal() && !matches!(observation, Observation::LoginBegan) => return None,
         Observation::LoginBegan => (S::LoggingIn, None),
         Observation::LoggedIn => (S::CatchingUp, None),
-        Observation::LoginAbandoned(word) => (
-            if authorised { S::Connecting } else { S::LoggedOut },
-            reason(word),
-        ),
+        // Only a session without an authorisation is logged in.
+        Observation::LoginAbandoned(word) => (S::LoggedOut, reason(word)),
         _ if state == S::LoggingIn => return None,
         Observation::Connecting if state == S::TransientDisconnect => return None,
         Observation::Connecting => (S::Connecting, None),
@@ -69,7 +63,7 @@ mod tests {
 
     fn walk(from: SessionState, observations: &[Observation]) -> SessionState {
         observations.iter().fold(from, |state, observation| {
-            next(state, true, observation).map_or(state, |(after, _)| after)
+            next(state, observation).map_or(state, |(after, _)| after)
         })
     }
 
@@ -135,7 +129,7 @@ mod tests {
             Observation::Lost("RESET"),
         ];
         assert_eq!(walk(S::LoggingIn, &seen), S::LoggingIn);
-        let given_up = next(S::LoggingIn, false, &Observation::LoginAbandoned("EXPIRED"));
+        let given_up = next(S::LoggingIn, &Observation::LoginAbandoned("EXPIRED"));
         assert_eq!(given_up, Some((S::LoggedOut, Some("EXPIRED".into()))));
     }
 }

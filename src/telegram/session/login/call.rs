@@ -1,0 +1,131 @@
+//! Calls of a login, and what Telegram's refusals mean to one.
+//!
+//! A login has no authorisation that could end: what is said of the number or the password is said of these.
+
+use std::time::Duration;
+
+use grammers_client::InvocationError;
+use grammers_client::tl::{self, RemoteCall};
+
+use crate::base::Timestamp;
+use crate::telegram::error::{ErrorClass, TelegramError};
+use crate::telegram::link::Link;
+
+/// How long a number rests that too many logins were tried with: Telegram names no time.
+const NUMBER_RESTS: Duration = Duration::from_secs(3600);
+
+/// The number of refusals that name another DC.
+const ELSEWHERE: i32 = 303;
+
+/// An answer, or where to ask instead.
+pub(super) enum Answer<T> {
+    /// It was answered.
+    Here(T),
+    /// The account lives at this DC.
+    At(i32),
+}
+
+/// Makes a call of a login.
+///
+/// # Errors
+/// Telegram's refusal; no connection.
+pub(super) async fn call<R: RemoteCall>(link: &Link, request: &R) -> Result<R::Return, TelegramError> {
+    let (number, client) = link.numbered_client()?;
+    link.invoke_by((number, &client), request).await.map_err(refusal)
+}
+
+/// The same for a call that only the account's home DC answers.
+///
+/// # Errors
+/// Telegram's refusal; no connection.
+pub(super) async fn call_home<R: RemoteCall>(
+    link: &Link,
+    request: &R,
+) -> Result<Answer<R::Return>, TelegramError> {
+    let (number, client) = link.numbered_client()?;
+    match link.invoke_by((number, &client), request).await {
+        Ok(value) => Ok(Answer::Here(value)),
+        Err(InvocationError::Rpc(error)) if error.code == ELSEWHERE => {
+            let dc = error.value.and_then(|dc| i32::try_from(dc).ok());
+            dc.map(Answer::At)
+                .ok_or(TelegramError::Conflict("the account lives in an unknown place"))
+        }
+        Err(error) => Err(refusal(error)),
+    }
+}
+
+/// The account that a key belongs to already, if it does: an answer may have been lost on its way.
+pub(super) async fn who(link: &Link) -> Option<Box<tl::enums::User>> {
+    let request = tl::functions::users::GetUsers {
+        id: vec![tl::enums::InputUser::UserSelf],
+    };
+    // A refusal is the usual answer: nobody is logged in.
+    call(link, &request).await.ok()?.into_iter().next().map(Box::new)
+}
+
+fn refusal(error: InvocationError) -> TelegramError {
+    let InvocationError::Rpc(rpc) = &error else {
+        return error.into();
+    };
+    let refused = |name: &str| TelegramError::Rpc {
+        class: ErrorClass::Refused,
+        name: name.to_owned(),
+    };
+    match rpc.name.as_str() {
+        "PHONE_NUMBER_BANNED" | "USER_DEACTIVATED" | "USER_DEACTIVATED_BAN" => refused("PHONE_NUMBER_BANNED"),
+        "PHONE_NUMBER_FLOOD" | "PHONE_PASSWORD_FLOOD" => TelegramError::Rpc {
+            class: ErrorClass::FloodWait(Timestamp::now().plus(NUMBER_RESTS)),
+            name: rpc.name.clone(),
+        },
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use grammers_client::sender::RpcError;
+
+    use super::*;
+    use crate::base::{Code, Coded, Retry};
+
+    fn refused(code: i32, name: &str, value: Option<u32>) -> TelegramError {
+        refusal(InvocationError::Rpc(RpcError {
+            code,
+            name: name.to_owned(),
+            value,
+            caused_by: None,
+        }))
+    }
+
+    #[test]
+    fn what_is_said_of_the_number_ends_no_session() {
+        for (code, name, told) in [
+            (400, "PHONE_NUMBER_BANNED", Code::PhoneNumberBanned),
+            (401, "USER_DEACTIVATED_BAN", Code::PhoneNumberBanned),
+            (400, "PHONE_NUMBER_UNOCCUPIED", Code::PhoneNumberUnoccupied),
+            (406, "PHONE_NUMBER_INVALID", Code::PhoneNumberInvalid),
+            (400, "PHONE_CODE_EXPIRED", Code::PhoneCodeExpired),
+            (400, "PASSWORD_HASH_INVALID", Code::PasswordHashInvalid),
+            (401, "SESSION_PASSWORD_NEEDED", Code::PasswordRequired),
+            (401, "AUTH_KEY_UNREGISTERED", Code::SessionExpired),
+        ] {
+            assert_eq!(refused(code, name, None).code(), told, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_flood_says_how_long() {
+        for (code, name, value, least) in [
+            (420, "FLOOD_WAIT", Some(30), 29),
+            (406, "PHONE_PASSWORD_FLOOD", None, 3599),
+            (400, "PHONE_NUMBER_FLOOD", None, 3599),
+        ] {
+            let error = refused(code, name, value);
+            assert_eq!(error.code(), Code::FloodWait, "{name}");
+            let Retry::After(wait) = error.retry() else {
+                panic!("{name} names no time")
+            };
+            assert!(wait >= Duration::from_secs(least), "{name}: {wait:?}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The end of a login that succeeded: the session's record becomes that of a logged-in account.
+
+use grammers_client::tl;
+
+use super::login_event;
+use crate::base::{Secret, Timestamp};
+use crate::model::{ChatId, ChatKind};
+use crate::store::Batch;
+use crate::telegram::error::TelegramError;
+use crate::telegram::link::Link;
+use crate::telegram::session::Context;
+use crate::telegram::session::resume;
+use crate::telegram::session::state::{self, Observation};
+use crate::telegram::tables::{Peer, Peers, StoredState, UpdateStates};
+
+/// Makes the record that of a logged-in account, from whom the server says it is.
+///
+/// # Errors
+/// No connection; the store did not keep it. The process is where it was then, and the key belongs to the account:
+/// the next try finds that out.
+pub(super) async fn complete(
+    context: &Context,
+    link: &Link,
+    user: tl::enums::User,
+) -> Result<(), TelegramError> {
+    let tl::enums::User::User(user) = user else {
+        return Err(TelegramError::Conflict("Telegram did not say who logged in"));
+    };
+    let tl::enums::updates::State::State(state) = link.invoke(&tl::functions::updates::GetState {}).await?;
+    let own = Peer {
+        hash: user.access_hash,
+        kind: Some(ChatKind::Private),
+        own: true,
+        bot: user.bot,
+        title: user.first_name.clone(),
+        username: user.username.clone(),
+        ..Peer::default()
+    };
+    let stored = StoredState {
+        pts: state.pts,
+        qts: state.qts,
+        date: state.date,
+        seq: state.seq,
+    };
+    let stored = resume::position(context, link, user.id, stored).await?;
+    let mut batch = Batch::new();
+    batch.put::<Peers>(&(link.id, ChatId::user(user.id).0), &own);
+    batch.put::<UpdateStates>(&(link.id, 0), &stored);
+    context.store.commit(batch).await?;
+    link.change(&context.store, |account| {
+        account.logged_in(user.id, Timestamp::now());
+        account.username = user.username;
+        if let Some(phone) = user.phone {
+            account.phone = Some(Secret::new(format!("+{}", phone.trim_start_matches('+'))));
+        }
+        account.login = None;
+        account.for_login = false;
+        account.dialogs_read = false;
+        let mut events = vec![login_event("complete")];
+        if let Some((to, reason)) = state::next(account.state, &Observation::LoggedIn) {
+            events.push(account.enter(to, reason));
+        }
+        ((), events)
+    })
+    .await?;
+    context
+        .limiter
+        .in_use_since(link.id, link.account().in_use_since());
+    Ok(())
+}

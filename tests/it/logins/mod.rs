@@ -1,0 +1,9 @@
+//! Agents log in: by code, by QR, with a password; what goes wrong, and what is left when nobody finishes.
+
+mod backend;
+mod code;
+mod endings;
+mod password;
+mod qr;
+mod refusals;
+mod secret;

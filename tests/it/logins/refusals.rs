@@ -1,0 +1,108 @@
+//! What Telegram refuses in a login, and what a caller is told.
+
+use serde_json::{Value, json};
+
+use super::backend::Backend;
+
+const PHONE: &str = "+989120000001";
+
+/// Has the sandbox refuse the next call of a method.
+fn fail(backend: &Backend, method: &str, mut fault: Value) {
+    fault["method"] = json!(method);
+    let fault = serde_json::from_value(fault).expect("a fault");
+    trunkline::sandbox::World::new(backend.stage.world.clone())
+        .fault(fault)
+        .expect("taken");
+}
+
+fn error(code: i32, name: &str) -> Value {
+    json!({"kind": "error", "code": code, "name": name})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_gets_no_code_leaves_nothing() {
+    let backend = Backend::new().await;
+    backend.stage.user(PHONE, "Ann");
+    let cases = [
+        (error(400, "PHONE_NUMBER_BANNED"), 422, "PHONE_NUMBER_BANNED"),
+        (error(401, "USER_DEACTIVATED_BAN"), 422, "PHONE_NUMBER_BANNED"),
+        (error(406, "PHONE_NUMBER_INVALID"), 422, "PHONE_NUMBER_INVALID"),
+        (json!({"kind": "flood_wait", "seconds": 77}), 429, "FLOOD_WAIT"),
+        (error(400, "PHONE_NUMBER_FLOOD"), 429, "FLOOD_WAIT"),
+        (error(500, "AUTH_RESTART"), 503, "SESSION_UNAVAILABLE"),
+    ];
+    for (fault, status, code) in cases {
+        fail(&backend, "auth.sendCode", fault.clone());
+        let refused = backend
+            .post("request-code", json!({"agent_id": 1, "phone": PHONE}))
+            .await;
+        assert_eq!(refused.refusal(), (status, code));
+        if fault["seconds"] == 77 {
+            let wait: u64 = refused.retry_after.expect("a time").parse().expect("seconds");
+            assert!((70..=77).contains(&wait), "{wait}");
+        }
+        backend.empty().await;
+    }
+    let text = backend
+        .post("request-code", json!({"agent_id": 1, "phone": "none"}))
+        .await;
+    assert_eq!(text.refusal(), (400, "INVALID_REQUEST"));
+    backend.empty().await;
+    backend.request_code(1, PHONE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_is_not_taken_keeps_the_step() {
+    let backend = Backend::new().await;
+    backend.stage.user(PHONE, "Ann");
+    let nobody = backend.request_code(2, "+989120000009").await;
+    let code = backend.code("+989120000009");
+    let body = json!({"session_id": nobody, "code": code});
+    let unoccupied = backend.post("verify-code", body).await;
+    assert_eq!(unoccupied.refusal(), (422, "PHONE_NUMBER_UNOCCUPIED"));
+
+    let session = backend.request_code(1, PHONE).await;
+    let body = json!({"session_id": session, "code": backend.code(PHONE)});
+    let cases = [
+        (error(400, "PHONE_CODE_EXPIRED"), 400, "PHONE_CODE_EXPIRED"),
+        (json!({"kind": "flood_wait", "seconds": 9}), 429, "FLOOD_WAIT"),
+        (error(400, "SOMETHING_NEW"), 422, "TELEGRAM_ERROR"),
+    ];
+    for (fault, status, code) in cases {
+        fail(&backend, "auth.signIn", fault);
+        let refused = backend.post("verify-code", body.clone()).await;
+        assert_eq!(refused.refusal(), (status, code));
+        let shown = backend.get(&format!("status/{session}")).await.ok();
+        assert_eq!(shown["login_step"], "input_code", "{code}");
+    }
+    assert_eq!(backend.post("verify-code", body).await.ok()["connected"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ended_is_gone_and_one_that_is_away_unavailable() {
+    let backend = Backend::new().await;
+    let ann = backend.stage.user(PHONE, "Ann");
+    let session = backend.request_code(1, PHONE).await;
+    let message = json!({"session_id": session, "chat_id": ann, "message": "hello"});
+    let early = backend.post("send-message", message.clone()).await;
+    assert_eq!(early.refusal(), (503, "SESSION_UNAVAILABLE"));
+    let body = json!({"session_id": session, "code": backend.code(PHONE)});
+    backend.post("verify-code", body).await.ok();
+    backend.connected(&session).await;
+    let revoked = json!({"kind": "revoke", "account": ann});
+    let fault = serde_json::from_value(revoked).expect("a fault");
+    trunkline::sandbox::World::new(backend.stage.world.clone())
+        .fault(fault)
+        .expect("revoked");
+    crate::stage::until("the session has ended", || {
+        let id = backend.daemon.handles.telegram.find(&session).expect("known");
+        crate::stage::state(&backend.daemon, id).is_terminal()
+    })
+    .await;
+    let gone = backend.post("send-message", message).await;
+    assert_eq!(gone.refusal(), (410, "SESSION_EXPIRED"));
+    let again = backend.request_code(1, PHONE).await;
+    assert_eq!(again, session, "a dead session is logged in again");
+    let body = json!({"session_id": session, "code": backend.code(PHONE)});
+    assert_eq!(backend.post("verify-code", body).await.ok()["connected"], true);
+}
