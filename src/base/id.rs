@@ -119,6 +119,8 @@ ids! {
     KeyId = "key";
     /// A step of a login process.
     StepId = "step";
+    /// The rotation of a session's auth key.
+    RotationId = "rot";
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@ pub mod time;
 
 pub use chain::chain;
 pub use code::{Category, Code, Coded, Retry};
-pub use id::{DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, SessionId, StepId, TaskId};
+pub use id::{
+    DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, RotationId, SessionId, StepId, TaskId,
+};
 pub use owner::Owner;
 pub use secret::Secret;
 pub use span::Span;

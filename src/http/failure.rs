@@ -132,6 +132,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::AddressForbidden
         | Code::PhoneCodeInvalid
         | Code::PhoneCodeExpired
+        | Code::PasswordRequired
         | Code::PasswordHashInvalid => StatusCode::BAD_REQUEST,
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -140,8 +141,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::IdempotencyMismatch
         | Code::LoginStep
         | Code::SessionExists
-        | Code::PairLoop
-        | Code::PasswordRequired => StatusCode::CONFLICT,
+        | Code::PairLoop => StatusCode::CONFLICT,
         Code::SessionExpired | Code::LoginExpired | Code::LoginCancelled | Code::EventsGone => {
             StatusCode::GONE
         }

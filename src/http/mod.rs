@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod call;
+mod choice;
 pub mod config;
 pub mod dispatch;
 mod door;

@@ -110,6 +110,12 @@ impl Draft {
         self
     }
 
+    /// Success is 202: the work goes on after the answer.
+    pub fn begins(mut self) -> Self {
+        self.status = StatusCode::ACCEPTED;
+        self
+    }
+
     /// A query of this form is allowed.
     pub fn query<Q: JsonSchema>(mut self) -> Self {
         self.query = Some(|generator| Q::json_schema(generator));

@@ -9,6 +9,7 @@ pub fn table() -> Vec<Route> {
         routes::sessions::routes(),
         routes::login::routes(),
         routes::messages::routes(),
+        routes::rotation::routes(),
         routes::agent_login::routes(),
         routes::agent::routes(),
         routes::agent_archive::routes(),

@@ -70,6 +70,8 @@ catalog! {
     MESSAGE_CHATS = 0x26, "message_chats", open;
     /// Above which messages something was left out by Telegram and is still to be read.
     LEFT_OUT = 0x27, "left_out", open;
+    /// Rotations of auth keys under way, with the fresh and the former keys.
+    ROTATIONS = 0x28, "rotations", sealed;
 
     /// Flood waits and other memory of the rate limiter.
     LIMITS = 0x30, "limits", open;

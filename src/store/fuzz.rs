@@ -18,7 +18,9 @@ use serde::de::{
 };
 
 use super::decode::decode;
-use crate::base::{DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, SessionId, TaskId, Timestamp};
+use crate::base::{
+    DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, RotationId, SessionId, TaskId, Timestamp,
+};
 
 /// Values of a type in one run.
 const VALUES: u64 = 60;
@@ -172,7 +174,7 @@ impl Draw<'_> {
     }
 
     fn text(&mut self) -> String {
-        let texts: [fn() -> String; 14] = [
+        let texts: [fn() -> String; 15] = [
             String::new,
             || "text".to_owned(),
             || "https://example.org/hook".to_owned(),
@@ -184,6 +186,7 @@ impl Draw<'_> {
             || DeliveryId::generate().to_string(),
             || IncidentId::generate().to_string(),
             || KeyId::generate().to_string(),
+            || RotationId::generate().to_string(),
             || TaskId::generate().to_string(),
             || "admin".to_owned(),
             || Timestamp::now().to_string(),

@@ -260,7 +260,7 @@ impl Effects<'_> {
         request: &R,
     ) -> Result<R::Return, TelegramError> {
         // A session that cannot be asked shall not use up its budget.
-        self.link.client()?;
+        self.link.ready().await?;
         let ask = Ask {
             session: self.link.id,
             chat,

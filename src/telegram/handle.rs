@@ -11,11 +11,12 @@ use super::link::Link;
 use super::logins::Ended;
 use super::manager::{self, Links, Msg};
 use super::outgoing::{Outgoing, SentPart};
+use super::rotation;
 use super::server_key::NotAKey;
 use super::session::{self, Context};
 use super::sweep;
 use super::tables::{Authorisations, Peer, Peers};
-use crate::base::{SessionId, Timestamp};
+use crate::base::{RotationId, Secret, SessionId, Timestamp};
 use crate::limiter::{Budgets, Limiter};
 use crate::model::{ChatId, ChatKind, Entity, Message, MessageId, SessionState};
 use crate::ops::Incidents;
@@ -106,6 +107,9 @@ impl Telegram {
         incidents: Incidents,
         config: TelegramConfig,
     ) -> Result<Self, NotAKey> {
+        for outcome in ["completed", "failed"] {
+            metrics::counter!("trunkline_rotations_total", "outcome" => outcome).increment(0);
+        }
         for counter in ["trunkline_updates_total", "trunkline_gaps_filled_total"] {
             // Told as 0 from the start: a rule that looks for growth does not see a series whose first value is 1.
             metrics::counter!(counter).increment(0);
@@ -139,6 +143,7 @@ impl Telegram {
     /// The sessions' part of the tree: the subtrees, then the manager that decides on them.
     pub fn child(&self) -> ChildSpec {
         let (subtrees, dynamic) = SupervisorSpec::dynamic();
+        let (rotating, rotations) = SupervisorSpec::dynamic();
         let manager = self.context.manager.clone();
         dynamic.on_quarantine(Arc::new(move |quarantine: Quarantine| {
             if let Ok(id) = quarantine.id.parse() {
@@ -153,7 +158,8 @@ impl Telegram {
         let both = SupervisorSpec::new(Strategy::RestForOne)
             .kind("telegram")
             .child(ChildSpec::supervisor("subtrees", subtrees))
-            .child(manager::child(&self.context, &self.links, &dynamic))
+            .child(ChildSpec::supervisor("rotations", rotating.kind("rotations")))
+            .child(manager::child(&self.context, &self.links, &dynamic, &rotations))
             .child(ChildSpec::task("sweep", move |task| {
                 sweep::run(context.clone(), task)
             }))
@@ -170,7 +176,7 @@ impl Telegram {
     pub async fn add(&self, mut new: NewAccount) -> Result<SessionView, TelegramError> {
         if let Some(phone) = &new.phone {
             let phone = normalise_phone(phone.expose()).map_err(TelegramError::Invalid)?;
-            new.phone = Some(crate::base::Secret::new(phone));
+            new.phone = Some(Secret::new(phone));
         }
         let account = self.ask(|reply| Msg::Add(Box::new(new), reply)).await?;
         self.view(account.id)
@@ -271,6 +277,17 @@ impl Telegram {
         self.view(id)
     }
 
+    /// Has the session's auth key replaced by a fresh one, and tells by events how that goes; asked again meanwhile,
+    /// it answers the rotation under way.
+    ///
+    /// # Errors
+    /// If the session is not connected, or the account has a password and none is given.
+    pub async fn rotate(&self, id: SessionId, password: Option<Secret>) -> Result<RotationId, TelegramError> {
+        let link = self.link(id)?;
+        rotation::require_password(&link, password.is_some()).await?;
+        self.ask(|reply| Msg::Rotate(id, password, reply)).await
+    }
+
     /// Ends the authorisation and keeps the entry; may be repeated.
     ///
     /// # Errors
@@ -298,7 +315,7 @@ impl Telegram {
         outgoing: &Outgoing,
         patience: Duration,
     ) -> Result<Vec<SentPart>, TelegramError> {
-        let link = self.link_at_work(id)?;
+        let link = self.link_at_work(id).await?;
         self.effects(&link, patience).send(outgoing).await
     }
 
@@ -314,7 +331,7 @@ impl Telegram {
         entities: &[Entity],
         patience: Duration,
     ) -> Result<(), TelegramError> {
-        let link = self.link_at_work(id)?;
+        let link = self.link_at_work(id).await?;
         self.effects(&link, patience)
             .edit(chat, message, text, entities)
             .await
@@ -331,7 +348,7 @@ impl Telegram {
         messages: Vec<MessageId>,
         patience: Duration,
     ) -> Result<(), TelegramError> {
-        let link = self.link_at_work(id)?;
+        let link = self.link_at_work(id).await?;
         self.effects(&link, patience).delete(chat, messages).await
     }
 
@@ -347,7 +364,7 @@ impl Telegram {
         (since, most): (Timestamp, usize),
         patience: Duration,
     ) -> Result<Vec<Message>, TelegramError> {
-        let link = self.link_at_work(id)?;
+        let link = self.link_at_work(id).await?;
         self.effects(&link, patience).own_recent(chat, since, most).await
     }
 
@@ -361,7 +378,7 @@ impl Telegram {
         (chat, message): (ChatId, MessageId),
         patience: Duration,
     ) -> Result<Option<Message>, TelegramError> {
-        let link = self.link_at_work(id)?;
+        let link = self.link_at_work(id).await?;
         self.effects(&link, patience).message(chat, message).await
     }
 
@@ -375,7 +392,7 @@ impl Telegram {
         username: &str,
         patience: Duration,
     ) -> Result<ChatId, TelegramError> {
-        let link = self.link_at_work(id)?;
+        let link = self.link_at_work(id).await?;
         self.effects(&link, patience).resolve(username).await
     }
 
@@ -462,9 +479,9 @@ impl Telegram {
     }
 
     /// A session that can make calls, known before the chat is looked up: one that ended knows no chats any more.
-    pub(super) fn link_at_work(&self, id: SessionId) -> Result<Arc<Link>, TelegramError> {
+    pub(super) async fn link_at_work(&self, id: SessionId) -> Result<Arc<Link>, TelegramError> {
         let link = self.link(id)?;
-        link.client()?;
+        link.ready().await?;
         match link.state() {
             SessionState::LoggingIn => Err(TelegramError::NotConnected(SessionState::LoggingIn)),
             _ => Ok(link),

@@ -63,6 +63,8 @@ pub(crate) struct Link {
     /// Its actor.
     pub actor: Address<Msg>,
     call_timeout: Duration,
+    /// Read by every call under way; written by who has to be sure that there is none.
+    calls: tokio::sync::RwLock<()>,
     account: RwLock<Account>,
     changing: tokio::sync::Mutex<()>,
     status: watch::Sender<Status>,
@@ -92,6 +94,7 @@ impl Link {
             uuid: account.uuid,
             actor: Address::new(),
             call_timeout,
+            calls: tokio::sync::RwLock::default(),
             status: watch::Sender::new(Status::of(&account)),
             account: RwLock::new(account),
             changing: tokio::sync::Mutex::default(),
@@ -308,6 +311,7 @@ impl Link {
     /// # Errors
     /// Telegram's refusal; no connection; one that broke or took too long meanwhile.
     pub async fn invoke<R: RemoteCall>(&self, request: &R) -> Result<R::Return, TelegramError> {
+        let _under_way = self.calls.read().await;
         let (number, client) = self.numbered_client()?;
         let answer = self.invoke_by((number, &client), request).await;
         answer.map_err(|error| self.failed(error))
@@ -336,6 +340,20 @@ impl Link {
             self.proved();
         }
         answer
+    }
+
+    /// Whether a call could be made now, or as soon as calls may be made again.
+    ///
+    /// # Errors
+    /// If the session has no connection.
+    pub async fn ready(&self) -> Result<(), TelegramError> {
+        let _not_shut = self.calls.read().await;
+        self.client().map(drop)
+    }
+
+    /// Waits until no call is under way; new ones wait until what this gives is dropped.
+    pub async fn shut(&self) -> tokio::sync::RwLockWriteGuard<'_, ()> {
+        self.calls.write().await
     }
 
     /// Tells the session's actor what was observed. While the actor is being restarted nobody listens: its

@@ -4,6 +4,8 @@
 //! supervisor, every other has none. Start-up, commands and the end of an authorisation all take that path.
 //! It does not watch connections, and no call to Telegram but a log-out passes through it.
 
+mod rotation;
+
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -19,8 +21,8 @@ use super::link::Link;
 use super::logins::Ending;
 use super::reply::answer;
 use super::session::{self, Context};
-use super::tables::{Accounts, Authorisations};
-use crate::base::{SessionId, Timestamp};
+use super::tables::{Accounts, Authorisation, Authorisations};
+use crate::base::{RotationId, Secret, SessionId, Timestamp};
 use crate::model::{EventBody, SessionState, Wanted};
 use crate::runtime::{ChildSpec, Dynamic, NodeState, Shutdown, StartError};
 use crate::store::{Batch, Scan, StoreError};
@@ -58,6 +60,12 @@ pub(crate) enum Msg {
     Discard(SessionId, &'static str),
     /// A login could not begin: a session made for it is removed.
     DiscardLeftover(SessionId, Reply<()>),
+    /// Have the auth key replaced; with the password, if the account has one.
+    Rotate(SessionId, Option<Secret>, Reply<RotationId>),
+    /// Put the fresh key of its rotation in place.
+    SwitchKey(SessionId, Reply<()>),
+    /// Put the former key back; answers the fresh one.
+    SwitchBack(SessionId, Reply<Option<Authorisation>>),
     /// A session has nothing left to run.
     Ended(SessionId),
     /// A session's subtree failed too often.
@@ -65,13 +73,20 @@ pub(crate) enum Msg {
 }
 
 /// The manager as a child, placed after the dynamic supervisor whose children it decides on.
-pub(super) fn child(context: &Arc<Context>, links: &Links, subtrees: &Dynamic) -> ChildSpec {
-    let (context, links, subtrees) = (context.clone(), links.clone(), subtrees.clone());
+pub(super) fn child(
+    context: &Arc<Context>,
+    links: &Links,
+    subtrees: &Dynamic,
+    rotations: &Dynamic,
+) -> ChildSpec {
+    let (context, links) = (context.clone(), links.clone());
+    let (subtrees, rotations) = (subtrees.clone(), rotations.clone());
     ChildSpec::actor("manager", move |spawn| {
         let args = State {
             context: context.clone(),
             links: links.clone(),
             subtrees: subtrees.clone(),
+            rotations: rotations.clone(),
         };
         async move { spawn.spawn(Manager, args).await }
     })
@@ -87,6 +102,7 @@ struct State {
     context: Arc<Context>,
     links: Links,
     subtrees: Dynamic,
+    rotations: Dynamic,
 }
 
 impl Actor for Manager {
@@ -101,6 +117,7 @@ impl Actor for Manager {
             state.end_interrupted_login(&link).await;
             state.reconcile(&link).await;
         }
+        state.resume_rotations().await?;
         state.notice_quarantined().await;
         Ok(state)
     }
@@ -122,6 +139,9 @@ impl Actor for Manager {
             Msg::Delete(id, reply) => answer(reply, state.delete(id).await),
             Msg::Discard(id, why) => state.discard(id, why).await,
             Msg::DiscardLeftover(id, reply) => answer(reply, state.discard_leftover(id).await),
+            Msg::Rotate(id, password, reply) => answer(reply, state.rotate(id, password).await),
+            Msg::SwitchKey(id, reply) => answer(reply, state.switch_key(id).await),
+            Msg::SwitchBack(id, reply) => answer(reply, state.switch_back(id).await),
             Msg::Ended(id) => state.end(id).await,
             Msg::Quarantined(id, reason) => state.quarantine(id, reason).await,
         }
@@ -341,6 +361,7 @@ impl State {
 
     async fn log_out(&self, id: SessionId) -> Result<Account, TelegramError> {
         let link = self.find(id)?;
+        self.abandon_rotation(&link).await?;
         self.end_authorisation(&link).await;
         self.terminate(&link).await;
         self.forget_keys(&link).await?;
@@ -376,6 +397,7 @@ impl State {
 
     async fn delete(&self, id: SessionId) -> Result<(), TelegramError> {
         let link = self.find(id)?;
+        self.abandon_rotation(&link).await?;
         self.end_authorisation(&link).await;
         self.terminate(&link).await;
         self.forget_keys(&link).await?;

@@ -134,7 +134,7 @@ impl Telegram {
         page: &MessagePage,
         patience: Duration,
     ) -> Result<Vec<Message>, TelegramError> {
-        let link = self.link_at_work(id)?;
+        let link = self.link_at_work(id).await?;
         self.effects(&link, patience).page(page).await
     }
 
@@ -148,7 +148,7 @@ impl Telegram {
         user: i64,
         patience: Duration,
     ) -> Result<Contact, TelegramError> {
-        let link = self.link_at_work(id)?;
+        let link = self.link_at_work(id).await?;
         self.effects(&link, patience).contact(user).await
     }
 }

@@ -36,6 +36,14 @@ pub(crate) struct Authorisation {
     pub dcs: Vec<grammers_session::types::DcOption>,
 }
 
+impl Authorisation {
+    /// The option of the home DC.
+    pub fn home_mut(&mut self) -> Option<&mut grammers_session::types::DcOption> {
+        let home = self.home_dc;
+        self.dcs.iter_mut().find(|option| option.id == home)
+    }
+}
+
 /// Chats and users that a session has seen. Sealed: it holds names.
 pub(crate) struct Peers;
 
@@ -230,5 +238,6 @@ mod tests {
         bears_any_row::<MessageChats>();
         bears_any_row::<Tombstones>();
         bears_any_row::<LeftOut>();
+        bears_any_row::<crate::telegram::rotation::Rotations>();
     }
 }

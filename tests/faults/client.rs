@@ -74,6 +74,14 @@ impl World {
         response.text().await.expect("a text")
     }
 
+    /// How many authorisations an account has.
+    pub async fn logins(&self, user: i64) -> usize {
+        let logins = self
+            .ask(Method::GET, &format!("/users/{user}/logins"), None)
+            .await;
+        logins["items"].as_array().expect("a list").len()
+    }
+
     /// Posts; the numbers of the messages that it became.
     pub async fn post(&self, chat: i64, message: Value) -> Vec<i64> {
         let answer = self

@@ -9,6 +9,7 @@ mod kill_changes;
 mod logins;
 mod operation;
 mod returning;
+mod rotation;
 mod sandbox_wire;
 mod sandbox_world;
 mod secrets;

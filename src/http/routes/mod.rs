@@ -13,5 +13,6 @@ pub mod keys;
 pub mod login;
 pub mod messages;
 pub mod pairs;
+pub mod rotation;
 pub mod sessions;
 pub mod ws;

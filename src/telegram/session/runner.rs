@@ -6,13 +6,11 @@
 //! that were under way: their callers are told that they may or may not have happened.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
-use grammers_client::sender::{ConnectionParams, NoRetries};
 use grammers_client::session::Session;
 use grammers_client::{InvocationError, SenderPool, tl};
 use tokio::time::{sleep, timeout};
@@ -23,6 +21,7 @@ use crate::model::SessionState;
 use crate::runtime::{BoxError, TaskContext};
 use crate::telegram::exchange::{ExchangeError, create_auth_key};
 use crate::telegram::link::Link;
+use crate::telegram::params::params;
 use crate::telegram::session_store::SessionStore;
 
 /// Why a connection was given up, as a stable word.
@@ -95,7 +94,8 @@ async fn connection(
     if let Err(given) = Box::pin(ensure_key(context, session)).await {
         return given;
     }
-    let pool = SenderPool::with_configuration(session.clone(), context.config.api_id, params(context));
+    let pool =
+        SenderPool::with_configuration(session.clone(), context.config.api_id, params(&context.config));
     let number = link.publish(pool.handle.clone(), pool.updates).await;
     tokio::select! {
         () = pool.runner.run() => Given::Up("CONNECTION_CLOSED"),
@@ -143,22 +143,6 @@ async fn ensure_key(context: &Context, session: &SessionStore) -> Result<(), Giv
         }
     })?;
     session.set_auth_key(home, key).await.map_err(lost)
-}
-
-fn params(context: &Context) -> ConnectionParams {
-    ConnectionParams {
-        device_model: "trunkline".to_owned(),
-        system_version: std::env::consts::OS.to_owned(),
-        app_version: env!("CARGO_PKG_VERSION").to_owned(),
-        system_lang_code: "en".to_owned(),
-        lang_code: "en".to_owned(),
-        use_ipv6: false,
-        // Flood waits belong to the limiter, other retries to the lanes.
-        retry_policy: Box::new(NoRetries),
-        updates_channel_capacity: NonZeroUsize::new(context.config.updates_buffer)
-            .unwrap_or(NonZeroUsize::MIN),
-        __non_exhaustive: (),
-    }
 }
 
 /// Asks for the first answer, then for another whenever the connection is silent.

@@ -13,6 +13,7 @@ mod pairs;
 mod points;
 mod preload;
 mod receivers;
+mod rotations;
 mod starts;
 mod storms;
 mod supervision;
@@ -43,6 +44,8 @@ pub const ALL: &[Class] = &[
     receivers::DAWDLES,
     receivers::DOWN,
     receivers::GONE,
+    rotations::UNDER_LOAD,
+    rotations::KILLED,
     disk::FULL,
     disk::FULL_AT_START,
     disk::ERRORS,

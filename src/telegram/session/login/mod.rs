@@ -10,7 +10,6 @@ mod code;
 mod complete;
 mod password;
 mod qr;
-mod srp;
 pub(super) mod steps;
 
 use std::time::Duration;

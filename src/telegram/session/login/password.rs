@@ -3,11 +3,10 @@
 use grammers_client::tl;
 
 use super::call::call;
-use super::srp::Terms;
 use crate::base::Secret;
 use crate::telegram::error::TelegramError;
-use crate::telegram::heavy;
 use crate::telegram::link::Link;
+use crate::telegram::srp;
 
 /// Telegram's word for terms that were used already or are too old.
 const STALE: &str = "SRP_ID_INVALID";
@@ -41,13 +40,7 @@ pub(super) async fn check(link: &Link, password: &Secret) -> Result<tl::enums::U
 }
 
 async fn try_once(link: &Link, password: &Secret) -> Result<tl::enums::auth::Authorization, TelegramError> {
-    let terms = Terms::of(ask(link).await?).ok_or(TelegramError::Conflict(
-        "the account's password is of a kind that is not known here",
-    ))?;
-    let mut random = [0; 256];
-    getrandom::fill(&mut random).expect("the system gives randomness");
-    let known = password.clone();
-    let password = heavy::run(move || terms.prove(&known, &random)).await?;
+    let password = srp::proof(ask(link).await?, password).await?;
     call(link, &tl::functions::auth::CheckPassword { password }).await
 }
 

@@ -5,13 +5,31 @@ use grammers_client::tl;
 use grammers_crypto::two_factor_auth::calculate_2fa;
 use num_bigint::BigUint;
 
+use super::error::TelegramError;
+use super::exchange::check_group;
+use super::heavy;
 use crate::base::Secret;
-use crate::telegram::error::TelegramError;
-use crate::telegram::exchange::check_group;
+
+/// The proof of a password for one try, made where it holds nobody up.
+///
+/// # Errors
+/// If the account's password is of a kind that is not known here, or the server's terms are not safe.
+pub(super) async fn proof(
+    account: tl::types::account::Password,
+    password: &Secret,
+) -> Result<tl::enums::InputCheckPasswordSrp, TelegramError> {
+    let terms = Terms::of(account).ok_or(TelegramError::Conflict(
+        "the account's password is of a kind that is not known here",
+    ))?;
+    let mut random = [0; 256];
+    getrandom::fill(&mut random).expect("the system gives randomness");
+    let password = password.clone();
+    heavy::run(move || terms.prove(&password, &random)).await
+}
 
 /// What the proof is made of, as Telegram gave it for this one try.
 #[derive(Clone)]
-pub(super) struct Terms {
+struct Terms {
     id: i64,
     salt1: Vec<u8>,
     salt2: Vec<u8>,
@@ -22,7 +40,7 @@ pub(super) struct Terms {
 
 impl Terms {
     /// The terms of a try, if the account has a password of a kind we know.
-    pub fn of(password: tl::types::account::Password) -> Option<Self> {
+    fn of(password: tl::types::account::Password) -> Option<Self> {
         use tl::enums::PasswordKdfAlgo as Algorithm;
         let Algorithm::Sha256Sha256Pbkdf2Hmacsha512iter100000Sha256ModPow(algorithm) =
             password.current_algo?
@@ -43,7 +61,7 @@ impl Terms {
     ///
     /// # Errors
     /// If the terms are such that a proof would give the password away.
-    pub fn prove(
+    fn prove(
         &self,
         password: &Secret,
         random: &[u8; 256],

@@ -1,0 +1,53 @@
+//! Replacing the auth key of a session.
+
+use hyper::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::access::Scope;
+use crate::base::{RotationId, Secret};
+use crate::http::answer::Json;
+use crate::http::call::Call;
+use crate::http::choice::Choice;
+use crate::http::failure::Failure;
+use crate::http::route::{Route, route};
+
+pub(crate) fn routes() -> Vec<Route> {
+    let path = "/api/telegram-auth/rotate-session";
+    let summary = "Replace a session's auth key by a fresh one of the same account";
+    vec![
+        route("session health", Method::POST, path, summary)
+            .scope(Scope::Manage)
+            .begins()
+            .query::<Choice>()
+            .takes(rotate),
+    ]
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RotationRequest {
+    /// The account's password, if it has one.
+    #[schemars(with = "Option<String>")]
+    password: Option<Secret>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct RotationBegun {
+    success: bool,
+    /// The rotation; `session_rotation` events tell how it goes.
+    rotation_id: RotationId,
+    #[schemars(with = "String", extend("format" = "uuid"))]
+    session_id: Uuid,
+}
+
+async fn rotate(call: Call, body: RotationRequest) -> Result<Json<RotationBegun>, Failure> {
+    let id = call.chosen_session()?;
+    let telegram = &call.api.telegram;
+    Ok(Json(RotationBegun {
+        success: true,
+        rotation_id: telegram.rotate(id, body.password).await?,
+        session_id: telegram.view(id)?.account.uuid,
+    }))
+}
