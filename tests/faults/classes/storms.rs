@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::class::{Aim, Class, Dice, Outcome, Rounds};
 use crate::load::Talk;
+use crate::receiver::Answer;
 use crate::scene::{Scene, Stage};
 
 /// Messages a second, as usual; the storm has ten times as many.
@@ -24,7 +25,11 @@ pub const CLASS: Class = Class {
         late: Duration::from_secs(30),
         settles: Duration::from_secs(120),
     },
-    stage: Stage::default,
+    // One chat's deliveries keep their order: a receiver that refused some would set the pace.
+    stage: || Stage {
+        receiver: Box::new(|_, _| Answer::Status(200)),
+        ..Stage::default()
+    },
     run: |scene, dice, rounds| Box::pin(run(scene, dice, rounds)),
 };
 
