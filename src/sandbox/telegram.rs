@@ -281,7 +281,11 @@ impl Telegram {
             false => self.lock(),
         };
         let user = state.user_of(call.key.0).ok();
-        if user.is_some() {
+        if let Some(user) = state.guest(call.key.0) {
+            if !for_guests(method) {
+                return Err(Refusal::other(303, format!("USER_MIGRATE_{}", state.home(user))));
+            }
+        } else if user.is_some() {
             let now = state.date();
             if let Some(known) = state.keys.known.get_mut(&call.key.0) {
                 known.active = now;
@@ -290,6 +294,9 @@ impl Telegram {
             if !quiet {
                 self.inner.hub.subscribe(call.key, call.session);
             }
+        } else if !call.without_updates && state.shows_token(call.key.0) {
+            // It may have come back with another session.
+            self.inner.hub.subscribe(call.key, call.session);
         }
         let news_before = state.news.len();
         let mut ctx = Ctx {
@@ -381,6 +388,13 @@ fn chat_of(state: &State, account: i64, news: &News) -> Option<Peer> {
         },
         News::Passing { .. } | News::TokenAccepted { .. } => None,
     }
+}
+
+/// Whether a method is there for who is in another data centre only for the sake of files.
+fn for_guests(method: &str) -> bool {
+    ["upload.", "help.", "auth."]
+        .iter()
+        .any(|it| method.starts_with(it))
 }
 
 /// Whether a method changes nothing that is worth to be written down.

@@ -14,8 +14,9 @@ from telethon import TelegramClient, errors, functions, types
 from telethon.crypto import rsa
 from telethon.sessions import MemorySession
 
-from stage import ALICE, BOB, PATIENCE, Complaints, Sandbox, expect
+from stage import ALICE, BOB, PATIENCE, Complaints, Sandbox, expect, named
 
+BOB_NAME = "bob_b"
 PASSWORD = "گذرواژه, with 🔑"
 
 
@@ -161,6 +162,25 @@ class Story:
         await self.is_in(client, BOB, 4)
         await client.log_out()
 
+    async def far(self):
+        """What one sends who lives in the other data centre is fetched there, by a login that is carried over."""
+        bob = await self.client()
+        await bob.send_code_request(BOB)
+        try:
+            await bob.sign_in(BOB, self.sandbox.code(BOB))
+        except errors.SessionPasswordNeededError:
+            await bob.sign_in(password=PASSWORD)
+        data = os.urandom(150_000)
+        contact = types.InputPhoneContact(0, ALICE, "Alice", "")
+        (alice,) = (await bob(functions.contacts.ImportContactsRequest([contact]))).users
+        await bob.send_file(alice, named(data, "far.bin"))
+        async for heard in self.alice.iter_messages(BOB_NAME, limit=1):
+            expect(heard.document.dc_id == 4, "it lies in the other one")
+            found = await self.alice.download_media(heard, bytes)
+            expect(found == data, "byte for byte")
+        expect(len(self.sandbox.logins(ALICE)) == 1, "who is there for a file is no login")
+        await bob.log_out()
+
     async def shut(self):
         client = await self.client()
         self.sandbox.ask("PUT", f"/codes/{ALICE}", {"refuse": "PHONE_NUMBER_FLOOD"})
@@ -185,7 +205,7 @@ class Story:
         await self.alice.disconnect()
 
     async def tell(self):
-        for chapter in (self.picture, self.expired, self.password, self.code, self.elsewhere, self.shut):
+        for chapter in (self.picture, self.expired, self.password, self.code, self.elsewhere, self.far, self.shut):
             began = time.monotonic()
             await asyncio.wait_for(chapter(), 120)
             print(f"{chapter.__name__}: held ({time.monotonic() - began:.2f} s)", flush=True)

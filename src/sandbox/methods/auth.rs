@@ -157,19 +157,20 @@ pub fn reset_authorizations(ctx: &mut Ctx<'_>, _: f::ResetAuthorizations) -> Ans
     Ok(true)
 }
 
-/// `auth.exportAuthorization`: there is one data centre only.
+/// `auth.exportAuthorization`
 pub fn export_authorization(
     ctx: &mut Ctx<'_>,
-    _: f::ExportAuthorization,
+    r: f::ExportAuthorization,
 ) -> Answer<enums::auth::ExportedAuthorization> {
-    ctx.me()?;
-    Err(Refusal::bad("DC_ID_INVALID"))
+    let (id, bytes) = ctx.state.make_ticket(ctx.key.0, ctx.dc, r.dc_id)?;
+    Ok(types::auth::ExportedAuthorization { id, bytes }.into())
 }
 
-/// `auth.importAuthorization`: nothing is ever exported.
+/// `auth.importAuthorization`
 pub fn import_authorization(
-    _: &mut Ctx<'_>,
-    _: f::ImportAuthorization,
+    ctx: &mut Ctx<'_>,
+    r: f::ImportAuthorization,
 ) -> Answer<enums::auth::Authorization> {
-    Err(Refusal::bad("AUTH_BYTES_INVALID"))
+    let user = ctx.state.take_ticket(ctx.key.0, ctx.dc, r.id, &r.bytes)?;
+    Ok(authorization(ctx, user))
 }

@@ -31,6 +31,10 @@ pub fn upload_profile_photo(ctx: &mut Ctx<'_>, r: f::UploadProfilePhoto) -> Answ
     let file = r.file.ok_or(Refusal::bad("PHOTO_FILE_MISSING"))?;
     let bytes = super::upload::whole(ctx, me, &file)?;
     let photo = ctx.state.keep_photo(bytes)?;
+    let dc = ctx.state.home(me);
+    if let Some(stored) = ctx.state.files.stored.get_mut(&photo) {
+        stored.dc = Some(dc);
+    }
     ctx.state.account_mut(me)?.photo = Some(photo);
     let viewer = ctx.viewer(me);
     viewer.name(Peer::User(me));

@@ -60,6 +60,10 @@ pub fn get_file(ctx: &mut Ctx<'_>, r: f::GetFile) -> Answer<enums::upload::File>
         .stored
         .get(&id)
         .ok_or(Refusal::bad("LOCATION_INVALID"))?;
+    let centre = ctx.state.centre_of(file, me);
+    if centre != ctx.dc {
+        return Err(Refusal::other(303, format!("FILE_MIGRATE_{centre}")));
+    }
     let bytes = ctx.state.bytes_of(file).ok_or(Refusal::bad("LOCATION_INVALID"))?;
     let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
     let to = from

@@ -41,7 +41,7 @@ impl Viewer<'_> {
                     personal: false,
                     photo_id,
                     stripped_thumb: None,
-                    dc_id: self.state.home(self.account),
+                    dc_id: self.file_centre(photo_id),
                 }
                 .into()
             }),

@@ -91,9 +91,18 @@ impl Viewer<'_> {
                 .into(),
             ],
             video_sizes: None,
-            dc_id: self.state.home(self.account),
+            dc_id: self.state.centre_of(file, self.account),
         }
         .into()
+    }
+
+    /// The data centre of a file by its number.
+    pub fn file_centre(&self, file: i64) -> i32 {
+        let stored = self.state.files.stored.get(&file);
+        stored.map_or_else(
+            || self.state.home(self.account),
+            |file| self.state.centre_of(file, self.account),
+        )
     }
 
     /// A document.
@@ -110,7 +119,7 @@ impl Viewer<'_> {
             size: i64::try_from(file.size).unwrap_or(i64::MAX),
             thumbs: None,
             video_thumbs: None,
-            dc_id: self.state.home(self.account),
+            dc_id: self.state.centre_of(file, self.account),
             attributes: attributes.iter().map(attribute).collect(),
         }
         .into()

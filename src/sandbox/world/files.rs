@@ -58,6 +58,9 @@ pub struct Stored {
     pub epoch: u32,
     /// Where it was posted first: if that chat is protected, the file is too.
     pub home: Option<Place>,
+    /// The data centre where it lies, once it was posted.
+    #[serde(default)]
+    pub dc: Option<i32>,
 }
 
 /// What a file is.
@@ -216,6 +219,7 @@ impl State {
                 date,
                 epoch: 0,
                 home: None,
+                dc: None,
             },
         );
         id

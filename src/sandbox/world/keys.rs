@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{Account, DC};
 use super::codes::Code;
+use super::guests::Ticket;
 use super::password::{Challenge, Password};
 use super::refusal::Refusal;
 use super::state::{Passing, State};
@@ -25,6 +26,9 @@ pub struct Keys {
     /// Tokens of QR codes, in the order in which they were made; not kept.
     #[serde(skip)]
     pub tokens: Vec<Token>,
+    /// Tickets into other data centres; not kept.
+    #[serde(skip)]
+    pub tickets: Vec<Ticket>,
     /// What each key has to answer to prove a password; not kept.
     #[serde(skip)]
     pub challenges: HashMap<i64, Challenge>,
@@ -43,6 +47,9 @@ pub struct Key {
     /// Who would be, but for the password.
     #[serde(default)]
     pub pending: Option<i64>,
+    /// Whose files it may fetch, and the key by whose login.
+    #[serde(default)]
+    pub guest: Option<(i64, i64)>,
     /// What other sessions name it by; 0 in lists means the current one.
     pub hash: i64,
     /// The device's model.
@@ -131,6 +138,7 @@ impl State {
         let known = self.keys.known.entry(key).or_default();
         known.user = Some(user);
         known.pending = None;
+        known.guest = None;
         known.hash = hash;
         known.created = now;
         known.active = now;
@@ -170,7 +178,7 @@ impl State {
     /// Who is logged in with a key.
     pub fn user_of(&self, key: i64) -> Result<i64, Refusal> {
         let known = self.keys.known.get(&key);
-        if let Some(user) = known.and_then(|known| known.user) {
+        if let Some(user) = known.and_then(|known| known.user).or_else(|| self.guest(key)) {
             return match self.accounts.get(&user) {
                 Some(account) if account.banned => Err(Refusal::unauthorized("USER_DEACTIVATED_BAN")),
                 Some(account) if account.deactivated => Err(Refusal::unauthorized("USER_DEACTIVATED")),

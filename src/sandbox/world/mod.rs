@@ -11,6 +11,7 @@ pub mod content;
 pub mod difference;
 pub mod entities;
 pub mod files;
+pub mod guests;
 pub mod keys;
 pub mod membership;
 pub mod password;

@@ -182,6 +182,7 @@ impl State {
     /// Puts one settled message where it belongs.
     fn place(&mut self, author: i64, peer: Peer, draft: Draft, body: Body) -> Result<Uid, Refusal> {
         let place = Place::of(author, peer);
+        let dc = self.home(author);
         let uid = self.next.uid;
         self.next.uid += 1;
         if let Body::Said {
@@ -191,6 +192,7 @@ impl State {
             && let Some(stored) = self.files.stored.get_mut(file)
         {
             stored.home.get_or_insert(place);
+            stored.dc.get_or_insert(dc);
         }
         let mut content = Content {
             uid,

@@ -153,6 +153,11 @@ impl State {
         Ok(key)
     }
 
+    /// Whether a key waits for a token to be accepted.
+    pub fn shows_token(&self, key: i64) -> bool {
+        self.keys.tokens.iter().any(|token| token.key == key)
+    }
+
     fn token(&mut self, bytes: &[u8]) -> Result<&mut Token, Refusal> {
         let mut tokens = self.keys.tokens.iter_mut();
         tokens

@@ -1,6 +1,6 @@
 //! The sandbox's wire as a client of another make sees it: keys, salts, order, repetition, loss.
 
-mod client;
+pub mod client;
 mod endings;
 mod little;
 

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use grammers_crypto::two_factor_auth::calculate_2fa;
 use grammers_tl_types::{enums, functions as f, types};
-use trunkline::sandbox::World;
 use trunkline::sandbox::telegram::Telegram;
 use trunkline::sandbox::world::settings::Change;
+use trunkline::sandbox::{Sandbox, SandboxConfig, World};
 use trunkline::telegram::NewAccount;
 
 use super::client::*;
+use crate::sandbox_wire::client::{Client as Wire, Incoming, Pipe, introduced};
 use crate::stage::{Stage, received, until};
 
 const PHONE: &str = "9990000001";
@@ -388,6 +389,49 @@ async fn a_login_ends_others_only_when_it_has_a_day() {
     assert_eq!(world.end_logins(user, None), Ok(1));
     assert_eq!(new.refused(f::updates::GetState {}).await, "SESSION_REVOKED");
     assert!(world.end_logins(user, Some(1)).is_err());
+}
+
+/// Whether a push came that says that a token was accepted, in the form that some clients look for.
+fn says_accepted(message: &Incoming) -> bool {
+    let told = message.is::<enums::Updates>();
+    matches!(told, Some(enums::Updates::UpdateShort(short)) if short.update == enums::Update::LoginToken)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_a_token_is_told_though_nobody_is_logged_in() {
+    let sandbox = Sandbox::start(SandboxConfig::default()).await.expect("starts");
+    let world = sandbox.world();
+    let user = world.user(PHONE, "Ann").expect("a user");
+    let mut wire = Wire::begin(sandbox.address(), sandbox.rsa_public_pem()).await;
+    let token = |answer| match answer {
+        enums::auth::LoginToken::Token(shown) => shown.token,
+        other => panic!("no token: {other:?}"),
+    };
+    let shown = token(wire.call(&introduced(export())).await.expect("a token"));
+    world.accept_token(user, &shown).expect("accepted");
+    wire.wait(|message| says_accepted(message).then_some(())).await;
+
+    // Another one; the push is lost, and then there is another connection with another session.
+    let mut wire = Wire::begin(sandbox.address(), sandbox.rsa_public_pem()).await;
+    let lost = token(wire.call(&introduced(export())).await.expect("a token"));
+    let kept = token(wire.call(&export()).await.expect("a token"));
+    let gap = format!(r#"{{"kind":"gap","account":{user}}}"#);
+    world
+        .fault(serde_json::from_str(&gap).expect("a fault"))
+        .expect("added");
+    world.accept_token(user, &lost).expect("accepted");
+    assert!(!wire.rest().await.iter().any(says_accepted), "it was lost");
+    let (key, salt) = (wire.key.clone(), wire.salt);
+    drop(wire);
+    let mut again = Wire::over(Pipe::open(sandbox.address()).await, key, 7, salt);
+    again
+        .call(&introduced(f::help::GetConfig {}))
+        .await
+        .expect("a configuration");
+    world.accept_token(user, &kept).expect("accepted");
+    again.wait(|message| says_accepted(message).then_some(())).await;
+    assert_eq!(user_of(again.call(&export()).await.expect("a login")), user);
+    sandbox.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
