@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::forward::Pairs;
 use crate::http::Listening;
 use crate::limiter::Limiter;
-use crate::ops::Incidents;
+use crate::ops::{Audit, Incidents};
 use crate::runtime::{Drained, Reason, Root, StartError, Tree};
 use crate::store::Store;
 use crate::telegram::{NotAKey, Telegram};
@@ -39,6 +39,8 @@ pub struct Handles {
     pub limiter: Limiter,
     /// What waits for a person.
     pub incidents: Incidents,
+    /// Who did what.
+    pub audit: Audit,
     /// Sessions.
     pub telegram: Telegram,
     /// Webhook endpoints.
@@ -71,10 +73,11 @@ impl Daemon {
         let store = Store::new(config.store.clone());
         let limiter = Limiter::new(config.limiter.clone(), store.clone());
         let incidents = Incidents::new(store.clone());
+        let audit = Audit::new(store.clone());
         let telegram = Telegram::new(
             store.clone(),
             limiter.clone(),
-            incidents.clone(),
+            (incidents.clone(), audit.clone()),
             config.telegram.clone(),
         )?;
         let lookup = session_lookup(&telegram);
@@ -91,6 +94,7 @@ impl Daemon {
             store,
             limiter,
             incidents,
+            audit,
             telegram,
             webhooks,
             access,

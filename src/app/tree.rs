@@ -9,7 +9,7 @@
 //!   work        (rest_for_one)
 //!     gate      open while the store takes commits; while it does not, nothing behind it runs
 //!     services  (one_for_one: none of these takes another down)
-//!       access · limiter · sessions · webhooks · pairs
+//!       access · audit · limiter · sessions · webhooks · pairs
 //!   http        listeners, last: what they show is there
 //! ```
 
@@ -57,6 +57,7 @@ pub(super) fn spec(
         pairs: handles.pairs.clone(),
         webhooks: handles.webhooks.clone(),
         incidents: handles.incidents.clone(),
+        audit: handles.audit.clone(),
         dead_letters: DeadLetters::new(handles.store.clone()),
         store: handles.store.clone(),
         tree: handles.tree.clone(),
@@ -132,6 +133,7 @@ fn services(config: &Config, handles: &Handles) -> SupervisorSpec {
         .intensity(INTENSITY)
         .backoff(BACKOFF)
         .child(handles.access.child(first_key, config.store.folder.clone()))
+        .child(handles.audit.child(&config.audit))
         .child(handles.limiter.child())
         .child(handles.telegram.child())
         .child(handles.webhooks.child())

@@ -74,12 +74,18 @@ codes! {
     LoginCancelled = "LOGIN_CANCELLED", Conflict;
     /// The agent has a live session already.
     SessionExists = "SESSION_EXISTS", Conflict;
+    /// A session here uses this auth key already.
+    AuthKeyInUse = "AUTH_KEY_IN_USE", Conflict;
     /// The pair would close a loop.
     PairLoop = "PAIR_LOOP", Conflict;
     /// The authorisation of the session ended.
     SessionExpired = "SESSION_EXPIRED", Telegram;
     /// The session is not connected at the moment.
     SessionUnavailable = "SESSION_UNAVAILABLE", Unavailable;
+    /// What was to be imported is no session.
+    ImportInvalid = "IMPORT_INVALID", Validation;
+    /// Telegram does not accept the key that was to be imported.
+    ImportRefused = "IMPORT_REFUSED", Telegram;
     /// The code was wrong.
     PhoneCodeInvalid = "PHONE_CODE_INVALID", Telegram;
     /// The code is too old.

@@ -121,6 +121,8 @@ ids! {
     StepId = "step";
     /// The rotation of a session's auth key.
     RotationId = "rot";
+    /// An entry of the audit log.
+    AuditId = "aud";
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! answers, 4 the key was refused, 78 wrong configuration.
 
 mod access;
+mod asset;
 mod client;
 mod daemon;
 pub mod data;
@@ -69,6 +70,8 @@ pub enum Command {
     Incidents(recovery::Incidents),
     /// Show the live supervision tree
     Tree,
+    /// Show who logged in, imported, exported or deleted what
+    Audit(asset::AuditLog),
     /// Make, list and revoke API keys
     #[command(alias = "keys")]
     Key(access::Key),
@@ -98,6 +101,7 @@ impl Command {
             Self::Endpoints(command) => over_api(&target, |client| command.run(client, &target)),
             Self::DeadLetters(command) => over_api(&target, |client| command.run(client, &target)),
             Self::Incidents(command) => over_api(&target, |client| command.run(client, &target)),
+            Self::Audit(command) => over_api(&target, |client| command.run(client, &target)),
             Self::Tree => over_api(&target, |client| recovery::tree(client, &target)),
             Self::Key(command) => command.run(&target),
             Self::Store(command) => command.run(&target),

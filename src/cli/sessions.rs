@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
+use super::asset;
 use super::client::{CliError, Client, Target, escape};
 use super::show::{self, Column};
 
@@ -23,6 +24,8 @@ Examples:
   trunkline sessions                       all sessions
   trunkline sessions show ses_01jc...      one of them
   trunkline sessions release ses_01jc...   out of quarantine
+  trunkline sessions import --form telethon < session.txt
+  trunkline sessions export ses_01jc... --form telethon --file session.txt
   trunkline sessions --json | jq -r '.[] | select(.connected | not) | .id'")]
 pub struct Sessions {
     #[command(subcommand)]
@@ -81,6 +84,10 @@ enum What {
         /// Its id
         id: String,
     },
+    /// Add one that another program logged in; its text comes on standard input
+    Import(asset::Import),
+    /// Its authorisation, for another program: whoever has it is the account
+    Export(asset::Export),
     /// Send a text
     Send {
         /// Its id
@@ -116,6 +123,8 @@ impl Sessions {
                 let limits = client.get(&format!("{}/limits", path(&id))).await?;
                 return show::one(&limits, target.json);
             }
+            What::Import(import) => return import.run(client, target).await,
+            What::Export(export) => return export.run(client, target).await,
             What::Send { id, chat, text } => {
                 let body = json!({"chat": chat, "text": text});
                 let answer = client.post(&format!("{}/messages", path(&id)), &body).await?;

@@ -18,6 +18,7 @@ use crate::base::Span;
 use crate::forward::ForwardConfig;
 use crate::http::HttpConfig;
 use crate::limiter::LimiterConfig;
+use crate::ops::AuditConfig;
 use crate::store::StoreConfig;
 use crate::telegram::TelegramConfig;
 use crate::telemetry::LogConfig;
@@ -44,6 +45,8 @@ pub struct Config {
     pub forward: ForwardConfig,
     /// The control API.
     pub http: HttpConfig,
+    /// The audit log.
+    pub audit: AuditConfig,
     /// The life of the process.
     pub daemon: DaemonConfig,
     /// What was set and is of no use.

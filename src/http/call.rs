@@ -1,5 +1,6 @@
 //! One request as a handler sees it: who asks, for what, with which parameters.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::HeaderMap;
@@ -12,7 +13,8 @@ use super::failure::Failure;
 use super::texts::Language;
 use super::upgrade::Upgrade;
 use crate::access::Principal;
-use crate::base::{Code, SessionId};
+use crate::base::{AuditId, Code, SessionId, Timestamp};
+use crate::ops::audit::{Deed, Entry, Who};
 
 /// One request, its key verified and its path matched.
 pub struct Call {
@@ -26,6 +28,8 @@ pub struct Call {
     pub query: String,
     /// The headers.
     pub headers: HeaderMap,
+    /// The address at the other end of the connection.
+    pub from: Option<IpAddr>,
     /// The name of this request in logs and errors.
     pub request: String,
     /// The language of errors.
@@ -75,6 +79,32 @@ impl Call {
     /// that is bound to sessions, which must not learn what exists beside them.
     pub fn is_gone(&self, failure: &Failure) -> bool {
         failure.code == Code::NotFound && self.caller.as_ref().is_some_and(Principal::sees_all)
+    }
+
+    /// Writes into the audit log what the caller has done, or is about to be handed. What cannot be written there is
+    /// not answered.
+    pub async fn audit(
+        &self,
+        what: Deed,
+        subject: impl ToString,
+        details: &[(&str, &str)],
+    ) -> Result<(), Failure> {
+        let caller = self.principal()?;
+        let told = details
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let entry = Entry {
+            id: AuditId::generate(),
+            at: Timestamp::now(),
+            who: Who::Key(caller.key),
+            what,
+            subject: subject.to_string(),
+            from: self.from,
+            request: Some(self.request.clone()),
+            details: told.collect(),
+            owner: caller.owner.clone(),
+        };
+        Ok(self.api.audit.add(entry).await?)
     }
 
     /// The query as what the route declares.

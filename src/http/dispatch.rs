@@ -3,6 +3,7 @@
 //! What is cheap to refuse is refused first: no body is read for a caller who may not send one. A
 //! handler that panics or hangs costs its own request, nothing else.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,6 +32,10 @@ use crate::base::Code;
 
 /// The header that names a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The address at the other end of a request's connection, as an extension of the request.
+#[derive(Clone, Copy, Debug)]
+pub struct CallerAddress(pub IpAddr);
 
 /// What answers requests.
 pub struct Service {
@@ -126,6 +131,7 @@ impl Service {
             params: found.params,
             query: query.to_owned(),
             headers: head.headers,
+            from: head.extensions.get::<CallerAddress>().map(|address| address.0),
             request: id.to_owned(),
             language,
             upgrade: Upgrade::of(&mut head.extensions).filter(|_| head.method == Method::GET),

@@ -130,6 +130,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::InvalidRequest
         | Code::AddressForbidden
+        | Code::ImportInvalid
         | Code::PhoneCodeInvalid
         | Code::PhoneCodeExpired
         | Code::PasswordRequired
@@ -141,11 +142,13 @@ pub fn status(code: Code) -> StatusCode {
         | Code::IdempotencyMismatch
         | Code::LoginStep
         | Code::SessionExists
+        | Code::AuthKeyInUse
         | Code::PairLoop => StatusCode::CONFLICT,
         Code::SessionExpired | Code::LoginExpired | Code::LoginCancelled | Code::EventsGone => {
             StatusCode::GONE
         }
-        Code::PhoneNumberInvalid
+        Code::ImportRefused
+        | Code::PhoneNumberInvalid
         | Code::PhoneNumberUnoccupied
         | Code::PhoneNumberBanned
         | Code::PeerInvalid

@@ -8,7 +8,7 @@ use crate::access::{Access, NewKey, Scope};
 use crate::base::Owner;
 use crate::forward::{ForwardConfig, Pairs};
 use crate::limiter::{Limiter, LimiterConfig};
-use crate::ops::{DeadLetters, Incidents};
+use crate::ops::{Audit, DeadLetters, Incidents};
 use crate::store::{OpenStore, Store, StoreConfig, SyncMode};
 use crate::telegram::{Telegram, TelegramConfig};
 use crate::webhook::{WebhookConfig, Webhooks};
@@ -26,7 +26,7 @@ pub(crate) fn api() -> (Api, (tempfile::TempDir, OpenStore)) {
     let telegram = Telegram::new(
         open.store(),
         limiter,
-        incidents.clone(),
+        (incidents.clone(), Audit::new(open.store())),
         TelegramConfig::default(),
     )
     .expect("no server of its own");
@@ -50,6 +50,7 @@ pub(crate) fn api() -> (Api, (tempfile::TempDir, OpenStore)) {
         pairs,
         webhooks,
         incidents,
+        audit: Audit::new(open.store()),
         dead_letters: DeadLetters::new(open.store()),
         store: open.store(),
         access,

@@ -46,7 +46,7 @@ pub use ws::Hub;
 
 use crate::access::Access;
 use crate::forward::Pairs;
-use crate::ops::{DeadLetters, Incidents};
+use crate::ops::{Audit, DeadLetters, Incidents};
 use crate::runtime::{BoxError, ChildSpec, Shutdown, TaskContext, Tree};
 use crate::store::Store;
 use crate::telegram::Telegram;
@@ -70,6 +70,8 @@ pub struct Api {
     pub webhooks: Webhooks,
     /// What waits for a person.
     pub incidents: Incidents,
+    /// Who did what.
+    pub audit: Audit,
     /// What was discarded.
     pub dead_letters: DeadLetters,
     /// Copies of the store; routes read and write it through its domains only.

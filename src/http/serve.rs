@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::Service;
+use super::dispatch::{CallerAddress, Service};
 use super::door::{Door, Full};
 use super::failure::Failure;
 use super::impatient::{Heard, Impatient, cut_off};
@@ -124,9 +124,11 @@ async fn connection(stream: TcpStream, service: Arc<Service>, stop: Cancellation
     let header_timeout = *service.config.header_timeout;
     let write_timeout = *service.config.write_timeout;
     let (heard, seat) = (Heard::default(), Seat::default());
+    let from = stream.peer_addr().ok().map(|address| CallerAddress(address.ip()));
     let answer = service_fn(|mut request: Request<Incoming>| {
         let service = service.clone();
         request.extensions_mut().insert(seat.clone());
+        from.map(|from| request.extensions_mut().insert(from));
         async move { Ok::<_, Infallible>(service.answer(request).await) }
     });
     let stream = TokioIo::new(Impatient::new(stream, write_timeout, heard.clone()));

@@ -115,6 +115,18 @@ fn both(code: Code) -> (&'static str, &'static str) {
             "This agent has a live session already",
             "این کاربر از قبل یک نشست فعال دارد",
         ),
+        Code::AuthKeyInUse => (
+            "A session here uses this key already",
+            "نشست دیگری از همین کلید استفاده می‌کند",
+        ),
+        Code::ImportInvalid => (
+            "This is no session that can be imported",
+            "این متن نشست قابل واردکردن نیست",
+        ),
+        Code::ImportRefused => (
+            "Telegram does not accept the imported key",
+            "تلگرام کلید واردشده را نمی‌پذیرد",
+        ),
         Code::PairLoop => ("This pair would close a loop", "این جفت یک حلقهٔ ارسال می‌سازد"),
         Code::SessionExpired => (
             "The session's authorisation has ended; log in again",

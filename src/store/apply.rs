@@ -344,8 +344,11 @@ impl<'a> Desk<'a> {
         }
         self.meta.seq += 1;
         let seq = self.meta.seq.to_be_bytes().to_vec();
+        let key = event_key(self.meta.seq);
+        // Not before: the seal is bound to the number.
+        let row = row.sealed(self.seal, catalog::JOURNAL.name, &key);
         let stage = &mut self.stage;
-        row.rows(event_key(self.meta.seq), |key, row| stage.put_fresh(key, row));
+        row.rows(key, |key, row| stage.put_fresh(key, row));
         if let Some(known) = known {
             self.write(&catalog::KNOWN_EVENTS, known, Packed::new(seq.clone()))?;
         }

@@ -31,8 +31,8 @@ catalog! {
     META = 0x01, "meta", open;
     /// How far each consumer has read the journal.
     CURSORS = 0x02, "cursors", open;
-    /// Events by sequence number.
-    JOURNAL = 0x03, "journal", open;
+    /// Events by sequence number. Sealed: messages bear names and texts.
+    JOURNAL = 0x03, "journal", sealed;
     /// Keys of known events, to drop repeated ones.
     KNOWN_EVENTS = 0x04, "known_events", open;
     /// Sequence numbers of events by id.
@@ -72,6 +72,8 @@ catalog! {
     LEFT_OUT = 0x27, "left_out", open;
     /// Rotations of auth keys under way, with the fresh and the former keys.
     ROTATIONS = 0x28, "rotations", sealed;
+    /// When sessions were last active.
+    SESSION_ACTIVITY = 0x29, "session_activity", open;
 
     /// Flood waits and other memory of the rate limiter.
     LIMITS = 0x30, "limits", open;
@@ -104,6 +106,8 @@ catalog! {
     INCIDENTS = 0x60, "incidents", open;
     /// Open incidents by kind and subject.
     OPEN_INCIDENTS = 0x61, "open_incidents", open;
+    /// The audit log. Sealed: it says who did what from where.
+    AUDIT = 0x62, "audit", sealed;
 
     /// API keys, hashed.
     API_KEYS = 0x70, "api_keys", open;

@@ -19,7 +19,7 @@ use serde::de::{
 
 use super::decode::decode;
 use crate::base::{
-    DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, RotationId, SessionId, TaskId, Timestamp,
+    AuditId, DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, RotationId, SessionId, TaskId, Timestamp,
 };
 
 /// Values of a type in one run.
@@ -174,7 +174,7 @@ impl Draw<'_> {
     }
 
     fn text(&mut self) -> String {
-        let texts: [fn() -> String; 15] = [
+        let texts: [fn() -> String; 17] = [
             String::new,
             || "text".to_owned(),
             || "https://example.org/hook".to_owned(),
@@ -187,6 +187,8 @@ impl Draw<'_> {
             || IncidentId::generate().to_string(),
             || KeyId::generate().to_string(),
             || RotationId::generate().to_string(),
+            || AuditId::generate().to_string(),
+            || "127.0.0.1".to_owned(),
             || TaskId::generate().to_string(),
             || "admin".to_owned(),
             || Timestamp::now().to_string(),

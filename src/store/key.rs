@@ -3,7 +3,9 @@
 //! Numbers are big-endian (signed ones with the sign bit turned), texts are escaped and end in two
 //! zero bytes, so that the bytes of a tuple's first parts are a prefix of all keys that begin with them.
 
-use crate::base::{DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, SessionId, TaskId, Timestamp};
+use crate::base::{
+    AuditId, DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, SessionId, TaskId, Timestamp,
+};
 use crate::model::ChatId;
 
 /// A key, or the first part of one, that can be written as bytes in order.
@@ -71,7 +73,7 @@ macro_rules! ids {
     )*};
 }
 
-ids! { SessionId PairId EndpointId EventId DeliveryId TaskId IncidentId KeyId }
+ids! { SessionId PairId EndpointId EventId DeliveryId TaskId IncidentId KeyId AuditId }
 
 impl KeyBytes for Timestamp {
     fn write(&self, out: &mut Vec<u8>) {

@@ -40,6 +40,8 @@ pub struct TelegramConfig {
     pub gap_check: Span,
     /// Messages fetched from a chat's history at most when a gap is too long for a difference.
     pub history_fill_max: usize,
+    /// Sessions that nothing came to or went out of for so long are logged out and deleted; zero never.
+    pub delete_inactive_after: Span,
     /// How long is remembered where the messages of private chats and basic groups stand.
     pub remember: Span,
 }
@@ -81,6 +83,7 @@ impl Default for TelegramConfig {
             updates_buffer: 16_384,
             gap_check: Span::secs(300),
             history_fill_max: 5_000,
+            delete_inactive_after: Span::secs(0),
             remember: Span::secs(30 * 24 * 3600),
         }
     }

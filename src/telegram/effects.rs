@@ -42,6 +42,9 @@ impl Effects<'_> {
         fault_point!("telegram.send.before");
         let sent = self.try_send(outgoing).await;
         fault_point!("telegram.send.after");
+        if sent.is_ok() {
+            self.link.sent();
+        }
         match sent {
             Err(error) if error.class() == ErrorClass::FileReferenceExpired => {
                 let mut fresh = outgoing.clone();

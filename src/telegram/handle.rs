@@ -7,6 +7,7 @@ use super::account::{Account, AccountPatch, NewAccount, normalise_phone};
 use super::config::TelegramConfig;
 use super::effects::Effects;
 use super::error::TelegramError;
+use super::inactive;
 use super::link::Link;
 use super::logins::Ended;
 use super::manager::{self, Links, Msg};
@@ -19,7 +20,7 @@ use super::tables::{Authorisations, Peer, Peers};
 use crate::base::{RotationId, Secret, SessionId, Timestamp};
 use crate::limiter::{Budgets, Limiter};
 use crate::model::{ChatId, ChatKind, Entity, Message, MessageId, SessionState};
-use crate::ops::Incidents;
+use crate::ops::{Audit, Incidents};
 use crate::runtime::{
     Address, Backoff, CallError, ChildSpec, Intensity, Quarantine, Strategy, SupervisorSpec,
 };
@@ -104,7 +105,7 @@ impl Telegram {
     pub fn new(
         store: Store,
         limiter: Limiter,
-        incidents: Incidents,
+        (incidents, audit): (Incidents, Audit),
         config: TelegramConfig,
     ) -> Result<Self, NotAKey> {
         for outcome in ["completed", "failed"] {
@@ -124,6 +125,7 @@ impl Telegram {
             store,
             limiter,
             incidents,
+            audit,
             dcs,
             server_key,
             starts: tokio::sync::Semaphore::new(config.start_at_once),
@@ -153,7 +155,7 @@ impl Telegram {
                 }
             }
         }));
-        let (context, clock) = (self.context.clone(), self.context.clone());
+        let (context, clock, own) = (self.context.clone(), self.context.clone(), self.clone());
         let subtrees = subtrees.kind("sessions").intensity(INTENSITY).backoff(BACKOFF);
         let both = SupervisorSpec::new(Strategy::RestForOne)
             .kind("telegram")
@@ -162,6 +164,9 @@ impl Telegram {
             .child(manager::child(&self.context, &self.links, &dynamic, &rotations))
             .child(ChildSpec::task("sweep", move |task| {
                 sweep::run(context.clone(), task)
+            }))
+            .child(ChildSpec::task("inactive", move |task| {
+                inactive::run(own.clone(), task)
             }))
             .child(ChildSpec::task("clock", move |task| {
                 session::watch_clock(clock.clone(), task)

@@ -80,6 +80,7 @@ pub(crate) struct Link {
     caught_up: AtomicU64,
     proof: AtomicI64,
     update: AtomicI64,
+    sent: AtomicI64,
     gaps: AtomicU64,
     restarts: AtomicU64,
     /// What those see who watch it.
@@ -107,6 +108,7 @@ impl Link {
             caught_up: AtomicU64::new(0),
             proof: AtomicI64::new(0),
             update: AtomicI64::new(0),
+            sent: AtomicI64::new(0),
             gaps: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             vitals: Vitals::default(),
@@ -175,6 +177,16 @@ impl Link {
     /// When the last update arrived.
     pub fn last_update(&self) -> Option<Timestamp> {
         known(&self.update)
+    }
+
+    /// When something last arrived or was sent, as far as this process has seen.
+    pub fn last_activity(&self) -> Option<Timestamp> {
+        known(&self.update).max(known(&self.sent))
+    }
+
+    /// Takes the present as the time of something that was sent.
+    pub fn sent(&self) {
+        self.sent.store(Timestamp::now().0, Ordering::Relaxed);
     }
 
     /// How often its parts were started anew in this process.

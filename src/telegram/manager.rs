@@ -16,14 +16,15 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use super::account::{Account, AccountPatch, NewAccount};
 use super::error::TelegramError;
 use super::forget;
+use super::import::{self, Adopted, Adoption, ImportError};
 use super::incident;
 use super::link::Link;
 use super::logins::Ending;
 use super::reply::answer;
 use super::session::{self, Context};
-use super::tables::{Accounts, Authorisation, Authorisations};
+use super::tables::{Accounts, Activity, Authorisation, Authorisations, Peers, UpdateStates};
 use crate::base::{RotationId, Secret, SessionId, Timestamp};
-use crate::model::{EventBody, SessionState, Wanted};
+use crate::model::{ChatId, EventBody, SessionState, Wanted};
 use crate::runtime::{ChildSpec, Dynamic, NodeState, Shutdown, StartError};
 use crate::store::{Batch, Scan, StoreError};
 
@@ -42,6 +43,8 @@ type Reply<T> = RpcReplyPort<Result<T, TelegramError>>;
 pub(crate) enum Msg {
     /// Add a session.
     Add(Box<NewAccount>, Reply<Account>),
+    /// Add a session whose key was tried; it runs.
+    Adopt(Box<Adoption>, Adopted),
     /// Change a record.
     Patch(SessionId, AccountPatch, Reply<Account>),
     /// It shall run.
@@ -130,6 +133,7 @@ impl Actor for Manager {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Msg::Add(new, reply) => answer(reply, state.add(*new).await),
+            Msg::Adopt(adoption, reply) => answer(reply, state.adopt(*adoption).await),
             Msg::Patch(id, patch, reply) => answer(reply, state.patch(id, patch).await),
             Msg::Start(id, reply) => answer(reply, state.start(id).await),
             Msg::Stop(id, reply) => answer(reply, state.stop(id).await),
@@ -210,24 +214,57 @@ impl State {
     }
 
     async fn add(&self, new: NewAccount) -> Result<Account, TelegramError> {
-        let account = Account::new(new, Timestamp::now());
-        if let Some(agent_id) = account.agent_id
-            && let Some(other) = self
-                .all()
-                .iter()
-                .find(|link| link.account().agent_id == Some(agent_id))
-        {
-            return Err(TelegramError::AgentExists(other.id));
+        let account = self.draft(new)?;
+        self.enter(&account, Batch::new()).await?;
+        Ok(account)
+    }
+
+    async fn adopt(&self, adoption: Adoption) -> Result<Account, ImportError> {
+        if let Some(other) = import::holder(&self.context.store, &adoption.authorisation)? {
+            return Err(ImportError::InUse(other));
         }
+        let mut account = self.draft(adoption.new)?;
+        account.logged_in(adoption.user_id, Timestamp::now());
+        account.username = adoption.username;
+        account.phone = adoption.phone.or(account.phone);
+        (account.state, account.reason) = (SessionState::Connecting, Some("IMPORTED".to_owned()));
         let mut batch = Batch::new();
-        batch.put::<Accounts>(&account.id, &account);
+        batch.put::<Authorisations>(&account.id, &adoption.authorisation);
+        let own = ChatId::user(adoption.user_id).0;
+        batch.put::<Peers>(&(account.id, own), &adoption.own);
+        batch.put::<UpdateStates>(&(account.id, 0), &adoption.position);
+        let link = self.enter(&account, batch).await?;
+        self.context
+            .limiter
+            .in_use_since(account.id, account.in_use_since());
+        self.reconcile(&link).await;
+        Ok(account)
+    }
+
+    /// A new record, of an agent that has none yet.
+    fn draft(&self, new: NewAccount) -> Result<Account, TelegramError> {
+        let account = Account::new(new, Timestamp::now());
+        let agents_own = |link: &Arc<Link>| link.account().agent_id == account.agent_id;
+        match self
+            .all()
+            .iter()
+            .find(|link| account.agent_id.is_some() && agents_own(link))
+        {
+            Some(other) => Err(TelegramError::AgentExists(other.id)),
+            None => Ok(account),
+        }
+    }
+
+    /// Stores a new record with what belongs to it, and makes it known.
+    async fn enter(&self, account: &Account, mut batch: Batch) -> Result<Arc<Link>, StoreError> {
+        batch.put::<Accounts>(&account.id, account);
         self.context.store.commit(batch).await?;
         let link = Arc::new(self.link(account.clone()));
         self.links
             .write()
             .expect("nothing panics under this lock")
-            .insert(account.id, link);
-        Ok(account)
+            .insert(account.id, link.clone());
+        Ok(link)
     }
 
     async fn patch(&self, id: SessionId, patch: AccountPatch) -> Result<Account, TelegramError> {
@@ -404,6 +441,7 @@ impl State {
         forget::learned(&self.context.store, id).await?;
         let mut batch = Batch::new();
         batch.remove::<Accounts>(&id);
+        batch.remove::<Activity>(&id);
         self.context.store.commit(batch).await?;
         self.links
             .write()
@@ -440,8 +478,8 @@ impl State {
         let account = link.account();
         if matches!(account.state, SessionState::BadCredentials | SessionState::Banned) {
             let cause = account.reason.unwrap_or_default();
-            let action = "log the account in again, or delete the session";
-            self.report(incident::ENDED, id, &cause, action).await;
+            let (kind, action) = incident::of_end(&cause);
+            self.report(kind, id, &cause, action).await;
         }
     }
 

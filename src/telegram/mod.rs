@@ -4,6 +4,7 @@
 //! supervised subtree (`session`). What arrives goes into the store's journal; nobody is told of it here.
 
 mod account;
+mod brief;
 mod config;
 mod effects;
 mod entities;
@@ -13,6 +14,8 @@ mod forget;
 mod from_tl;
 mod handle;
 mod heavy;
+mod import;
+mod inactive;
 mod incident;
 mod limits;
 mod link;
@@ -21,6 +24,7 @@ mod manager;
 mod outgoing;
 mod params;
 mod peers;
+mod portable;
 mod reading;
 mod receipt;
 mod reply;
@@ -40,8 +44,10 @@ pub use config::{DcConfig, ServerConfig, TelegramConfig};
 pub use error::{ErrorClass, TelegramError};
 pub use exchange::{ExchangeError, create_auth_key};
 pub use handle::{ChatInfo, ConnectionView, SessionView, Telegram};
+pub use import::ImportError;
 pub use logins::Ending;
 pub use outgoing::{Outgoing, OutgoingBody, OutgoingMedia, SentPart};
+pub use portable::{Form, Portable, Surroundings};
 pub use reading::{Contact, MessagePage};
 pub use server_key::{NotAKey, ServerKey};
 pub use session::{Login, SentCode, ShownQr};

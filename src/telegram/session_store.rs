@@ -113,7 +113,8 @@ impl SessionStore {
     }
 }
 
-fn initial(configured: &[DcConfig]) -> Authorisation {
+/// What a session begins with: the known addresses, and no key.
+pub(super) fn initial(configured: &[DcConfig]) -> Authorisation {
     if configured.is_empty() {
         let data = SessionData::default();
         return Authorisation {
@@ -126,6 +127,11 @@ fn initial(configured: &[DcConfig]) -> Authorisation {
         home_dc: configured[0].id,
         dcs,
     }
+}
+
+/// The option of a data centre that is known from the start.
+pub(super) fn known_option(dc: i32, configured: &[DcConfig]) -> Option<DcOption> {
+    initial(configured).dcs.into_iter().find(|option| option.id == dc)
 }
 
 /// A DC option of an address of either family; grammers wants both.

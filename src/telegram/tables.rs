@@ -42,6 +42,11 @@ impl Authorisation {
         let home = self.home_dc;
         self.dcs.iter_mut().find(|option| option.id == home)
     }
+
+    /// The home DC with its key.
+    pub fn home(&self) -> Option<&grammers_session::types::DcOption> {
+        self.dcs.iter().find(|option| option.id == self.home_dc)
+    }
 }
 
 /// Chats and users that a session has seen. Sealed: it holds names.
@@ -147,6 +152,15 @@ impl Table for Tombstones {
     type Value = Timestamp;
 }
 
+/// When something last arrived or was sent, to the hour.
+pub(crate) struct Activity;
+
+impl Table for Activity {
+    const ENTRY: Entry = catalog::SESSION_ACTIVITY;
+    type Key = SessionId;
+    type Value = Timestamp;
+}
+
 /// Messages that Telegram left out and that are still to be read from history: by channel, or under 0 for all
 /// chats that are none.
 pub(crate) struct LeftOut;
@@ -239,5 +253,6 @@ mod tests {
         bears_any_row::<Tombstones>();
         bears_any_row::<LeftOut>();
         bears_any_row::<crate::telegram::rotation::Rotations>();
+        bears_any_row::<Activity>();
     }
 }

@@ -23,6 +23,12 @@ const OTHER_PHONE: &str = "989127465832";
 /// The words of messages: no other part of the test uses them.
 const TEXT: &str = "quicksilver-harmony";
 const SENT: &str = "velvet-thunderbolt";
+/// Names of accounts and of a chat, likewise.
+const NAMES: [&str; 3] = [
+    "Annelore-Quickthorn",
+    "Bobadil-Fairweather",
+    "Tidings-of-Zanzibar",
+];
 const API_HASH: &str = "5d7c1f0e2b3a49586776859403a1b2c4";
 const SEAL_KEY: &str = "9b1de0f2a3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e";
 const BEARER: &str = "bearer-Zq8Lw2";
@@ -216,12 +222,12 @@ async fn nothing_secret_is_found_in_logs_metrics_refusals_and_the_data_folder() 
     // Another test of this process may have been first.
     drop(rustls::crypto::ring::default_provider().install_default());
     let stage = Stage::new().await;
-    let ann = stage.user(&format!("+{PHONE}"), "Ann");
-    let bob = stage.user("+989120000002", "Bob");
+    let ann = stage.user(&format!("+{PHONE}"), NAMES[0]);
+    let bob = stage.user("+989120000002", NAMES[1]);
     stage.user(&format!("+{OTHER_PHONE}"), "Carl");
     let (news, copies) = stage.world.world(|world| {
         let news = world
-            .add_channel(None, bob, "News", true, &[ann])
+            .add_channel(None, bob, NAMES[2], true, &[ann])
             .expect("a channel");
         (
             news,
@@ -487,13 +493,15 @@ async fn nothing_secret_is_found_in_logs_metrics_refusals_and_the_data_folder() 
     needles.extend(texts.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())));
     let phones = [("phone", PHONE), ("other phone", OTHER_PHONE)];
     needles.extend(phones.map(|(name, text)| (name.to_owned(), text.into())));
-    let mut spoken = needles.clone();
     let texts = [
         ("text", TEXT),
         ("sent text", SENT),
         ("query of a URL", URL_SECRET),
     ];
-    spoken.extend(texts.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())));
+    needles.extend(texts.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())));
+    let spoken = needles.clone();
+    let names = NAMES.map(|name| (format!("name {name}"), name.as_bytes().to_vec()));
+    needles.extend(names);
 
     for log in [&log, &again] {
         let text = std::fs::read_to_string(log).expect("a log");
@@ -513,7 +521,7 @@ async fn nothing_secret_is_found_in_logs_metrics_refusals_and_the_data_folder() 
         assert!(!holds_number(text, CODE), "the login code is in {text}");
     }
     assert_eq!(found(&spoken, command.as_bytes()), [""; 0], "in the command line");
-    // Messages and chats are kept as they are; whatever opens a door is not, nor are phone numbers.
+    // Sealed is what opens a door, and whatever tells of people: numbers, names, texts.
     let mut folders = vec![data.clone()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder") {

@@ -78,8 +78,8 @@ impl Stage {
     /// The same with a configuration that differs.
     pub async fn daemon_with(&self, change: impl FnOnce(&mut Config)) -> Daemon {
         let mut config = Config::from_text(&self.config).expect("a right configuration");
-        change(&mut config);
         config.store.folder = self.folder.path().join("data");
+        change(&mut config);
         Daemon::start(config).await.expect("the daemon starts")
     }
 

@@ -1,4 +1,4 @@
-//! Recovery: the tree, incidents, a session out of quarantine, a copy of the store.
+//! Recovery: the tree, incidents, the audit log, a session out of quarantine, a copy of the store.
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
@@ -12,10 +12,11 @@ use crate::base::Code;
 use crate::http::answer::{BodyError, Done, Json, Streamed};
 use crate::http::call::{Call, number};
 use crate::http::failure::Failure;
-use crate::http::page::{self, Page};
+use crate::http::page::{self, Page, PageQuery};
 use crate::http::route::{Route, route};
 use crate::model::SessionState;
 use crate::ops::Incident;
+use crate::ops::audit::{Deed, Entry};
 use crate::runtime::TreeNode;
 
 const TAG: &str = "admin";
@@ -40,6 +41,13 @@ pub(crate) fn routes() -> Vec<Route> {
             "Say that an incident is dealt with",
         )
         .run(resolve),
+        admin(
+            Method::GET,
+            "/api/admin/audit",
+            "Who did what to sessions and keys, the latest first",
+        )
+        .query::<PageQuery>()
+        .run(audit),
         admin(
             Method::POST,
             "/api/admin/sessions/{id}/release",
@@ -97,6 +105,15 @@ async fn incidents(call: Call) -> Result<Json<Page<Incident>>, Failure> {
     }))
 }
 
+async fn audit(call: Call) -> Result<Json<Page<Entry>>, Failure> {
+    let query: PageQuery = call.query()?;
+    let (items, next) = call.api.audit.list(query.cursor_as()?, query.limit()?)?;
+    Ok(Json(Page {
+        items,
+        next: next.map(|id| id.to_string()),
+    }))
+}
+
 async fn resolve(call: Call) -> Result<Json<Incident>, Failure> {
     let incident = call.api.incidents.resolve(call.id("id")?).await?;
     incident.map(Json).ok_or_else(Failure::not_found)
@@ -114,6 +131,9 @@ async fn release(call: Call) -> Result<Json<Done>, Failure> {
 /// The copy is made beside the data first: a slow reader holds nobody up.
 async fn export(call: Call) -> Result<Streamed<impl Stream<Item = Result<Bytes, BodyError>>>, Failure> {
     let (file, summary) = call.api.store.export_file().await?;
+    let rows = summary.rows.to_string();
+    call.audit(Deed::StoreExported, "store", &[("rows", &rows)])
+        .await?;
     tracing::info!(rows = summary.rows, bytes = summary.bytes, "exporting the store");
     let file = tokio::fs::File::from_std(file);
     let chunks = futures_util::stream::try_unfold(file, async |mut file| {

@@ -14,6 +14,7 @@ use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::page::{Page, PageQuery};
 use crate::http::route::{Route, route};
+use crate::ops::audit::Deed;
 
 const TAG: &str = "keys";
 
@@ -135,6 +136,9 @@ async fn create(call: Call, draft: KeyDraft) -> Result<Json<KeyShown>, Failure> 
         owner: Owner::admin(),
     };
     let (key, text) = call.api.access.create(new).await?;
+    let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+    let details = [("name", key.name.as_str()), ("scopes", &scopes.join(","))];
+    call.audit(Deed::KeyMade, key.id, &details).await?;
     Ok(Json(KeyShown {
         view: KeyView::of(key, None),
         key: text.expose().to_owned(),
@@ -144,6 +148,8 @@ async fn create(call: Call, draft: KeyDraft) -> Result<Json<KeyShown>, Failure> 
 async fn rotate(call: Call, rotation: Rotation) -> Result<Json<KeyShown>, Failure> {
     let overlap = Duration::from_secs(rotation.overlap_seconds);
     let (key, text) = call.api.access.rotate(call.id("id")?, overlap).await?;
+    call.audit(Deed::KeyRotated, key.id, &[("name", &key.name)])
+        .await?;
     Ok(Json(KeyShown {
         view: KeyView::of(key, None),
         key: text.expose().to_owned(),
@@ -151,6 +157,8 @@ async fn rotate(call: Call, rotation: Rotation) -> Result<Json<KeyShown>, Failur
 }
 
 async fn revoke(call: Call) -> Result<Json<Done>, Failure> {
-    call.api.access.revoke(call.id("id")?).await?;
+    let id: KeyId = call.id("id")?;
+    call.api.access.revoke(id).await?;
+    call.audit(Deed::KeyRevoked, id, &[]).await?;
     Ok(Done::OK)
 }

@@ -12,6 +12,7 @@ use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
 use crate::model::LoginStep;
+use crate::ops::audit::Deed;
 use crate::telegram::{SessionView, ShownQr};
 
 const TAG: &str = "login";
@@ -130,6 +131,8 @@ pub(crate) fn seconds_left(end: Timestamp) -> u64 {
 
 async fn begin(call: Call, body: Begin) -> Result<Json<StepView>, Failure> {
     let (id, telegram) = (call.session()?, &call.api.telegram);
+    let by = if body.phone.is_some() { "code" } else { "qr" };
+    call.audit(Deed::LoginBegun, id, &[("by", by)]).await?;
     let session = match &body.phone {
         Some(phone) => telegram.request_code(id, phone).await?,
         None => telegram.request_qr(id, None).await?,

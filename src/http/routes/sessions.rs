@@ -15,7 +15,8 @@ use crate::http::page::{Page, PageQuery};
 use crate::http::route::{Route, route};
 use crate::limiter::Budgets;
 use crate::model::{ChatId, ChatKind, LoginStep, SessionState, Wanted};
-use crate::telegram::{self, AccountPatch, ChatInfo, NewAccount};
+use crate::ops::audit::Deed;
+use crate::telegram::{self, AccountPatch, ChatInfo, Form, NewAccount};
 
 const TAG: &str = "sessions";
 
@@ -28,7 +29,7 @@ pub(crate) fn routes() -> Vec<Route> {
         change(
             Method::POST,
             "/api/sessions",
-            "Add a session, to be logged in next",
+            "Add a session, to be logged in next or imported",
         )
         .creates()
         .takes(create),
@@ -72,6 +73,14 @@ pub(crate) fn routes() -> Vec<Route> {
         )
         .query::<ChatsQuery>()
         .run(chats),
+        route(
+            TAG,
+            Method::POST,
+            "/api/sessions/{id}/export",
+            "The session's authorisation, for another program; whoever has it is the account",
+        )
+        .scope(Scope::Admin)
+        .takes(export),
         route(
             TAG,
             Method::GET,
@@ -183,6 +192,46 @@ struct SessionDraft {
     /// Whether the account is used to sending, so that it needs no warm-up here (`limiter.warm_up`).
     #[serde(default)]
     warm: bool,
+    /// An authorisation that another program made; it is tried at Telegram first.
+    import: Option<ImportDraft>,
+}
+
+/// An authorisation of another program.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum ImportDraft {
+    /// A Telethon session string.
+    Telethon(#[schemars(with = "String")] Secret),
+    /// A Pyrogram session string.
+    Pyrogram(#[schemars(with = "String")] Secret),
+    /// `dc:key`, the key in hexadecimal digits or base64.
+    AuthKey(#[schemars(with = "String")] Secret),
+}
+
+impl ImportDraft {
+    fn parts(&self) -> (Form, &Secret) {
+        match self {
+            Self::Telethon(text) => (Form::Telethon, text),
+            Self::Pyrogram(text) => (Form::Pyrogram, text),
+            Self::AuthKey(text) => (Form::AuthKey, text),
+        }
+    }
+}
+
+/// How an authorisation is written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ExportDraft {
+    form: Form,
+}
+
+/// An authorisation for another program.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Exported {
+    id: SessionId,
+    form: Form,
+    /// As that program takes it.
+    session: String,
 }
 
 /// What is to be different; what is not named stays, null takes it away.
@@ -293,7 +342,27 @@ async fn create(call: Call, draft: SessionDraft) -> Result<Json<SessionView>, Fa
         for_login: false,
         owner: Some(caller.owner.clone()),
     };
-    shown(&call, call.api.telegram.add(new).await?)
+    let Some(import) = draft.import else {
+        return shown(&call, call.api.telegram.add(new).await?);
+    };
+    let (form, text) = import.parts();
+    let session = call.api.telegram.import(new, form, text).await?;
+    call.audit(Deed::Imported, session.account.id, &[("form", form.as_str())])
+        .await?;
+    shown(&call, session)
+}
+
+/// The entry in the audit log comes first: what could not be written there is not handed out.
+async fn export(call: Call, draft: ExportDraft) -> Result<Json<Exported>, Failure> {
+    let id = call.session()?;
+    let session = call.api.telegram.export(id, draft.form)?;
+    call.audit(Deed::Exported, id, &[("form", draft.form.as_str())])
+        .await?;
+    Ok(Json(Exported {
+        id,
+        form: draft.form,
+        session: session.expose().to_owned(),
+    }))
 }
 
 async fn show(call: Call) -> Result<Json<SessionView>, Failure> {
@@ -318,7 +387,10 @@ async fn patch(call: Call, change: SessionChange) -> Result<Json<SessionView>, F
 
 async fn delete(call: Call) -> Result<Json<Done>, Failure> {
     let result = match call.session() {
-        Ok(id) => call.api.telegram.delete(id).await.map_err(Failure::from),
+        Ok(id) => match call.api.telegram.delete(id).await {
+            Ok(()) => call.audit(Deed::Deleted, id, &[]).await,
+            Err(error) => Err(error.into()),
+        },
         Err(failure) => Err(failure),
     };
     match result {
@@ -346,7 +418,9 @@ async fn restart(call: Call) -> Result<Json<SessionView>, Failure> {
 
 async fn logout(call: Call) -> Result<Json<SessionView>, Failure> {
     let id = call.session()?;
-    shown(&call, call.api.telegram.log_out(id).await?)
+    let session = call.api.telegram.log_out(id).await?;
+    call.audit(Deed::LoggedOut, id, &[]).await?;
+    shown(&call, session)
 }
 
 async fn chats(call: Call) -> Result<Json<Page<ChatView>>, Failure> {

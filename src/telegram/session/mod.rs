@@ -26,6 +26,7 @@ pub(crate) use actor::Msg;
 pub(crate) use clock::{Shifts, run as watch_clock};
 pub(crate) use history::from_tl_messages;
 pub use login::steps::{Login, SentCode, ShownQr};
+pub(crate) use runner::params;
 pub(crate) use state::Observation;
 
 use super::config::TelegramConfig;
@@ -33,7 +34,7 @@ use super::link::Link;
 use super::manager;
 use super::server_key::ServerKey;
 use crate::limiter::Limiter;
-use crate::ops::Incidents;
+use crate::ops::{Audit, Incidents};
 use crate::runtime::{Address, ChildSpec, Shutdown, Strategy, SupervisorSpec};
 use crate::store::Store;
 
@@ -45,6 +46,8 @@ pub(crate) struct Context {
     pub limiter: Limiter,
     /// What waits for a person.
     pub incidents: Incidents,
+    /// Who did what.
+    pub audit: Audit,
     /// The section of the config.
     pub config: TelegramConfig,
     /// A self-hosted server's data centres.

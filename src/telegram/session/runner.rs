@@ -188,10 +188,10 @@ async fn ping(link: &Link, patience: Duration) -> Result<(), Given> {
             Ok(())
         }
         Ok(Err(InvocationError::Authentication(_))) => Err(Given::Refused("AUTH_KEY_FORGOTTEN")),
-        Ok(Err(InvocationError::Rpc(error))) => {
-            // An answer all the same.
-            tracing::debug!(session = %link.id, error = %error.name, "a ping was refused");
-            link.proved();
+        Ok(Err(error @ InvocationError::Rpc(_))) => {
+            // An answer all the same. It may be the end of the authorisation, which a connection's first call is told.
+            let error = link.failed(error);
+            tracing::debug!(session = %link.id, %error, "a ping was refused");
             Ok(())
         }
         Ok(Err(error)) => {

@@ -5,6 +5,7 @@ use grammers_client::tl;
 use super::login_event;
 use crate::base::{Secret, Timestamp};
 use crate::model::{ChatId, ChatKind};
+use crate::ops::audit::{Deed, Entry};
 use crate::store::Batch;
 use crate::telegram::error::TelegramError;
 use crate::telegram::link::Link;
@@ -66,5 +67,6 @@ pub(super) async fn complete(
     context
         .limiter
         .in_use_since(link.id, link.account().in_use_since());
-    Ok(())
+    let entry = Entry::by_daemon(Deed::LoggedIn, link.id).detail("user_id", user.id);
+    Ok(context.audit.add(entry).await?)
 }

@@ -1,0 +1,260 @@
+//! The audit log: who did what to whose sessions and keys, when, and from where.
+//!
+//! An entry is stored before the answer that it is about leaves the daemon. It bears ids and stable words, never a
+//! secret, a phone number or a text. Entries are forgotten once they are older than `audit.keep`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::base::{AuditId, KeyId, Owner, Span, Timestamp};
+use crate::runtime::{ChildSpec, TaskContext};
+use crate::store::{Batch, SWEEP_EVERY, Scan, Store, StoreError, Table, catalog};
+
+/// The config section `[audit]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// How long entries are kept.
+    pub keep: Span,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            keep: Span::secs(365 * 24 * 3600),
+        }
+    }
+}
+
+/// What was done, as a stable word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Deed {
+    /// A login was begun.
+    #[serde(rename = "login.begun")]
+    LoginBegun,
+    /// An account was logged in.
+    #[serde(rename = "session.logged_in")]
+    LoggedIn,
+    /// A session was imported.
+    #[serde(rename = "session.imported")]
+    Imported,
+    /// The authorisation of a session was handed out.
+    #[serde(rename = "session.exported")]
+    Exported,
+    /// A session was logged out at Telegram.
+    #[serde(rename = "session.logged_out")]
+    LoggedOut,
+    /// A session was deleted.
+    #[serde(rename = "session.deleted")]
+    Deleted,
+    /// An API key was made.
+    #[serde(rename = "key.made")]
+    KeyMade,
+    /// An API key was given another text.
+    #[serde(rename = "key.rotated")]
+    KeyRotated,
+    /// An API key was revoked.
+    #[serde(rename = "key.revoked")]
+    KeyRevoked,
+    /// A copy of the store was handed out.
+    #[serde(rename = "store.exported")]
+    StoreExported,
+}
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Who {
+    /// A caller of the API, with this key.
+    Key(KeyId),
+    /// The daemon itself.
+    Daemon,
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
+pub struct Entry {
+    /// Its id.
+    pub id: AuditId,
+    /// When it was done.
+    pub at: Timestamp,
+    /// Who did it.
+    pub who: Who,
+    /// What was done.
+    pub what: Deed,
+    /// The id of what it was done to.
+    pub subject: String,
+    /// From which address, as the daemon saw it.
+    #[schemars(with = "Option<String>")]
+    pub from: Option<IpAddr>,
+    /// The request's name in the daemon's log.
+    pub request: Option<String>,
+    /// More about it, such as the form of an export.
+    pub details: BTreeMap<String, String>,
+    /// Whom it belongs to.
+    pub owner: Owner,
+}
+
+impl Entry {
+    /// Something that the daemon did by itself, now.
+    pub fn by_daemon(what: Deed, subject: impl ToString) -> Self {
+        Self {
+            id: AuditId::generate(),
+            at: Timestamp::now(),
+            who: Who::Daemon,
+            what,
+            subject: subject.to_string(),
+            from: None,
+            request: None,
+            details: BTreeMap::new(),
+            owner: Owner::admin(),
+        }
+    }
+
+    /// The same, with more about it.
+    pub fn detail(mut self, name: &str, value: impl ToString) -> Self {
+        self.details.insert(name.to_owned(), value.to_string());
+        self
+    }
+}
+
+struct AuditTable;
+
+impl Table for AuditTable {
+    const ENTRY: catalog::Entry = catalog::AUDIT;
+    type Key = AuditId;
+    type Value = Entry;
+}
+
+/// The handle to the log. Cheap to clone.
+#[derive(Clone)]
+pub struct Audit(Store);
+
+impl Audit {
+    /// The log in a store.
+    pub fn new(store: Store) -> Self {
+        Self(store)
+    }
+
+    /// Adds an entry; it is durable when this returns.
+    ///
+    /// # Errors
+    /// If the store did not keep it.
+    pub async fn add(&self, entry: Entry) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        batch.put::<AuditTable>(&entry.id, &entry);
+        self.0.commit(batch).await?;
+        tracing::info!(audit = %entry.id, what = ?entry.what, subject = entry.subject, "audit");
+        Ok(())
+    }
+
+    /// Up to `limit` entries, the latest first, from before the cursor on.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn list(
+        &self,
+        cursor: Option<AuditId>,
+        limit: usize,
+    ) -> Result<(Vec<Entry>, Option<AuditId>), StoreError> {
+        let mut scan = Scan::<AuditId>::all().reverse();
+        if let Some(before) = &cursor {
+            scan = scan.after(before);
+        }
+        let mut rows = self.0.scan::<AuditTable>(scan, limit + 1)?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|(id, _)| *id);
+        Ok((rows.into_iter().map(|(_, entry)| entry).collect(), next))
+    }
+
+    /// Forgets what is too old, every now and then.
+    pub fn child(&self, config: &AuditConfig) -> ChildSpec {
+        let (audit, keep) = (self.clone(), *config.keep);
+        ChildSpec::task("audit", move |task: TaskContext| {
+            let audit = audit.clone();
+            async move {
+                loop {
+                    match audit.forget(Timestamp::now().minus(keep)).await {
+                        Ok(0) => {}
+                        Ok(entries) => tracing::info!(entries, "old entries of the audit log were forgotten"),
+                        Err(error) => tracing::warn!(%error, "the audit log was not looked through"),
+                    }
+                    tokio::select! {
+                        () = task.stop.cancelled() => return Ok(()),
+                        () = tokio::time::sleep(SWEEP_EVERY) => {}
+                    }
+                }
+            }
+        })
+    }
+
+    async fn forget(&self, before: Timestamp) -> Result<usize, StoreError> {
+        self.0
+            .sweep::<AuditTable>(|id, entry, batch| {
+                if entry.at < before {
+                    batch.remove::<AuditTable>(id);
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{OpenStore, StoreConfig, SyncMode};
+
+    fn audit() -> (Audit, OpenStore, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = StoreConfig {
+            sync: SyncMode::Process,
+            ..StoreConfig::in_folder(folder.path())
+        };
+        let store = Store::open(config).expect("opens");
+        (Audit::new(store.store()), store, folder)
+    }
+
+    #[tokio::test]
+    async fn the_latest_come_first_page_by_page_and_old_ones_go() {
+        let (audit, _store, _folder) = audit();
+        for number in 0..7i64 {
+            let entry = Entry {
+                at: Timestamp::from_secs(100 + number),
+                ..Entry::by_daemon(Deed::Deleted, number).detail("reason", "INACTIVE")
+            };
+            audit.add(entry).await.expect("is stored");
+        }
+        let subjects = |entries: &[Entry]| entries.iter().map(|it| it.subject.clone()).collect::<Vec<_>>();
+        let (first, next) = audit.list(None, 3).expect("lists");
+        let (second, rest) = audit.list(next, 4).expect("lists");
+        assert_eq!(subjects(&first), ["6", "5", "4"]);
+        assert_eq!(
+            (subjects(&second), rest),
+            (["3", "2", "1", "0"].map(str::to_owned).to_vec(), None)
+        );
+        assert_eq!(audit.forget(Timestamp::from_secs(105)).await.expect("sweeps"), 5);
+        assert_eq!(subjects(&audit.list(None, 9).expect("lists").0), ["6", "5"]);
+    }
+
+    #[test]
+    fn an_entry_is_shown_in_plain_words() {
+        let shown = serde_json::to_value(Entry::by_daemon(Deed::KeyMade, "key_1")).expect("JSON");
+        assert_eq!(
+            (&shown["what"], &shown["who"]),
+            (&"key.made".into(), &"daemon".into())
+        );
+    }
+
+    #[test]
+    fn rows_of_any_bytes_are_an_error_at_worst() {
+        use crate::store::fuzz::*;
+
+        bears_any_row::<AuditTable>();
+    }
+}
