@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use crate::base::{AuditId, KeyId, Owner, Span, Timestamp};
 use crate::runtime::{ChildSpec, TaskContext};
@@ -132,22 +135,35 @@ impl Table for AuditTable {
 
 /// The handle to the log. Cheap to clone.
 #[derive(Clone)]
-pub struct Audit(Store);
+pub struct Audit {
+    store: Store,
+    /// The latest entry: one after another, so that ids tell the order also within a millisecond.
+    latest: Arc<Mutex<Option<AuditId>>>,
+}
 
 impl Audit {
     /// The log in a store.
     pub fn new(store: Store) -> Self {
-        Self(store)
+        Self {
+            store,
+            latest: Arc::default(),
+        }
     }
 
     /// Adds an entry; it is durable when this returns.
     ///
     /// # Errors
     /// If the store did not keep it.
-    pub async fn add(&self, entry: Entry) -> Result<(), StoreError> {
+    pub async fn add(&self, mut entry: Entry) -> Result<(), StoreError> {
+        let mut latest = self.latest.lock().await;
+        while Some(entry.id) <= *latest {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            entry.id = AuditId::generate();
+        }
         let mut batch = Batch::new();
         batch.put::<AuditTable>(&entry.id, &entry);
-        self.0.commit(batch).await?;
+        self.store.commit(batch).await?;
+        *latest = Some(entry.id);
         tracing::info!(audit = %entry.id, what = ?entry.what, subject = entry.subject, "audit");
         Ok(())
     }
@@ -165,7 +181,7 @@ impl Audit {
         if let Some(before) = &cursor {
             scan = scan.after(before);
         }
-        let mut rows = self.0.scan::<AuditTable>(scan, limit + 1)?;
+        let mut rows = self.store.scan::<AuditTable>(scan, limit + 1)?;
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().filter(|_| more).map(|(id, _)| *id);
@@ -194,7 +210,7 @@ impl Audit {
     }
 
     async fn forget(&self, before: Timestamp) -> Result<usize, StoreError> {
-        self.0
+        self.store
             .sweep::<AuditTable>(|id, entry, batch| {
                 if entry.at < before {
                     batch.remove::<AuditTable>(id);

@@ -221,13 +221,17 @@ async fn ask(client: &Client) -> Result<(tl::types::User, tl::enums::updates::St
 
 /// What an error of the trial says about the key.
 fn refusal(error: InvocationError) -> ImportError {
-    // The server has forgotten the key.
-    if let InvocationError::Authentication(_) = error {
-        return ImportError::Refused("AUTH_KEY_UNREGISTERED".to_owned());
-    }
+    let word = match &error {
+        InvocationError::Rpc(refusal) => refusal.name.clone(),
+        // The server has forgotten the key.
+        InvocationError::Authentication(_) => {
+            return ImportError::Refused("AUTH_KEY_UNREGISTERED".to_owned());
+        }
+        _ => String::new(),
+    };
     let error = TelegramError::from(error);
-    match (error.class(), error.rpc_name()) {
-        (ErrorClass::Expired(_), Some(word)) => ImportError::Refused(word.to_owned()),
+    match error.class() {
+        ErrorClass::Expired(_) => ImportError::Refused(word),
         _ => ImportError::Telegram(error),
     }
 }
