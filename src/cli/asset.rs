@@ -81,7 +81,7 @@ fn standard_input() -> Result<Zeroizing<String>, CliError> {
 impl Export {
     pub(super) async fn run(self, client: Client, target: &Target) -> Result<(), CliError> {
         // Made first: a text that could not be kept is not handed out.
-        let file = self.file.as_ref().map(|path| own_file(path)).transpose()?;
+        let file = self.file.as_ref().map(own_file).transpose()?;
         let path = format!("/api/sessions/{}/export", escape(&self.id));
         let answer = client.post(&path, &json!({"form": self.form})).await;
         let (Some(mut file), Some(path)) = (file, self.file) else {
