@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Stage {
     /// The sandbox's world.
     pub world: World,
-    _wires: Vec<Wire>,
+    wires: Vec<Wire>,
     config: String,
     folder: TempDir,
 }
@@ -64,7 +64,7 @@ impl Stage {
         );
         Self {
             world,
-            _wires: wires,
+            wires,
             config,
             folder: tempfile::tempdir().expect("a folder"),
         }
@@ -93,6 +93,17 @@ impl Stage {
     /// What can be done to the world from outside: passwords, QR codes, logins and their end among it.
     pub fn handle(&self) -> Sandbox {
         Sandbox::new(self.world.clone())
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.wires[0].address()
+    }
+
+    /// The server's RSA key as PEM.
+    pub fn public_key(&self) -> String {
+        let config = Config::from_text(&self.config).expect("a right configuration");
+        config.telegram.server.rsa_public_key
     }
 
     /// A user of the world.

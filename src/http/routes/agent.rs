@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::agent_login::picture_now;
 use super::messages::{Text, send};
-use super::sessions::{check, named};
+use super::sessions::{check, delete_now, named};
 use crate::access::Scope;
 use crate::base::Timestamp;
 use crate::http::answer::Json;
@@ -144,7 +144,7 @@ struct AgentMessageSent {
 
 async fn disconnect(call: Call, body: OfSession) -> Result<Json<Said>, Failure> {
     let id = call.session_named(&body.session_id)?;
-    call.api.telegram.delete(id).await?;
+    delete_now(&call, id).await?;
     Ok(gone(&call))
 }
 
@@ -238,7 +238,7 @@ async fn change_account(call: Call, change: AccountChange) -> Result<Json<AgentA
 
 async fn unlink(call: Call) -> Result<Json<Said>, Failure> {
     let deleted = match call.param("session_id").and_then(|name| call.session_named(name)) {
-        Ok(id) => call.api.telegram.delete(id).await.map_err(Failure::from),
+        Ok(id) => delete_now(&call, id).await,
         Err(failure) => Err(failure),
     };
     match deleted {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::login::seconds_left;
-use super::sessions::check;
+use super::sessions::{check, delete_now};
 use crate::access::Scope;
 use crate::base::{Code, Secret, SessionId, Timestamp};
 use crate::http::answer::{Answer, Body, Json, full, header, json, typed};
@@ -16,6 +16,7 @@ use crate::http::failure::Failure;
 use crate::http::picture;
 use crate::http::route::{Route, route};
 use crate::model::LoginStep;
+use crate::ops::audit::Deed;
 use crate::telegram::{Account, AccountPatch, NewAccount, SessionView, ShownQr, TelegramError};
 
 const TAG: &str = "agent sessions";
@@ -170,6 +171,7 @@ async fn request_qr(call: Call, body: QrRequest) -> Result<Json<QrShown>, Failur
         replace: body.replace,
     };
     let id = session_of_agent(&call, agent, whose).await?;
+    call.audit(Deed::LoginBegun, id, &[("by", "qr")]).await?;
     let session = call.api.telegram.request_qr(id, phone.as_deref()).await?;
     Ok(Json(shown(&session.account)?))
 }
@@ -193,6 +195,7 @@ async fn request_code(call: Call, body: CodeRequest) -> Result<Json<CodeRequeste
             session_of_agent(&call, agent, whose).await?
         }
     };
+    call.audit(Deed::LoginBegun, id, &[("by", "code")]).await?;
     let account = call.api.telegram.request_code(id, &phone).await?.account;
     let login = account.login.as_ref().ok_or_else(|| misfit(&account))?;
     let sent = login.code.as_ref().ok_or_else(|| misfit(&account))?;
@@ -247,7 +250,7 @@ async fn session_of_agent(call: &Call, agent: i64, whose: Whose) -> Result<Sessi
             }
             return Ok(account.id);
         }
-        telegram.delete(account.id).await?;
+        delete_now(call, account.id).await?;
     }
     if !caller.sees_all() {
         return Err(Failure::bound());

@@ -385,12 +385,15 @@ async fn patch(call: Call, change: SessionChange) -> Result<Json<SessionView>, F
     shown(&call, call.api.telegram.patch(id, patch).await?)
 }
 
+/// Logs a session out and deletes it, which the audit log tells.
+pub(super) async fn delete_now(call: &Call, id: SessionId) -> Result<(), Failure> {
+    call.api.telegram.delete(id).await?;
+    call.audit(Deed::Deleted, id, &[]).await
+}
+
 async fn delete(call: Call) -> Result<Json<Done>, Failure> {
     let result = match call.session() {
-        Ok(id) => match call.api.telegram.delete(id).await {
-            Ok(()) => call.audit(Deed::Deleted, id, &[]).await,
-            Err(error) => Err(error.into()),
-        },
+        Ok(id) => delete_now(&call, id).await,
         Err(failure) => Err(failure),
     };
     match result {
