@@ -16,7 +16,8 @@ pub mod time;
 pub use chain::chain;
 pub use code::{Category, Code, Coded, Retry};
 pub use id::{
-    AuditId, DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, RotationId, SessionId, StepId, TaskId,
+    AuditId, DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, RotationId, SessionId, StepId,
+    TaskId,
 };
 pub use owner::Owner;
 pub use secret::Secret;

@@ -19,7 +19,8 @@ use serde::de::{
 
 use super::decode::decode;
 use crate::base::{
-    AuditId, DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, RotationId, SessionId, TaskId, Timestamp,
+    AuditId, DeliveryId, EndpointId, EventId, IncidentId, KeyId, PairId, RotationId, SessionId, TaskId,
+    Timestamp,
 };
 
 /// Values of a type in one run.

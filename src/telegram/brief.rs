@@ -9,7 +9,8 @@ use grammers_client::session::SessionData;
 use grammers_client::{Client, InvocationError, SenderPool};
 use grammers_session::storages::MemorySession;
 
-use super::session::{Context, params};
+use super::params::params;
+use super::session::Context;
 use super::tables::Authorisation;
 
 /// How long connection and calls may take together.
@@ -33,7 +34,7 @@ pub(super) async fn connection<T>(
         ..SessionData::default()
     };
     let session = Arc::new(MemorySession::from(data));
-    let pool = SenderPool::with_configuration(session, context.config.api_id, params(context));
+    let pool = SenderPool::with_configuration(session, context.config.api_id, params(&context.config));
     let calls = tokio::time::timeout(PATIENCE, calls(Client::new(pool.handle)));
     tokio::select! {
         () = pool.runner.run() => Err(InvocationError::Dropped("the connection ended")),

@@ -26,7 +26,6 @@ pub(crate) use actor::Msg;
 pub(crate) use clock::{Shifts, run as watch_clock};
 pub(crate) use history::from_tl_messages;
 pub use login::steps::{Login, SentCode, ShownQr};
-pub(crate) use runner::params;
 pub(crate) use state::Observation;
 
 use super::config::TelegramConfig;
