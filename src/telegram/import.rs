@@ -4,17 +4,17 @@
 //! was one a moment ago. It does not keep others from using the same key; Telegram ends a key that it sees in two
 //! places, and then the session's state tells.
 
+use grammers_client::InvocationError;
 use grammers_client::tl;
-use grammers_client::{Client, InvocationError};
 
 use super::account::{Account, NewAccount};
-use super::brief;
-use super::error::{ErrorClass, TelegramError};
+use super::error::TelegramError;
 use super::handle::{SessionView, Telegram};
 use super::manager::Msg;
 use super::portable::{Form, Portable, Surroundings};
 use super::session::Context;
 use super::session_store::{initial, known_option};
+use super::side::Side;
 use super::tables::{Authorisation, Authorisations, Peer, Peers, StoredState};
 use crate::base::{Code, Coded, Retry, Secret, SessionId};
 use crate::model::{ChatId, ChatKind};
@@ -67,7 +67,7 @@ impl Coded for ImportError {
     fn details(&self) -> Option<serde_json::Value> {
         match self {
             Self::InUse(id) => Some(serde_json::json!({"session": id})),
-            Self::Refused(word) => Some(serde_json::json!({"telegram": word})),
+            Self::Refused(why) => Some(serde_json::json!({"reason": why})),
             Self::Telegram(error) => error.details(),
             _ => None,
         }
@@ -175,8 +175,10 @@ async fn verify(
     authorisation: Authorisation,
     named: Option<i64>,
 ) -> Result<Adoption, ImportError> {
-    let answer = brief::connection(context, &authorisation, async |client| ask(&client).await).await;
-    let (user, state) = answer.map_err(refusal)?;
+    // It is never closed; if it were, nothing would cap the connections any more.
+    let _turn = context.starts.acquire().await.ok();
+    let (side, wire) = Side::new(context, &authorisation);
+    let (user, state) = wire.during(ask(&side)).await.map_err(refusal)?;
     if named.is_some_and(|named| named != user.id) {
         return Err(ImportError::Refused("the key is another account's".to_owned()));
     }
@@ -207,32 +209,27 @@ async fn verify(
     })
 }
 
-async fn ask(client: &Client) -> Result<(tl::types::User, tl::enums::updates::State), InvocationError> {
+async fn ask(side: &Side) -> Result<(tl::types::User, tl::enums::updates::State), TelegramError> {
     let who = tl::functions::users::GetUsers {
         id: vec![tl::enums::InputUser::UserSelf],
     };
-    let user = client.invoke(&who).await?.into_iter().next();
+    let user = side.invoke(&who).await?.into_iter().next();
     let Some(tl::enums::User::User(user)) = user else {
-        return Err(InvocationError::Dropped("Telegram did not say whose the key is"));
+        return Err(TelegramError::Conflict("Telegram did not say whose the key is"));
     };
-    let state = client.invoke(&tl::functions::updates::GetState {}).await?;
+    let state = side.invoke(&tl::functions::updates::GetState {}).await?;
     Ok((user, state))
 }
 
 /// What an error of the trial says about the key.
-fn refusal(error: InvocationError) -> ImportError {
-    let word = match &error {
-        InvocationError::Rpc(refusal) => refusal.name.clone(),
+fn refusal(error: TelegramError) -> ImportError {
+    match error {
         // The server has forgotten the key.
-        InvocationError::Authentication(_) => {
-            return ImportError::Refused("AUTH_KEY_UNREGISTERED".to_owned());
+        TelegramError::Network(InvocationError::Authentication(_)) => {
+            ImportError::Refused("it does not know it".to_owned())
         }
-        _ => String::new(),
-    };
-    let error = TelegramError::from(error);
-    match error.class() {
-        ErrorClass::Expired(_) => ImportError::Refused(word),
-        _ => ImportError::Telegram(error),
+        TelegramError::Expired(state) => ImportError::Refused(state.as_str().to_owned()),
+        error => ImportError::Telegram(error),
     }
 }
 

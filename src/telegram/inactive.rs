@@ -9,11 +9,11 @@ use std::time::Duration;
 use grammers_client::tl;
 
 use super::account::Account;
-use super::brief;
 use super::error::{ErrorClass, TelegramError};
 use super::handle::Telegram;
 use super::link::Link;
 use super::manager::Msg;
+use super::side::Side;
 use super::tables::{Activity, Authorisations};
 use crate::base::{SessionId, Timestamp};
 use crate::model::Wanted;
@@ -94,9 +94,9 @@ impl Telegram {
         };
         // Nothing of the session may use its key meanwhile.
         self.stop(link.id).await?;
-        let log_out = tl::functions::auth::LogOut {};
-        let ended = brief::connection(&self.context, &kept, async |client| client.invoke(&log_out).await);
-        match ended.await.map_err(TelegramError::from) {
+        let (side, wire) = Side::new(&self.context, &kept);
+        let ended = wire.during(side.invoke(&tl::functions::auth::LogOut {}));
+        match ended.await {
             Err(error) if matches!(error.class(), ErrorClass::Ambiguous | ErrorClass::FloodWait(_)) => {
                 if account.wanted == Wanted::Running {
                     self.start(link.id).await?;

@@ -4,7 +4,6 @@
 //! supervised subtree (`session`). What arrives goes into the store's journal; nobody is told of it here.
 
 mod account;
-mod brief;
 mod config;
 mod effects;
 mod entities;
