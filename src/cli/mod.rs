@@ -56,7 +56,7 @@ pub enum Command {
     CheckConfig(daemon::CheckConfig),
     /// Run a Telegram of one's own on loopback, to try and to test against
     Sandbox(sandbox::Command),
-    /// Log a Telegram account in by code
+    /// Log a Telegram account in by code or QR
     Login(login::Login),
     /// List and steer sessions
     Sessions(sessions::Sessions),

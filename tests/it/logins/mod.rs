@@ -7,3 +7,4 @@ mod password;
 mod qr;
 mod refusals;
 mod secret;
+mod terminal;
