@@ -218,6 +218,7 @@ mod tests {
             state,
             since: Timestamp::now(),
             restarts: 0,
+            restarts_left: None,
             last_error: None,
             stuck_ms: None,
             mailbox: None,

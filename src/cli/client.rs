@@ -6,7 +6,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use reqwest::{Method, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::{Method, RequestBuilder, Response, Upgraded};
 use serde_json::Value;
 
 use super::data;
@@ -146,21 +148,43 @@ impl Client {
         }
     }
 
+    /// Asks for a WebSocket, and hands back the connection that it is spoken over.
+    pub async fn upgrade(&self, path: &str) -> Result<Upgraded, CliError> {
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(|error| CliError::Here(format!("no randomness: {error}")))?;
+        let request = self
+            .request(Method::GET, path)
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", STANDARD.encode(nonce));
+        let response = self.carry_out(request).await?;
+        let upgraded = response.upgrade().await;
+        upgraded.map_err(|error| CliError::Here(format!("no WebSocket: {}", innermost(&error))))
+    }
+
     /// Sends a request and hands back the answer if it is a success.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response, CliError> {
-        let mut request = self
-            .http
-            .request(method, format!("{}{path}", self.url))
-            .header("x-api-key", self.key.expose());
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.carry_out(request).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}{path}", self.url))
+            .header("x-api-key", self.key.expose())
+    }
+
+    async fn carry_out(&self, request: RequestBuilder) -> Result<Response, CliError> {
         let response = request.send().await.map_err(|error| CliError::Unreachable {
             url: self.url.clone(),
             cause: innermost(&error),
         })?;
         let status = response.status().as_u16();
-        if response.status().is_success() {
+        if response.status().is_success() || status == 101 {
             return Ok(response);
         }
         let body: Value = response.json().await.unwrap_or_default();

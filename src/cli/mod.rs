@@ -11,6 +11,7 @@ mod daemon;
 pub mod data;
 mod demo;
 mod endpoints;
+mod events;
 mod login;
 mod pairs;
 mod recovery;
@@ -33,6 +34,7 @@ pub use client::{CliError, Client, Target};
 Examples:
   trunkline login --phone +989121234567      log an account in
   trunkline sessions                         what is connected
+  trunkline events --follow                  what happens, as it happens
   trunkline tree                             the live supervision tree
 
 Environment:
@@ -68,6 +70,8 @@ pub enum Command {
     DeadLetters(recovery::DeadLetters),
     /// Look at what waits for a person
     Incidents(recovery::Incidents),
+    /// Print what happens, as it happens
+    Events(events::Events),
     /// Show the live supervision tree
     Tree,
     /// Show who logged in, imported, exported or deleted what
@@ -102,6 +106,7 @@ impl Command {
             Self::DeadLetters(command) => over_api(&target, |client| command.run(client, &target)),
             Self::Incidents(command) => over_api(&target, |client| command.run(client, &target)),
             Self::Audit(command) => over_api(&target, |client| command.run(client, &target)),
+            Self::Events(command) => over_api(&target, |client| command.run(client, &target)),
             Self::Tree => over_api(&target, |client| recovery::tree(client, &target)),
             Self::Key(command) => command.run(&target),
             Self::Store(command) => command.run(&target),

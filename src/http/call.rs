@@ -16,6 +16,9 @@ use crate::access::Principal;
 use crate::base::{AuditId, Code, SessionId, Timestamp};
 use crate::ops::audit::{Deed, Entry, Who};
 
+/// No refusal lists more sessions.
+const CHOICES: usize = 200;
+
 /// One request, its key verified and its path matched.
 pub struct Call {
     /// The handles of the domains.
@@ -72,6 +75,28 @@ impl Call {
             Ok(id)
         } else {
             Err(Failure::not_found())
+        }
+    }
+
+    /// The session that is chosen by its name, or the only one that the caller may see.
+    pub fn chosen(&self, name: Option<&str>) -> Result<SessionId, Failure> {
+        if let Some(name) = name {
+            return self.session_named(name);
+        }
+        let caller = self.principal()?;
+        let sessions = self.api.telegram.list().into_iter();
+        let seen: Vec<_> = sessions
+            .map(|session| session.account.id)
+            .filter(|id| caller.sees(*id))
+            .collect();
+        match seen.as_slice() {
+            [] => Err(Failure::not_found()),
+            [only] => Ok(*only),
+            several => {
+                let choices: Vec<_> = several.iter().take(CHOICES).map(ToString::to_string).collect();
+                let failure = Failure::invalid("there are several sessions: name one with session_id");
+                Err(failure.detail("field", "session_id").detail("choices", choices))
+            }
         }
     }
 

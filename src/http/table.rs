@@ -19,6 +19,9 @@ pub fn table() -> Vec<Route> {
         routes::dead_letters::routes(),
         routes::keys::routes(),
         routes::admin::routes(),
+        routes::session_health::routes(),
+        routes::pool::routes(),
+        routes::monitoring::routes(),
         routes::ws::routes(),
         routes::health::routes(),
     ];

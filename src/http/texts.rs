@@ -51,6 +51,14 @@ impl Language {
 pub mod said {
     use super::Language;
 
+    /// Connections that did not answer were closed.
+    pub fn cleaned_up(language: Language) -> &'static str {
+        match language {
+            Language::En => "Stale connections were closed",
+            Language::Fa => "اتصال‌های غیرفعال بسته شدند",
+        }
+    }
+
     /// A session was logged out and deleted.
     pub fn disconnected(language: Language) -> &'static str {
         match language {

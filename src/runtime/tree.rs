@@ -73,6 +73,9 @@ pub struct TreeNode {
     pub since: Timestamp,
     /// How often it was started again, by this incarnation of its supervisor.
     pub restarts: u32,
+    /// How many more are borne before it is quarantined, where each child has an intensity of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarts_left: Option<u32>,
     /// What it last crashed of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -151,6 +154,7 @@ impl Tree {
             },
             since: since.unwrap_or_else(Timestamp::now),
             restarts: 0,
+            restarts_left: None,
             last_error: None,
             stuck_ms: None,
             mailbox: None,

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+
 use super::account::{Account, AccountPatch, NewAccount, normalise_phone};
+use super::calls::CallsView;
 use super::config::TelegramConfig;
 use super::effects::Effects;
 use super::error::TelegramError;
@@ -17,6 +20,7 @@ use super::server_key::NotAKey;
 use super::session::{self, Context};
 use super::sweep;
 use super::tables::{Authorisations, Peer, Peers};
+use super::vitals::Health;
 use crate::base::{RotationId, Secret, SessionId, Timestamp};
 use crate::limiter::{Budgets, Limiter};
 use crate::model::{ChatId, ChatKind, Entity, Message, MessageId, SessionState};
@@ -48,6 +52,8 @@ pub struct SessionView {
     pub restarts: u64,
     /// Gaps filled from history in this process.
     pub gaps: u64,
+    /// How it has been of late.
+    pub health: Health,
     /// Its connection; none if it shall have none.
     pub connection: Option<ConnectionView>,
 }
@@ -81,6 +87,10 @@ pub struct ChatInfo {
     /// Whether forwarding from it is forbidden.
     pub protected: bool,
 }
+
+/// How long a connection may take to show that it is of use, and how many are asked at once.
+const PROBE: Duration = Duration::from_secs(5);
+const PROBES: usize = 64;
 
 /// Restarts that a session may need before it is quarantined.
 const INTENSITY: Intensity = Intensity {
@@ -133,6 +143,7 @@ impl Telegram {
             ended: Ended::default(),
             next_start: tokio::sync::Mutex::new(tokio::time::Instant::now()),
             shifts: session::Shifts::new(),
+            calls: Arc::default(),
             manager: Address::new().timeout(Duration::from_secs(60)),
             config,
         };
@@ -401,6 +412,30 @@ impl Telegram {
         self.effects(&link, patience).resolve(username).await
     }
 
+    /// What was asked of Telegram in this process.
+    pub fn calls(&self) -> CallsView {
+        self.context.calls.view()
+    }
+
+    /// Asks the connections of these sessions for a sign of life, and gives up those that show none; new ones follow
+    /// by themselves. How many were given up.
+    pub async fn close_stale(&self, sessions: impl Fn(SessionId) -> bool) -> usize {
+        let links: Vec<_> = {
+            let links = self.links.read().expect("nothing panics under this lock");
+            links.values().filter(|link| sessions(link.id)).cloned().collect()
+        };
+        let probes = links.into_iter().map(|link| async move {
+            let stale = link.is_stale(PROBE).await;
+            if let Some(number) = stale {
+                tracing::info!(session = %link.id, "a stale connection is closed");
+                link.report_broken(number);
+            }
+            usize::from(stale.is_some())
+        });
+        let closed = futures_util::stream::iter(probes).buffer_unordered(PROBES);
+        closed.fold(0, async |sum, closed| sum + closed).await
+    }
+
     /// What is left of a session's budgets.
     ///
     /// # Errors
@@ -460,6 +495,7 @@ impl Telegram {
             last_used: link.vitals.last_used().max(link.last_update()),
         });
         SessionView {
+            health: link.vitals.health(Timestamp::now()),
             connection,
             account,
             last_proof: link.last_proof(),

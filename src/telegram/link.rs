@@ -6,17 +6,18 @@
 //! it. Calls to Telegram pass through [`Link::invoke`], which takes every answer as a proof of life and
 //! reports the end of an authorisation; it does not retry and does not ask the limiter.
 
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use grammers_client::sender::SenderPoolFatHandle;
 use grammers_client::session::updates::UpdatesLike;
-use grammers_client::tl::RemoteCall;
+use grammers_client::tl::{Deserializable, RemoteCall};
 use grammers_client::{Client, InvocationError};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::account::Account;
+use super::calls::{Calls, Outcome};
 use super::error::{ErrorClass, TelegramError};
 use super::session::{Msg, Observation};
 use super::tables::Accounts;
@@ -65,6 +66,7 @@ pub(crate) struct Link {
     call_timeout: Duration,
     /// Read by every call under way; written by who has to be sure that there is none.
     calls: tokio::sync::RwLock<()>,
+    tally: Arc<Calls>,
     account: RwLock<Account>,
     changing: tokio::sync::Mutex<()>,
     status: watch::Sender<Status>,
@@ -89,13 +91,14 @@ pub(crate) struct Link {
 
 impl Link {
     /// The link of a session with this record.
-    pub fn new(account: Account, call_timeout: Duration) -> Self {
+    pub fn new(account: Account, call_timeout: Duration, tally: Arc<Calls>) -> Self {
         Self {
             id: account.id,
             uuid: account.uuid,
             actor: Address::new(),
             call_timeout,
             calls: tokio::sync::RwLock::default(),
+            tally,
             status: watch::Sender::new(Status::of(&account)),
             account: RwLock::new(account),
             changing: tokio::sync::Mutex::default(),
@@ -196,7 +199,9 @@ impl Link {
 
     /// Counts a start of its actor.
     pub fn count_start(&self) {
-        self.restarts.fetch_add(1, Ordering::Relaxed);
+        if self.restarts.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.vitals.restarts.note(Timestamp::now());
+        }
     }
 
     /// Gaps that were found and filled from history.
@@ -306,6 +311,11 @@ impl Link {
         Ok(number)
     }
 
+    /// The connection itself with its number, while there is one.
+    pub fn wire(&self) -> Result<(u64, SenderPoolFatHandle), TelegramError> {
+        self.published().map(|(number, _, handle)| (number, handle))
+    }
+
     fn published(&self) -> Result<(u64, Client, SenderPoolFatHandle), TelegramError> {
         let published = self
             .client
@@ -324,30 +334,39 @@ impl Link {
     /// Telegram's refusal; no connection; one that broke or took too long meanwhile.
     pub async fn invoke<R: RemoteCall>(&self, request: &R) -> Result<R::Return, TelegramError> {
         let _under_way = self.calls.read().await;
-        let (number, client) = self.numbered_client()?;
-        let answer = self.invoke_by((number, &client), request).await;
+        let (number, wire) = self.wire()?;
+        let answer = self.invoke_by((number, &wire), request).await;
         answer.map_err(|error| self.failed(error))
     }
 
     /// The same over a connection that one has, and the failure as it came: to a login it means other things.
     pub async fn invoke_by<R: RemoteCall>(
         &self,
-        (number, client): (u64, &Client),
+        (number, wire): (u64, &SenderPoolFatHandle),
         request: &R,
     ) -> Result<R::Return, InvocationError> {
         self.vitals.used();
         let started = std::time::Instant::now();
-        // Boxed: the answers are kilobytes wide, and would make every future wide that makes a call.
-        let answer = tokio::time::timeout(self.call_timeout, Box::pin(client.invoke(request))).await;
-        metrics::histogram!("trunkline_telegram_call_seconds").record(started.elapsed().as_secs_f64());
-        let answer = answer.unwrap_or_else(|_| {
+        let body = request.to_bytes();
+        let sent = body.len();
+        // Only bytes are waited for: the answers are kilobytes wide, and would make every future wide that makes a call.
+        let call = async {
+            let home = wire.session.home_dc_id()?;
+            wire.thin.raw_invoke_in_dc(home, body).await
+        };
+        let answer = tokio::time::timeout(self.call_timeout, call).await;
+        let took = started.elapsed();
+        metrics::histogram!("trunkline_telegram_call_seconds").record(took.as_secs_f64());
+        let received = answer
+            .as_ref()
+            .map_or(0, |body| body.as_ref().map_or(0, Vec::len));
+        self.count::<R, _>(answer.as_ref().ok(), took, (sent, received));
+        let read = |body: Vec<u8>| R::Return::from_bytes(&body).map_err(InvocationError::from);
+        let answer = answer.map(|body| body.and_then(read)).unwrap_or_else(|_| {
             // Updates may still come over a connection on which nothing is answered any more.
             self.report_broken(number);
             Err(InvocationError::Dropped("the call took too long"))
         });
-        if answer.is_err() {
-            self.vitals.failed();
-        }
         if matches!(answer, Ok(_) | Err(InvocationError::Rpc(_))) {
             self.proved();
         }
@@ -366,6 +385,37 @@ impl Link {
     /// Waits until no call is under way; new ones wait until what this gives is dropped.
     pub async fn shut(&self) -> tokio::sync::RwLockWriteGuard<'_, ()> {
         self.calls.write().await
+    }
+
+    /// The number of the connection, if there is one that gives no sign of life within this time.
+    pub async fn is_stale(&self, patience: Duration) -> Option<u64> {
+        let (number, wire) = self.wire().ok()?;
+        let proven = |proof| Timestamp::now().since(proof) < patience;
+        if self.last_proof().is_some_and(proven) {
+            return None;
+        }
+        let ping = grammers_client::tl::functions::Ping {
+            ping_id: Timestamp::now().0,
+        };
+        let asked = Timestamp::now();
+        let answered = tokio::time::timeout(patience, self.invoke_by((number, &wire), &ping)).await;
+        // A refusal is an answer, too.
+        let alive = answered.is_ok() && self.last_proof().is_some_and(|proof| proof >= asked);
+        (!alive).then_some(number)
+    }
+
+    /// Counts a call to which this was the answer, or none.
+    pub fn count<R, T>(
+        &self,
+        answer: Option<&Result<T, InvocationError>>,
+        took: Duration,
+        bytes: (usize, usize),
+    ) {
+        let outcome = Outcome::of(answer);
+        if outcome != Outcome::Done {
+            self.vitals.failed();
+        }
+        self.tally.note(std::any::type_name::<R>(), outcome, took, bytes);
     }
 
     /// Tells the session's actor what was observed. While the actor is being restarted nobody listens: its

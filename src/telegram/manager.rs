@@ -167,7 +167,11 @@ impl State {
     fn link(&self, account: Account) -> Link {
         let since = account.in_use_since();
         self.context.limiter.in_use_since(account.id, since);
-        Link::new(account, *self.context.config.call_timeout)
+        Link::new(
+            account,
+            *self.context.config.call_timeout,
+            self.context.calls.clone(),
+        )
     }
 
     fn all(&self) -> Vec<Arc<Link>> {

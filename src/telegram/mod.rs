@@ -4,6 +4,7 @@
 //! supervised subtree (`session`). What arrives goes into the store's journal; nobody is told of it here.
 
 mod account;
+mod calls;
 mod config;
 mod effects;
 mod entities;
@@ -39,6 +40,7 @@ mod tables;
 mod vitals;
 
 pub use account::{Account, AccountPatch, NewAccount};
+pub use calls::{CallsView, MethodCalls, Quantiles};
 pub use config::{DcConfig, ServerConfig, TelegramConfig};
 pub use error::{ErrorClass, TelegramError};
 pub use exchange::{ExchangeError, create_auth_key};
@@ -50,3 +52,4 @@ pub use portable::{Form, Portable, Surroundings};
 pub use reading::{Contact, MessagePage};
 pub use server_key::{NotAKey, ServerKey};
 pub use session::{Login, SentCode, ShownQr};
+pub use vitals::Health;

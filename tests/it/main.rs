@@ -14,6 +14,7 @@ mod rotation;
 mod sandbox_wire;
 mod sandbox_world;
 mod secrets;
+mod session_health;
 mod sessions;
 mod stage;
 mod webhooks;

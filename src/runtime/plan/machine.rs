@@ -122,6 +122,12 @@ impl Plan {
         })
     }
 
+    /// How many restarts of a keyed child are still borne before it is quarantined.
+    pub(in crate::runtime) fn left(&self, key: Key, now: Moment) -> Option<u32> {
+        let child = self.children.get(&key).filter(|_| self.keyed)?;
+        Some(child.window.left(now, self.intensity))
+    }
+
     /// The id of a child.
     pub(in crate::runtime) fn id(&self, key: Key) -> Option<&Arc<str>> {
         self.children.get(&key).map(|child| &child.id)

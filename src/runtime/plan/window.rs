@@ -58,6 +58,14 @@ impl Window {
         u32::try_from(self.stamps.len()).unwrap_or(u32::MAX) <= intensity.restarts
     }
 
+    /// How many restarts would still be borne at this moment.
+    pub(super) fn left(&self, now: Moment, intensity: Intensity) -> u32 {
+        let clock = self.clock(now);
+        let of_late = |stamp: &&Moment| clock.saturating_sub(**stamp) <= intensity.period;
+        let used = u32::try_from(self.stamps.iter().filter(of_late).count()).unwrap_or(u32::MAX);
+        intensity.restarts.saturating_sub(used)
+    }
+
     /// Forgets all restarts.
     pub(super) fn clear(&mut self) {
         self.stamps = VecDeque::new();

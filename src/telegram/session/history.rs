@@ -160,6 +160,7 @@ async fn fill(
         return Ok(Vec::new());
     }
     link.count_gap();
+    link.vitals.gap_found();
     metrics::counter!("trunkline_gaps_filled_total").increment(1);
     tracing::info!(session = %link.id, messages = missing.len(), complete, "a gap was filled from history");
     if !complete {
@@ -170,6 +171,9 @@ async fn fill(
     while !missing.is_empty() {
         let rest = missing.split_off(missing.len().min(SLICE));
         pen.write_history(std::mem::replace(&mut missing, rest)).await?;
+    }
+    if complete {
+        link.vitals.gap_filled();
     }
     Ok(read)
 }

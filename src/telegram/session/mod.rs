@@ -28,6 +28,7 @@ pub(crate) use history::from_tl_messages;
 pub use login::steps::{Login, SentCode, ShownQr};
 pub(crate) use state::Observation;
 
+use super::calls::Calls;
 use super::config::TelegramConfig;
 use super::link::Link;
 use super::manager;
@@ -61,6 +62,8 @@ pub(crate) struct Context {
     pub ended: super::logins::Ended,
     /// When the next start may begin: starts are spaced.
     pub next_start: tokio::sync::Mutex<tokio::time::Instant>,
+    /// What is asked of Telegram, counted.
+    pub calls: Arc<Calls>,
     /// Word of shifts of the wall clock.
     pub shifts: Shifts,
     /// Who starts and ends subtrees.

@@ -69,7 +69,7 @@ async fn serve(
         // The connection is fine, and there will be no other that would have it read.
         task.idle(tokio::time::sleep(until.since(Timestamp::now()))).await;
     }
-    let receiver = Receiver::new(context.clone(), link.id, connection).await?;
+    let receiver = Receiver::new(context.clone(), link.clone(), connection).await?;
     let mut pen = Pen::new(context.clone(), link.clone())?;
     let mut updates = Box::pin(arrivals(receiver).ready_chunks(BATCHES));
     let mut check = GapCheck::new(*context.config.gap_check);

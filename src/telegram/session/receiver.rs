@@ -17,7 +17,7 @@ use super::Context;
 use crate::base::SessionId;
 use crate::model::ChatId;
 use crate::runtime::BoxError;
-use crate::telegram::link::Connection;
+use crate::telegram::link::{Connection, Link};
 use crate::telegram::peers;
 use crate::telegram::tables::Peers;
 
@@ -41,11 +41,14 @@ pub(super) enum Arrival {
 pub(super) struct Receiver {
     context: Arc<Context>,
     session: SessionId,
+    link: Arc<Link>,
     connection: Connection,
     dc: i32,
     boxes: MessageBoxes,
     ready: VecDeque<Arrival>,
     complete: bool,
+    /// Whether updates are missing that are being asked for.
+    gap: bool,
 }
 
 impl Receiver {
@@ -55,7 +58,7 @@ impl Receiver {
     /// If the store does not give that state.
     pub async fn new(
         context: Arc<Context>,
-        session: SessionId,
+        link: Arc<Link>,
         connection: Connection,
     ) -> Result<Self, BoxError> {
         let state = connection.handle.session.updates_state().await?;
@@ -64,8 +67,10 @@ impl Receiver {
             boxes: MessageBoxes::load(state),
             ready: VecDeque::new(),
             complete: false,
+            gap: false,
             context,
-            session,
+            session: link.id,
+            link,
             connection,
         })
     }
@@ -92,6 +97,9 @@ impl Receiver {
             } else if !std::mem::replace(&mut self.complete, true) {
                 return Ok(Arrival::Complete);
             } else {
+                if std::mem::take(&mut self.gap) {
+                    self.link.vitals.gap_filled();
+                }
                 match timeout_at(deadline.into(), self.connection.updates.recv()).await {
                     Ok(Some(updates)) => self.take(updates),
                     Ok(None) => return Err(InvocationError::Dropped("the updates ended")),
@@ -124,8 +132,9 @@ impl Receiver {
             _ => {}
         }
         // An error means that something is missing: the difference is asked for next.
-        if let Ok(batch) = self.boxes.process_updates(updates) {
-            self.ready.push_back(Arrival::Updates(batch));
+        match self.boxes.process_updates(updates) {
+            Ok(batch) => self.ready.push_back(Arrival::Updates(batch)),
+            Err(_) => self.miss(),
         }
     }
 
@@ -142,6 +151,13 @@ impl Receiver {
         }
     }
 
+    /// Something is missing. What came while there was no connection is no gap.
+    fn miss(&mut self) {
+        if self.complete && !std::mem::replace(&mut self.gap, true) {
+            self.link.vitals.gap_found();
+        }
+    }
+
     /// Asks what was missed of the account's own sequence.
     async fn fill(&mut self, request: &tl::functions::updates::GetDifference) -> Result<(), InvocationError> {
         use tl::enums::updates::Difference;
@@ -151,6 +167,10 @@ impl Receiver {
             Difference::Slice(it) => self.keep_positions(&mut it.other_updates),
             Difference::TooLong(_) => self.ready.push_back(Arrival::LeftOut(None)),
             Difference::Empty(_) => {}
+        }
+        // Telegram is asked after a long silence, too: only what it has to tell was missing.
+        if !matches!(answer, Difference::Empty(_)) {
+            self.miss();
         }
         let batch = self.boxes.apply_difference(answer);
         self.ready.push_back(Arrival::Updates(batch));
@@ -181,6 +201,9 @@ impl Receiver {
             Ok(answer) => {
                 if matches!(answer, tl::enums::updates::ChannelDifference::TooLong(_)) {
                     self.ready.push_back(Arrival::LeftOut(channel));
+                }
+                if !matches!(answer, tl::enums::updates::ChannelDifference::Empty(_)) {
+                    self.miss();
                 }
                 let batch = self.boxes.apply_channel_difference(answer);
                 self.ready.push_back(Arrival::Updates(batch));

@@ -24,6 +24,9 @@ use crate::telegram::link::Link;
 use crate::telegram::params::params;
 use crate::telegram::session_store::SessionStore;
 
+/// Bytes of a ping and of its answer.
+const PING: (usize, usize) = (12, 20);
+
 /// Why a connection was given up, as a stable word.
 type Reason = &'static str;
 
@@ -161,6 +164,9 @@ async fn pulse(
     }
     drop(turn);
     pauses.reset();
+    if link.connection_number() > 1 {
+        link.vitals.reconnects.note(Timestamp::now());
+    }
     link.observe(Observation::Online);
     loop {
         task.alive();
@@ -181,7 +187,9 @@ async fn ping(link: &Link, patience: Duration) -> Result<(), Given> {
         ping_id: Timestamp::now().0,
     };
     let began = std::time::Instant::now();
-    match timeout(patience, Box::pin(client.invoke(&ping))).await {
+    let answer = timeout(patience, Box::pin(client.invoke(&ping))).await;
+    link.count::<tl::functions::Ping, _>(answer.as_ref().ok(), began.elapsed(), PING);
+    match answer {
         Ok(Ok(_)) => {
             link.vitals.ponged(began.elapsed());
             link.proved();

@@ -30,8 +30,8 @@ pub(super) enum Answer<T> {
 /// # Errors
 /// Telegram's refusal; no connection.
 pub(super) async fn call<R: RemoteCall>(link: &Link, request: &R) -> Result<R::Return, TelegramError> {
-    let (number, client) = link.numbered_client()?;
-    link.invoke_by((number, &client), request).await.map_err(refusal)
+    let (number, wire) = link.wire()?;
+    link.invoke_by((number, &wire), request).await.map_err(refusal)
 }
 
 /// The same for a call that only the account's home DC answers.
@@ -42,8 +42,8 @@ pub(super) async fn call_home<R: RemoteCall>(
     link: &Link,
     request: &R,
 ) -> Result<Answer<R::Return>, TelegramError> {
-    let (number, client) = link.numbered_client()?;
-    match link.invoke_by((number, &client), request).await {
+    let (number, wire) = link.wire()?;
+    match link.invoke_by((number, &wire), request).await {
         Ok(value) => Ok(Answer::Here(value)),
         Err(InvocationError::Rpc(error)) if error.code == ELSEWHERE => {
             let dc = error.value.and_then(|dc| i32::try_from(dc).ok());
