@@ -30,6 +30,8 @@ pub struct LoginView {
     pub created: i32,
     /// When it last called, in seconds.
     pub active: i32,
+    /// Whether it is not in yet, as the password is missing.
+    pub password_pending: bool,
 }
 
 /// The number with which Telegram refuses by a name.
@@ -84,7 +86,7 @@ impl World {
     pub fn logins(&self, user: i64) -> Result<Vec<LoginView>, Refusal> {
         let view = |state: &State| {
             let sessions = state.sessions(state.account(user)?).into_iter();
-            let shown = sessions.map(|(_, known)| LoginView {
+            let shown = sessions.chain(state.waiting(user)).map(|(_, known)| LoginView {
                 session: known.hash.to_string(),
                 dc: known.dc(),
                 device: known.device,
@@ -92,6 +94,7 @@ impl World {
                 api_id: known.api_id,
                 created: known.created,
                 active: known.active,
+                password_pending: known.pending.is_some(),
             });
             Ok(shown.collect())
         };
@@ -107,6 +110,7 @@ impl World {
             let meant = |known: i64| session.is_none_or(|session| session == known);
             let keys: Vec<i64> = sessions
                 .into_iter()
+                .chain(state.waiting(user))
                 .filter(|(_, known)| meant(known.hash))
                 .map(|(key, _)| key)
                 .collect();

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::acts::{NewChat, NewChatKind, NewMessage, NewUser, Who};
+use super::world::account::{DC, SECOND_DC};
 use super::world::password::Password;
 use super::world::{Peer, Refusal, State};
 
@@ -169,6 +170,10 @@ impl Seed {
                 place: place.clone(),
                 source,
             })?;
+            if user.dc.is_some_and(|dc| dc != DC && dc != SECOND_DC) {
+                let source = Refusal::bad("DC_ID_INVALID");
+                return Err(SeedError::Refused { place, source });
+            }
             let account = state
                 .account_mut(id)
                 .map_err(|source| SeedError::Refused { place, source })?;
@@ -264,6 +269,9 @@ mod tests {
             found.next().map(|user| (user.password, user.dc))
         };
         assert_eq!(dora(&state), Some((true, 2)), "there is no other");
+        let nowhere = Seed::parse("[[users]]\nname='dora'\ndc=3\n").expect("reads");
+        let error = nowhere.plant(&mut State::new(1)).expect_err("there is no third");
+        assert_eq!(error.to_string(), "user \"dora\" is refused");
         state.centres = vec![2, 4];
         assert_eq!(dora(&state), Some((true, 4)));
     }

@@ -18,6 +18,7 @@ pub fn record(known: &Key, hash: i64) -> types::Authorization {
         api_id: known.api_id,
         app_name: "sandbox".to_owned(),
         app_version: known.app_version.clone(),
+        password_pending: known.pending.is_some(),
         date_created: known.created,
         date_active: known.active,
         ip: "127.0.0.1".to_owned(),
@@ -33,6 +34,7 @@ pub fn get_authorizations(
 ) -> Answer<enums::account::Authorizations> {
     let me = ctx.me()?;
     let mut sessions = ctx.state.sessions(ctx.state.account(me)?);
+    sessions.extend(ctx.state.waiting(me));
     sessions.sort_by_key(|(key, known)| (*key != ctx.key.0, std::cmp::Reverse(known.active)));
     let shown = sessions.into_iter().map(|(key, known)| {
         let current = key == ctx.key.0;
@@ -54,8 +56,10 @@ pub fn get_authorizations(
 pub fn reset_authorization(ctx: &mut Ctx<'_>, r: f::ResetAuthorization) -> Answer<bool> {
     let me = ctx.me()?;
     let sessions = ctx.state.sessions(ctx.state.account(me)?);
+    let waiting = ctx.state.waiting(me);
     let found = sessions
         .into_iter()
+        .chain(waiting)
         .find(|(key, known)| known.hash == r.hash && *key != ctx.key.0);
     let (key, _) = found.ok_or(Refusal::bad("HASH_INVALID"))?;
     may_end_others(ctx)?;

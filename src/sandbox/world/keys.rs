@@ -196,6 +196,23 @@ impl State {
         }
     }
 
+    /// The keys that would be logged in as a user, but for the password.
+    pub fn waiting(&self, user: i64) -> Vec<(i64, Key)> {
+        let keys = self.keys.known.iter();
+        keys.filter(|(_, known)| known.pending == Some(user))
+            .map(|(key, known)| {
+                let hash = self.login_hash(*key);
+                (
+                    *key,
+                    Key {
+                        hash,
+                        ..known.clone()
+                    },
+                )
+            })
+            .collect()
+    }
+
     /// The sessions of an account: key and what is known of it.
     pub fn sessions(&self, account: &Account) -> Vec<(i64, Key)> {
         let keys = account.keys.iter();

@@ -235,10 +235,26 @@ async fn a_password_is_asked_for_after_a_qr_code_too() {
         let refused = client.call(export()).await.expect_err("not yet");
         assert_eq!(refused, (401, "SESSION_PASSWORD_NEEDED".into()));
     }
+    let listed = world.logins(user).expect("a user");
+    assert!(matches!(&listed[..], [login] if login.password_pending));
     let question = asked(&client).await;
     assert_eq!(question.hint, None);
     client.ask(answer(&question, PASSWORD)).await;
     client.state().await;
+    // Another one that waits is seen from here, and sent away.
+    let next = Client::new(&telegram, 2);
+    let token = shown(&next).await;
+    world.accept_token(user, &token).expect("accepted");
+    next.call(export()).await.expect_err("not yet");
+    let enums::account::Authorizations::Authorizations(listed) =
+        client.ask(f::account::GetAuthorizations {}).await;
+    let pending = listed.authorizations.into_iter().find_map(|login| {
+        let enums::Authorization::Authorization(login) = login;
+        login.password_pending.then_some(login.hash)
+    });
+    let hash = pending.expect("it is listed").to_string();
+    assert_eq!(world.end_logins(user, hash.parse().ok()), Ok(1));
+    assert_eq!(next.refused(f::account::GetPassword {}).await, "SESSION_REVOKED");
     // A password that is taken away is not asked for.
     world.remove_password(user).expect("taken away");
     assert!(!asked(&client).await.has_password);
