@@ -185,15 +185,10 @@ impl Effects<'_> {
     ) -> Result<Vec<Message>, TelegramError> {
         let (mut own, mut read, mut offset_id) = (Vec::new(), 0, 0);
         while read < most {
+            let limit = i32::try_from((most - read).min(PAGE)).unwrap_or(i32::MAX);
             let request = tl::functions::messages::GetHistory {
-                peer: self.peer(chat)?,
                 offset_id,
-                offset_date: 0,
-                add_offset: 0,
-                limit: i32::try_from((most - read).min(PAGE)).unwrap_or(i32::MAX),
-                max_id: 0,
-                min_id: 0,
-                hash: 0,
+                ..requests::get_history(self.peer(chat)?, limit)
             };
             let answer = self.call(Some(chat), CostClass::History, 1, &request).await?;
             let page = from_tl_messages(answer);

@@ -1,11 +1,43 @@
 //! Between a call and Telegram stands the limiter: a call passes it before, and tells it of every
 //! flood wait after.
 
+use std::time::Duration;
+
+use grammers_client::tl::RemoteCall;
+
 use crate::base::{SessionId, Timestamp};
 use crate::limiter::{Ask, Cause, CostClass, Grant, Limiter};
 use crate::model::ChatId;
 
 use super::error::{ErrorClass, TelegramError};
+use super::link::Link;
+
+/// How long a page of dialogs or of a history may wait for its turn when nobody waits for it.
+const READING: Duration = Duration::from_secs(60);
+
+/// Reads a page for the session itself, with all the limiter has to do with that.
+///
+/// # Errors
+/// If the limiter or Telegram refused.
+pub(crate) async fn read<R: RemoteCall>(
+    limiter: &Limiter,
+    link: &Link,
+    chat: Option<ChatId>,
+    request: &R,
+) -> Result<R::Return, TelegramError> {
+    let class = CostClass::History;
+    let ask = Ask {
+        session: link.id,
+        chat,
+        class,
+        units: 1,
+        stranger: false,
+        patience: READING,
+    };
+    let grant = pass(limiter, ask).await?;
+    let answer = link.invoke(request).await;
+    heed(limiter, link.id, chat, (class, grant), answer).await
+}
 
 /// Waits for the call's turn.
 ///

@@ -10,6 +10,7 @@ use super::effects::Effects;
 use super::error::{ErrorClass, TelegramError};
 use super::handle::Telegram;
 use super::peers;
+use super::requests;
 use super::session::from_tl_messages;
 use crate::base::{Secret, SessionId};
 use crate::limiter::CostClass;
@@ -59,14 +60,8 @@ impl Effects<'_> {
         let answer = match &page.query {
             None => {
                 let request = tl::functions::messages::GetHistory {
-                    peer,
                     offset_id,
-                    offset_date: 0,
-                    add_offset: 0,
-                    limit,
-                    max_id: 0,
-                    min_id: 0,
-                    hash: 0,
+                    ..requests::get_history(peer, limit)
                 };
                 self.call(chat, CostClass::History, 1, &request).await?
             }

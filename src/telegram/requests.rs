@@ -1,4 +1,4 @@
-//! The calls that send, with everything optional left out: a base to fill in what is wanted.
+//! The calls that send or read a chat, with everything optional left out: a base to fill in what is wanted.
 
 use grammers_client::tl::enums::{InputMedia, InputPeer};
 use grammers_client::tl::functions::messages;
@@ -117,5 +117,19 @@ pub(super) fn edit_message() -> messages::EditMessage {
         schedule_repeat_period: None,
         quick_reply_shortcut_id: None,
         rich_message: None,
+    }
+}
+
+/// The latest messages of a chat, at most so many.
+pub(super) fn get_history(peer: InputPeer, limit: i32) -> messages::GetHistory {
+    messages::GetHistory {
+        peer,
+        offset_id: 0,
+        offset_date: 0,
+        add_offset: 0,
+        limit,
+        max_id: 0,
+        min_id: 0,
+        hash: 0,
     }
 }

@@ -3,13 +3,11 @@
 //! where it was left: what came meanwhile is read.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use grammers_client::tl;
 
 use super::{Context, Msg};
 use crate::base::Timestamp;
-use crate::limiter::{Ask, CostClass};
 use crate::model::{ChatId, MessageId};
 use crate::store::{Batch, StoreError};
 use crate::telegram::error::TelegramError;
@@ -24,9 +22,6 @@ const PAGE: i32 = 100;
 
 /// Pages read at most: 10,000 dialogs.
 const MAX_PAGES: usize = 100;
-
-/// How long a page may wait for its turn at the limiter.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A dialog, with what we need of it.
 pub(super) struct Dialog {
@@ -94,17 +89,7 @@ pub(super) async fn read_page(
     link: &Link,
     request: &tl::functions::messages::GetDialogs,
 ) -> Result<Page, TelegramError> {
-    let ask = Ask {
-        session: link.id,
-        chat: None,
-        class: CostClass::History,
-        units: 1,
-        stranger: false,
-        patience: PATIENCE,
-    };
-    let grant = limits::pass(&context.limiter, ask).await?;
-    let answer = link.invoke(request).await;
-    let answer = limits::heed(&context.limiter, link.id, None, (ask.class, grant), answer).await?;
+    let answer = limits::read(&context.limiter, link, None, request).await?;
     let (dialogs, messages, chats, users, complete) = match answer {
         tl::enums::messages::Dialogs::Dialogs(it) => (it.dialogs, it.messages, it.chats, it.users, true),
         tl::enums::messages::Dialogs::Slice(it) => {

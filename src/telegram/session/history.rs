@@ -12,7 +12,6 @@ use super::commit::Pen;
 use super::dialogs;
 use super::{Context, pump};
 use crate::base::Timestamp;
-use crate::limiter::{Ask, CostClass};
 use crate::model::{ChatId, Message, MessageId};
 use crate::store::{Scan, StoreError};
 use crate::telegram::error::{ErrorClass, TelegramError};
@@ -20,6 +19,7 @@ use crate::telegram::from_tl::{self, Names};
 use crate::telegram::limits;
 use crate::telegram::link::Link;
 use crate::telegram::peers;
+use crate::telegram::requests;
 use crate::telegram::tables::{HighWater, LeftOut, Peers};
 
 /// Messages in one page: Telegram gives no more.
@@ -27,9 +27,6 @@ const PAGE: i32 = 100;
 
 /// Messages in one commit.
 const SLICE: usize = 64;
-
-/// How long a page may wait for its turn at the limiter.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether there is something that Telegram left out and that is still to be read.
 ///
@@ -189,28 +186,21 @@ async fn gone(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let class = CostClass::History;
-    let ask = Ask {
-        session: link.id,
-        chat: Some(chat),
-        class,
-        units: 1,
-        stranger: false,
-        patience: PATIENCE,
-    };
-    let grant = limits::pass(&context.limiter, ask).await?;
     let id = ids
         .iter()
         .map(|id| tl::types::InputMessageId { id: *id }.into())
         .collect();
+    let limiter = &context.limiter;
     let answer = match peers::input_channel(chat, peer.as_ref()) {
         Some(channel) => {
-            link.invoke(&tl::functions::channels::GetMessages { channel, id })
-                .await
+            let request = tl::functions::channels::GetMessages { channel, id };
+            limits::read(limiter, link, Some(chat), &request).await?
         }
-        None => link.invoke(&tl::functions::messages::GetMessages { id }).await,
+        None => {
+            let request = tl::functions::messages::GetMessages { id };
+            limits::read(limiter, link, Some(chat), &request).await?
+        }
     };
-    let answer = limits::heed(&context.limiter, link.id, Some(chat), (class, grant), answer).await?;
     let messages = match answer {
         tl::enums::messages::Messages::Messages(it) => it.messages,
         tl::enums::messages::Messages::Slice(it) => it.messages,
@@ -271,28 +261,12 @@ async fn read_page(
     offset_id: MessageId,
     min_id: MessageId,
 ) -> Result<Vec<Message>, TelegramError> {
-    let class = CostClass::History;
-    let ask = Ask {
-        session: link.id,
-        chat: Some(chat),
-        class,
-        units: 1,
-        stranger: false,
-        patience: PATIENCE,
-    };
-    let grant = limits::pass(&context.limiter, ask).await?;
     let request = tl::functions::messages::GetHistory {
-        peer,
         offset_id,
-        offset_date: 0,
-        add_offset: 0,
-        limit: PAGE,
-        max_id: 0,
         min_id,
-        hash: 0,
+        ..requests::get_history(peer, PAGE)
     };
-    let answer = link.invoke(&request).await;
-    let answer = limits::heed(&context.limiter, link.id, Some(chat), (class, grant), answer).await?;
+    let answer = limits::read(&context.limiter, link, Some(chat), &request).await?;
     Ok(from_tl_messages(answer))
 }
 
