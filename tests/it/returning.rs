@@ -88,6 +88,50 @@ impl Friends {
     }
 }
 
+/// How long the session took from catching up to being connected, each time.
+fn spans(daemon: &Daemon) -> Vec<Duration> {
+    let (mut spans, mut since) = (Vec::new(), None);
+    for event in events(daemon) {
+        match event.body {
+            EventBody::SessionState {
+                to: SessionState::CatchingUp,
+                ..
+            } => since = Some(event.at),
+            EventBody::SessionState {
+                to: SessionState::Connected,
+                ..
+            } => spans.extend(since.take().map(|since| event.at.since(since))),
+            _ => {}
+        }
+    }
+    spans
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_connected_once_nothing_is_missing_also_where_it_is_never_quiet() {
+    let friends = Friends::new().await;
+    let daemon = friends.stage.daemon().await;
+    let session = friends.stage.log_in(&daemon, PHONE).await;
+    let (world, bob, ann) = (friends.stage.world.clone(), friends.bob, friends.ann);
+    let talk = tokio::spawn(async move {
+        loop {
+            world
+                .world(|world| world.post(bob, Peer::User(ann), Draft::text("on and on")))
+                .expect("posted");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let before = spans(&daemon).len();
+    let begun_anew = daemon.handles.telegram.restart(session).await;
+    begun_anew.expect("begins anew");
+    until("it is back", || spans(&daemon).len() > before).await;
+    talk.abort();
+    // Silence is waited for up to five seconds, and does not come.
+    let span = spans(&daemon)[before];
+    assert!(span < Duration::from_secs(4), "{span:?}");
+    daemon.stop(PATIENCE).await;
+}
+
 async fn ended(daemon: &Daemon, session: SessionId) {
     daemon
         .handles
