@@ -128,7 +128,7 @@ async fn log_in(scene: &Scene, daemon: &Daemon, agent: usize) -> Result<Duration
     let status = async || daemon.call(Method::GET, &path, None).await;
     if wants_password {
         until("the password is wanted", PATIENCE, async || {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
             Ok(status().await?["login_step"] == "input_password")
         })
         .await?;
@@ -136,7 +136,7 @@ async fn log_in(scene: &Scene, daemon: &Daemon, agent: usize) -> Result<Duration
         daemon.post("/api/telegram/verify-password", body).await?;
     }
     until("the account is connected", PATIENCE, async || {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         Ok(status().await?["connected"] == Value::Bool(true))
     })
     .await?;

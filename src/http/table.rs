@@ -12,6 +12,7 @@ pub fn table() -> Vec<Route> {
         routes::rotation::routes(),
         routes::agent_login::routes(),
         routes::agent::routes(),
+        routes::agent_media::routes(),
         routes::agent_archive::routes(),
         routes::pairs::routes(),
         routes::endpoints::routes(),

@@ -157,7 +157,7 @@ fn forwarded(header: &tl::enums::MessageFwdHeader) -> Forwarded {
     }
 }
 
-fn media(raw: &tl::enums::MessageMedia) -> Option<Media> {
+pub(super) fn media(raw: &tl::enums::MessageMedia) -> Option<Media> {
     use tl::enums::MessageMedia as Raw;
     let plain = |kind| {
         Some(Media {

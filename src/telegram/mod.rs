@@ -37,6 +37,7 @@ mod side;
 mod srp;
 mod sweep;
 mod tables;
+mod upload;
 mod vitals;
 
 pub use account::{Account, AccountPatch, NewAccount};
@@ -52,4 +53,5 @@ pub use portable::{Form, Portable, Surroundings};
 pub use reading::{Contact, MessagePage};
 pub use server_key::{NotAKey, ServerKey};
 pub use session::{Login, SentCode, ShownQr};
+pub use upload::Upload;
 pub use vitals::Health;

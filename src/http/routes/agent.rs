@@ -252,6 +252,7 @@ async fn send_message(call: Call, draft: AgentMessage) -> Result<Json<AgentMessa
     let text = Text {
         session: call.session_named(&draft.session_id)?,
         chat: draft.chat_id,
+        file: None,
         text: draft.message,
         entities: Vec::new(),
         reply_to: draft.reply_to,

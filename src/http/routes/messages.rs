@@ -13,7 +13,7 @@ use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
 use crate::model::{ChatId, Entity, MessageId};
-use crate::telegram::{ErrorClass, Outgoing, OutgoingBody, Telegram, TelegramError};
+use crate::telegram::{ErrorClass, Outgoing, OutgoingBody, OutgoingMedia, Telegram, TelegramError, Upload};
 
 /// How long a send may wait for the limiter before it is refused with a time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -68,6 +68,8 @@ pub(crate) struct Sent {
 pub(crate) struct Text {
     pub session: SessionId,
     pub chat: ChatId,
+    /// A file that the text is the caption of.
+    pub file: Option<Upload>,
     pub text: String,
     pub entities: Vec<Entity>,
     pub reply_to: Option<MessageId>,
@@ -78,6 +80,7 @@ async fn create(call: Call, draft: TextDraft) -> Result<Json<Sent>, Failure> {
     let text = Text {
         session: call.session()?,
         chat: draft.chat,
+        file: None,
         text: draft.text,
         entities: draft.entities,
         reply_to: draft.reply_to,
@@ -86,9 +89,9 @@ async fn create(call: Call, draft: TextDraft) -> Result<Json<Sent>, Failure> {
     Ok(Json(send(&call, text).await?))
 }
 
-/// Sends a text; under an idempotency key, once.
+/// Sends a text or a file; under an idempotency key, once.
 pub(crate) async fn send(call: &Call, text: Text) -> Result<Sent, Failure> {
-    if text.text.is_empty() {
+    if text.text.is_empty() && text.file.is_none() {
         return Err(Failure::new(Code::MessageEmpty));
     }
     let telegram = &call.api.telegram;
@@ -156,17 +159,30 @@ async fn deliver_once(
 }
 
 async fn deliver(telegram: &Telegram, text: &Text, random_id: i64) -> Result<Sent, TelegramError> {
-    let outgoing = Outgoing {
-        chat: text.chat,
-        topic: None,
-        reply_to: text.reply_to,
-        silent: text.silent,
-        body: OutgoingBody::Text {
+    let body = match &text.file {
+        None => OutgoingBody::Text {
             text: text.text.clone(),
             entities: text.entities.clone(),
             preview: true,
             random_id,
         },
+        // Uploaded again by a repeat; the message it is sent in is the same one.
+        Some(file) => OutgoingBody::Media(OutgoingMedia {
+            random_id,
+            kind: file.kind,
+            file: telegram.upload(text.session, file, PATIENCE).await?,
+            caption: text.text.clone(),
+            entities: text.entities.clone(),
+            spoiler: false,
+            origin: (text.chat, 0),
+        }),
+    };
+    let outgoing = Outgoing {
+        chat: text.chat,
+        topic: None,
+        reply_to: text.reply_to,
+        silent: text.silent,
+        body,
     };
     let parts = telegram.send(text.session, &outgoing, PATIENCE).await?;
     let part = parts.first().ok_or(TelegramError::Away)?;
@@ -186,7 +202,8 @@ async fn find(telegram: &Telegram, text: &Text, first: Timestamp) -> Result<Opti
         .await?;
     let same = recent
         .into_iter()
-        .filter(|message| message.text == text.text && message.date >= since);
+        .filter(|message| message.text == text.text && message.media.is_some() == text.file.is_some())
+        .filter(|message| message.date >= since);
     Ok(same.min_by_key(|message| message.id).map(|message| Sent {
         message_id: message.id,
         chat: text.chat,
@@ -198,6 +215,15 @@ impl Text {
     /// What tells this request from others.
     fn fingerprint(&self) -> [u8; 32] {
         let body = serde_json::json!([self.chat, self.text, self.entities, self.reply_to, self.silent]);
-        fingerprint(&self.session.to_string(), body.to_string().as_bytes())
+        let mut bytes = body.to_string().into_bytes();
+        if let Some(file) = &self.file {
+            bytes.extend(
+                serde_json::json!([file.kind, file.name, file.mime])
+                    .to_string()
+                    .into_bytes(),
+            );
+            bytes.extend(&file.bytes);
+        }
+        fingerprint(&self.session.to_string(), &bytes)
     }
 }

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod agent;
 pub mod agent_archive;
 pub mod agent_login;
+pub mod agent_media;
 pub mod dead_letters;
 pub mod deliveries;
 pub mod endpoints;

@@ -1,5 +1,6 @@
 //! The control API as its callers meet it: over HTTP, with keys, right and wrong requests.
 
+mod archive;
 mod assets;
 pub mod caller;
 mod frame;

@@ -1,0 +1,116 @@
+//! Sending a file for a backend that connects its agents' accounts. The file comes in the request, as base64, so it is
+//! as large as a body may be.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::messages::{Text, send};
+use crate::access::Scope;
+use crate::base::Timestamp;
+use crate::http::answer::Json;
+use crate::http::call::Call;
+use crate::http::failure::Failure;
+use crate::http::route::{Route, route};
+use crate::model::{ChatId, MediaKind, MessageId};
+use crate::telegram::Upload;
+
+/// How long a file's name may be.
+const LONGEST_NAME: usize = 255;
+
+pub(crate) fn routes() -> Vec<Route> {
+    let send = route(
+        "agent sessions",
+        Method::POST,
+        "/api/telegram/send-media",
+        "Send a photo, a video or another file",
+    );
+    vec![send.scope(Scope::Send).idempotent().takes(send_media)]
+}
+
+/// A file to be sent.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AgentMedia {
+    session_id: String,
+    chat_id: ChatId,
+    kind: Kind,
+    /// Its bytes in base64.
+    file: String,
+    /// Its name; one that fits the kind if nothing is said.
+    file_name: Option<String>,
+    /// Its content type; the usual one of the kind if nothing is said.
+    mime: Option<String>,
+    /// A text beneath it.
+    #[serde(default)]
+    caption: String,
+    reply_to: Option<MessageId>,
+}
+
+/// What the file is to be.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Photo,
+    Video,
+    Audio,
+    Voice,
+    Document,
+}
+
+impl Kind {
+    /// What that is to Telegram, with its usual name and content type.
+    fn usual(self) -> (MediaKind, &'static str, &'static str) {
+        match self {
+            Self::Photo => (MediaKind::Photo, "photo.jpg", "image/jpeg"),
+            Self::Video => (MediaKind::Video, "video.mp4", "video/mp4"),
+            Self::Audio => (MediaKind::Audio, "audio.mp3", "audio/mpeg"),
+            Self::Voice => (MediaKind::Voice, "voice.ogg", "audio/ogg"),
+            Self::Document => (MediaKind::Document, "file", "application/octet-stream"),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct AgentMediaSent {
+    success: bool,
+    message_id: MessageId,
+    sent_at: Timestamp,
+}
+
+async fn send_media(call: Call, draft: AgentMedia) -> Result<Json<AgentMediaSent>, Failure> {
+    let session = call.session_named(&draft.session_id)?;
+    let wrong = |field: &str, why: &str| Failure::invalid(format!("{field} {why}")).detail("field", field);
+    let bytes = STANDARD.decode(draft.file.trim());
+    let bytes = bytes.map_err(|_| wrong("file", "is not base64"))?;
+    if bytes.is_empty() {
+        return Err(wrong("file", "is empty"));
+    }
+    let (kind, name, mime) = draft.kind.usual();
+    let name = draft.file_name.unwrap_or_else(|| name.to_owned());
+    if name.is_empty() || name.len() > LONGEST_NAME || name.contains(['/', '\0']) {
+        return Err(wrong("file_name", "must be the plain name of a file"));
+    }
+    let text = Text {
+        session,
+        chat: draft.chat_id,
+        file: Some(Upload {
+            kind,
+            bytes,
+            name,
+            mime: draft.mime.unwrap_or_else(|| mime.to_owned()),
+        }),
+        text: draft.caption,
+        entities: Vec::new(),
+        reply_to: draft.reply_to,
+        silent: false,
+    };
+    let sent = send(&call, text).await?;
+    Ok(Json(AgentMediaSent {
+        success: true,
+        message_id: sent.message_id,
+        sent_at: sent.sent_at,
+    }))
+}
