@@ -418,6 +418,17 @@ async fn nothing_secret_is_found_in_logs_metrics_refusals_and_the_data_folder() 
     for of in ["", "/deliveries", "/stats"] {
         reader.look(&format!("{endpoint}{of}")).await;
     }
+    let ticket = reader.post("/api/ws-ticket", json!({})).await;
+    let ticket = ticket["ticket"].as_str().expect("a ticket").to_owned();
+    for path in [
+        format!("/ws?ticket={ticket}"),
+        format!("/ws?since={ticket}"),
+        format!("/ws?events={ticket}"),
+        format!("/ws?session={ticket}"),
+        format!("/api/sessions?ticket={ticket}"),
+    ] {
+        assert!(reader.look(&path).await.contains("\"code\""), "{path} is refused");
+    }
     fault(json!({"kind": "drop_before", "method": "messages.sendMessage"}));
     drop(
         manager
@@ -474,6 +485,7 @@ async fn nothing_secret_is_found_in_logs_metrics_refusals_and_the_data_folder() 
     for (name, key) in [
         ("admin key", &admin_key),
         ("reader's key", &reader.key),
+        ("ticket", &ticket),
         ("manager's key", &manager.key),
     ] {
         // What stands before it finds the row, and is public.

@@ -250,6 +250,8 @@ where
         }
         self.miss(next.upto).await?;
         self.flush().await?;
+        // All who have much to be told take turns: one who takes it as fast as it comes would not let go of the thread.
+        tokio::task::yield_now().await;
         Ok(true)
     }
 

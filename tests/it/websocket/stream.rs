@@ -1,5 +1,7 @@
 //! What listeners are told, and how they come back to it.
 
+use std::io::BufRead;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -228,5 +230,35 @@ async fn the_pool_is_told_while_it_is_asked_for() {
         assert!(connection["metrics"]["lastUsed"].is_string() && connection["id"].is_string());
     }
     assert!(began.elapsed() >= Duration::from_secs(9), "every ten seconds");
+    daemon.stop(Duration::from_secs(10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_prints_what_happens() {
+    let stage = Stage::new().await;
+    let daemon = stage.daemon().await;
+    let caller = reader(&daemon).await;
+    let session = SessionId::generate();
+    happen(&daemon, session, 1..11, "before").await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"))
+        .args(["events", "--follow", "--json", "--since", "0"])
+        .args(["--events", "message.*", "--session", "*"])
+        .args(["--url", &format!("http://{}", daemon.api_address().await)])
+        .env("TRUNKLINE_API_KEY", &caller.key)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let out = command.stdout.take().expect("piped");
+    let lines = tokio::task::spawn_blocking(move || {
+        let lines = std::io::BufReader::new(out).lines().take(20);
+        let frames = lines.map(|line| serde_json::from_str(&line.expect("a line")).expect("JSON"));
+        frames.collect::<Vec<Value>>()
+    });
+    happen(&daemon, session, 11..21, "meanwhile").await;
+    let frames = tokio::time::timeout(super::listener::PATIENCE, lines).await;
+    command.kill().expect("ended");
+    command.wait().expect("gone");
+    let frames = frames.expect("in time").expect("no panic");
+    assert_eq!(ids(&frames), (1..=20).collect::<Vec<_>>());
     daemon.stop(Duration::from_secs(10)).await;
 }
