@@ -29,8 +29,9 @@ const PASSWORD: &str = "a cat and a dog";
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// How long sessions settle before their memory is measured.
-const SETTLE: Duration = Duration::from_secs(15);
+/// How long sessions settle before their memory is measured: longer than the daemon keeps idle connections of its
+/// callers.
+const SETTLE: Duration = Duration::from_secs(40);
 
 /// Measures logins.
 pub async fn measure(size: &Size) -> Result<Vec<Figure>, Failed> {
