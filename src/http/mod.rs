@@ -5,7 +5,6 @@
 
 pub mod answer;
 pub mod call;
-mod choice;
 pub mod config;
 pub mod dispatch;
 mod door;

@@ -5,11 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::session_health::Chosen;
 use crate::access::Scope;
 use crate::base::{RotationId, Secret};
 use crate::http::answer::Json;
 use crate::http::call::Call;
-use crate::http::choice::Choice;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
 
@@ -20,7 +20,7 @@ pub(crate) fn routes() -> Vec<Route> {
         route("session health", Method::POST, path, summary)
             .scope(Scope::Manage)
             .begins()
-            .query::<Choice>()
+            .query::<Chosen>()
             .takes(rotate),
     ]
 }
@@ -43,7 +43,7 @@ struct RotationBegun {
 }
 
 async fn rotate(call: Call, body: RotationRequest) -> Result<Json<RotationBegun>, Failure> {
-    let id = call.chosen_session()?;
+    let id = Chosen::of(&call)?;
     let telegram = &call.api.telegram;
     Ok(Json(RotationBegun {
         success: true,

@@ -57,13 +57,13 @@ pub(crate) fn routes() -> Vec<Route> {
 /// Which session.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Chosen {
+pub(super) struct Chosen {
     /// The session; may be left out if the key may see only one.
     session_id: Option<String>,
 }
 
 impl Chosen {
-    fn of(call: &Call) -> Result<SessionId, Failure> {
+    pub(super) fn of(call: &Call) -> Result<SessionId, Failure> {
         let chosen: Self = call.query()?;
         call.chosen(chosen.session_id.as_deref())
     }

@@ -1,8 +1,8 @@
 //! `GET /ws`: everything that happens, as it happens, over a WebSocket.
 //!
 //! A request passes the route's key or ticket, then [`accept`]: whose page it comes from, what it wants, whether there
-//! is a place. What follows is a conversation ([`socket`]) in the task of its connection: it pulls [`frame`]s from the
-//! journal by its own [`cursor`], at the [`tail`] together with all others. Durable events only: a frame that was told
+//! is a place. What follows is a conversation (`socket`) in the task of its connection: it pulls `frame`s from the
+//! journal by its own `cursor`, at the `tail` together with all others. Durable events only: a frame that was told
 //! is told again to whoever comes back, as long as its event is kept.
 
 mod cursor;
