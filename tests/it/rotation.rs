@@ -7,6 +7,7 @@ use trunkline::base::{Code, Coded, Secret, SessionId};
 use trunkline::model::{ChatId, EventBody, SessionState};
 use trunkline::sandbox::world::Peer;
 use trunkline::sandbox::world::posting::Draft;
+use trunkline::sandbox::world::settings::Change;
 use trunkline::telegram::{Outgoing, OutgoingBody};
 
 use crate::stage::{Stage, events, received, state, until};
@@ -110,6 +111,11 @@ async fn an_account_with_a_password_needs_it() {
     let id = stage.log_in(&daemon, PHONE).await;
     let people = stage.handle();
     people.set_password(ann, "correct horse", "a pet").expect("set");
+    people.set(Change {
+        // A session of less than a day may not end others.
+        fresh_login: Some(0),
+        ..Change::default()
+    });
     let before = people.logins(ann).expect("known");
     let telegram = &daemon.handles.telegram;
 

@@ -62,8 +62,17 @@ async fn authorise(
     prepared(process, keys).await?;
     fault_point!("rotation.prepared");
     let accept = tl::functions::auth::AcceptLoginToken { token };
-    process.link.invoke(&accept).await?;
+    let tl::enums::Authorization::Authorization(accepted) = process.link.invoke(&accept).await?;
     fault_point!("rotation.accepted");
+    let confirmed = confirm(process, side, password).await;
+    if confirmed.is_err() {
+        end_unconfirmed(process, accepted.hash).await;
+    }
+    confirmed
+}
+
+/// Logs the fresh key in with the token that was accepted, and makes sure that it can be used.
+async fn confirm(process: &Process<'_>, side: &Side, password: Option<Secret>) -> Result<(), TelegramError> {
     let user = match export(process, side).await {
         Ok(tl::enums::auth::LoginToken::Success(it)) => user_of(it.authorization)?,
         Ok(_) => return Err(TelegramError::Conflict("Telegram did not take the login token")),
@@ -80,6 +89,14 @@ async fn authorise(
     side.invoke(&tl::functions::updates::GetState {}).await?;
     fault_point!("rotation.authorised");
     Ok(())
+}
+
+/// A key that waits for its password cannot log itself out: the session does it, if it is old enough to end others.
+async fn end_unconfirmed(process: &Process<'_>, hash: i64) {
+    let end = tl::functions::account::ResetAuthorization { hash };
+    if let Err(error) = process.link.invoke(&end).await {
+        tracing::info!(session = %process.link.id, %error, "an unconfirmed login is left to end by itself");
+    }
 }
 
 async fn export(process: &Process<'_>, side: &Side) -> Result<tl::enums::auth::LoginToken, TelegramError> {

@@ -168,10 +168,14 @@ impl Witness {
     }
 }
 
-/// The status that `/health` gives of the store: `ok`, `degraded` or `failing`.
+/// The status that `/health` gives of the store: `ok`, `degraded` or `failing`. A store that cannot even read who asks
+/// is failing too, and its answer says so.
 pub async fn health(api: &Api) -> String {
     let answer = api.try_ask(Method::GET, "/health", None).await;
     let body = answer.map(|(_, body)| body).unwrap_or_default();
+    if body["code"] == "STORE_UNAVAILABLE" {
+        return "failing".to_owned();
+    }
     body["checks"]["store"]["status"]
         .as_str()
         .unwrap_or_default()

@@ -18,7 +18,7 @@ const PASSES: Duration = Duration::from_secs(30);
 
 pub const UNDER_LOAD: Class = Class {
     name: "rotations under load",
-    injection: "the session's auth key is replaced, one rotation after the other, at 60 messages a second",
+    injection: "the session's auth key is replaced, one rotation after the other, at 100 messages a second",
     rounds: Rounds { full: 50, short: 2 },
     aim: Aim::secs(3, 10),
     stage: Stage::default,
@@ -39,7 +39,7 @@ pub const KILLED: Class = Class {
 
 async fn under_load(scene: &mut Scene, _: &mut Dice, rounds: u32) -> Outcome {
     let mut outcome = Outcome::default();
-    let load = scene.talk(Talk::Mixed, 60.0);
+    let load = scene.talk(Talk::Mixed, 100.0);
     scene.serves(3).await;
     for _ in 0..rounds {
         let before = settled(scene).await;

@@ -76,7 +76,7 @@ fn afflicted() -> Stage {
 }
 
 /// Five restarts within 30 s are borne by the supervisor of all services: escalations come no faster.
-const ESCALATES_EVERY: Duration = Duration::from_secs(7);
+const ESCALATES_EVERY: Duration = Duration::from_secs(10);
 
 /// Whom a round is about.
 #[derive(Clone, Copy)]
