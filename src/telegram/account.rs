@@ -39,6 +39,9 @@ pub struct Account {
     /// Whether it was made for a login, and none has succeeded: without one it is not kept.
     #[serde(default)]
     pub for_login: bool,
+    /// The session of the same agent that ends once this one has logged in.
+    #[serde(default)]
+    pub replaces: Option<SessionId>,
     /// Whether all dialogs have been read since the last login.
     pub dialogs_read: bool,
     /// When it logged in last.
@@ -81,6 +84,8 @@ pub struct NewAccount {
     pub warm: bool,
     /// Whether it is made for a login, and not kept without one.
     pub for_login: bool,
+    /// The session of the same agent that ends once this one has logged in.
+    pub replaces: Option<SessionId>,
     /// Whom it belongs to.
     pub owner: Option<Owner>,
 }
@@ -115,6 +120,7 @@ impl Account {
             since: now,
             login: None,
             for_login: new.for_login,
+            replaces: new.replaces,
             dialogs_read: false,
             connected_at: None,
             first_login: None,
@@ -190,6 +196,20 @@ impl Account {
     /// Whether nothing came of the login that it was made for.
     pub fn is_leftover(&self) -> bool {
         self.for_login && self.login.is_none() && self.user_id.is_none()
+    }
+
+    /// The session whose place it has taken, and which is to end.
+    pub fn succeeds(&self) -> Option<SessionId> {
+        self.replaces.filter(|_| self.user_id.is_some())
+    }
+
+    /// How good its claim is to be the session of its agent; the lowest is the best.
+    pub fn claim(&self) -> u8 {
+        match (self.replaces, self.succeeds()) {
+            (_, Some(_)) => 0,
+            (None, _) => 1,
+            (Some(_), None) => 2,
+        }
     }
 
     /// Why nothing can be handed in to a login.
@@ -291,6 +311,23 @@ mod tests {
             ..AccountPatch::default()
         });
         assert_eq!(account.in_use_since(), None);
+    }
+
+    #[test]
+    fn an_agents_session_is_the_former_one_until_the_next_has_logged_in() {
+        let former = Account::new(NewAccount::default(), Timestamp(0));
+        let mut next = Account::new(
+            NewAccount {
+                replaces: Some(former.id),
+                ..NewAccount::default()
+            },
+            Timestamp(1),
+        );
+        assert!(former.claim() < next.claim());
+        assert_eq!(next.succeeds(), None);
+        next.logged_in(7, Timestamp(2));
+        assert!(next.claim() < former.claim());
+        assert_eq!(next.succeeds(), Some(former.id));
     }
 
     #[test]

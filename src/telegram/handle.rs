@@ -235,11 +235,20 @@ impl Telegram {
         found.map(|link| link.id).ok_or_else(gone)
     }
 
-    /// The session of an agent.
+    /// The session of an agent; while another one logs in to take its place, still this one.
     pub fn of_agent(&self, agent: i64) -> Option<Account> {
         let links = self.links.read().expect("nothing panics under this lock");
+        let accounts = links.values().map(|link| link.account());
+        accounts
+            .filter(|account| account.agent_id == Some(agent))
+            .min_by_key(Account::claim)
+    }
+
+    /// The session whose login is to take the place of this one.
+    pub fn successor_of(&self, id: SessionId) -> Option<Account> {
+        let links = self.links.read().expect("nothing panics under this lock");
         let mut accounts = links.values().map(|link| link.account());
-        accounts.find(|account| account.agent_id == Some(agent))
+        accounts.find(|account| account.replaces == Some(id))
     }
 
     /// How many sessions are in which state.

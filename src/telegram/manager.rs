@@ -4,6 +4,7 @@
 //! supervisor, every other has none. Start-up, commands and the end of an authorisation all take that path.
 //! It does not watch connections, and no call to Telegram but a log-out passes through it.
 
+mod replacement;
 mod rotation;
 
 use std::collections::HashMap;
@@ -63,6 +64,8 @@ pub(crate) enum Msg {
     Discard(SessionId, &'static str),
     /// A login could not begin: a session made for it is removed.
     DiscardLeftover(SessionId, Reply<()>),
+    /// A session has logged in that takes the place of another: that one ends.
+    Replaced(SessionId),
     /// Have the auth key replaced; with the password, if the account has one.
     Rotate(SessionId, Option<Secret>, Reply<RotationId>),
     /// Put the fresh key of its rotation in place.
@@ -115,12 +118,13 @@ impl Actor for Manager {
 
     async fn pre_start(&self, myself: ActorRef<Msg>, state: State) -> Result<State, ActorProcessingErr> {
         state.load()?;
-        state.context.manager.set(myself);
+        state.context.manager.set(myself.clone());
         for link in state.all() {
             state.end_interrupted_login(&link).await;
             state.reconcile(&link).await;
         }
         state.resume_rotations().await?;
+        state.resume_replacements(&myself);
         state.notice_quarantined().await;
         Ok(state)
     }
@@ -143,6 +147,7 @@ impl Actor for Manager {
             Msg::Delete(id, reply) => answer(reply, state.delete(id).await),
             Msg::Discard(id, why) => state.discard(id, why).await,
             Msg::DiscardLeftover(id, reply) => answer(reply, state.discard_leftover(id).await),
+            Msg::Replaced(id) => state.replaced(id).await,
             Msg::Rotate(id, password, reply) => answer(reply, state.rotate(id, password).await),
             Msg::SwitchKey(id, reply) => answer(reply, state.switch_key(id).await),
             Msg::SwitchBack(id, reply) => answer(reply, state.switch_back(id).await),
@@ -248,7 +253,9 @@ impl State {
     /// A new record, of an agent that has none yet.
     fn draft(&self, new: NewAccount) -> Result<Account, TelegramError> {
         let account = Account::new(new, Timestamp::now());
-        let agents_own = |link: &Arc<Link>| link.account().agent_id == account.agent_id;
+        let agents_own = |link: &Arc<Link>| {
+            link.account().agent_id == account.agent_id && account.replaces != Some(link.id)
+        };
         match self
             .all()
             .iter()
@@ -402,6 +409,7 @@ impl State {
 
     async fn log_out(&self, id: SessionId) -> Result<Account, TelegramError> {
         let link = self.find(id)?;
+        self.end_former(&link).await?;
         self.abandon_rotation(&link).await?;
         self.end_authorisation(&link).await;
         self.terminate(&link).await;
@@ -438,6 +446,7 @@ impl State {
 
     async fn delete(&self, id: SessionId) -> Result<(), TelegramError> {
         let link = self.find(id)?;
+        self.end_former(&link).await?;
         self.abandon_rotation(&link).await?;
         self.end_authorisation(&link).await;
         self.terminate(&link).await;

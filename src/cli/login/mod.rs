@@ -38,7 +38,7 @@ pub struct Login {
     /// The backend's agent whose account it is; without --phone by QR
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["name", "session"], allow_negative_numbers = true)]
     agent: Option<i64>,
-    /// Log out and delete a session that the agent has
+    /// Log out and delete the session that the agent has, once this login has succeeded
     #[arg(long, requires = "agent")]
     replace: bool,
 }

@@ -60,7 +60,7 @@ struct QrRequest {
     phone: Option<String>,
     /// Any JSON object, echoed in every event.
     metadata: Option<Metadata>,
-    /// Whether a live session of the agent gives way.
+    /// Whether a live session of the agent gives way once this login has succeeded.
     #[serde(default)]
     replace: bool,
 }
@@ -77,7 +77,7 @@ struct CodeRequest {
     phone: String,
     /// Any JSON object, echoed in every event.
     metadata: Option<Metadata>,
-    /// Whether a live session of the agent gives way.
+    /// Whether a live session of the agent gives way once this login has succeeded.
     #[serde(default)]
     replace: bool,
 }
@@ -226,31 +226,41 @@ struct Whose {
     replace: bool,
 }
 
-/// The session in which an agent logs in: a dead one again, the one that is logging in, else a new one.
+/// The session in which an agent logs in: a dead one again, the one that is logging in, else a new one, which may be
+/// to take the place of a live one.
 async fn session_of_agent(call: &Call, agent: i64, whose: Whose) -> Result<SessionId, Failure> {
     check(None, whose.metadata.as_ref())?;
     let telegram = &call.api.telegram;
     let caller = call.principal()?;
-    if let Some(account) = telegram.of_agent(agent) {
-        if !caller.sees(account.id) {
+    let mut replaces = None;
+    if let Some(holder) = telegram.of_agent(agent) {
+        if !caller.sees(holder.id) {
             return Err(Failure::not_found());
         }
-        let step = account.login.as_ref().map(|login| login.step);
-        let in_the_way = account.is_authorised() || step == Some(LoginStep::InputPassword);
-        if !(in_the_way && whose.replace) {
-            if account.is_authorised() {
-                return Err(Failure::new(Code::SessionExists).detail("session_id", account.uuid.to_string()));
-            }
-            if whose.metadata.is_some() {
-                let patch = AccountPatch {
-                    metadata: Some(whose.metadata.map(Into::into)),
-                    ..AccountPatch::default()
-                };
-                telegram.patch(account.id, patch).await?;
-            }
-            return Ok(account.id);
+        let live = holder.is_authorised();
+        if live && !whose.replace {
+            return Err(Failure::new(Code::SessionExists).detail("session_id", holder.uuid.to_string()));
         }
-        delete_now(call, account.id).await?;
+        replaces = live.then_some(holder.id);
+        let going_on = telegram.successor_of(holder.id);
+        if let Some(account) = going_on.or_else(|| (!live).then_some(holder)) {
+            let step = account.login.as_ref().map(|login| login.step);
+            let begins_anew = whose.replace && step == Some(LoginStep::InputPassword);
+            if !caller.sees(account.id) || (begins_anew && !caller.sees_all()) {
+                return Err(Failure::bound());
+            }
+            if !begins_anew {
+                if whose.metadata.is_some() {
+                    let patch = AccountPatch {
+                        metadata: Some(whose.metadata.map(Into::into)),
+                        ..AccountPatch::default()
+                    };
+                    telegram.patch(account.id, patch).await?;
+                }
+                return Ok(account.id);
+            }
+            delete_now(call, account.id).await?;
+        }
     }
     if !caller.sees_all() {
         return Err(Failure::bound());
@@ -260,6 +270,7 @@ async fn session_of_agent(call: &Call, agent: i64, whose: Whose) -> Result<Sessi
         phone: whose.phone.map(Secret::new),
         metadata: whose.metadata.map(Into::into),
         for_login: true,
+        replaces,
         owner: Some(caller.owner.clone()),
         ..NewAccount::default()
     };

@@ -340,6 +340,7 @@ async fn create(call: Call, draft: SessionDraft) -> Result<Json<SessionView>, Fa
         metadata: draft.metadata.map(Value::from),
         warm: draft.warm,
         for_login: false,
+        replaces: None,
         owner: Some(caller.owner.clone()),
     };
     let Some(import) = draft.import else {

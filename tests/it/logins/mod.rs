@@ -6,5 +6,6 @@ mod endings;
 mod password;
 mod qr;
 mod refusals;
+mod replacing;
 mod secret;
 mod terminal;

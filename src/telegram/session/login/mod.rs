@@ -344,7 +344,15 @@ impl State {
     }
 
     async fn complete(&mut self, user: tl::enums::User) -> Result<(), TelegramError> {
-        complete::complete(&self.context, &self.link, user).await?;
+        let completed = complete::complete(&self.context, &self.link, user).await;
+        // The record may tell of the login, though the rest of it failed.
+        if self.link.account().succeeds().is_some() {
+            let replaced = manager::Msg::Replaced(self.link.id);
+            if self.context.manager.cast(replaced).await.is_err() {
+                tracing::warn!(session = %self.link.id, "the session whose place it takes ends at the next start");
+            }
+        }
+        completed?;
         self.note_connection();
         incident::settle(&self.context.incidents, self.link.id).await;
         self.follow(SessionState::CatchingUp, None).await;
