@@ -129,12 +129,20 @@ async fn wrong(scene: &mut Scene, _: &mut Dice, rounds: u32) -> Outcome {
     outcome
 }
 
+/// It serves again with the next try of the oldest delivery, or, as the receiver errs now and then besides, with the one
+/// after: no two tries are further apart than half of the aim.
 pub const DOWN: Class = Class {
     name: "receiver: down",
     injection: "it refuses connections for 5 s, under load",
     rounds: Rounds { full: 10, short: 1 },
     aim: AIM,
-    stage: Stage::default,
+    stage: || Stage {
+        settings: vec![(
+            "WEBHOOK__RETRY_DELAYS",
+            r#"["0s", "50ms", "100ms", "200ms", "400ms", "800ms", "2s", "4s", "4s", "4s", "4s"]"#.to_owned(),
+        )],
+        ..Stage::default()
+    },
     run: |scene, dice, rounds| Box::pin(down(scene, dice, rounds)),
 };
 
