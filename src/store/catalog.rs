@@ -74,6 +74,8 @@ catalog! {
     ROTATIONS = 0x28, "rotations", sealed;
     /// When sessions were last active.
     SESSION_ACTIVITY = 0x29, "session_activity", open;
+    /// Keys that no session has any more, to be ended at Telegram.
+    SPARE_KEYS = 0x2a, "spare_keys", sealed;
 
     /// Flood waits and other memory of the rate limiter.
     LIMITS = 0x30, "limits", open;

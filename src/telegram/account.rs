@@ -42,6 +42,9 @@ pub struct Account {
     /// The session of the same agent that ends once this one has logged in.
     #[serde(default)]
     pub replaces: Option<SessionId>,
+    /// Until when a QR that its key has shown can be scanned.
+    #[serde(default)]
+    pub shown_until: Option<Timestamp>,
     /// Whether all dialogs have been read since the last login.
     pub dialogs_read: bool,
     /// When it logged in last.
@@ -121,6 +124,7 @@ impl Account {
             login: None,
             for_login: new.for_login,
             replaces: new.replaces,
+            shown_until: None,
             dialogs_read: false,
             connected_at: None,
             first_login: None,

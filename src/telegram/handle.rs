@@ -18,6 +18,7 @@ use super::outgoing::{Outgoing, SentPart};
 use super::rotation;
 use super::server_key::NotAKey;
 use super::session::{self, Context};
+use super::spares;
 use super::sweep;
 use super::tables::{Authorisations, Peer, Peers};
 use super::vitals::Health;
@@ -141,6 +142,7 @@ impl Telegram {
             starts: tokio::sync::Semaphore::new(config.start_at_once),
             logins: tokio::sync::Semaphore::new(config.logins_at_once),
             ended: Ended::default(),
+            spares: tokio::sync::Notify::new(),
             next_start: tokio::sync::Mutex::new(tokio::time::Instant::now()),
             shifts: session::Shifts::new(),
             calls: Arc::default(),
@@ -167,6 +169,7 @@ impl Telegram {
             }
         }));
         let (context, clock, own) = (self.context.clone(), self.context.clone(), self.clone());
+        let ending = self.context.clone();
         let subtrees = subtrees.kind("sessions").intensity(INTENSITY).backoff(BACKOFF);
         let both = SupervisorSpec::new(Strategy::RestForOne)
             .kind("telegram")
@@ -175,6 +178,9 @@ impl Telegram {
             .child(manager::child(&self.context, &self.links, &dynamic, &rotations))
             .child(ChildSpec::task("sweep", move |task| {
                 sweep::run(context.clone(), task)
+            }))
+            .child(ChildSpec::task("spares", move |task| {
+                spares::run(ending.clone(), task)
             }))
             .child(ChildSpec::task("inactive", move |task| {
                 inactive::run(own.clone(), task)

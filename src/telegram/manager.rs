@@ -23,6 +23,7 @@ use super::link::Link;
 use super::logins::Ending;
 use super::reply::answer;
 use super::session::{self, Context};
+use super::spares::{Spare, Spares};
 use super::tables::{Accounts, Activity, Authorisation, Authorisations, Peers, UpdateStates};
 use crate::base::{RotationId, Secret, SessionId, Timestamp};
 use crate::model::{ChatId, EventBody, SessionState, Wanted};
@@ -323,7 +324,7 @@ impl State {
             ((), vec![EventBody::SessionLogin { step }])
         })
         .await?;
-        self.forget_keys(link).await
+        self.forget_keys(link, false).await
     }
 
     async fn restart(&self, id: SessionId) -> Result<Account, TelegramError> {
@@ -390,9 +391,9 @@ impl State {
             }
             self.delete(id).await
         } else {
-            self.end_authorisation(&link).await;
+            let ended = self.end_authorisation(&link).await;
             self.terminate(&link).await;
-            self.forget_keys(&link).await.map_err(TelegramError::from)
+            self.forget_keys(&link, !ended).await.map_err(TelegramError::from)
         };
         match removed {
             Ok(()) => tracing::info!(session = %id, why, "a login ended without one"),
@@ -411,9 +412,9 @@ impl State {
         let link = self.find(id)?;
         self.end_former(&link).await?;
         self.abandon_rotation(&link).await?;
-        self.end_authorisation(&link).await;
+        let ended = self.end_authorisation(&link).await;
         self.terminate(&link).await;
-        self.forget_keys(&link).await?;
+        self.forget_keys(&link, !ended).await?;
         // Should the same account log in again, it goes on where it was.
         forget::peers(&self.context.store, id).await?;
         link.change(&self.context.store, |account| {
@@ -448,9 +449,11 @@ impl State {
         let link = self.find(id)?;
         self.end_former(&link).await?;
         self.abandon_rotation(&link).await?;
-        self.end_authorisation(&link).await;
+        let ended = self.end_authorisation(&link).await;
         self.terminate(&link).await;
-        self.forget_keys(&link).await?;
+        // One that rests is forgotten here without a log-out: another program may have its key by now.
+        let owed = link.account().wanted == Wanted::Running || self.is_replaced(id);
+        self.forget_keys(&link, owed && !ended).await?;
         forget::learned(&self.context.store, id).await?;
         let mut batch = Batch::new();
         batch.remove::<Accounts>(&id);
@@ -464,25 +467,34 @@ impl State {
         Ok(())
     }
 
-    /// Logs out at Telegram, if that can be reached in time; the keys are forgotten either way.
-    async fn end_authorisation(&self, link: &Link) {
+    /// Logs out at Telegram, if that can be reached in time; says whether that was done.
+    async fn end_authorisation(&self, link: &Link) -> bool {
         if link.client().is_err() {
-            return;
+            return false;
         }
         let log_out = tl::functions::auth::LogOut {};
         match tokio::time::timeout(LOGOUT, link.invoke(&log_out)).await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(_)) => return true,
             Ok(Err(error)) => {
                 tracing::info!(session = %link.id, error = %error, "not logged out at Telegram")
             }
             Err(_) => tracing::info!(session = %link.id, "Telegram did not answer the log-out in time"),
         }
+        false
     }
 
-    async fn forget_keys(&self, link: &Link) -> Result<(), StoreError> {
+    /// Forgets a session's key. A log-out that is owed to Telegram, or may have to be, is made up for later.
+    async fn forget_keys(&self, link: &Link, owed: bool) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        let kept = self.context.store.get::<Authorisations>(&link.id)?;
         let mut batch = Batch::new();
         batch.remove::<Authorisations>(&link.id);
-        self.context.store.commit(batch).await.map(drop)
+        if let Some(spare) = kept.and_then(|keys| Spare::of(&link.account(), keys, owed, now)) {
+            batch.put::<Spares>(&(link.id, now), &spare);
+        }
+        self.context.store.commit(batch).await?;
+        self.context.spares.notify_one();
+        Ok(())
     }
 
     async fn end(&self, id: SessionId) {

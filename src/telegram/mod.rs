@@ -34,6 +34,7 @@ mod server_key;
 mod session;
 mod session_store;
 mod side;
+mod spares;
 mod srp;
 mod sweep;
 mod tables;

@@ -1,7 +1,7 @@
 //! Which authorisation key is logged in as whom, and how that ends. By what it becomes so stands in `codes`, `tokens`
 //! and `password`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -170,6 +170,7 @@ impl State {
 
     /// Ends a key from outside: every call is refused with `name` from now on.
     pub fn end_key(&mut self, key: i64, name: &str) -> Option<i64> {
+        self.keys.tokens.retain(|token| token.key != key);
         let user = self.log_out(key);
         self.keys.known.entry(key).or_default().ended = Some(name.to_owned());
         user
@@ -196,19 +197,22 @@ impl State {
         }
     }
 
-    /// The keys that would be logged in as a user, but for the password.
+    /// The keys that would be logged in as a user, but for the password, or that have not come back yet since their QR
+    /// was accepted: an account's list of logins shows both.
     pub fn waiting(&self, user: i64) -> Vec<(i64, Key)> {
-        let keys = self.keys.known.iter();
-        keys.filter(|(_, known)| known.pending == Some(user))
-            .map(|(key, known)| {
-                let hash = self.login_hash(*key);
-                (
-                    *key,
-                    Key {
-                        hash,
-                        ..known.clone()
-                    },
-                )
+        let pending = self.keys.known.iter();
+        let pending = pending.filter(|(_, known)| known.pending == Some(user));
+        let tokens = self.keys.tokens.iter();
+        let accepted = tokens.filter(|token| token.accepted == Some(user) && token.until >= self.now);
+        let keys: BTreeSet<i64> = pending
+            .map(|(key, _)| *key)
+            .chain(accepted.map(|token| token.key))
+            .collect();
+        keys.into_iter()
+            .map(|key| {
+                let known = self.keys.known.get(&key).cloned().unwrap_or_default();
+                let hash = self.login_hash(key);
+                (key, Key { hash, ..known })
             })
             .collect()
     }

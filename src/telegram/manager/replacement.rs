@@ -6,13 +6,11 @@
 
 use ractor::ActorRef;
 
-use super::{LOGOUT, Msg, State};
+use super::{Msg, State};
 use crate::base::SessionId;
 use crate::ops::audit::{Deed, Entry};
 use crate::telegram::error::TelegramError;
 use crate::telegram::link::Link;
-use crate::telegram::rotation;
-use crate::telegram::tables::Authorisations;
 
 impl State {
     /// Sessions that had logged in when the daemon died, and whose former ones have not ended.
@@ -22,6 +20,13 @@ impl State {
                 tracing::error!(session = %link.id, "the session whose place it takes goes on");
             }
         }
+    }
+
+    /// Whether another session has taken the place of this one.
+    pub(super) fn is_replaced(&self, id: SessionId) -> bool {
+        self.all()
+            .iter()
+            .any(|link| link.account().succeeds() == Some(id))
     }
 
     /// A session has logged in: the one whose place it takes ends.
@@ -40,7 +45,6 @@ impl State {
         if let Ok(former) = self.find(former) {
             let entry = Entry::by_daemon(Deed::Deleted, former.id).detail("reason", "REPLACED");
             self.context.audit.add(entry.detail("by", link.id)).await?;
-            self.log_out_unconnected(&former).await?;
             Box::pin(self.delete(former.id)).await?;
             tracing::info!(session = %link.id, former = %former.id, "a session has taken the place of another");
         }
@@ -49,21 +53,6 @@ impl State {
             ((), vec![])
         })
         .await?;
-        Ok(())
-    }
-
-    /// Logs out a session that has no connection now, over one made for that.
-    async fn log_out_unconnected(&self, link: &Link) -> Result<(), TelegramError> {
-        if link.client().is_ok() || !link.account().is_authorised() {
-            return Ok(());
-        }
-        self.terminate(link).await;
-        if let Some(keys) = self.context.store.get::<Authorisations>(&link.id)? {
-            let ended = rotation::forget(&self.context, link, &keys);
-            if tokio::time::timeout(LOGOUT, ended).await.is_err() {
-                tracing::info!(session = %link.id, "Telegram did not answer the log-out in time");
-            }
-        }
         Ok(())
     }
 }

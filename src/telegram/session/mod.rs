@@ -60,6 +60,8 @@ pub(crate) struct Context {
     pub logins: Semaphore,
     /// Logins that ended and left nothing else.
     pub ended: super::logins::Ended,
+    /// A key came that is to be ended.
+    pub spares: tokio::sync::Notify,
     /// When the next start may begin: starts are spaced.
     pub next_start: tokio::sync::Mutex<tokio::time::Instant>,
     /// What is asked of Telegram, counted.

@@ -94,7 +94,7 @@ impl Backend {
 
 macro_rules! tables {
     ($($name:ident = $entry:ident;)*) => {$(
-        struct $name;
+        pub struct $name;
 
         impl Table for $name {
             const ENTRY: Entry = catalog::$entry;
@@ -110,6 +110,7 @@ tables! {
     Keys = SESSION_AUTH;
     Peers = PEERS;
     States = UPDATE_STATES;
+    SpareKeys = SPARE_KEYS;
 }
 
 /// The session in an answer.

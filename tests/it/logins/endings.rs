@@ -155,3 +155,24 @@ async fn a_login_that_waits_for_a_qr_or_a_password_goes_on_after_a_kill() {
         assert_eq!(phone.logins(user).expect("known").len(), 1);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_deleted_while_telegram_is_away_is_logged_out_later() {
+    let backend = Backend::new().await;
+    let ann = backend.stage.user(PHONE, "Ann");
+    let session = backend.request_code(1, PHONE).await;
+    let body = json!({"session_id": session, "code": backend.code(PHONE)});
+    backend.post("verify-code", body).await.ok();
+    backend.connected(&session).await;
+    let path = format!("/api/sessions/{session}");
+    let phone = backend.stage.handle();
+    let away = json!({"kind": "outage", "milliseconds": 60_000});
+    phone
+        .fault(serde_json::from_value(away).expect("a fault"))
+        .expect("taken");
+    backend.caller.delete(&path).await.ok();
+    assert_eq!(phone.logins(ann).expect("known").len(), 1);
+    phone.clear_faults(None);
+    backend.empty().await;
+    until("it is logged out", || phone.logins(ann).expect("known").is_empty()).await;
+}

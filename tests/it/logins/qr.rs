@@ -250,3 +250,36 @@ async fn a_qr_login_survives_a_broken_connection() {
     let id = backend.daemon.handles.telegram.find(&session).expect("known");
     assert!(state(&backend.daemon, id).is_connected());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_qr_that_is_scanned_after_its_login_was_given_up_leaves_no_login() {
+    let backend = Backend::with(Stage::with_centres(&[2, 4]).await, |_| {}).await;
+    let ann = backend.stage.user(PHONE, "Ann");
+    let bob = backend.stage.user("+989120000002", "Bob");
+    let phone = backend.stage.handle();
+    phone.set_home(bob, 4).expect("there is one");
+    tokens_live(&backend, 8_000);
+    for (agent, user) in [(1, ann), (2, bob)] {
+        let shown = backend.post("request-qr", json!({"agent_id": agent})).await.ok();
+        let cancel = format!("/api/sessions/{}/login/cancel", session(&shown));
+        backend.caller.post(&cancel, json!({})).await.ok();
+        backend.empty().await;
+        phone.accept_login(user, &url(&shown)).expect("it is still taken");
+        assert_eq!(phone.logins(user).expect("known").len(), 1);
+    }
+    // What is left to do is not forgotten by a restart.
+    let Backend { stage, daemon, .. } = backend;
+    daemon.stop(std::time::Duration::from_secs(10)).await;
+    let daemon = stage.daemon().await;
+    until("nobody is logged in", || {
+        [ann, bob]
+            .iter()
+            .all(|user| phone.logins(*user).expect("known").is_empty())
+    })
+    .await;
+    let store = &daemon.handles.store;
+    until("no key is kept", || {
+        store.count::<super::backend::SpareKeys>().expect("counted") == 0
+    })
+    .await;
+}

@@ -56,6 +56,7 @@ pub(super) async fn complete(
         }
         account.login = None;
         account.for_login = false;
+        account.shown_until = None;
         account.dialogs_read = false;
         let mut events = vec![login_event("complete")];
         if let Some((to, reason)) = state::next(account.state, &Observation::LoggedIn) {

@@ -329,6 +329,8 @@ impl State {
                 account.phone = Some(phone.clone());
             }
             let told = (step != Some(login.step_id)).then(|| login_event(word(login.step)));
+            let shown = login.qr.as_ref().map(|qr| qr.expires_at);
+            account.shown_until = account.shown_until.max(shown);
             account.login = Some(login);
             ((), told.into_iter().collect())
         });

@@ -1,0 +1,268 @@
+//! Keys that no session has any more and that may be an authorisation all the same: each is ended at Telegram, then
+//! forgotten.
+//!
+//! There are two kinds. A QR that was shown is taken by Telegram until its own end, also after its login was given up:
+//! once it cannot be scanned any more the key asks what became of it, and logs out if somebody did. No connection is
+//! held for that. And a session that ended while it could not be reached is logged out as soon as it can. Keys are
+//! stored sealed until then, so that a kill forgets none. It does not end an authorisation that waits for a password:
+//! such a key may not, and Telegram drops it by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use grammers_client::InvocationError;
+use grammers_client::tl::enums::auth::LoginToken;
+use grammers_client::tl::functions::auth::{ExportLoginToken, ImportLoginToken, LogOut};
+use serde::{Deserialize, Serialize};
+
+use super::account::Account;
+use super::error::{ErrorClass, TelegramError};
+use super::session::Context;
+use super::side::{Side, fresh_keys};
+use super::tables::Authorisation;
+use crate::base::{SessionId, Timestamp};
+use crate::runtime::{BoxError, TaskContext};
+use crate::store::catalog::{self, Entry};
+use crate::store::{Batch, Scan, StoreError, Table};
+
+/// How long after its end a token may still be on its way to Telegram.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Pauses between tries: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
+
+/// How long a key is tried to be ended.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+/// How many are ended at once.
+const AT_ONCE: usize = 4;
+
+/// How long it waits if nothing is to be done.
+const REST: Duration = Duration::from_secs(3600);
+
+/// Spare keys by the session that they were of. Sealed.
+pub(crate) struct Spares;
+
+impl Table for Spares {
+    const ENTRY: Entry = catalog::SPARE_KEYS;
+    type Key = (SessionId, Timestamp);
+    type Value = Spare;
+}
+
+/// A key that is to be ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Spare {
+    /// The keys, and where the account lives.
+    pub keys: Authorisation,
+    /// Whether a QR was shown with it; else it was logged in.
+    pub shown: bool,
+    /// When it is tried to be ended next.
+    pub due: Timestamp,
+}
+
+impl Spare {
+    /// What has to be ended of a session whose key is forgotten now, and which may still owe Telegram a log-out; none if
+    /// Telegram cannot take the key for an authorisation.
+    pub fn of(account: &Account, keys: Authorisation, owed: bool, now: Timestamp) -> Option<Self> {
+        let shown = account.shown_until.filter(|until| *until > now);
+        let due = match shown {
+            _ if keys.home().is_none_or(|option| option.auth_key.is_none()) => return None,
+            Some(until) => until.plus(MARGIN),
+            None if account.is_authorised() && owed => now,
+            None => return None,
+        };
+        Some(Self {
+            keys,
+            shown: shown.is_some(),
+            due,
+        })
+    }
+}
+
+/// The next pause of a key that came here that long ago.
+fn pause(age: Duration) -> Duration {
+    (age / 2).clamp(PAUSES.0, PAUSES.1)
+}
+
+/// Ends keys as they come due.
+pub(super) async fn run(context: Arc<Context>, task: TaskContext) -> Result<(), BoxError> {
+    loop {
+        let next = tokio::select! {
+            () = task.stop.cancelled() => return Ok(()),
+            next = look(&context) => next?,
+        };
+        let wait = next.map_or(REST, |next| next.since(Timestamp::now()));
+        tokio::select! {
+            () = task.stop.cancelled() => return Ok(()),
+            () = context.spares.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Ends what is due; answers when there is more to do.
+async fn look(context: &Context) -> Result<Option<Timestamp>, StoreError> {
+    let now = Timestamp::now();
+    let rows = context.store.scan::<Spares>(Scan::all(), usize::MAX)?;
+    let due: Vec<_> = rows.into_iter().filter(|(_, spare)| spare.due <= now).collect();
+    let mut ending = futures_util::stream::iter(due)
+        .map(|(key, spare)| async move {
+            let ended = end(context, &spare).await;
+            (key, spare, ended)
+        })
+        .buffer_unordered(AT_ONCE);
+    while let Some((key, spare, ended)) = ending.next().await {
+        conclude(context, key, spare, ended).await?;
+    }
+    let left = context.store.scan::<Spares>(Scan::all(), usize::MAX)?;
+    Ok(left.iter().map(|(_, spare)| spare.due).min())
+}
+
+async fn conclude(
+    context: &Context,
+    key: (SessionId, Timestamp),
+    mut spare: Spare,
+    ended: Result<&'static str, TelegramError>,
+) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let (session, age) = (key.0, now.since(key.1));
+    let mut batch = Batch::new();
+    match ended {
+        Err(error) if age < PATIENCE => {
+            tracing::info!(%session, %error, "a spare key is not ended yet");
+            spare.due = now.plus(pause(age));
+            batch.put::<Spares>(&key, &spare);
+        }
+        Err(error) => {
+            tracing::warn!(%session, %error, "a spare key may stay in an account's list of devices");
+            batch.remove::<Spares>(&key);
+        }
+        Ok(outcome) => {
+            tracing::info!(%session, outcome, "a spare key is gone");
+            batch.remove::<Spares>(&key);
+        }
+    }
+    context.store.commit(batch).await.map(drop)
+}
+
+/// Ends a key; says in which way.
+async fn end(context: &Context, spare: &Spare) -> Result<&'static str, TelegramError> {
+    let ended = match spare.shown {
+        true => end_shown(context, &spare.keys).await,
+        false => log_out(context, &spare.keys).await,
+    };
+    match ended {
+        // It is not, or is over already, or waits for a password.
+        Err(error) if is_none(&error) => Ok("not authorised"),
+        ended => ended,
+    }
+}
+
+fn is_none(error: &TelegramError) -> bool {
+    let unknown = matches!(error, TelegramError::Network(InvocationError::Authentication(_)));
+    unknown || matches!(error.class(), ErrorClass::Expired(_) | ErrorClass::Refused)
+}
+
+async fn log_out(context: &Context, keys: &Authorisation) -> Result<&'static str, TelegramError> {
+    let (side, wire) = Side::new(context, keys);
+    let call = async { side.invoke(&LogOut {}).await };
+    Box::pin(wire.during(call)).await?;
+    Ok("logged out")
+}
+
+/// Asks what became of the QR that this key has shown, and logs out if somebody scanned it.
+async fn end_shown(context: &Context, keys: &Authorisation) -> Result<&'static str, TelegramError> {
+    let (side, wire) = Side::new(context, keys);
+    let asked = async {
+        let request = ExportLoginToken {
+            api_id: context.config.api_id,
+            api_hash: context.config.api_hash.expose().to_owned(),
+            except_ids: Vec::new(),
+        };
+        let answer = side.invoke(&request).await?;
+        if let LoginToken::Success(_) = &answer {
+            side.invoke(&LogOut {}).await?;
+        }
+        Ok(answer)
+    };
+    match Box::pin(wire.during(asked)).await? {
+        LoginToken::Token(_) => Ok("never scanned"),
+        LoginToken::Success(_) => Ok("scanned, and logged out"),
+        LoginToken::MigrateTo(to) => end_elsewhere(context, keys, to.dc_id, to.token).await,
+    }
+}
+
+/// The same where the account lives, with a key of that place.
+async fn end_elsewhere(
+    context: &Context,
+    keys: &Authorisation,
+    dc: i32,
+    token: Vec<u8>,
+) -> Result<&'static str, TelegramError> {
+    let mut there = keys.clone();
+    there.home_dc = dc;
+    let there = fresh_keys(context, &there).await.map_err(|error| {
+        tracing::info!(dc, %error, "no key to end a login with");
+        TelegramError::Away
+    })?;
+    let (side, wire) = Side::new(context, &there);
+    let imported = async {
+        side.invoke(&ImportLoginToken { token }).await?;
+        side.invoke(&LogOut {}).await
+    };
+    Box::pin(wire.during(imported)).await?;
+    Ok("scanned, and logged out")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telegram::NewAccount;
+
+    fn keys() -> Authorisation {
+        let mut option = grammers_session::SessionData::default().dc_options[&2].clone();
+        option.auth_key = Some([7; 256]);
+        Authorisation {
+            home_dc: 2,
+            dcs: vec![option],
+        }
+    }
+
+    #[test]
+    fn only_what_telegram_may_take_for_an_authorisation_is_ended() {
+        let now = Timestamp::from_secs(100);
+        let mut account = Account::new(NewAccount::default(), now);
+        let of = |account: &Account, owed| Spare::of(account, keys(), owed, now).map(|it| (it.shown, it.due));
+        assert_eq!(
+            of(&account, true),
+            None,
+            "a code that was sent is no authorisation"
+        );
+        account.shown_until = Some(Timestamp::from_secs(130));
+        assert_eq!(of(&account, true), Some((true, Timestamp::from_secs(131))));
+        account.shown_until = Some(Timestamp::from_secs(99));
+        assert_eq!(of(&account, true), None, "it cannot be scanned any more");
+        account.logged_in(7, now);
+        account.state = crate::model::SessionState::Connecting;
+        assert_eq!(of(&account, true), Some((false, now)));
+        assert_eq!(of(&account, false), None);
+        assert!(Spare::of(&account, Authorisation::default(), true, now).is_none());
+    }
+
+    #[test]
+    fn the_pauses_grow() {
+        let secs = Duration::from_secs;
+        assert_eq!(
+            [1, 60, 6000].map(|age| pause(secs(age))),
+            [secs(2), secs(30), secs(300)]
+        );
+    }
+
+    #[test]
+    fn rows_of_any_bytes_are_an_error_at_worst() {
+        use crate::store::fuzz::*;
+
+        bears_any_row::<Spares>();
+    }
+}
