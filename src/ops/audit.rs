@@ -38,6 +38,9 @@ pub enum Deed {
     /// A login was begun.
     #[serde(rename = "login.begun")]
     LoginBegun,
+    /// A code or a password that was handed in was refused.
+    #[serde(rename = "login.refused")]
+    LoginRefused,
     /// An account was logged in.
     #[serde(rename = "session.logged_in")]
     LoggedIn,
@@ -53,6 +56,15 @@ pub enum Deed {
     /// A session was deleted.
     #[serde(rename = "session.deleted")]
     Deleted,
+    /// A fresh auth key was asked for.
+    #[serde(rename = "rotation.begun")]
+    RotationBegun,
+    /// A fresh auth key has taken the place of the former one.
+    #[serde(rename = "rotation.completed")]
+    RotationCompleted,
+    /// The former auth key has stayed, or is back.
+    #[serde(rename = "rotation.failed")]
+    RotationFailed,
     /// An API key was made.
     #[serde(rename = "key.made")]
     KeyMade,

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::login::seconds_left;
+use super::login::{audited, seconds_left};
 use super::sessions::{check, delete_now};
 use crate::access::Scope;
 use crate::base::{Code, Secret, SessionId, Timestamp};
@@ -210,13 +210,14 @@ async fn request_code(call: Call, body: CodeRequest) -> Result<Json<CodeRequeste
 
 async fn verify_code(call: Call, body: CodeTyped) -> Result<Json<Verified>, Failure> {
     let id = call.session_named(&body.session_id)?;
-    Ok(Verified::of(call.api.telegram.submit_code(id, &body.code).await?))
+    let submitted = call.api.telegram.submit_code(id, &body.code).await;
+    Ok(Verified::of(audited(&call, id, "code", submitted).await?))
 }
 
 async fn verify_password(call: Call, body: PasswordTyped) -> Result<Json<Verified>, Failure> {
     let id = call.session_named(&body.session_id)?;
-    let telegram = &call.api.telegram;
-    Ok(Verified::of(telegram.submit_password(id, body.password).await?))
+    let submitted = call.api.telegram.submit_password(id, body.password).await;
+    Ok(Verified::of(audited(&call, id, "password", submitted).await?))
 }
 
 /// What a new login of an agent brings with it.

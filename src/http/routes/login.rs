@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::agent_login::picture_now;
 use crate::access::Scope;
-use crate::base::{Code, Secret, StepId, Timestamp};
+use crate::base::{Code, Coded, Secret, SessionId, StepId, Timestamp};
 use crate::http::answer::{Done, Json};
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
 use crate::model::LoginStep;
 use crate::ops::audit::Deed;
-use crate::telegram::{SessionView, ShownQr};
+use crate::telegram::{SessionView, ShownQr, TelegramError};
 
 const TAG: &str = "login";
 
@@ -142,13 +142,38 @@ async fn begin(call: Call, body: Begin) -> Result<Json<StepView>, Failure> {
 
 async fn code(call: Call, body: TypedCode) -> Result<Json<StepView>, Failure> {
     let id = call.session()?;
-    Ok(StepView::of(call.api.telegram.submit_code(id, &body.code).await?))
+    let submitted = call.api.telegram.submit_code(id, &body.code).await;
+    Ok(StepView::of(audited(&call, id, "code", submitted).await?))
 }
 
 async fn password(call: Call, body: TypedPassword) -> Result<Json<StepView>, Failure> {
     let id = call.session()?;
-    let telegram = &call.api.telegram;
-    Ok(StepView::of(telegram.submit_password(id, body.password).await?))
+    let submitted = call.api.telegram.submit_password(id, body.password).await;
+    Ok(StepView::of(audited(&call, id, "password", submitted).await?))
+}
+
+/// What came of a submit; a refusal of what was handed in stands in the audit log.
+pub(super) async fn audited(
+    call: &Call,
+    id: SessionId,
+    by: &str,
+    submitted: Result<SessionView, TelegramError>,
+) -> Result<SessionView, Failure> {
+    if let Err(error) = &submitted
+        && is_refusal(error.code())
+    {
+        let details = [("by", by), ("error", error.code().as_str())];
+        call.audit(Deed::LoginRefused, id, &details).await?;
+    }
+    Ok(submitted?)
+}
+
+/// Whether a submit failed of what was handed in, or of how often that was.
+fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::PhoneCodeInvalid | Code::PhoneCodeExpired | Code::PasswordHashInvalid | Code::FloodWait
+    )
 }
 
 async fn cancel(call: Call) -> Result<Json<Done>, Failure> {

@@ -129,6 +129,8 @@ impl State {
                 tracing::info!(session = %link.id, "Telegram did not answer the log-out of a spare key in time");
             }
         }
+        let entry = rotation::audited(&rotation, link.id, Some("LOGGED_OUT"));
+        self.context.audit.add(entry).await?;
         let mut batch = Batch::new();
         batch.remove::<Rotations>(&link.id);
         let told = rotation::event(&rotation, "failed", Some("LOGGED_OUT".to_owned()));

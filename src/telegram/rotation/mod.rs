@@ -27,8 +27,9 @@ use super::session::Context;
 use super::side::Side;
 use super::tables::Authorisation;
 use crate::base::fault::fault_point;
-use crate::base::{Coded, Secret};
+use crate::base::{Coded, Secret, SessionId};
 use crate::model::EventBody;
+use crate::ops::audit::{Deed, Entry};
 use crate::runtime::{BoxError, ChildSpec, Restart, Shutdown, TaskContext};
 use crate::store::{Batch, StoreError};
 
@@ -175,12 +176,27 @@ impl Process<'_> {
     async fn end(&self, status: &'static str, error: Option<&str>) -> Result<(), StoreError> {
         metrics::counter!("trunkline_rotations_total", "outcome" => status).increment(1);
         tracing::info!(session = %self.link.id, rotation = %self.rotation.id, status, error, "auth key rotation");
+        // Before the rotation is forgotten: a crash in between tells of its end twice, and not never.
+        let audit = &self.context.audit;
+        audit.add(audited(self.rotation, self.link.id, error)).await?;
         let mut batch = Batch::new();
         batch.remove::<Rotations>(&self.link.id);
         let told = event(self.rotation, status, error.map(str::to_owned));
         batch.append(&self.link.event(&self.link.account(), told), None);
         self.context.store.commit(batch).await.map(|_| ())
     }
+}
+
+/// The end of a rotation as the audit log has it.
+pub(crate) fn audited(rotation: &Rotation, session: SessionId, error: Option<&str>) -> Entry {
+    let what = match error {
+        None => Deed::RotationCompleted,
+        Some(_) => Deed::RotationFailed,
+    };
+    let entry = Entry::by_daemon(what, session).detail("rotation", rotation.id);
+    error
+        .into_iter()
+        .fold(entry, |entry, word| entry.detail("error", word))
 }
 
 /// What is told of a rotation.

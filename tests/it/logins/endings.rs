@@ -174,5 +174,8 @@ async fn a_session_that_is_deleted_while_telegram_is_away_is_logged_out_later() 
     assert_eq!(phone.logins(ann).expect("known").len(), 1);
     phone.clear_faults(None);
     backend.empty().await;
-    until("it is logged out", || phone.logins(ann).expect("known").is_empty()).await;
+    until("it is logged out", || {
+        phone.logins(ann).expect("known").is_empty()
+    })
+    .await;
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::backend::Backend;
+use crate::control_api::caller::Caller;
 
 const PHONE: &str = "+989120000001";
 
@@ -105,4 +106,95 @@ async fn a_session_that_ended_is_gone_and_one_that_is_away_unavailable() {
     assert_eq!(again, session, "a dead session is logged in again");
     let body = json!({"session_id": session, "code": backend.code(PHONE)});
     assert_eq!(backend.post("verify-code", body).await.ok()["connected"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_logins_and_rotations_stand_in_the_audit_log() {
+    let backend = Backend::new().await;
+    let ann = backend.stage.user(PHONE, "Ann");
+    let people = backend.stage.handle();
+    people.set_password(ann, "a cat", "miaow").expect("set");
+    people.set(trunkline::sandbox::world::settings::Change {
+        // A session of less than a day may not end others.
+        fresh_login: Some(0),
+        ..Default::default()
+    });
+    let session = backend.request_code(1, PHONE).await;
+    let right = backend.code(PHONE);
+    let wrong = if right == "11111" { "22222" } else { "11111" };
+    for code in [wrong, right.as_str()] {
+        backend
+            .post("verify-code", json!({"session_id": session, "code": code}))
+            .await;
+    }
+    for password in ["a dog", "a cat"] {
+        let body = json!({"session_id": session, "password": password});
+        backend.post("verify-password", body).await;
+    }
+    backend.connected(&session).await;
+    let admin = Caller::new(&backend.daemon, trunkline::access::Scope::Admin, None).await;
+    let id = backend.daemon.handles.telegram.find(&session).expect("known");
+    let audit = async || {
+        let listed = admin.get("/api/admin/audit").await.ok();
+        let entries = listed["items"].as_array().expect("a list").clone();
+        entries
+            .into_iter()
+            .filter(|entry| entry["subject"] == id.to_string().as_str())
+            .rev()
+            .collect::<Vec<_>>()
+    };
+    let route = format!("/api/telegram-auth/rotate-session?session_id={session}");
+    let mut rotations = Vec::new();
+    for (round, password) in ["a dog", "a cat"].into_iter().enumerate() {
+        let begun = admin.post(&route, json!({"password": password})).await.ok();
+        rotations.push(begun["rotation_id"].clone());
+        let mut tries = 0;
+        while audit().await.len() < 4 + 2 * (round + 1) {
+            tries += 1;
+            assert!(tries < 400, "the rotation has ended: {:?}", audit().await);
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        backend.connected(&session).await;
+    }
+    let entries = audit().await;
+    let mut told: Vec<(&str, &str)> = entries
+        .iter()
+        .map(|entry| {
+            let error = entry["details"]["error"].as_str().unwrap_or_default();
+            (entry["what"].as_str().expect("a word"), error)
+        })
+        .collect();
+    // A short rotation may end before the answer of who asked for it.
+    told[4..6].sort_unstable();
+    told[6..8].sort_unstable();
+    let expected = [
+        ("login.begun", ""),
+        ("login.refused", "PHONE_CODE_INVALID"),
+        ("login.refused", "PASSWORD_HASH_INVALID"),
+        ("session.logged_in", ""),
+        ("rotation.begun", ""),
+        ("rotation.failed", "PASSWORD_HASH_INVALID"),
+        ("rotation.begun", ""),
+        ("rotation.completed", ""),
+    ];
+    assert_eq!(told, expected);
+    assert!(
+        entries[1]["who"]["key"].is_string() && entries[1]["from"].is_string(),
+        "{:?}",
+        entries[1]
+    );
+    let named: Vec<_> = entries[4..]
+        .iter()
+        .map(|entry| &entry["details"]["rotation"])
+        .collect();
+    assert_eq!(
+        named,
+        [&rotations[0], &rotations[0], &rotations[1], &rotations[1]]
+    );
+    let all = serde_json::to_string(&entries).expect("JSON");
+    for secret in [PHONE.trim_start_matches('+'), "a cat", "a dog"] {
+        assert!(!all.contains(secret), "{secret} in {all}");
+    }
+    let by_code = json!({"by": "code", "error": "PHONE_CODE_INVALID"});
+    assert_eq!(entries[1]["details"], by_code, "and not the code");
 }
