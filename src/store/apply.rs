@@ -315,7 +315,11 @@ impl<'a> Desk<'a> {
             table: entry.name,
             source,
         })?;
-        self.write(entry, key, Packed::new(plain))
+        let mut value = Packed::new(plain);
+        if entry.sealed {
+            value = value.sealed(self.seal, entry.name, &key);
+        }
+        self.write(entry, key, value)
     }
 
     /// Removes a value with its parts.

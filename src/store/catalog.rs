@@ -13,17 +13,31 @@ pub struct Entry {
     pub prefix: u8,
     /// Whether its values are encrypted with the installation's seal key.
     pub sealed: bool,
+    /// Whether it has rows of an earlier release that are not; they are as good as others.
+    pub once_open: bool,
 }
 
 macro_rules! catalog {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal, $text:literal, $sealed:ident;)*) => {
-        $($(#[$doc])* pub const $name: Entry = Entry { name: $text, prefix: $prefix, sealed: catalog!(@ $sealed) };)*
+        $($(#[$doc])* pub const $name: Entry = Entry {
+            name: $text,
+            prefix: $prefix,
+            sealed: !matches!(catalog!(@ $sealed), Sealing::Never),
+            once_open: matches!(catalog!(@ $sealed), Sealing::Lately),
+        };)*
 
         /// Every table.
         pub const ALL: &[Entry] = &[$($name,)*];
     };
-    (@ open) => { false };
-    (@ sealed) => { true };
+    (@ open) => { Sealing::Never };
+    (@ sealed) => { Sealing::Always };
+    (@ sealed_lately) => { Sealing::Lately };
+}
+
+enum Sealing {
+    Never,
+    Always,
+    Lately,
 }
 
 catalog! {
@@ -37,12 +51,12 @@ catalog! {
     KNOWN_EVENTS = 0x04, "known_events", open;
     /// Sequence numbers of events by id.
     EVENT_IDS = 0x05, "event_ids", open;
-    /// Tasks by lane and number.
-    TASKS = 0x06, "tasks", open;
+    /// Tasks by lane and number. Sealed: they hold the texts that are to be sent.
+    TASKS = 0x06, "tasks", sealed_lately;
     /// Where a task is, by id.
     TASK_IDS = 0x07, "task_ids", open;
-    /// Discarded tasks by time.
-    DEAD_LETTERS = 0x08, "dead_letters", open;
+    /// Discarded tasks by time. Sealed as tasks are.
+    DEAD_LETTERS = 0x08, "dead_letters", sealed_lately;
     /// Further parts of values that are too long for one row.
     PARTS = 0x09, "parts", open;
     /// Rows that failed their checksum, as they were found.

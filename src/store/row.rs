@@ -217,7 +217,7 @@ pub(super) fn open(
     };
     let unsealed;
     let payload = match (form & SEALED != 0, seal) {
-        (false, _) if table.sealed => return Err(Fault::Bad("it is not sealed")),
+        (false, _) if table.sealed && !table.once_open => return Err(Fault::Bad("it is not sealed")),
         (false, _) => payload,
         (true, None) => return Err(Fault::Seal),
         (true, Some(seal)) => {
@@ -315,6 +315,15 @@ mod tests {
         let row = frame_as(9, b"\x40key", 0, &[b"text"]);
         let answer = open(&catalog::PAIRS, b"\x40key", &row, None, |_| None);
         assert_eq!(answer, Err(Fault::Version(9)));
+    }
+
+    #[test]
+    fn what_an_earlier_release_did_not_seal_is_read_where_that_may_be() {
+        let (key, seal) = (b"\x06key", Seal::new(&Zeroizing::new([3; 32])));
+        let rows = written(b"plain", key, None);
+        let read = |table| open(table, key, &rows[key.as_slice()], Some(&seal), |_| None);
+        assert_eq!(read(&catalog::TASKS), Ok(Some(b"plain".to_vec())));
+        assert_eq!(read(&catalog::SESSION_AUTH), Err(Fault::Bad("it is not sealed")));
     }
 
     #[test]

@@ -23,6 +23,8 @@ const OTHER_PHONE: &str = "989127465832";
 /// The words of messages: no other part of the test uses them.
 const TEXT: &str = "quicksilver-harmony";
 const SENT: &str = "velvet-thunderbolt";
+/// One that waits for a pair and for an endpoint to go on.
+const WAITING: &str = "marzipan-lighthouse";
 /// Names of accounts and of a chat, likewise.
 const NAMES: [&str; 3] = [
     "Annelore-Quickthorn",
@@ -331,7 +333,8 @@ async fn nothing_secret_is_found_in_logs_metrics_refusals_and_the_data_folder() 
     let pair = json!({
         "source": {"session": session["id"], "chat": from}, "destination": {"session": session["id"], "chat": to},
     });
-    manager.post("/api/pairs", pair).await;
+    let pair = manager.post("/api/pairs", pair).await;
+    let pair = format!("/api/pairs/{}", pair["id"].as_str().expect("an id"));
     let copied = || {
         stage.world.look(|world| {
             let contents = world.contents.values();
@@ -358,6 +361,19 @@ async fn nothing_secret_is_found_in_logs_metrics_refusals_and_the_data_folder() 
     .await;
     let messages = format!("{path}/messages");
     manager.post(&messages, json!({"chat": to, "text": SENT})).await;
+
+    // One message waits for the pair to go on, and for an endpoint that nobody answers for.
+    manager.post(&format!("{pair}/pause"), json!({})).await;
+    let said = Draft::text(WAITING);
+    stage
+        .world
+        .world(|world| world.post(bob, Peer::Channel(news), said))
+        .expect("posted");
+    until("it waits", async || {
+        let (_, shown) = reader.ask(Method::GET, &pair, None).await;
+        shown["stats"]["waiting"] == 1 && receiver.accepted() >= 13
+    })
+    .await;
 
     // What fails, each time with something in it that must not be written down.
     fault(
@@ -533,7 +549,9 @@ async fn nothing_secret_is_found_in_logs_metrics_refusals_and_the_data_folder() 
         assert!(!holds_number(text, CODE), "the login code is in {text}");
     }
     assert_eq!(found(&spoken, command.as_bytes()), [""; 0], "in the command line");
-    // Sealed is what opens a door and what tells who somebody is. Texts wait in tasks as they are.
+    // Sealed is what opens a door, what tells who somebody is, and what they say.
+    needles.extend(spoken);
+    needles.insert("text that waits".to_owned(), WAITING.as_bytes().to_vec());
     let mut folders = vec![data.clone()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder") {
