@@ -9,13 +9,14 @@ use super::error::AccessError;
 use super::first::hand_over;
 use super::idempotency::Idempotency;
 use super::key::{ApiKey, KeySecret, NewKey};
+use super::remembered::Remembered;
 use super::scope::{Principal, Scope};
 use super::secret;
 use super::tables::{Keys, Lookups, Uses};
 use super::ticket::{self, Tickets};
-use crate::base::{KeyId, Owner, Secret, Timestamp};
+use crate::base::{Code, Coded, KeyId, Owner, Secret, Timestamp};
 use crate::runtime::{ChildSpec, TaskContext};
-use crate::store::{Batch, Scan, Store};
+use crate::store::{Batch, Scan, Store, StoreError};
 
 /// How exactly it is known when a key was used last.
 const USE_EVERY: Duration = Duration::from_secs(60);
@@ -42,6 +43,7 @@ struct Shared {
     changing: tokio::sync::Mutex<()>,
     used: Mutex<HashMap<KeyId, Timestamp>>,
     tickets: Tickets,
+    remembered: Remembered,
 }
 
 impl Access {
@@ -54,6 +56,7 @@ impl Access {
                 changing: tokio::sync::Mutex::default(),
                 used: Mutex::default(),
                 tickets: Tickets::default(),
+                remembered: Remembered::default(),
             }),
         }
     }
@@ -63,15 +66,31 @@ impl Access {
         &self.requests
     }
 
-    /// Who presents this text.
+    /// Who presents this text. While the store cannot be read, whoever was recognised before still is.
     pub async fn authenticate(&self, text: &str) -> Result<Principal, AccessError> {
         let lookup = secret::lookup(text).ok_or(AccessError::Unknown)?;
-        let id = self.store.get::<Lookups>(&lookup)?.ok_or(AccessError::Unknown)?;
-        let key = self.store.get::<Keys>(&id)?.ok_or(AccessError::Unknown)?;
+        let remembered = &self.shared.remembered;
+        let changes = remembered.changes();
         let now = Timestamp::now();
+        let key = match self.stored(&lookup) {
+            Ok(key) => key.ok_or(AccessError::Unknown)?,
+            Err(error) if error.code() == Code::StoreUnavailable => {
+                let key = remembered.get(&lookup).ok_or(error)?;
+                return key.admit(text, now).ok_or(AccessError::Unknown);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let principal = key.admit(text, now).ok_or(AccessError::Unknown)?;
-        self.note_use(id, now).await;
+        remembered.keep(lookup, &key, changes);
+        self.note_use(key.id, now).await;
         Ok(principal)
+    }
+
+    fn stored(&self, lookup: &String) -> Result<Option<ApiKey>, StoreError> {
+        match self.store.get::<Lookups>(lookup)? {
+            Some(id) => self.store.get::<Keys>(&id),
+            None => Ok(None),
+        }
     }
 
     /// What a key stands for now; it may have been revoked or have ended meanwhile.
@@ -124,7 +143,7 @@ impl Access {
         batch.require::<Lookups>(&lookup, |taken| taken.is_none());
         batch.put::<Lookups>(&lookup, &id);
         batch.put::<Keys>(&id, &key);
-        self.store.commit(batch).await?;
+        self.change(id, batch).await?;
         Ok((key, text))
     }
 
@@ -149,7 +168,14 @@ impl Access {
         }
         batch.remove::<Keys>(&id);
         batch.remove::<Uses>(&id);
-        self.store.commit(batch).await?;
+        self.change(id, batch).await
+    }
+
+    /// Stores a change of a key. Whether or not that succeeds, what was known of it before is forgotten.
+    async fn change(&self, id: KeyId, batch: Batch) -> Result<(), AccessError> {
+        let changed = self.store.commit(batch).await;
+        self.shared.remembered.forget(id);
+        changed?;
         Ok(())
     }
 

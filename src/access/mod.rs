@@ -8,6 +8,7 @@ mod first;
 mod idempotency;
 mod key;
 mod keys;
+mod remembered;
 mod scope;
 mod secret;
 mod tables;

@@ -152,3 +152,28 @@ async fn a_refused_request_and_an_old_one_are_forgotten() {
         Ok(Begun::Fresh(_))
     ));
 }
+
+#[tokio::test]
+async fn who_was_recognised_is_known_while_the_store_is_away() {
+    let (_folder, store) = open();
+    let access = Access::new(store.store());
+    let (key, text) = access.create(new(Scope::Read)).await.expect("made");
+    let (_, unused) = access.create(new(Scope::Read)).await.expect("made");
+    let (revoked, gone) = access.create(new(Scope::Read)).await.expect("made");
+    access.create(new(Scope::Admin)).await.expect("made");
+    access.authenticate(text.expose()).await.expect("known");
+    access.authenticate(gone.expose()).await.expect("known");
+    access.revoke(revoked.id).await.expect("revoked");
+    drop(store);
+    let who = access.authenticate(text.expose()).await.expect("still known");
+    assert_eq!((who.key, who.scope), (key.id, Scope::Read));
+    for nobody in [unused.expose(), gone.expose()] {
+        let error = access.authenticate(nobody).await.expect_err("not known");
+        assert_eq!(error.code(), Code::StoreUnavailable);
+    }
+    let mut other = text.expose().to_owned();
+    other.pop();
+    other.push(if text.expose().ends_with('A') { 'B' } else { 'A' });
+    let error = access.authenticate(&other).await.expect_err("another text");
+    assert_eq!(error.code(), Code::Unauthorized);
+}

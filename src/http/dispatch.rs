@@ -28,7 +28,7 @@ use super::router::Router;
 use super::texts::Language;
 use super::upgrade::Upgrade;
 use crate::access::Principal;
-use crate::base::Code;
+use crate::base::{Code, Coded};
 
 /// The header that names a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -170,7 +170,12 @@ impl Service {
             pairs.find(|(name, _)| name == "ticket")
         };
         let caller = match presented(headers) {
-            Some(key) => self.api.access.authenticate(key).await?,
+            Some(key) => match self.api.access.authenticate(key).await {
+                Err(error) if route.unrecognised && error.code() == Code::StoreUnavailable => {
+                    return Ok(None);
+                }
+                caller => caller?,
+            },
             None => match ticket().filter(|_| route.ticket) {
                 Some((_, ticket)) => self.api.access.redeem(&ticket)?,
                 None => return Err(Failure::new(Code::Unauthorized)),

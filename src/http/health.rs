@@ -62,6 +62,21 @@ pub struct Health {
     pub uptime: u64,
 }
 
+impl Health {
+    /// What a caller may hear whose key cannot be looked up, since the store is away: that.
+    pub fn of_store_away(self) -> Self {
+        let store = Check {
+            status: Status::Failing,
+            detail: None,
+        };
+        Self {
+            status: Status::Failing,
+            checks: BTreeMap::from([("store", store)]),
+            ..self
+        }
+    }
+}
+
 type Ask = Arc<dyn Fn() -> Check + Send + Sync>;
 
 /// The checks that were registered.

@@ -59,6 +59,8 @@ pub struct Route {
     pub idempotent: bool,
     /// Whether a ticket in the query stands for a key.
     pub ticket: bool,
+    /// Whether it answers, as to nobody, whoever has a key that cannot be looked up.
+    pub unrecognised: bool,
     /// What carries it out.
     pub handler: Handler,
 }
@@ -74,6 +76,7 @@ pub struct Draft {
     query: Option<Describe>,
     idempotent: bool,
     ticket: bool,
+    unrecognised: bool,
 }
 
 /// A row of a chapter; it needs the scope read until another one is named.
@@ -88,6 +91,7 @@ pub fn route(tag: &'static str, method: Method, path: &'static str, summary: &'s
         query: None,
         idempotent: false,
         ticket: false,
+        unrecognised: false,
     }
 }
 
@@ -131,6 +135,12 @@ impl Draft {
     /// A ticket in the query stands for a key.
     pub fn or_ticket(mut self) -> Self {
         self.ticket = true;
+        self
+    }
+
+    /// It answers, as to nobody, whoever has a key that cannot be looked up, since the store is away.
+    pub fn even_unrecognised(mut self) -> Self {
+        self.unrecognised = true;
         self
     }
 
@@ -229,6 +239,7 @@ impl Draft {
             answer,
             idempotent: self.idempotent,
             ticket: self.ticket,
+            unrecognised: self.unrecognised,
             handler,
         }
     }

@@ -99,7 +99,8 @@ async fn house(config: HttpConfig) -> House {
     let admin = super::fixture::key(&api, Scope::Admin).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let router = Router::new(routes()).expect("distinct rows");
+    let rows = routes().into_iter().chain(super::routes::health::routes());
+    let router = Router::new(rows.collect()).expect("distinct rows");
     let service = Arc::new(Service {
         api: api.clone(),
         router,
@@ -207,6 +208,33 @@ async fn a_caller_is_admitted_by_key_and_scope() {
             .status,
         200
     );
+}
+
+#[tokio::test]
+async fn health_is_told_while_no_key_can_be_looked_up() {
+    let mut house = house(HttpConfig::default()).await;
+    let known = Some(house.reader.clone());
+    let before = house.ask("GET", "/health", known.as_deref(), None).await.json();
+    // Another one takes its place, so that it is closed.
+    let (_, other) = super::fixture::api();
+    drop(std::mem::replace(&mut house._keep, other));
+    let told = house.ask("GET", "/health", known.as_deref(), None).await;
+    assert_eq!(
+        (told.status, &told.json()["checks"]),
+        (200, &before["checks"]),
+        "all of it"
+    );
+    let told = house.ask("GET", "/health", Some(&house.admin), None).await;
+    assert_eq!(told.status, 200);
+    assert_eq!(told.json()["status"], "failing");
+    assert_eq!(told.json()["checks"], json!({"store": {"status": "failing"}}));
+    let refused = house.ask("GET", "/metrics", Some(&house.admin), None).await;
+    assert_eq!(
+        (refused.status, refused.code()),
+        (503, "STORE_UNAVAILABLE".to_owned())
+    );
+    let refused = house.ask("GET", "/health", None, None).await;
+    assert_eq!(refused.status, 401);
 }
 
 #[tokio::test]

@@ -53,6 +53,8 @@ pub(super) enum Job {
         reason: &'static str,
     },
     Export(Order),
+    /// A reader met this trouble of the disk.
+    Refused(StoreError),
     Close,
 }
 
@@ -206,6 +208,8 @@ impl Committer {
                 self.exports.push(order);
                 Ok(false)
             }
+            // As if a write had been refused: the database is opened anew once the disk is well.
+            Job::Refused(error) => Err(error),
             Job::Close => Ok(true),
         }
     }

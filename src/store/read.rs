@@ -174,11 +174,24 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 impl Store {
-    /// Runs what reads; damage that it meets is known from then on.
+    /// Runs what reads; damage that it meets is known from then on, and so is trouble of the disk: sled may have to
+    /// write before it can read, and keeps an error that it met once.
     pub(super) fn guarded<R>(&self, read: impl FnOnce() -> Result<R, StoreError>) -> Result<R, StoreError> {
+        let live = self.live();
         let outcome = guarded(read);
-        if let Err(StoreError::DamagedPage { what }) = &outcome {
-            self.shared.note_damage(what);
+        match &outcome {
+            Err(StoreError::DamagedPage { what }) => self.shared.note_damage(what),
+            Err(StoreError::Disk { full, why }) if self.shared.trouble().is_none() => {
+                let refused = StoreError::Disk {
+                    full: *full,
+                    why: why.clone(),
+                };
+                // A committer that has ended has met trouble itself.
+                if let Ok(live) = live {
+                    drop(live.jobs.send(Job::Refused(refused)));
+                }
+            }
+            _ => {}
         }
         outcome
     }

@@ -62,6 +62,36 @@ async fn the_handle_outlives_the_committer() {
     task.await.expect("runs").expect("opens and closes");
 }
 
+#[tokio::test]
+async fn an_io_error_of_a_read_is_trouble_and_heals_as_one_of_a_write() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::new(StoreConfig::in_folder(folder.path().join("data")));
+    let stop = CancellationToken::new();
+    let task = tokio::spawn({
+        let (store, stop) = (store.clone(), stop.clone());
+        async move { store.run(stop, || {}).await }
+    });
+    until_open(&store).await;
+    store.commit(one()).await.expect("commits");
+    let mut trouble = store.trouble();
+    let eio = || std::io::Error::from_raw_os_error(5);
+    // What sled answers to a read whose page it cannot bring in, or once it has met an error.
+    let refused = store.guarded(|| Err::<(), _>(crate::store::open::sled_fault(sled::Error::Io(eio()))));
+    assert!(
+        matches!(refused, Err(StoreError::Disk { full: false, .. })),
+        "{refused:?}"
+    );
+    let known = trouble.wait_for(Option::is_some).await.expect("a store").clone();
+    assert_eq!(known.map(|trouble| trouble.kind), Some(TroubleKind::DiskFault));
+    trouble.wait_for(Option::is_none).await.expect("a store");
+    assert_eq!(store.condition(), Condition::Well, "it recovers by itself");
+    let row = store.get::<Things>(&(1, String::new())).expect("reads");
+    assert!(row.is_some());
+    store.commit(one()).await.expect("commits again");
+    stop.cancel();
+    task.await.expect("runs").expect("closes");
+}
+
 const FOLDER: &str = "TRUNKLINE_TEST_FULL_FOLDER";
 
 fn limit_files_to(bytes: Option<u64>) {
