@@ -46,7 +46,7 @@ impl Layers {
             .parse()
             .map_err(|error: toml::de::Error| ConfigError::Syntax {
                 path: path.to_owned(),
-                why: error.message().to_owned(),
+                why: syntax(text, &error),
             })?;
         merge(&mut self.merged, table);
         Ok(())
@@ -93,6 +93,15 @@ impl Layers {
         } else {
             Err(ConfigError::Faults(faults))
         }
+    }
+}
+
+/// Where and why a text is not TOML. The line itself is not told: an api_hash may stand in it.
+fn syntax(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    match before {
+        Some(before) => format!("line {}: {}", before.matches('\n').count() + 1, error.message()),
+        None => error.message().to_owned(),
     }
 }
 

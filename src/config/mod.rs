@@ -141,7 +141,13 @@ impl Config {
 
     /// Everything that cannot be, beyond types and names.
     fn faults(&self) -> Vec<Fault> {
-        let sections = [self.telegram.faults(), self.webhook.faults(), self.http.faults()];
+        let sections = [
+            self.log.faults(),
+            self.telegram.faults(),
+            self.webhook.faults(),
+            self.forward.faults(),
+            self.http.faults(),
+        ];
         let faults = sections.into_iter().flatten();
         let mut faults: Vec<Fault> = faults.map(|(key, why)| Fault { key, why }).collect();
         if self.daemon.drain.is_zero() {
@@ -206,6 +212,15 @@ mod tests {
             keys,
             ["nowhere.a", "store.sync", "telegram.api_id", "telegram.unknown"]
         );
+    }
+
+    #[test]
+    fn a_text_that_is_no_toml_is_told_with_its_line() {
+        let text = "[http]\nlisten = \"127.0.0.1:8000\"\n[telegram\napi_hash = \"0123456789abcdef\"\n";
+        let error = Config::from_text(text).expect_err("an open bracket");
+        let told = error.to_string();
+        assert!(told.contains("line 3: "), "{told}");
+        assert!(!told.contains("0123456789abcdef"), "{told}");
     }
 
     #[test]

@@ -48,6 +48,19 @@ impl Default for ForwardConfig {
 }
 
 impl ForwardConfig {
+    /// Everything that cannot be, by key.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let least = [
+            ("attempts", u64::from(self.attempts)),
+            ("window", self.window as u64),
+            ("batch", self.batch as u64),
+        ];
+        let nothing = least.iter().filter(|(_, value)| *value == 0);
+        nothing
+            .map(|(key, _)| (format!("forward.{key}"), "must be at least 1".to_owned()))
+            .collect()
+    }
+
     /// Numbers for demo, tests and benches.
     pub fn sandbox() -> Self {
         Self {
@@ -62,6 +75,16 @@ impl ForwardConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_with_which_no_pair_would_move_are_refused() {
+        assert_eq!(ForwardConfig::default().faults(), []);
+        assert_eq!(ForwardConfig::sandbox().faults(), []);
+        let config: ForwardConfig =
+            toml::from_str("attempts = 0\nwindow = 0\nbatch = 0\nlook_at = 0").expect("parses");
+        let keys: Vec<_> = config.faults().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["forward.attempts", "forward.window", "forward.batch"]);
+    }
 
     #[test]
     fn a_section_names_what_differs() {

@@ -73,12 +73,25 @@ impl HttpConfig {
     /// Everything that cannot be, by key.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
-        let mut fault = |key: &str, why: &str| faults.push((format!("http.websocket.{key}"), why.to_owned()));
+        let mut fault = |key: &str, why: &str| faults.push((format!("http.{key}"), why.to_owned()));
         let socket = &self.websocket;
+        for (key, number) in [
+            ("max_connections", self.max_connections),
+            ("max_connections_per_caller", self.max_connections_per_caller),
+            ("max_body_bytes", self.max_body_bytes),
+        ] {
+            if number == 0 {
+                fault(key, "must be at least 1");
+            }
+        }
         for (key, span) in [
-            ("ping_every", socket.ping_every),
-            ("write_timeout", socket.write_timeout),
-            ("max_lag", socket.max_lag),
+            ("header_timeout", self.header_timeout),
+            ("body_timeout", self.body_timeout),
+            ("write_timeout", self.write_timeout),
+            ("handler_timeout", self.handler_timeout),
+            ("websocket.ping_every", socket.ping_every),
+            ("websocket.write_timeout", socket.write_timeout),
+            ("websocket.max_lag", socket.max_lag),
         ] {
             if span.is_zero() {
                 fault(key, "must be longer than nothing");
@@ -86,7 +99,7 @@ impl HttpConfig {
         }
         if !socket.allowed_origins.iter().all(|origin| is_origin(origin)) {
             fault(
-                "allowed_origins",
+                "websocket.allowed_origins",
                 "must be origins, such as https://panel.example",
             );
         }
@@ -110,5 +123,26 @@ impl Default for HttpConfig {
             language: Language::En,
             websocket: WsConfig::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_with_which_nobody_would_be_answered_are_refused() {
+        assert_eq!(HttpConfig::default().faults(), []);
+        let text = "max_connections = 0\nmax_body_bytes = 0\nhandler_timeout = \"0s\"\ndrain = \"0s\"\n\
+                    [websocket]\nmax_connections = 0\nmax_lag = \"0s\"";
+        let config: HttpConfig = toml::from_str(text).expect("parses");
+        let keys: Vec<_> = config.faults().into_iter().map(|(key, _)| key).collect();
+        let wanted = [
+            "http.max_connections",
+            "http.max_body_bytes",
+            "http.handler_timeout",
+            "http.websocket.max_lag",
+        ];
+        assert_eq!(keys, wanted);
     }
 }

@@ -1,8 +1,12 @@
 //! One structured line where a thing is handled: to standard error, as text or JSON.
 
 use serde::Deserialize;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The config section `[log]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -25,13 +29,42 @@ pub enum LogFormat {
     Json,
 }
 
+impl LogConfig {
+    /// Everything that cannot be, by key.
+    ///
+    /// A filter takes a lone word that is no level for a module, and then logs nothing of all others: somebody who
+    /// wrote `inof` would have a daemon without logs.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let mut fault = |why: String| faults.push(("log.level".to_owned(), why));
+        if let Err(error) = EnvFilter::try_new(&self.level) {
+            fault(error.to_string());
+        }
+        let parts = self.level.split(',').map(str::trim);
+        for part in parts.filter(|part| !part.is_empty() && !part.contains('=')) {
+            if part.parse::<LevelFilter>().is_err() {
+                fault(format!(
+                    "`{part}` is no level (off, error, warn, info, debug, trace), nor module=level"
+                ));
+            }
+        }
+        faults
+    }
+}
+
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
-            level: "info,grammers_mtsender=warn,grammers_session=warn,sled=warn".into(),
+            level: "info,grammers_mtproto=warn,grammers_mtsender=warn,grammers_session=warn,sled=warn".into(),
             format: LogFormat::Text,
         }
     }
+}
+
+/// At its finest level the Telegram client writes whole updates: texts, names and phone numbers, which no log may hold
+/// whatever level is asked for.
+fn may_be_told(line: &Metadata<'_>) -> bool {
+    *line.level() != Level::TRACE || !line.target().starts_with("grammers")
 }
 
 /// Begins to log; a second call in a process changes nothing.
@@ -43,10 +76,52 @@ pub fn start(config: &LogConfig) {
         .log_internal_errors(false)
         .with_writer(std::io::stderr);
     let started = match config.format {
-        LogFormat::Text => lines.with_timer(SystemTime).with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            let lines = lines.with_timer(SystemTime).with_ansi(false).finish();
+            lines.with(filter_fn(may_be_told)).try_init()
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).finish();
+            lines.with(filter_fn(may_be_told)).try_init()
+        }
     };
     if started.is_err() {
         tracing::debug!("logs had been started before");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_would_silence_the_daemon_is_refused() {
+        let faults = |level: &str| {
+            let config = LogConfig {
+                level: level.to_owned(),
+                ..LogConfig::default()
+            };
+            config.faults().len()
+        };
+        assert_eq!(LogConfig::default().faults(), []);
+        for right in [
+            "info",
+            "WARN",
+            "off",
+            "warn,trunkline=debug",
+            "trunkline::http=trace",
+        ] {
+            assert_eq!(faults(right), 0, "{right}");
+        }
+        for wrong in [
+            "inof",
+            "loud",
+            "trunkline",
+            "warn,trunkline",
+            "trunkline=loud",
+            "warn, trunkline=debug",
+        ] {
+            assert_eq!(faults(wrong), 1, "{wrong}");
+        }
     }
 }

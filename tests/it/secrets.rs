@@ -243,7 +243,7 @@ async fn nothing_secret_is_found_in_logs_metrics_refusals_and_the_data_folder() 
     let text = std::fs::read_to_string(&config).expect("written");
     let text = text.replace("0123456789abcdef0123456789abcdef", API_HASH);
     let text = format!(
-        "{text}\n[log]\nlevel = \"debug,trunkline=trace\"\n[webhook]\nallowed_networks = [\"127.0.0.0/8\"]\n\
+        "{text}\n[log]\nlevel = \"trace\"\n[webhook]\nallowed_networks = [\"127.0.0.0/8\"]\n\
          retry_delays = [\"0s\", \"50ms\", \"50ms\", \"50ms\", \"50ms\", \"50ms\", \"50ms\", \"50ms\"]\noverload_floor = \"50ms\"\n"
     );
     std::fs::write(&config, text).expect("written");
