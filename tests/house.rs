@@ -66,6 +66,10 @@ const SPAWNS: &[(&str, &str)] = &[
     ("src/runtime/", "this is where supervised work is started"),
     ("src/sandbox/", "a server of its own, beside the house"),
     (
+        "src/cli/login/terminal.rs",
+        "the command waits for a line and for Ctrl-C; the thread ends with the process",
+    ),
+    (
         "src/http/dispatch.rs",
         "a handler outlives its caller, for no longer than it may take",
     ),

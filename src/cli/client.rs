@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response, Upgraded};
 use serde_json::Value;
 
@@ -23,10 +24,11 @@ pub struct Target {
         long,
         env = "TRUNKLINE_URL",
         default_value = "http://127.0.0.1:8000",
+        value_parser = address,
         global = true
     )]
     pub url: String,
-    /// Data folder, for the key that the first start wrote there
+    /// The data folder: where the daemon keeps its state, and a command finds the first key
     #[arg(long, value_name = "FOLDER", global = true)]
     pub data_dir: Option<PathBuf>,
     /// Print JSON, for scripts
@@ -107,6 +109,10 @@ impl Client {
     pub fn new(target: &Target) -> Result<Self, CliError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("trunkline/", env!("CARGO_PKG_VERSION")))
+            // The key is for the daemon alone: a proxy of the environment would read it, and whoever answers in the
+            // daemon's place could send it on.
+            .no_proxy()
+            .redirect(Policy::none())
             .build()
             .map_err(|error| CliError::Here(format!("no HTTP client: {error}")))?;
         Ok(Self {
@@ -198,6 +204,16 @@ impl Client {
     }
 }
 
+/// An address as the daemon has one.
+fn address(text: &str) -> Result<String, String> {
+    let fits =
+        url::Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+    match fits {
+        true => Ok(text.to_owned()),
+        false => Err("an address is like http://127.0.0.1:8000".to_owned()),
+    }
+}
+
 async fn read(response: Response) -> Result<Value, CliError> {
     response.json().await.map_err(|error| {
         CliError::Here(format!(
@@ -237,6 +253,20 @@ fn find_key(target: &Target) -> Result<Secret, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_names_how_and_where() {
+        for right in [
+            "http://127.0.0.1:8000",
+            "https://trunkline.example/",
+            "http://[::1]:8000",
+        ] {
+            assert_eq!(address(right).as_deref(), Ok(right));
+        }
+        for wrong in ["", "127.0.0.1:8000", "localhost:8000", "ftp://x", "http://"] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_path_part_is_escaped_whole() {

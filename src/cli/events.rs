@@ -83,7 +83,7 @@ impl Events {
             }
             match as_json {
                 true => show::line(&text)?,
-                false => show::line(&line(&frame))?,
+                false => show::line(&show::plain(&line(&frame)))?,
             }
         }
         Ok(())

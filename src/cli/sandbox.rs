@@ -18,7 +18,7 @@ Examples:
   trunkline sandbox                              a small world, gone when it stops
   trunkline sandbox --data ./world               a world that stays
   trunkline sandbox --seed my-world.toml
-  trunkline sandbox --print-config >> trunkline.toml
+  trunkline sandbox --print-config >> trunkline.toml     with --data, name the same folder here
   curl http://127.0.0.1:7480/world               who is there
   curl http://127.0.0.1:7480/codes/999661000001  the login code of a number")]
 pub struct Command {

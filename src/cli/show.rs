@@ -88,7 +88,13 @@ pub fn table(items: &[Value], columns: &[Column]) -> String {
     text
 }
 
-/// A value in a cell: control characters of foreign names cannot reach the terminal.
+/// A text for a terminal, which the control characters of foreign names and messages do not reach.
+pub fn plain(text: &str) -> String {
+    let shown = |letter: char| if letter.is_control() { ' ' } else { letter };
+    text.chars().map(shown).collect()
+}
+
+/// A value in a cell.
 fn cell(value: Option<&Value>) -> String {
     let text = match value {
         None | Some(Value::Null) => "-".to_owned(),
@@ -100,9 +106,7 @@ fn cell(value: Option<&Value>) -> String {
             .join(","),
         Some(other) => other.to_string(),
     };
-    text.chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect()
+    plain(&text)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::terminal::{Question, Screen};
-use super::{hand_in, text};
+use super::{Begun, hand_in, text};
 use crate::cli::client::{CliError, Client, escape};
 
 /// How often the login is looked at.
@@ -17,20 +17,22 @@ pub(super) async fn log_in(
     agent: i64,
     phone: Option<&str>,
     replace: bool,
+    begun: &Begun,
 ) -> Result<String, CliError> {
     let mut whose = json!({"agent_id": agent, "replace": replace});
     match phone {
         Some(phone) => {
             whose["phone"] = json!(phone);
-            by_code(client, &whose).await
+            by_code(client, &whose, begun).await
         }
-        None => by_qr(client, &whose).await,
+        None => by_qr(client, &whose, begun).await,
     }
 }
 
-async fn by_code(client: &Client, whose: &Value) -> Result<String, CliError> {
+async fn by_code(client: &Client, whose: &Value, begun: &Begun) -> Result<String, CliError> {
     let sent = client.post("/api/telegram/request-code", whose).await?;
     let session = text(&sent, "session_id")?;
+    begun.login(&session);
     let of_it = json!({"session_id": session});
     let verified = hand_in(client, "/api/telegram/verify-code", &of_it, &Question::code()).await?;
     if verified["requires_password"] == true {
@@ -40,9 +42,10 @@ async fn by_code(client: &Client, whose: &Value) -> Result<String, CliError> {
 }
 
 /// Shows the QR, and each one that follows it, until somebody has scanned it or the login is over.
-async fn by_qr(client: &Client, whose: &Value) -> Result<String, CliError> {
+async fn by_qr(client: &Client, whose: &Value, begun: &Begun) -> Result<String, CliError> {
     let shown = client.post("/api/telegram/request-qr", whose).await?;
     let session = text(&shown, "session_id")?;
+    begun.login(&session);
     let (name, mut screen) = (escape(&session), Screen::default());
     screen.show(&text(&shown, "login_url")?)?;
     loop {

@@ -7,11 +7,13 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde_json::Value;
 
 use crate::cli::client::CliError;
 
 /// Something that only the person at the terminal knows.
+#[derive(Clone)]
 pub(super) struct Question {
     /// The field of the body that takes it.
     pub field: &'static str,
@@ -48,7 +50,18 @@ impl Question {
     }
 
     /// Asks; a code without the blanks around it, a password as it is typed.
-    pub fn ask(&self) -> Result<String, CliError> {
+    ///
+    /// A thread of its own waits for the answer, so that Ctrl-C is heard meanwhile; if nobody waits for it any more, it
+    /// ends with the process.
+    pub async fn ask(&self) -> Result<String, CliError> {
+        let _as_it_was = Modes::now();
+        let (question, (tell, told)) = (self.clone(), tokio::sync::oneshot::channel());
+        std::thread::spawn(move || tell.send(question.answer()));
+        let gone = |_| CliError::Here("the terminal cannot be read".to_owned());
+        told.await.map_err(gone)?
+    }
+
+    fn answer(&self) -> Result<String, CliError> {
         let typed = match self.secret && std::io::stdin().is_terminal() {
             true => {
                 write(&self.text)?;
@@ -70,6 +83,25 @@ impl Question {
             return Err(CliError::Here(format!("no {} was given", self.field)));
         }
         Ok(answer.trim_end_matches(['\r', '\n']).to_owned())
+    }
+}
+
+/// The terminal's modes, which come back when this is dropped: whoever is interrupted at a password shall see again
+/// what they type.
+struct Modes(Option<Termios>);
+
+impl Modes {
+    fn now() -> Self {
+        Self(tcgetattr(std::io::stdin()).ok())
+    }
+}
+
+impl Drop for Modes {
+    fn drop(&mut self) {
+        if let Some(modes) = &self.0 {
+            // A terminal that is gone needs none.
+            let _gone = tcsetattr(std::io::stdin(), OptionalActions::Now, modes);
+        }
     }
 }
 

@@ -89,6 +89,9 @@ struct AgentStatus {
     state: SessionState,
     wanted: Wanted,
     login_step: Option<LoginStep>,
+    /// The account owner's hint at the password, while that is asked for; only for the scope manage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
     /// The picture of the QR to be scanned now, as a data URL; only for the scope manage.
     qr_code: Option<String>,
 }
@@ -173,6 +176,11 @@ async fn status(call: Call) -> Result<Json<AgentStatus>, Failure> {
         state: account.state,
         wanted: account.wanted,
         login_step: account.login.as_ref().map(|login| login.step),
+        hint: account
+            .login
+            .as_ref()
+            .filter(|_| manages)
+            .and_then(|login| login.hint.clone()),
         // Whoever scans it decides which account the agent has.
         qr_code: picture_now(&account).filter(|_| manages),
     }))

@@ -1,9 +1,11 @@
 //! `trunkline login` as somebody at a terminal uses it, over the API of a running daemon.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Read, Write};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 use trunkline::access::Scope;
 use trunkline::app::Daemon;
 
@@ -35,20 +37,40 @@ impl Login {
         Self { process, told }
     }
 
-    /// Waits for a line that holds these words.
+    /// Waits for a line, or a question, that holds these words.
     async fn tells(self, words: &'static str) -> (Self, String) {
         let wait = move || {
             let Self { process, mut told } = self;
+            let mut line = String::new();
             loop {
-                let mut line = String::new();
-                let read = told.read_line(&mut line).expect("text");
-                assert!(read > 0, "it ended before it said {words:?}");
-                if line.contains(words) {
+                let mut byte = [0];
+                told.read_exact(&mut byte)
+                    .unwrap_or_else(|_| panic!("it ended before it said {words:?}"));
+                line.push(char::from(byte[0]));
+                let ended = line.ends_with('\n') || line.ends_with(": ");
+                if ended && line.contains(words) {
                     return (Self { process, told }, line.trim().to_owned());
+                }
+                if line.ends_with('\n') {
+                    line.clear();
                 }
             }
         };
         tokio::task::spawn_blocking(wait).await.expect("no panic")
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = Pid::from_child(&self.process);
+        rustix::process::kill_process(id, signal).expect("it is there");
+    }
+
+    /// What it says at a bad end.
+    async fn failure(self) -> String {
+        let process = self.process;
+        let ended = tokio::task::spawn_blocking(move || process.wait_with_output());
+        let ended = ended.await.expect("no panic").expect("it ended");
+        assert_eq!(ended.status.code(), Some(1));
+        std::io::read_to_string(self.told).expect("text")
     }
 
     fn types(&mut self, line: &str) {
@@ -77,10 +99,11 @@ async fn an_agent_scans_and_types_the_password() {
         .expect("set");
     let daemon = stage.daemon().await;
     let login = Login::begin(&daemon, &["--agent", "5"]).await;
-    let (mut login, link) = login.tells("tg://login?token=").await;
+    let (login, link) = login.tells("tg://login?token=").await;
+    stage.handle().accept_login(ann, &link).expect("scanned");
+    let (mut login, _) = login.tells("a pet").await;
     login.types("wrong horse");
     login.types("correct horse ");
-    stage.handle().accept_login(ann, &link).expect("scanned");
     let session = login.answer().await;
     assert_eq!(
         (&session["agent_id"], &session["user_id"]),
@@ -112,4 +135,72 @@ async fn an_agent_types_the_code() {
         (&(-7).into(), &ann.into())
     );
     daemon.stop(std::time::Duration::from_secs(10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_up_leaves_nothing_behind() {
+    let stage = Stage::new().await;
+    stage.user(PHONE, "Ann");
+    let daemon = stage.daemon().await;
+    let caller = Caller::new(&daemon, Scope::Read, None).await;
+    let left = async || {
+        let answer = caller.get("/api/sessions").await.ok();
+        answer["items"].as_array().expect("a list").len()
+    };
+    // Ctrl-C, a closed terminal, and an end of the input, each in the middle of it.
+    for (arguments, question, signal) in [
+        (&["--agent", "5"][..], "tg://login", Some(Signal::INT)),
+        (&["--agent", "5", "--phone", PHONE], "Code", Some(Signal::HUP)),
+        (&["--phone", PHONE], "Code", Some(Signal::INT)),
+        (&["--phone", PHONE], "Code", None),
+    ] {
+        let (mut login, _) = Login::begin(&daemon, arguments).await.tells(question).await;
+        assert_eq!(left().await, 1, "{arguments:?}");
+        match signal {
+            Some(signal) => login.signal(signal),
+            None => drop(login.process.stdin.take()),
+        }
+        let told = login.failure().await;
+        assert_eq!(told.contains("cancelled"), signal.is_some(), "{told}");
+        // An agent's session goes right after the answer.
+        let begun = std::time::Instant::now();
+        while left().await > 0 {
+            assert!(begun.elapsed().as_secs() < 20, "{arguments:?}: {told}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+    daemon.stop(std::time::Duration::from_secs(10)).await;
+}
+
+/// A proxy named in the environment would read the key, and a redirection would send it elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_goes_to_the_daemon_alone() {
+    let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let address = elsewhere.local_addr().expect("an address");
+    let redirects = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let url = format!("http://{}", redirects.local_addr().expect("an address"));
+    let asked = tokio::task::spawn_blocking(move || {
+        Command::new(env!("CARGO_BIN_EXE_trunkline"))
+            .args(["tree", "--url", &url])
+            .env("TRUNKLINE_API_KEY", "a-key")
+            .envs(["http_proxy", "HTTP_PROXY", "all_proxy"].map(|name| (name, format!("http://{address}"))))
+            .output()
+    });
+    let (mut stream, _) = tokio::select! {
+        asked = redirects.accept() => asked.expect("a caller"),
+        _ = elsewhere.accept() => panic!("the proxy is asked"),
+    };
+    let found = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{address}/\r\ncontent-length: 0\r\n\r\n"
+    );
+    stream.write_all(found.as_bytes()).await.expect("written");
+    let ended = tokio::select! {
+        ended = asked => ended.expect("no panic").expect("it ended"),
+        _ = elsewhere.accept() => panic!("it follows a redirection"),
+    };
+    assert_eq!(ended.status.code(), Some(1));
 }
