@@ -76,7 +76,8 @@ impl Failure {
     /// The flat shape.
     pub fn body(&self, language: Language, request: &str) -> Value {
         let mut words = text(self.code, language).to_owned();
-        if let Some(reason) = self.details.get("reason").and_then(Value::as_str) {
+        let reason = self.details.get("reason").and_then(Value::as_str);
+        if let Some(reason) = reason.filter(|_| !says_all(self.code)) {
             words = format!("{words}: {reason}");
         }
         let mut body = json!({
@@ -119,6 +120,14 @@ impl<E: Coded> From<E> for Failure {
         }
         failure
     }
+}
+
+/// Whether a code's text leaves nothing to add: the reason, which is in English, would say it a second time.
+fn says_all(code: Code) -> bool {
+    matches!(
+        code,
+        Code::LoginExpired | Code::LoginCancelled | Code::AuthKeyInUse | Code::IdempotencyMismatch
+    )
 }
 
 /// The status of a code.
@@ -188,6 +197,17 @@ mod tests {
         fn details(&self) -> Option<Value> {
             Some(json!({"field": "rules"}))
         }
+    }
+
+    #[test]
+    fn a_text_that_says_all_is_not_said_twice() {
+        let failure = Failure::new(Code::LoginCancelled).detail("reason", "the login process was cancelled");
+        let body = failure.body(Language::Fa, "r1");
+        assert_eq!(body["error"], text(Code::LoginCancelled, Language::Fa));
+        assert_eq!(body["details"]["reason"], "the login process was cancelled");
+        let failure = Failure::new(Code::InvalidRequest).detail("reason", "no name");
+        let told = failure.body(Language::En, "r1")["error"].to_string();
+        assert!(told.contains("no name"), "{told}");
     }
 
     #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 mod fuzz;
 mod limits;
+mod scopes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
