@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use scene::{Scene, SceneError};
-use screen::Screen;
+use screen::{Screen, verdict};
 use script::Script;
 
 use crate::sandbox::ledger::Ledger;
@@ -40,7 +40,7 @@ pub async fn demo(options: DemoOptions) -> ExitCode {
             if options.json {
                 println!("{}", serde_json::json!(ledger));
             } else {
-                println!("{ledger:#?}");
+                println!("{}", verdict(&ledger));
             }
             if ledger.is_clean() {
                 ExitCode::SUCCESS

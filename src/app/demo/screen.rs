@@ -101,6 +101,21 @@ impl Screen {
     }
 }
 
+/// What came of it, for people.
+pub(super) fn verdict(ledger: &Ledger) -> String {
+    let whole = match ledger.is_clean() {
+        true => "Nothing was lost, nothing came twice, nothing is open.",
+        false => "This is not as it should be: see what is lost, doubled, pending or discarded.",
+    };
+    format!(
+        "{}\n  cancelled {}  discarded {}  in {:.1} s\n\n{whole}",
+        counts(ledger),
+        ledger.cancelled,
+        ledger.dead_lettered,
+        ledger.wall_s,
+    )
+}
+
 fn talk(scene: &Scene) -> String {
     let mut text = String::new();
     for (message, copy) in scene.latest(SHOWN) {
@@ -132,4 +147,28 @@ fn counts(ledger: &Ledger) -> String {
         ledger.p50_ms,
         ledger.p99_ms,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_told_in_a_few_lines() {
+        let ledger = Ledger {
+            produced: 10_000,
+            forwarded: 10_000,
+            delivered: 10_000,
+            delays: vec![5; 10_000],
+            ..Ledger::default()
+        };
+        let told = verdict(&ledger);
+        assert!(told.lines().count() < 6, "{told}");
+        assert!(told.contains("Nothing was lost"), "{told}");
+        let told = verdict(&Ledger { lost: 1, ..ledger });
+        assert!(
+            told.contains("lost 1") && !told.contains("Nothing was lost"),
+            "{told}"
+        );
+    }
 }
