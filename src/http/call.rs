@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::Api;
 use super::failure::Failure;
+use super::spool::FormFile;
 use super::texts::Language;
 use super::upgrade::Upgrade;
 use crate::access::Principal;
@@ -37,6 +38,8 @@ pub struct Call {
     pub request: String,
     /// The language of errors.
     pub language: Language,
+    /// The file, if the body came as a form with one.
+    pub file: Option<FormFile>,
     /// The wish to speak something else than HTTP, if the request has it.
     pub upgrade: Option<Upgrade>,
 }

@@ -32,6 +32,10 @@ pub struct HttpConfig {
     pub drain: Span,
     /// Bytes of a body, before it is parsed.
     pub max_body_bytes: usize,
+    /// Bytes of a file that comes as a form.
+    pub max_upload_bytes: u64,
+    /// Time for such a form.
+    pub upload_timeout: Span,
     /// The language of errors for callers that name none.
     pub language: Language,
     /// Those who listen over WebSockets.
@@ -120,6 +124,8 @@ impl Default for HttpConfig {
             handler_timeout: Span::secs(120),
             drain: Span::secs(10),
             max_body_bytes: 1024 * 1024,
+            max_upload_bytes: 50 * 1024 * 1024,
+            upload_timeout: Span::secs(300),
             language: Language::En,
             websocket: WsConfig::default(),
         }

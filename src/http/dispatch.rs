@@ -23,8 +23,10 @@ use super::call::Call;
 use super::config::HttpConfig;
 use super::failure::Failure;
 use super::impatient::cut_off;
+use super::multipart;
 use super::route::Route;
 use super::router::Router;
+use super::spool::{self, FormFile};
 use super::texts::Language;
 use super::upgrade::Upgrade;
 use crate::access::Principal;
@@ -121,8 +123,8 @@ impl Service {
             let failure = Failure::invalid("this route takes no query");
             return (route.path, Err(failure));
         }
-        let bytes = match self.read_body(&head.headers, body).await {
-            Ok(bytes) => bytes,
+        let (bytes, file) = match self.take_body(route, &head.headers, body).await {
+            Ok(taken) => taken,
             Err(failure) => return (route.path, Err(failure)),
         };
         let call = Call {
@@ -134,6 +136,7 @@ impl Service {
             from: head.extensions.get::<CallerAddress>().map(|address| address.0),
             request: id.to_owned(),
             language,
+            file,
             upgrade: Upgrade::of(&mut head.extensions).filter(|_| head.method == Method::GET),
         };
         // A task of its own, so that work of several steps is not left half done when the caller hangs up. It
@@ -185,6 +188,27 @@ impl Service {
             return Err(Failure::new(Code::Forbidden).detail("scope", scope.as_str()));
         }
         Ok(Some(caller))
+    }
+
+    /// The body as JSON, and the file if it comes as a form with one.
+    async fn take_body<B>(
+        &self,
+        route: &Route,
+        headers: &HeaderMap,
+        body: B,
+    ) -> Result<(Bytes, Option<FormFile>), Failure>
+    where
+        B: HttpBody<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        match (route.form, kind.and_then(multipart::boundary)) {
+            (Some(numbers), Some(boundary)) => {
+                let data = &self.api.store.config().folder;
+                Box::pin(spool::receive((data, &self.config), &boundary, numbers, body)).await
+            }
+            _ => Ok((self.read_body(headers, body).await?, None)),
+        }
     }
 
     /// The body, if it is small enough, quick enough and JSON.

@@ -11,6 +11,7 @@ mod door;
 pub mod failure;
 pub mod health;
 mod impatient;
+mod multipart;
 pub mod openapi;
 pub mod page;
 mod picture;
@@ -18,6 +19,7 @@ pub mod route;
 pub mod router;
 pub mod routes;
 pub mod serve;
+mod spool;
 pub mod table;
 pub mod texts;
 mod upgrade;
@@ -116,6 +118,8 @@ fn listener(
         let (config, api, listening) = (config.clone(), api.clone(), listening.clone());
         let routes = routes.clone();
         async move {
+            // The store is open by now, so the folder is this process's.
+            spool::sweep(&api.store.config().folder);
             // After a restart of the listener, the address that its users know.
             let address = listening.now().unwrap_or(address);
             let socket = TcpListener::bind(address)

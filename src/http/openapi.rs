@@ -11,6 +11,9 @@ use super::failure::status;
 use super::route::{Route, Takes};
 use crate::base::{Category, Code};
 
+/// The content type of forms.
+const FORM: &str = "multipart/form-data";
+
 /// The document of a table.
 pub fn document(routes: &[Route]) -> Value {
     let settings = || {
@@ -102,9 +105,13 @@ fn operation(route: &Route, asked: &mut SchemaGenerator, answered: &mut SchemaGe
     };
     if let Some((required, describe)) = body {
         let schema = describe(asked);
+        let mut content = json!({JSON: {"schema": schema}});
+        if route.form.is_some() {
+            content[FORM] = content[JSON].clone();
+        }
         fields.insert(
             "requestBody".to_owned(),
-            json!({"required": required, "content": {JSON: {"schema": schema}}}),
+            json!({"required": required, "content": content}),
         );
     }
     operation

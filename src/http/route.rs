@@ -61,6 +61,8 @@ pub struct Route {
     pub ticket: bool,
     /// Whether it answers, as to nobody, whoever has a key that cannot be looked up.
     pub unrecognised: bool,
+    /// Whether the body may come as a form with a file; the fields that are numbers then.
+    pub form: Option<&'static [&'static str]>,
     /// What carries it out.
     pub handler: Handler,
 }
@@ -77,6 +79,7 @@ pub struct Draft {
     idempotent: bool,
     ticket: bool,
     unrecognised: bool,
+    form: Option<&'static [&'static str]>,
 }
 
 /// A row of a chapter; it needs the scope read until another one is named.
@@ -92,6 +95,7 @@ pub fn route(tag: &'static str, method: Method, path: &'static str, summary: &'s
         idempotent: false,
         ticket: false,
         unrecognised: false,
+        form: None,
     }
 }
 
@@ -141,6 +145,12 @@ impl Draft {
     /// It answers, as to nobody, whoever has a key that cannot be looked up, since the store is away.
     pub fn even_unrecognised(mut self) -> Self {
         self.unrecognised = true;
+        self
+    }
+
+    /// The body may come as a form with a file, too; these of its fields are numbers.
+    pub fn or_form(mut self, numbers: &'static [&'static str]) -> Self {
+        self.form = Some(numbers);
         self
     }
 
@@ -240,6 +250,7 @@ impl Draft {
             idempotent: self.idempotent,
             ticket: self.ticket,
             unrecognised: self.unrecognised,
+            form: self.form,
             handler,
         }
     }

@@ -54,5 +54,5 @@ pub use portable::{Form, Portable, Surroundings};
 pub use reading::{Contact, MessagePage};
 pub use server_key::{NotAKey, ServerKey};
 pub use session::{Login, SentCode, ShownQr};
-pub use upload::Upload;
+pub use upload::{Content, Spooled, Upload};
 pub use vitals::Health;

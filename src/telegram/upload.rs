@@ -1,11 +1,15 @@
 //! Giving Telegram a file, so that it can be sent by reference afterwards: the send then is the same effect on every
 //! try, and a repeat only uploads again.
 //!
-//! For files that are held in memory, as they come in one request. Nothing is kept here.
+//! A file is held in memory or lies on the disk, from where it is read part by part. Nothing is kept here.
 
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use grammers_client::tl;
+use tokio::io::AsyncReadExt;
 
 use super::effects::Effects;
 use super::error::TelegramError;
@@ -18,17 +22,107 @@ use crate::model::{FileRef, MediaKind};
 /// Bytes in one part; Telegram takes no more.
 const PART: usize = 512 * 1024;
 
+/// A larger file is uploaded as a big one.
+const BIG: u64 = 10 * 1024 * 1024;
+
 /// A file to be given to Telegram.
 #[derive(Clone, Debug)]
 pub struct Upload {
     /// What it is to be.
     pub kind: MediaKind,
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub content: Content,
     /// Its name.
     pub name: String,
     /// Its content type.
     pub mime: String,
+}
+
+/// Where the bytes of a file are.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// In memory.
+    Memory(Vec<u8>),
+    /// On the disk.
+    Spooled(Arc<Spooled>),
+}
+
+/// A file on the disk that goes when this is dropped.
+#[derive(Debug)]
+pub struct Spooled {
+    path: PathBuf,
+    size: u64,
+    digest: [u8; 32],
+}
+
+impl Spooled {
+    /// The file of this path, which is to be filled.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            size: 0,
+            digest: [0; 32],
+        }
+    }
+
+    /// It holds so many bytes of this SHA-256.
+    pub fn filled(&mut self, size: u64, digest: [u8; 32]) {
+        (self.size, self.digest) = (size, digest);
+    }
+
+    /// The SHA-256 of its bytes.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+}
+
+impl Drop for Spooled {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(%error, "a file that was handed on stays in the data folder until the next start");
+        }
+    }
+}
+
+/// A file being read from its beginning.
+enum Reading<'a> {
+    Memory(std::slice::Chunks<'a, u8>),
+    File(tokio::fs::File),
+}
+
+impl Reading<'_> {
+    /// The next part; none at the end.
+    async fn part(&mut self) -> io::Result<Option<Vec<u8>>> {
+        match self {
+            Self::Memory(parts) => Ok(parts.next().map(<[u8]>::to_vec)),
+            Self::File(file) => {
+                let mut part = Vec::with_capacity(PART);
+                file.take(PART as u64).read_to_end(&mut part).await?;
+                Ok(Some(part).filter(|part| !part.is_empty()))
+            }
+        }
+    }
+}
+
+impl Content {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.size() == 0
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::Spooled(file) => file.size,
+        }
+    }
+
+    async fn reading(&self) -> io::Result<Reading<'_>> {
+        Ok(match self {
+            Self::Memory(bytes) => Reading::Memory(bytes.chunks(PART)),
+            Self::Spooled(file) => Reading::File(tokio::fs::File::open(&file.path).await?),
+        })
+    }
 }
 
 impl Effects<'_> {
@@ -47,24 +141,49 @@ impl Effects<'_> {
     }
 
     async fn save_parts(&self, upload: &Upload) -> Result<tl::enums::InputFile, TelegramError> {
-        let file_id = i64::from_be_bytes(rand::random());
-        let mut parts = 0;
-        for bytes in upload.bytes.chunks(PART) {
-            let request = tl::functions::upload::SaveFilePart {
-                file_id,
-                file_part: parts,
-                bytes: bytes.to_vec(),
-            };
-            self.call(None, CostClass::Other, 1, &request).await?;
-            parts += 1;
+        let unread = |error| {
+            tracing::warn!(%error, "a file could not be read");
+            TelegramError::Away
+        };
+        let id = i64::from_be_bytes(rand::random());
+        let (size, name) = (upload.content.size(), upload.name.clone());
+        let count = i32::try_from(size.div_ceil(PART as u64)).unwrap_or(i32::MAX);
+        let big = size > BIG;
+        let mut reading = upload.content.reading().await.map_err(unread)?;
+        let mut number = 0;
+        while let Some(bytes) = reading.part().await.map_err(unread)? {
+            match big {
+                true => {
+                    let request = tl::functions::upload::SaveBigFilePart {
+                        file_id: id,
+                        file_part: number,
+                        file_total_parts: count,
+                        bytes,
+                    };
+                    self.call(None, CostClass::Other, 1, &request).await?;
+                }
+                false => {
+                    let request = tl::functions::upload::SaveFilePart {
+                        file_id: id,
+                        file_part: number,
+                        bytes,
+                    };
+                    self.call(None, CostClass::Other, 1, &request).await?;
+                }
+            }
+            number += 1;
         }
-        Ok(tl::types::InputFile {
-            id: file_id,
-            parts,
-            name: upload.name.clone(),
-            md5_checksum: String::new(),
-        }
-        .into())
+        let parts = number;
+        Ok(match big {
+            true => tl::types::InputFileBig { id, parts, name }.into(),
+            false => tl::types::InputFile {
+                id,
+                parts,
+                name,
+                md5_checksum: String::new(),
+            }
+            .into(),
+        })
     }
 }
 

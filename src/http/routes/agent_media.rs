@@ -1,5 +1,5 @@
-//! Sending a file for a backend that connects its agents' accounts. The file comes in the request, as base64, so it is
-//! as large as a body may be.
+//! Sending a file for a backend that connects its agents' accounts. It comes as base64 within JSON, so large as a body
+//! may be, or as it is within a form, so large as an upload may be.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
 use crate::model::{ChatId, MediaKind, MessageId};
-use crate::telegram::Upload;
+use crate::telegram::{Content, Upload};
 
 /// How long a file's name may be.
 const LONGEST_NAME: usize = 255;
@@ -27,7 +27,8 @@ pub(crate) fn routes() -> Vec<Route> {
         "/api/telegram/send-media",
         "Send a photo, a video or another file",
     );
-    vec![send.scope(Scope::Send).idempotent().takes(send_media)]
+    let send = send.scope(Scope::Send).idempotent();
+    vec![send.or_form(&["chat_id", "reply_to"]).takes(send_media)]
 }
 
 /// A file to be sent.
@@ -37,11 +38,11 @@ struct AgentMedia {
     session_id: String,
     chat_id: ChatId,
     kind: Kind,
-    /// Its bytes in base64.
-    file: String,
-    /// Its name; one that fits the kind if nothing is said.
+    /// Its bytes in base64; in a form, the file itself.
+    file: Option<String>,
+    /// Its name; the form's, or one that fits the kind, if nothing is said.
     file_name: Option<String>,
-    /// Its content type; the usual one of the kind if nothing is said.
+    /// Its content type; the form's, or the usual one of the kind, if nothing is said.
     mime: Option<String>,
     /// A text beneath it.
     #[serde(default)]
@@ -80,16 +81,30 @@ struct AgentMediaSent {
     sent_at: Timestamp,
 }
 
-async fn send_media(call: Call, draft: AgentMedia) -> Result<Json<AgentMediaSent>, Failure> {
+async fn send_media(mut call: Call, draft: AgentMedia) -> Result<Json<AgentMediaSent>, Failure> {
     let session = call.session_named(&draft.session_id)?;
     let wrong = |field: &str, why: &str| Failure::invalid(format!("{field} {why}")).detail("field", field);
-    let bytes = STANDARD.decode(draft.file.trim());
-    let bytes = bytes.map_err(|_| wrong("file", "is not base64"))?;
-    if bytes.is_empty() {
+    let form = call.file.take();
+    let content = match (&draft.file, &form) {
+        (Some(text), None) => {
+            let bytes = STANDARD.decode(text.trim());
+            Content::Memory(bytes.map_err(|_| wrong("file", "is not base64"))?)
+        }
+        (None, Some(file)) => Content::Spooled(file.spooled.clone()),
+        (None, None) => return Err(wrong("file", "is missing")),
+        (Some(_), Some(_)) => return Err(wrong("file", "comes twice")),
+    };
+    if content.is_empty() {
         return Err(wrong("file", "is empty"));
     }
-    let (kind, name, mime) = draft.kind.usual();
-    let name = draft.file_name.unwrap_or_else(|| name.to_owned());
+    let (kind, usual_name, usual_mime) = draft.kind.usual();
+    let (form_name, form_mime) = form
+        .as_ref()
+        .map_or((None, None), |file| (file.name.clone(), file.mime.clone()));
+    let name = draft
+        .file_name
+        .or(form_name)
+        .unwrap_or_else(|| usual_name.to_owned());
     if name.is_empty() || name.len() > LONGEST_NAME || name.contains(['/', '\0']) {
         return Err(wrong("file_name", "must be the plain name of a file"));
     }
@@ -98,9 +113,9 @@ async fn send_media(call: Call, draft: AgentMedia) -> Result<Json<AgentMediaSent
         chat: draft.chat_id,
         file: Some(Upload {
             kind,
-            bytes,
+            content,
             name,
-            mime: draft.mime.unwrap_or_else(|| mime.to_owned()),
+            mime: draft.mime.or(form_mime).unwrap_or_else(|| usual_mime.to_owned()),
         }),
         text: draft.caption,
         entities: Vec::new(),

@@ -13,7 +13,9 @@ use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
 use crate::model::{ChatId, Entity, MessageId};
-use crate::telegram::{ErrorClass, Outgoing, OutgoingBody, OutgoingMedia, Telegram, TelegramError, Upload};
+use crate::telegram::{
+    Content, ErrorClass, Outgoing, OutgoingBody, OutgoingMedia, Telegram, TelegramError, Upload,
+};
 
 /// How long a send may wait for the limiter before it is refused with a time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -222,7 +224,10 @@ impl Text {
                     .to_string()
                     .into_bytes(),
             );
-            bytes.extend(&file.bytes);
+            match &file.content {
+                Content::Memory(content) => bytes.extend(content),
+                Content::Spooled(content) => bytes.extend(content.digest()),
+            }
         }
         fingerprint(&self.session.to_string(), &bytes)
     }

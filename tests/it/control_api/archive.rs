@@ -166,6 +166,84 @@ async fn a_backend_sends_files_once_each() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_comes_as_a_form_and_leaves_nothing_behind() {
+    let stage = Stage::new().await;
+    let ann = stage.user("+989120000001", "Ann");
+    let bob = stage.user("+989120000002", "Bob");
+    let daemon = stage
+        .daemon_with(|config| config.http.max_upload_bytes = (10 << 20) + 1000)
+        .await;
+    let session = stage.log_in(&daemon, "+989120000001").await;
+    meet(&stage, &daemon, ann, bob).await;
+    let sender = Caller::new(&daemon, Scope::Send, None).await;
+    let chat = bob.to_string();
+    let form = |size: usize, caption: &str| {
+        let field = |name: &str, text: &str| {
+            format!("--b0undary\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
+                .into_bytes()
+        };
+        let session = session.to_string();
+        let mut body = [
+            ("session_id", session.as_str()),
+            ("chat_id", &chat),
+            ("kind", "document"),
+            ("caption", caption),
+        ]
+        .map(|(name, text)| field(name, text))
+        .concat();
+        body.extend(
+            b"--b0undary\r\ncontent-disposition: form-data; name=\"file\"; filename=\"offer.pdf\"\r\n\
+              content-type: application/pdf\r\n\r\n",
+        );
+        body.extend((0..size).map(|at| (at / 7 % 251) as u8));
+        body.extend(b"\r\n--b0undary--\r\n");
+        body
+    };
+    let post = async |body: Vec<u8>, name: Option<&str>| {
+        let mut request = sender
+            .request(Method::POST, "/api/telegram/send-media")
+            .header("content-type", "multipart/form-data; boundary=b0undary")
+            .body(body);
+        if let Some(name) = name {
+            request = request.header("idempotency-key", name);
+        }
+        answer(request).await
+    };
+    let left = || {
+        let folder = daemon.handles.store.config().folder.join("uploads");
+        std::fs::read_dir(folder).map_or(0, Iterator::count)
+    };
+    // One of a few parts, and one that is big to Telegram.
+    for size in [700 << 10, (10 << 20) + 1] {
+        let caption = format!("offer-{size}");
+        let first = post(form(size, &caption), Some(&caption)).await.ok();
+        let again = post(form(size, &caption), Some(&caption)).await.ok();
+        assert_eq!(first["message_id"], again["message_id"]);
+        assert_eq!(said(&stage, ann, &caption), 1);
+        let known = stage.world.look(|world| {
+            let whole: Vec<u8> = (0..size).map(|at| (at / 7 % 251) as u8).collect();
+            world.files.bytes.values().any(|bytes| **bytes == whole)
+        });
+        assert!(known, "Telegram has all of it");
+    }
+    let refused = post(form((10 << 20) + 1001, "too much"), None).await;
+    assert_eq!(refused.refusal(), (413, "BODY_TOO_LARGE"));
+    let refused = post(form(0, "nothing"), None).await;
+    assert_eq!(refused.refusal(), (400, "INVALID_REQUEST"));
+    let mut cut = form(5000, "cut off");
+    cut.truncate(4000);
+    let refused = post(cut, None).await;
+    assert_eq!(refused.refusal(), (400, "INVALID_REQUEST"));
+    crate::stage::until("no file is left", || left() == 0).await;
+    // Routes that take no file take no form.
+    let other = sender
+        .request(Method::POST, "/api/telegram/send-message")
+        .header("content-type", "multipart/form-data; boundary=b0undary")
+        .body(form(10, "a text"));
+    assert_eq!(answer(other).await.refusal(), (415, "UNSUPPORTED_MEDIA_TYPE"));
+}
+
 /// A picture of few pixels.
 fn picture() -> Vec<u8> {
     let mut out = Vec::new();
