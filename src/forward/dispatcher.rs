@@ -148,7 +148,7 @@ impl Dispatcher {
 
     /// A message that is itself a copy may be told of before the commit that says so: for chats that
     /// pairs write into, what is on its way is waited for.
-    async fn settle_copies(&self, events: &[(u64, Event)]) {
+    async fn settle_copies(&self, events: &[(u64, Arc<Event>)]) {
         let routes = self.registry.routes();
         let mut chats: Vec<ChatId> = Vec::new();
         for (_, event) in events {
@@ -166,7 +166,7 @@ impl Dispatcher {
     }
 
     /// Plans and commits; tells up to where, if not all events found room in one commit.
-    async fn dispatch(&mut self, events: &[(u64, Event)]) -> Result<(Plan, Option<u64>), PairError> {
+    async fn dispatch(&mut self, events: &[(u64, Arc<Event>)]) -> Result<(Plan, Option<u64>), PairError> {
         let routes = self.registry.routes();
         let mut view = StoreView {
             registry: &self.registry,

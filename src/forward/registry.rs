@@ -150,7 +150,7 @@ impl Registry {
     pub(super) async fn keep(&self, row: PairRow, event: Option<Event>) -> Result<Arc<PairRow>, StoreError> {
         let mut batch = Batch::new();
         batch.put::<PairsTable>(&row.id, &row);
-        if let Some(event) = &event {
+        if let Some(event) = event {
             batch.append(event, None);
         }
         self.store.commit(batch).await?;

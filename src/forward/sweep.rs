@@ -128,7 +128,7 @@ mod tests {
                     owner: Owner::admin(),
                     body: EventBody::MessageNew(source.clone()),
                 };
-                arrive.append(&event, Some(id.to_be_bytes().to_vec()));
+                arrive.append(event, Some(id.to_be_bytes().to_vec()));
                 let draft = TaskDraft {
                     id: TaskId::generate(),
                     due: at,

@@ -71,7 +71,7 @@ async fn keep(args: &Args) -> Result<bool, CallError> {
     let mut batch = Batch::new();
     put(&mut batch, &rows);
     for notice in &notices {
-        batch.append(&event(notice), None);
+        batch.append(event(notice), None);
     }
     let stored = args.store.commit(batch).await;
     let kept = stored.is_ok();

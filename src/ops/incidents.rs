@@ -113,7 +113,7 @@ impl Incidents {
                     resolved_at: None,
                 };
                 batch.put::<OpenIncidentsTable>(&place, &incident.id);
-                batch.append(&event(&incident, now), None);
+                batch.append(event(&incident, now), None);
                 tracing::warn!(incident = %incident.id, kind, subject, cause, "incident opened");
                 incident
             }
@@ -143,7 +143,7 @@ impl Incidents {
         let mut batch = Batch::new();
         batch.put::<IncidentsTable>(&id, &incident);
         batch.remove::<OpenIncidentsTable>(&(incident.kind.clone(), incident.subject.clone()));
-        batch.append(&event(&incident, now), None);
+        batch.append(event(&incident, now), None);
         store.commit(batch).await?;
         tracing::info!(incident = %id, kind = incident.kind, subject = incident.subject, "incident resolved");
         self.measure();

@@ -1,5 +1,7 @@
 //! What each change of a batch does to the rows: the committer's rules, without its thread or its disk.
 
+use std::sync::Arc;
+
 use sled::IVec;
 
 use super::batch::{JournalRow, Op};
@@ -12,6 +14,7 @@ use super::journal::event_key;
 use super::lane::{DeadKey, DeadRow, Lane, Place, TaskKey, TaskRow};
 use super::quarantine::{self, Quarantine};
 use super::read::Live;
+use super::recent::Fresh;
 use super::row::{self, Fault, Packed, VALUE_LIMIT};
 use super::seal::Seal;
 use super::stage::Stage;
@@ -67,6 +70,8 @@ pub(super) struct Desk<'a> {
     pub stage: Stage<'a>,
     pub meta: Meta,
     pub lanes: Vec<LaneChange>,
+    /// Events that were appended.
+    pub appended: Vec<Fresh>,
     /// Damaged rows that were met.
     pub bad: Vec<Vec<u8>>,
     /// Keys of rows in quarantine that are written anew or removed.
@@ -82,6 +87,7 @@ impl<'a> Desk<'a> {
             stage: Stage::new(&live.tree),
             meta,
             lanes: Vec::new(),
+            appended: Vec::new(),
             bad: Vec::new(),
             healed: Vec::new(),
             seal: &live.seal,
@@ -98,6 +104,7 @@ impl<'a> Desk<'a> {
     /// Makes all changes of a unit, or none.
     pub fn unit(&mut self, ops: Vec<Op>) -> Result<Committed, StoreError> {
         let (meta, lanes, healed) = (self.meta, self.lanes.len(), self.healed.len());
+        let appended = self.appended.len();
         let mark = self.stage.mark();
         let mut done = Committed {
             journal: meta.seq + 1..meta.seq + 1,
@@ -118,6 +125,7 @@ impl<'a> Desk<'a> {
         if outcome.is_err() {
             self.meta = meta;
             self.lanes.truncate(lanes);
+            self.appended.truncate(appended);
             self.healed.truncate(healed);
             self.stage.back_to(mark);
         }
@@ -129,8 +137,8 @@ impl<'a> Desk<'a> {
         match op {
             Op::Put { entry, key, value } => self.write(&entry, key, value),
             Op::Remove { key } => self.remove(key),
-            Op::Append { id, dedupe, row } => {
-                if !self.append(id, dedupe, row)? {
+            Op::Append { event, dedupe, row } => {
+                if !self.append(event, dedupe, row)? {
                     done.repeated += 1;
                 }
                 Ok(())
@@ -339,7 +347,7 @@ impl<'a> Desk<'a> {
         self.remove(quarantine::aside_key(key))
     }
 
-    fn append(&mut self, id: EventId, dedupe: Option<Vec<u8>>, row: Packed) -> Result<bool, StoreError> {
+    fn append(&mut self, event: Arc<Event>, dedupe: Option<Vec<u8>>, row: Packed) -> Result<bool, StoreError> {
         let known = dedupe.map(known_key);
         if let Some(known) = &known
             && self.stage.get(known)?.is_some()
@@ -351,12 +359,17 @@ impl<'a> Desk<'a> {
         let key = event_key(self.meta.seq);
         // Not before: the seal is bound to the number.
         let row = row.sealed(self.seal, catalog::JOURNAL.name, &key);
-        let stage = &mut self.stage;
+        let (stage, id, size) = (&mut self.stage, event.id, row.len());
         row.rows(key, |key, row| stage.put_fresh(key, row));
         if let Some(known) = known {
             self.write(&catalog::KNOWN_EVENTS, known, Packed::new(seq.clone()))?;
         }
         self.write(&catalog::EVENT_IDS, event_id_key(id), Packed::new(seq))?;
+        self.appended.push(Fresh {
+            seq: self.meta.seq,
+            event,
+            size,
+        });
         Ok(true)
     }
 

@@ -3,6 +3,7 @@
 //! Values are written as bytes where they are put in; a value that cannot be written makes the commit fail.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -14,7 +15,7 @@ use super::lane::{DeadReason, Lane, TaskDraft, TaskKey};
 use super::row::{Packed, VALUE_LIMIT};
 use super::seal::Seal;
 use super::table::{Table, row_key};
-use crate::base::{EventId, TaskId, Timestamp};
+use crate::base::{TaskId, Timestamp};
 use crate::model::Event;
 
 /// Whether a row is as the batch's maker wants it; asked by the committer.
@@ -30,7 +31,7 @@ pub(super) enum Op {
         key: Vec<u8>,
     },
     Append {
-        id: EventId,
+        event: Arc<Event>,
         dedupe: Option<Vec<u8>>,
         row: Packed,
     },
@@ -147,14 +148,14 @@ impl Batch {
 
     /// Appends an event to the journal. With a key that the journal knows already, this event (and nothing
     /// else of the batch) is dropped; keys are known as long as their events are kept.
-    pub fn append(&mut self, event: &Event, dedupe: Option<Vec<u8>>) -> &mut Self {
+    pub fn append(&mut self, event: Event, dedupe: Option<Vec<u8>>) -> &mut Self {
         let row = JournalRow {
             dedupe: dedupe.clone().map(super::bytes::Bytes),
-            event,
+            event: &event,
         };
         if let Some(row) = self.encode(&catalog::JOURNAL, &row) {
             self.op(Op::Append {
-                id: event.id,
+                event: Arc::new(event),
                 dedupe,
                 row: Packed::new(row),
             });

@@ -78,6 +78,7 @@ pub(super) struct Committer {
     trimming: Option<Trim>,
     ledger: Meta,
     ledger_at: Instant,
+    ledger_writer: ledger::Writer,
     ticked_at: Instant,
     groups: u64,
     held: Option<Unit>,
@@ -122,6 +123,7 @@ impl Committer {
             trimming: None,
             ledger: Meta::default(),
             ledger_at: Instant::now(),
+            ledger_writer: ledger::Writer::default(),
             ticked_at: Instant::now(),
             groups: 0,
             held: None,
@@ -258,9 +260,10 @@ impl Committer {
                 .tree
                 .apply_batch(desk.stage.batch())
                 .map_err(sled_fault)?;
+            self.live.held.forget(desk.stage.changes().map(|(key, ..)| key));
             self.sync()?;
             self.meta = desk.meta;
-            self.publish(&desk);
+            self.publish(desk);
         }
         for key in bad {
             if let Some(row) = self.live.tree.get(&key).map_err(sled_fault)? {
@@ -296,7 +299,7 @@ impl Committer {
         }
     }
 
-    fn publish(&self, desk: &Desk<'_>) {
+    fn publish(&self, desk: Desk<'_>) {
         for key in &desk.healed {
             self.live.quarantine.remove(key);
         }
@@ -309,6 +312,9 @@ impl Committer {
             }
         }
         self.shared.number.store(self.meta.number, Ordering::Release);
+        // Before anybody is told that they are there.
+        self.live.recent.add(desk.appended);
+        self.live.recent.forget_before(self.oldest);
         if *self.shared.head.borrow() != self.meta.seq {
             self.shared.head.send_replace(self.meta.seq);
         }
@@ -349,8 +355,8 @@ impl Committer {
 
     fn tick(&mut self) -> Result<(), StoreError> {
         sled::pin().flush();
-        if self.ledger_at.elapsed() >= LEDGER_EVERY {
-            self.write_ledger()?;
+        if self.ledger_at.elapsed() >= LEDGER_EVERY && !self.ledger_writer.is_busy() {
+            self.begin_ledger()?;
         }
         let now = self.shared.now();
         let before = now.minus(self.shared.config.retention());
@@ -404,17 +410,28 @@ impl Committer {
 
     /// Remembers beside the database how far it is.
     pub fn write_ledger(&mut self) -> Result<(), StoreError> {
+        self.begin_ledger()?;
+        self.ledger_writer.finish()
+    }
+
+    /// Begins to remember it; commits go on meanwhile, and the database may be ahead of its ledger.
+    fn begin_ledger(&mut self) -> Result<(), StoreError> {
         self.ledger_at = Instant::now();
         if self.ledger == self.meta && self.meta.generation > 0 {
-            return Ok(());
+            return self.ledger_writer.finish();
         }
-        if self.shared.config.sync == SyncMode::Process {
-            // The ledger must never be ahead of the database.
-            self.file.sync_data().map_err(|error| StoreError::disk(&error))?;
-        }
-        let folder = &self.shared.config.folder;
-        ledger::write(folder, &self.meta).map_err(StoreError::file("write the ledger in", folder))?;
-        self.ledger = self.meta;
+        // It must never be the other way round.
+        let behind = self.shared.config.sync == SyncMode::Process;
+        let database = behind.then(|| self.file.try_clone()).transpose();
+        let database = database.map_err(|error| StoreError::disk(&error))?;
+        let (folder, meta) = (self.shared.config.folder.clone(), self.meta);
+        self.ledger_writer.begin(move || {
+            if let Some(database) = database {
+                database.sync_data().map_err(|error| StoreError::disk(&error))?;
+            }
+            ledger::write(&folder, &meta).map_err(StoreError::file("write the ledger in", &folder))
+        })?;
+        self.ledger = meta;
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! Only durable events are served: one that a crash could take back is not seen by any consumer.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -29,12 +30,15 @@ pub(super) fn seq_of(key: &[u8]) -> Option<u64> {
 
 impl Store {
     /// Up to `limit` events after the sequence number `after`, oldest first.
-    pub fn events(&self, after: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError> {
+    pub fn events(&self, after: u64, limit: usize) -> Result<Vec<(u64, Arc<Event>)>, StoreError> {
         let head = *self.head().borrow();
         if after >= head {
             return Ok(Vec::new());
         }
         let live = self.live()?;
+        if let Some(events) = live.recent.between(after, head, limit) {
+            return Ok(events);
+        }
         self.guarded(|| {
             let range = (
                 Bound::Excluded(event_key(after)),
@@ -47,7 +51,7 @@ impl Store {
                     continue;
                 };
                 if let Some(seq) = seq_of(&key) {
-                    events.push((seq, event.event));
+                    events.push((seq, Arc::new(event.event)));
                 }
                 if events.len() >= limit {
                     break;

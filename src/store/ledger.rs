@@ -5,8 +5,10 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread::{self, JoinHandle};
 
 use super::apply::Meta;
+use super::error::StoreError;
 use super::{catalog, digest, row};
 
 pub(super) const NAME: &str = "ledger";
@@ -34,6 +36,47 @@ pub(super) fn write(folder: &Path, meta: &Meta) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&part, folder.join(NAME))?;
     fs::File::open(folder)?.sync_all()
+}
+
+/// Writes the ledger on a thread of its own: a new file takes a disk tens of milliseconds at times, which no commit
+/// shall wait for. Dropping it waits for what it has begun.
+#[derive(Default)]
+pub(super) struct Writer(Option<JoinHandle<Result<(), StoreError>>>);
+
+impl Writer {
+    /// Whether it is still at it.
+    pub fn is_busy(&self) -> bool {
+        self.0.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Begins to write, once the time before is over.
+    pub fn begin(
+        &mut self,
+        write: impl FnOnce() -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        self.finish()?;
+        let thread = thread::Builder::new().name("trunkline-ledger".to_owned());
+        self.0 = Some(thread.spawn(write).map_err(StoreError::unavailable)?);
+        Ok(())
+    }
+
+    /// Waits for what it has begun, and tells what became of it.
+    pub fn finish(&mut self) -> Result<(), StoreError> {
+        let Some(thread) = self.0.take() else {
+            return Ok(());
+        };
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(StoreError::unavailable("writing the ledger panicked")))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Err(error) = self.finish() {
+            tracing::warn!(error = %crate::base::chain(&error), "the ledger was not written");
+        }
+    }
 }
 
 fn line(meta: &Meta) -> String {
@@ -129,6 +172,23 @@ mod tests {
         assert_eq!(read(folder.path()).expect("reads"), Some(META));
         assert_eq!(parse(&text(&META).replacen('7', "8", 1)), None);
         assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn its_writer_tells_later_what_became_of_it() {
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let mut writer = Writer::default();
+        let write = move || wait.recv().map_err(StoreError::unavailable);
+        writer.begin(write).expect("begins");
+        assert!(writer.is_busy());
+        go.send(()).expect("it waits");
+        writer.finish().expect("was written");
+        assert!(!writer.is_busy());
+        writer
+            .begin(|| Err(StoreError::unavailable("no room")))
+            .expect("begins");
+        assert!(writer.begin(|| Ok(())).is_err(), "the time before failed");
+        writer.finish().expect("nothing was begun");
     }
 
     #[test]

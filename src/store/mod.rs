@@ -42,6 +42,7 @@ mod free;
 #[cfg(test)]
 pub(crate) mod fuzz;
 mod gauges;
+mod held;
 mod import;
 mod journal;
 mod key;
@@ -51,6 +52,7 @@ mod open;
 mod probe;
 mod quarantine;
 mod read;
+mod recent;
 mod restore;
 mod rotation;
 mod row;

@@ -4,11 +4,11 @@
 //! before it is durable (never an event or a task: those are served only when durable).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use serde::de::DeserializeOwned;
 use sled::IVec;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::Store;
 use super::apply::known_key;
@@ -16,9 +16,11 @@ use super::catalog::Entry;
 use super::committer::Job;
 use super::decode::decode;
 use super::error::StoreError;
+use super::held::{self, Held};
 use super::key::KeyBytes;
 use super::open::{FolderLock, sled_fault};
 use super::quarantine::Quarantine;
+use super::recent::Recent;
 use super::rotation::Rotation;
 use super::row::{self, Fault};
 use super::seal::Seal;
@@ -38,6 +40,10 @@ pub(super) struct Live {
     pub seal: Seal,
     pub secret: [u8; 32],
     pub quarantine: Quarantine,
+    /// The latest events.
+    pub recent: Recent,
+    /// Values that are read again and again.
+    pub held: Held,
     /// The seal key being replaced, if it is.
     pub rotation: Option<Rotation>,
     /// When the store was last restored.
@@ -79,17 +85,36 @@ impl Live {
 
     /// The typed value under a key.
     pub fn typed<V: DeserializeOwned>(&self, entry: &Entry, key: &[u8]) -> Result<Option<V>, StoreError> {
+        let decoded = |plain: &[u8]| {
+            decode(plain).map_err(|source| StoreError::Decode {
+                table: entry.name,
+                source,
+            })
+        };
+        if held::is_for(entry) {
+            let plain = self.held(entry, key)?;
+            return plain.map(|plain| decoded(&plain)).transpose();
+        }
         let Some(mut plain) = self.plain(entry, key)? else {
             return Ok(None);
         };
-        let value = decode(&plain);
+        let value = decoded(&plain);
         if entry.sealed {
             plain.zeroize();
         }
-        value.map(Some).map_err(|source| StoreError::Decode {
-            table: entry.name,
-            source,
-        })
+        value.map(Some)
+    }
+
+    fn held(&self, entry: &Entry, key: &[u8]) -> Result<held::Value, StoreError> {
+        let looked = match self.held.get(key) {
+            Ok(value) => return Ok(value),
+            Err(looked) => looked,
+        };
+        let value = self
+            .plain(entry, key)?
+            .map(|plain| Arc::new(Zeroizing::new(plain)));
+        self.held.keep(looked, key, value.clone());
+        Ok(value)
     }
 
     /// The typed value of a row of a scan; none if the row is bad, which is then known and counted.

@@ -17,9 +17,11 @@ use super::committer::{Committer, Job, Unit};
 use super::condition::{Pauses, Trouble, TroubleKind};
 use super::decode::decode;
 use super::error::StoreError;
+use super::held::Held;
 use super::ledger::Counted;
 use super::open::{self, meta_key, sled_fault};
 use super::read::{Live, guarded};
+use super::recent::Recent;
 use super::rotation::{self, Rotation};
 use super::row::{self, Fault, Packed};
 use super::seal::{Seal, Sources};
@@ -181,6 +183,8 @@ fn opened(config: &StoreConfig, jobs: mpsc::Sender<Job>) -> Result<(Arc<Live>, M
         rotation,
         restored_at,
         quarantine,
+        recent: Recent::default(),
+        held: Held::default(),
         _lock: lock,
     };
     let meta = Meta {

@@ -141,7 +141,7 @@ impl Link {
         let mut batch = Batch::new();
         batch.put::<Accounts>(&self.id, &account);
         for body in bodies {
-            batch.append(&self.event(&account, body), None);
+            batch.append(self.event(&account, body), None);
         }
         store.commit(batch).await?;
         let status = Status::of(&account);

@@ -27,34 +27,57 @@ const EVENTS: usize = 64;
 /// How many deliveries one commit makes, about.
 const DRAFTS: usize = 128;
 
+/// While there is no endpoint the cursor is stored after so many events: one that is made later begins behind them.
+const UNCONCERNED: u64 = 1000;
+
 /// The task child.
 pub(super) async fn run(service: Arc<Service>, context: TaskContext) -> Result<(), BoxError> {
     service.load().await?;
     context.ready();
     let mut head = service.store.head();
-    let mut after = service.store.cursor(CONSUMER)?;
+    let mut cursor = Cursor::at(service.store.cursor(CONSUMER)?);
     while !context.stop.is_cancelled() {
         context.alive();
         head.borrow_and_update();
-        match dispatch(&service, after).await? {
-            Some(done) => after = done,
-            None => {
-                let news = context.idle(async {
-                    tokio::select! {
-                        () = context.stop.cancelled() => Ok(()),
-                        news = head.changed() => news,
-                    }
-                });
-                news.await?;
-            }
+        if dispatch(&service, &mut cursor).await? {
+            continue;
         }
+        let news = context.idle(async {
+            tokio::select! {
+                () = context.stop.cancelled() => Ok(()),
+                news = head.changed() => news,
+            }
+        });
+        news.await?;
+    }
+    if cursor.is_ahead_by(1) {
+        let mut batch = Batch::new();
+        batch.set_cursor(CONSUMER, cursor.read);
+        service.store.commit(batch).await?;
     }
     Ok(())
 }
 
-/// Turns the next events into deliveries; how far it came, or none if there was nothing to read.
-async fn dispatch(service: &Service, after: u64) -> Result<Option<u64>, StoreError> {
-    let events = service.store.events(after, EVENTS)?;
+/// How far the journal was read, and how much of that is stored.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    read: u64,
+    stored: u64,
+}
+
+impl Cursor {
+    fn at(stored: u64) -> Self {
+        Self { read: stored, stored }
+    }
+
+    fn is_ahead_by(self, events: u64) -> bool {
+        self.read - self.stored >= events
+    }
+}
+
+/// Turns the next events into deliveries; false if there was nothing to read.
+async fn dispatch(service: &Service, cursor: &mut Cursor) -> Result<bool, StoreError> {
+    let events = service.store.events(cursor.read, EVENTS)?;
     // no endpoint vanishes between here and the commit
     let _gate = service.gate.read().await;
     let endpoints: Vec<Arc<Live>> = service
@@ -65,6 +88,7 @@ async fn dispatch(service: &Service, after: u64) -> Result<Option<u64>, StoreErr
         .filter(|live| live.is_active())
         .collect();
     let mut sessions = Sessions::default();
+    let nobody = service.registry.all().is_empty();
     let (mut batch, mut drafts, mut done) = (Batch::new(), 0, None);
     let now = Timestamp::now();
     let due = now.plus(service.first_delay());
@@ -99,14 +123,18 @@ async fn dispatch(service: &Service, after: u64) -> Result<Option<u64>, StoreErr
             break;
         }
     }
-    if let Some(seq) = done {
-        batch.set_cursor(CONSUMER, seq);
-        fault_point!("webhook.dispatch.before");
-        let stored = service.store.commit(batch).await?;
-        fault_point!("webhook.dispatch.after");
-        announce(service, stored.tasks, due);
+    let Some(seq) = done else { return Ok(false) };
+    cursor.read = seq;
+    if nobody && !cursor.is_ahead_by(UNCONCERNED) {
+        return Ok(true);
     }
-    Ok(done)
+    batch.set_cursor(CONSUMER, seq);
+    fault_point!("webhook.dispatch.before");
+    let stored = service.store.commit(batch).await?;
+    fault_point!("webhook.dispatch.after");
+    cursor.stored = seq;
+    announce(service, stored.tasks, due);
+    Ok(true)
 }
 
 /// Tells the deliverers what has come.

@@ -238,13 +238,14 @@ impl Webhooks {
     /// a restart.
     pub async fn recover(&self, id: EndpointId, since: Timestamp) -> Result<(), WebhookError> {
         let _gate = self.service.gate.read().await;
-        self.active(id)?;
+        let from_seq = self.active(id)?.live.borrow().record.from_seq;
         let store = &self.service.store;
         let errand = Errand::Recover {
             endpoint: id,
             since,
             after: last_before(&self.service, since)?,
-            until: store.cursor(dispatcher::CONSUMER)?,
+            // What came before the endpoint is nobody's but this errand's, read or not.
+            until: store.cursor(dispatcher::CONSUMER)?.max(from_seq),
         };
         let mut batch = Batch::new();
         batch.put::<Errands>(&TaskId::generate(), &errand);

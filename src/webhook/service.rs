@@ -325,7 +325,7 @@ impl Service {
                     reason: why.to_owned(),
                 },
             };
-            batch.append(&event, None);
+            batch.append(event, None);
             tracing::warn!(endpoint = %id, reason = why, "endpoint disabled");
         }
         self.write(record, secrets, batch).await

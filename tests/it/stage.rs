@@ -162,7 +162,7 @@ pub fn events(daemon: &Daemon) -> Vec<Event> {
         .store
         .events(0, 100_000)
         .expect("the journal can be read");
-    rows.into_iter().map(|(_, event)| event).collect()
+    rows.into_iter().map(|(_, event)| (*event).clone()).collect()
 }
 
 /// The texts of all incoming messages, in order.

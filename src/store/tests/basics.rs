@@ -1,5 +1,7 @@
 //! Tables, journal, lanes and dead letters through the public handle.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::{EventId, Owner, TaskId, Timestamp};
@@ -39,7 +41,7 @@ pub(super) fn thing(name: &str) -> Thing {
     }
 }
 
-pub(super) fn event(word: &str) -> Event {
+pub(in crate::store) fn event(word: &str) -> Event {
     Event {
         id: EventId::generate(),
         at: Timestamp::now(),
@@ -180,7 +182,7 @@ async fn a_refused_batch_leaves_no_trace() {
 
     let mut batch = Batch::new();
     batch.put::<Things>(&key(1, "x"), &thing("two"));
-    batch.append(&event("no"), None);
+    batch.append(event("no"), None);
     batch.enqueue(
         lane(0),
         &TaskDraft {
@@ -213,7 +215,9 @@ async fn the_journal_numbers_events_and_drops_known_ones() {
     let mut head = store.head();
     let (first, second) = (event("one"), event("two"));
     let mut batch = Batch::new();
-    batch.append(&first, Some(b"k1".to_vec())).append(&second, None);
+    batch
+        .append(first.clone(), Some(b"k1".to_vec()))
+        .append(second.clone(), None);
     let done = store.commit(batch).await.expect("commits");
     assert_eq!(done.journal, 1..3);
     head.changed().await.expect("is told");
@@ -221,14 +225,14 @@ async fn the_journal_numbers_events_and_drops_known_ones() {
 
     let mut batch = Batch::new();
     batch
-        .append(&event("again"), Some(b"k1".to_vec()))
-        .append(&event("three"), Some(b"k3".to_vec()));
+        .append(event("again"), Some(b"k1".to_vec()))
+        .append(event("three"), Some(b"k3".to_vec()));
     batch.set_cursor("forward", 2);
     let done = store.commit(batch).await.expect("commits");
     assert_eq!((done.journal, done.repeated), (3..4, 1));
     assert_eq!(
         store.events(0, 2).expect("reads"),
-        [(1, first.clone()), (2, second)]
+        [(1, Arc::new(first.clone())), (2, Arc::new(second))]
     );
     assert_eq!(store.events(2, 9).expect("reads").len(), 1);
     assert_eq!(store.event(first.id).expect("reads"), Some((1, first)));

@@ -40,7 +40,7 @@ async fn step(store: &Store, number: u64) {
     if let Some(old) = number.checked_sub(300) {
         batch.remove::<Things>(&numbered(old));
     }
-    batch.append(&event("x"), None);
+    batch.append(event("x"), None);
     batch.set_cursor("forward", number);
     batch.put::<Secrets>(&7, &number.to_string());
     batch.enqueue(

@@ -40,7 +40,7 @@ fn unit(caller: u32, number: u64, last: Option<crate::store::TaskKey>) -> Batch 
     if number > 50 {
         batch.remove::<Things>(&(caller, format!("{:09}", number - 50)));
     }
-    batch.append(&event, Some(word(caller, number).into_bytes()));
+    batch.append(event, Some(word(caller, number).into_bytes()));
     batch.set_cursor(&caller.to_string(), number);
     let draft = TaskDraft {
         id: TaskId::generate(),
@@ -153,7 +153,7 @@ fn assert_whole(store: &Store, acknowledged: &HashMap<u32, u64>) {
     );
     let mut counted: HashMap<u32, u64> = HashMap::new();
     for (_, event) in events {
-        let EventBody::SessionExpired { reason } = event.body else {
+        let EventBody::SessionExpired { reason } = &event.body else {
             panic!("not ours")
         };
         let (caller, number) = reason.split_once(' ').expect("two words");

@@ -203,9 +203,9 @@ async fn old_events_go_when_every_consumer_is_done_with_them() {
         let mut event = event("old");
         event.at = old;
         ids.push(event.id);
-        batch.append(&event, Some(vec![number]));
+        batch.append(event, Some(vec![number]));
     }
-    batch.append(&event("new"), None);
+    batch.append(event("new"), None);
     batch.set_cursor("forward", 100).set_cursor("webhook", 151);
     store.commit(batch).await.expect("commits");
     let oldest = |expected: u64| {
@@ -227,7 +227,7 @@ async fn old_events_go_when_every_consumer_is_done_with_them() {
     oldest(151).await;
     assert_eq!(store.event(ids[3]).expect("reads"), None);
     let mut batch = Batch::new();
-    batch.append(&event("its key is forgotten"), Some(vec![3]));
+    batch.append(event("its key is forgotten"), Some(vec![3]));
     assert_eq!(store.commit(batch).await.expect("commits").repeated, 0);
     assert_eq!(store.events(0, 9).expect("reads").len(), 2);
     drop(store);

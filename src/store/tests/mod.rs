@@ -1,6 +1,6 @@
 //! The store as its users see it: ordinary use, damage, death in the middle, copies.
 
-mod basics;
+pub(super) mod basics;
 mod copies;
 mod damage;
 mod kill;

@@ -9,7 +9,7 @@ use crate::store::{Batch, OpenStore, Store, StoreConfig, StoreError, restore_by_
 async fn step(store: &OpenStore, number: u32) {
     let mut batch = Batch::new();
     batch.put::<Things>(&(number, String::new()), &thing(&number.to_string()));
-    batch.append(&event("x"), None);
+    batch.append(event("x"), None);
     store.commit(batch).await.expect("commits");
 }
 

@@ -44,7 +44,7 @@ impl State {
         let mut batch = Batch::new();
         batch.put::<Rotations>(&id, &rotation);
         let told = rotation::event(&rotation, "started", None);
-        batch.append(&link.event(&link.account(), told), None);
+        batch.append(link.event(&link.account(), told), None);
         self.context.store.commit(batch).await?;
         fault_point!("rotation.begun");
         let child = rotation::child(&self.context, &link, Errand::New(password));
@@ -134,7 +134,7 @@ impl State {
         let mut batch = Batch::new();
         batch.remove::<Rotations>(&link.id);
         let told = rotation::event(&rotation, "failed", Some("LOGGED_OUT".to_owned()));
-        batch.append(&link.event(&link.account(), told), None);
+        batch.append(link.event(&link.account(), told), None);
         self.context.store.commit(batch).await.map(|_| ())
     }
 }

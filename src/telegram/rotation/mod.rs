@@ -182,7 +182,7 @@ impl Process<'_> {
         let mut batch = Batch::new();
         batch.remove::<Rotations>(&self.link.id);
         let told = event(self.rotation, status, error.map(str::to_owned));
-        batch.append(&self.link.event(&self.link.account(), told), None);
+        batch.append(self.link.event(&self.link.account(), told), None);
         self.context.store.commit(batch).await.map(|_| ())
     }
 }

@@ -373,7 +373,7 @@ impl<'a> Draft<'a> {
             owner: self.owner.clone(),
             body,
         };
-        self.batch.append(&event, name);
+        self.batch.append(event, name);
         self.events += 1;
     }
 

@@ -135,7 +135,7 @@ impl Deliverer {
                 owner: self.live.record.owner.clone(),
                 body,
             };
-            batch.append(&event, None);
+            batch.append(event, None);
         }
         batch.put::<Deliveries>(&(self.seat.id, tried.task.delivery), &conclusion.row);
         Stored { key, again }

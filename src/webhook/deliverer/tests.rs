@@ -85,7 +85,7 @@ async fn happen(store: &Store, list: impl IntoIterator<Item = (i64, i32)>) {
             owner: Owner::admin(),
             body: EventBody::MessageNew(message),
         };
-        batch.append(&event, None);
+        batch.append(event, None);
     }
     store.commit(batch).await.expect("is stored");
 }

@@ -123,10 +123,10 @@ impl Office {
             owner: Owner::admin(),
             body,
         };
-        let mut batch = Batch::new();
-        batch.append(&event, None);
+        let (id, mut batch) = (event.id, Batch::new());
+        batch.append(event, None);
         self.store.commit(batch).await.expect("is stored");
-        event.id
+        id
     }
 
     /// A new message in a chat.
@@ -145,7 +145,7 @@ impl Office {
                 owner: Owner::admin(),
                 body: EventBody::MessageNew(message(chat, id)),
             };
-            batch.append(&event, None);
+            batch.append(event, None);
         }
         self.store.commit(batch).await.expect("is stored");
     }

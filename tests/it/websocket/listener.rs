@@ -196,7 +196,7 @@ pub async fn happen(daemon: &Daemon, session: SessionId, ids: std::ops::Range<i3
     for some in ids.chunks(50) {
         let mut batch = Batch::new();
         for id in some {
-            batch.append(&message(session, *id, text), None);
+            batch.append(message(session, *id, text), None);
         }
         daemon.handles.store.commit(batch).await.expect("stored");
     }
