@@ -18,7 +18,7 @@ use super::recent::Fresh;
 use super::row::{self, Fault, Packed, VALUE_LIMIT};
 use super::seal::Seal;
 use super::stage::Stage;
-use crate::base::{EventId, TaskId, Timestamp};
+use crate::base::{TaskId, Timestamp};
 use crate::model::Event;
 
 /// The most rows that one batch may change.
@@ -355,16 +355,15 @@ impl<'a> Desk<'a> {
             return Ok(false);
         }
         self.meta.seq += 1;
-        let seq = self.meta.seq.to_be_bytes().to_vec();
         let key = event_key(self.meta.seq);
         // Not before: the seal is bound to the number.
         let row = row.sealed(self.seal, catalog::JOURNAL.name, &key);
-        let (stage, id, size) = (&mut self.stage, event.id, row.len());
+        let (stage, size) = (&mut self.stage, row.len());
         row.rows(key, |key, row| stage.put_fresh(key, row));
         if let Some(known) = known {
-            self.write(&catalog::KNOWN_EVENTS, known, Packed::new(seq.clone()))?;
+            let seq = self.meta.seq.to_be_bytes().to_vec();
+            self.write(&catalog::KNOWN_EVENTS, known, Packed::new(seq))?;
         }
-        self.write(&catalog::EVENT_IDS, event_id_key(id), Packed::new(seq))?;
         self.appended.push(Fresh {
             seq: self.meta.seq,
             event,
@@ -381,7 +380,6 @@ impl<'a> Desk<'a> {
                 if let Some(dedupe) = row.dedupe {
                     self.remove(known_key(dedupe.0))?;
                 }
-                self.remove(event_id_key(row.event.id))?;
             }
             Ok(Some(_)) => return Ok(Trimmed::Kept),
             Ok(None) => {
@@ -463,8 +461,4 @@ pub(super) fn id_key(id: TaskId) -> Vec<u8> {
 
 pub(super) fn known_key(dedupe: Vec<u8>) -> Vec<u8> {
     [&[catalog::KNOWN_EVENTS.prefix], dedupe.as_slice()].concat()
-}
-
-pub(super) fn event_id_key(id: EventId) -> Vec<u8> {
-    [&[catalog::EVENT_IDS.prefix], id.to_bytes().as_slice()].concat()
 }

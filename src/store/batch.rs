@@ -18,6 +18,9 @@ use super::table::{Table, row_key};
 use crate::base::{TaskId, Timestamp};
 use crate::model::Event;
 
+/// Room for most values: a message with its text.
+const USUAL: usize = 1024;
+
 /// Whether a row is as the batch's maker wants it; asked by the committer.
 pub(super) type Check = Box<dyn FnOnce(Option<&[u8]>) -> Result<bool, StoreError> + Send>;
 
@@ -262,9 +265,10 @@ impl Batch {
     }
 
     fn encode(&mut self, entry: &Entry, value: &impl Serialize) -> Option<Vec<u8>> {
-        match rmp_serde::to_vec_named(value) {
-            Ok(bytes) if bytes.len() <= VALUE_LIMIT => return Some(bytes),
-            Ok(bytes) => self.fault.get_or_insert(StoreError::TooLarge {
+        let mut bytes = Vec::with_capacity(USUAL);
+        match rmp_serde::encode::write_named(&mut bytes, value) {
+            Ok(()) if bytes.len() <= VALUE_LIMIT => return Some(bytes),
+            Ok(()) => self.fault.get_or_insert(StoreError::TooLarge {
                 what: "a value",
                 size: bytes.len(),
                 limit: VALUE_LIMIT,
@@ -284,8 +288,12 @@ impl Batch {
         }
         let ops = self.ops.into_iter().map(|draft| match draft {
             Draft::Op(op) => op,
-            Draft::Value { entry, key, plain } => {
-                let mut value = Packed::new(plain.to_vec());
+            Draft::Value {
+                entry,
+                key,
+                mut plain,
+            } => {
+                let mut value = Packed::new(std::mem::take(&mut *plain));
                 if entry.sealed {
                     value = value.sealed(seal, entry.name, &key);
                 }

@@ -2,7 +2,8 @@
 //!
 //! All tables live in one tree, so that one commit may touch any of them atomically; the first byte
 //! of a key says which table it belongs to. A prefix is never given to another table, also not
-//! after its table is gone. To add a table, add a line; the store's own tables stand below 0x20.
+//! after its table is gone. To add a table, add a line; the store's own tables stand below 0x20. 0x05 was
+//! given to one that is gone.
 
 /// One table: its name, its prefix, and whether its values are sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +50,6 @@ catalog! {
     JOURNAL = 0x03, "journal", sealed;
     /// Keys of known events, to drop repeated ones.
     KNOWN_EVENTS = 0x04, "known_events", open;
-    /// Sequence numbers of events by id.
-    EVENT_IDS = 0x05, "event_ids", open;
     /// Tasks by lane and number. Sealed: they hold the texts that are to be sent.
     TASKS = 0x06, "tasks", sealed_lately;
     /// Where a task is, by id.

@@ -39,7 +39,9 @@ const TRIM_STEP: u64 = 32;
 const TICK: Duration = Duration::from_secs(1);
 /// How often the ledger is written.
 const LEDGER_EVERY: Duration = Duration::from_secs(2);
-/// How long a group waits for more units where units come together: a sync costs as much for one as for many.
+/// Where so many units wait at once, more are on their way.
+const CROWD: usize = 3;
+/// How long a crowd waits for more units: a sync costs as much for one as for many.
 const LINGER: Duration = Duration::from_millis(1);
 /// After how many groups sled's garbage is pushed out.
 const GROUPS_A_COLLECTION: u64 = 64;
@@ -82,8 +84,6 @@ pub(super) struct Committer {
     ticked_at: Instant,
     groups: u64,
     held: Option<Unit>,
-    /// The last group had more than one unit.
-    crowded: bool,
     exports: Exports,
 }
 
@@ -127,7 +127,6 @@ impl Committer {
             ticked_at: Instant::now(),
             groups: 0,
             held: None,
-            crowded: false,
             exports: Exports::default(),
         })
     }
@@ -176,14 +175,16 @@ impl Committer {
 
     fn gather(&mut self, first: Unit, others: &mut Vec<Job>) -> Vec<Unit> {
         let mut ops = first.ops.len();
-        let until = self.crowded.then(|| Instant::now() + LINGER);
         let mut group = vec![first];
+        let mut until = None;
         while group.len() < GROUP_UNITS && others.is_empty() {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let next = match left.filter(|left| !left.is_zero()) {
-                Some(left) => self.inbox.recv_timeout(left).ok(),
-                None => self.inbox.try_recv().ok(),
-            };
+            let next = self.inbox.try_recv().ok().or_else(|| {
+                // Whoever is alone, or nearly so, does not wait for anybody.
+                let crowd = group.len() >= CROWD;
+                let until = crowd.then(|| *until.get_or_insert_with(|| Instant::now() + LINGER))?;
+                let left = until.saturating_duration_since(Instant::now());
+                self.inbox.recv_timeout(left).ok()
+            });
             match next {
                 Some(Job::Commit(unit)) if ops + unit.ops.len() > GROUP_OPS => {
                     self.held = Some(unit);
@@ -197,7 +198,6 @@ impl Committer {
                 None => break,
             }
         }
-        self.crowded = group.len() > 1;
         group
     }
 

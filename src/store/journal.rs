@@ -14,7 +14,6 @@ use super::catalog;
 use super::error::StoreError;
 use super::key::KeyBytes;
 use super::read::sled_rows;
-use crate::base::EventId;
 use crate::model::Event;
 
 pub(super) fn event_key(seq: u64) -> Vec<u8> {
@@ -61,18 +60,15 @@ impl Store {
         })
     }
 
-    /// An event by its id, with its sequence number; none if it is not kept (any more).
-    pub fn event(&self, id: EventId) -> Result<Option<(u64, Event)>, StoreError> {
+    /// An event by its sequence number; none if it is not kept (any more), or not durable yet.
+    pub fn event(&self, seq: u64) -> Result<Option<Event>, StoreError> {
+        if seq > *self.head().borrow() {
+            return Ok(None);
+        }
         let live = self.live()?;
         self.guarded(|| {
-            let Some(seq) = live.plain(&catalog::EVENT_IDS, &super::apply::event_id_key(id))? else {
-                return Ok(None);
-            };
-            let Some(seq) = u64::read(&mut seq.as_slice()) else {
-                return Ok(None);
-            };
             let row = live.typed::<JournalRow<Event>>(&catalog::JOURNAL, &event_key(seq))?;
-            Ok(row.map(|row| (seq, row.event)))
+            Ok(row.map(|row| row.event))
         })
     }
 

@@ -27,6 +27,7 @@ use super::tables::{
 };
 use super::{dispatcher, endpoint};
 use crate::base::{DeliveryId, EndpointId, Owner, Secret, TaskId, Timestamp};
+use crate::model::Event;
 use crate::ops::Incidents;
 use crate::runtime::{Backoff, ChildSpec, StartError, Strategy, SupervisorSpec};
 use crate::store::{Batch, LaneKind, Scan, Store, StoreError, TaskDraft};
@@ -429,16 +430,17 @@ impl Webhooks {
         row: &DeliveryRow,
     ) -> Result<(crate::store::Lane, DeliveryTask), WebhookError> {
         let delivery = &row.delivery;
-        let stored = self.service.store.event(delivery.event)?;
-        let (seq, event) = stored.ok_or(WebhookError::EventGone)?;
-        let body = render(row.shape, &event, seq, &row.context)
+        let stored = self.service.store.event(row.seq)?;
+        let same = |event: &Event| event.id == delivery.event;
+        let event = stored.filter(same).ok_or(WebhookError::EventGone)?;
+        let body = render(row.shape, &event, row.seq, &row.context)
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .ok_or(WebhookError::EventGone)?;
         let task = DeliveryTask {
             delivery: delivery.id,
             event: event.id,
             kind: delivery.kind.clone(),
-            seq,
+            seq: row.seq,
             session: event.session,
             agent_id: row.context.agent_id,
             shape: row.shape,
