@@ -55,7 +55,8 @@ fn small(caller: u64, round: u64, _: Option<TaskKey>) -> Batch {
 fn journey(caller: u64, round: u64, done: Option<TaskKey>) -> Batch {
     let mut batch = small(caller, round, None);
     let event = event();
-    batch.append(event, Some(event.id.to_bytes().to_vec()));
+    let id = event.id;
+    batch.append(event, Some(id.to_bytes().to_vec()));
     for kind in LaneKind::ALL {
         let lane = Lane {
             kind,
@@ -67,7 +68,7 @@ fn journey(caller: u64, round: u64, done: Option<TaskKey>) -> Batch {
             &TaskDraft {
                 id: TaskId::generate(),
                 due: Timestamp::now(),
-                payload: &event.id,
+                payload: &id,
             },
         );
     }

@@ -78,6 +78,10 @@ const SPAWNS: &[(&str, &str)] = &[
         "a task a connection, ended with the listener that is supervised",
     ),
     (
+        "src/store/ledger.rs",
+        "a file is written beside the commits, by a thread that the committer joins",
+    ),
+    (
         "src/store/start.rs",
         "the committer's thread, started and joined by the store's supervised task",
     ),

@@ -1,6 +1,6 @@
 //! What each change of a batch does to the rows: the committer's rules, without its thread or its disk.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sled::IVec;
 
@@ -9,9 +9,9 @@ use super::bytes::Bytes;
 use super::catalog::{self, Entry};
 use super::decode::decode;
 use super::error::StoreError;
-use super::gauges::LaneChange;
+use super::gauges::{Gauges, LaneChange};
 use super::journal::event_key;
-use super::lane::{DeadKey, DeadRow, Lane, Place, TaskKey, TaskRow};
+use super::lane::{DeadKey, DeadRow, Lane, TaskKey, TaskRow};
 use super::quarantine::{self, Quarantine};
 use super::read::Live;
 use super::recent::Fresh;
@@ -78,11 +78,13 @@ pub(super) struct Desk<'a> {
     pub healed: Vec<Vec<u8>>,
     seal: &'a Seal,
     quarantine: &'a Quarantine,
+    /// What waits by what is durable.
+    waiting: &'a Mutex<Gauges>,
     now: Timestamp,
 }
 
 impl<'a> Desk<'a> {
-    pub fn new(live: &'a Live, meta: Meta, now: Timestamp) -> Self {
+    pub fn new(live: &'a Live, waiting: &'a Mutex<Gauges>, meta: Meta, now: Timestamp) -> Self {
         Self {
             stage: Stage::new(&live.tree),
             meta,
@@ -92,6 +94,7 @@ impl<'a> Desk<'a> {
             healed: Vec::new(),
             seal: &live.seal,
             quarantine: &live.quarantine,
+            waiting,
             now,
         }
     }
@@ -179,10 +182,7 @@ impl<'a> Desk<'a> {
                 })
             }
             Op::Amend { key, payload } => self.change_task(key, |row| row.payload = Bytes(payload)),
-            Op::Complete { key } => match self.take_task(key)? {
-                Some(row) => self.remove(id_key(row.id)),
-                None => Ok(()),
-            },
+            Op::Complete { key } => self.take_task(key).map(drop),
             Op::DeadLetter { key, reason } => {
                 let Some(task) = self.take_task(key)? else {
                     return Ok(());
@@ -191,7 +191,7 @@ impl<'a> Desk<'a> {
                     at: self.now,
                     id: task.id,
                 };
-                self.place(task.id, Place::Dead(dead))?;
+                self.write_value(&catalog::DEAD_IDS, dead_id_key(task.id), &dead)?;
                 let row = DeadRow {
                     task,
                     lane: key.lane,
@@ -217,10 +217,7 @@ impl<'a> Desk<'a> {
                 done.tasks.push(key);
                 Ok(())
             }
-            Op::DropDead { id } => match self.take_dead(id)? {
-                Some(_) => self.remove(id_key(id)),
-                None => Ok(()),
-            },
+            Op::DropDead { id } => self.take_dead(id).map(drop),
             Op::Require { entry, key, check } => {
                 let plain = self.value(&entry, &key)?;
                 if check(plain.as_deref())? {
@@ -347,7 +344,12 @@ impl<'a> Desk<'a> {
         self.remove(quarantine::aside_key(key))
     }
 
-    fn append(&mut self, event: Arc<Event>, dedupe: Option<Vec<u8>>, row: Packed) -> Result<bool, StoreError> {
+    fn append(
+        &mut self,
+        event: Arc<Event>,
+        dedupe: Option<Vec<u8>>,
+        row: Packed,
+    ) -> Result<bool, StoreError> {
         let known = dedupe.map(known_key);
         if let Some(known) = &known
             && self.stage.get(known)?.is_some()
@@ -395,20 +397,31 @@ impl<'a> Desk<'a> {
     }
 
     fn enqueue(&mut self, lane: Lane, row: TaskRow) -> Result<TaskKey, StoreError> {
-        match self.typed(&catalog::TASK_IDS, &id_key(row.id))? {
-            Some(Place::Waiting(key)) => return Ok(key),
-            Some(Place::Dead(dead)) => self.remove(dead.row())?,
-            None => {}
+        if let Some(key) = self.place(row.id) {
+            return Ok(key);
         }
+        self.forget_dead(row.id)?;
         self.meta.number += 1;
         let key = TaskKey {
             lane,
             number: self.meta.number,
         };
-        self.place(row.id, Place::Waiting(key))?;
         self.note(&key, &row, 1);
         self.write_value(&catalog::TASKS, key.row(), &row)?;
         Ok(key)
+    }
+
+    /// Where a task waits, as the changes so far leave it.
+    fn place(&self, id: TaskId) -> Option<TaskKey> {
+        let moved = |change: &&LaneChange| change.id == id && change.by != 0;
+        match self.lanes.iter().rev().find(moved) {
+            Some(change) => Some(change.key).filter(|_| change.by > 0),
+            None => self
+                .waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .place(id),
+        }
     }
 
     fn change_task(&mut self, key: TaskKey, change: impl FnOnce(&mut TaskRow)) -> Result<(), StoreError> {
@@ -430,33 +443,36 @@ impl<'a> Desk<'a> {
     }
 
     fn take_dead(&mut self, id: TaskId) -> Result<Option<DeadRow>, StoreError> {
-        let Some(Place::Dead(key)) = self.typed(&catalog::TASK_IDS, &id_key(id))? else {
+        let Some(key) = self.typed::<DeadKey>(&catalog::DEAD_IDS, &dead_id_key(id))? else {
             return Ok(None);
         };
         let row = self.typed(&catalog::DEAD_LETTERS, &key.row())?;
         self.remove(key.row())?;
-        if row.is_none() {
-            self.remove(id_key(id))?;
-        }
+        self.remove(dead_id_key(id))?;
         Ok(row)
     }
 
-    fn place(&mut self, id: TaskId, place: Place) -> Result<(), StoreError> {
-        self.write_value(&catalog::TASK_IDS, id_key(id), &place)
+    /// Forgets a dead letter without a look into it.
+    fn forget_dead(&mut self, id: TaskId) -> Result<(), StoreError> {
+        let Some(key) = self.typed::<DeadKey>(&catalog::DEAD_IDS, &dead_id_key(id))? else {
+            return Ok(());
+        };
+        self.remove(key.row())?;
+        self.remove(dead_id_key(id))
     }
 
     fn note(&mut self, key: &TaskKey, row: &TaskRow, by: i8) {
         self.lanes.push(LaneChange {
-            kind: key.lane.kind,
-            group: key.lane.group,
+            id: row.id,
+            key: *key,
             enqueued_at: row.enqueued_at,
             by,
         });
     }
 }
 
-pub(super) fn id_key(id: TaskId) -> Vec<u8> {
-    [&[catalog::TASK_IDS.prefix], id.to_bytes().as_slice()].concat()
+pub(super) fn dead_id_key(id: TaskId) -> Vec<u8> {
+    [&[catalog::DEAD_IDS.prefix], id.to_bytes().as_slice()].concat()
 }
 
 pub(super) fn known_key(dedupe: Vec<u8>) -> Vec<u8> {

@@ -2,8 +2,8 @@
 //!
 //! All tables live in one tree, so that one commit may touch any of them atomically; the first byte
 //! of a key says which table it belongs to. A prefix is never given to another table, also not
-//! after its table is gone. To add a table, add a line; the store's own tables stand below 0x20. 0x05 was
-//! given to one that is gone.
+//! after its table is gone. To add a table, add a line; the store's own tables stand below 0x20. 0x05 and 0x07
+//! were given to ones that are gone.
 
 /// One table: its name, its prefix, and whether its values are sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +52,6 @@ catalog! {
     KNOWN_EVENTS = 0x04, "known_events", open;
     /// Tasks by lane and number. Sealed: they hold the texts that are to be sent.
     TASKS = 0x06, "tasks", sealed_lately;
-    /// Where a task is, by id.
-    TASK_IDS = 0x07, "task_ids", open;
     /// Discarded tasks by time. Sealed as tasks are.
     DEAD_LETTERS = 0x08, "dead_letters", sealed_lately;
     /// Further parts of values that are too long for one row.
@@ -66,6 +64,8 @@ catalog! {
     RESTORES = 0x0c, "restores", open;
     /// The seal key being replaced: both keys, each sealed by the other.
     SEAL_ROTATION = 0x0d, "seal_rotation", open;
+    /// Where a discarded task is, by id.
+    DEAD_IDS = 0x0e, "dead_ids", open;
 
     /// Sessions: name, phone, owner, wanted and observed state, login under way.
     SESSIONS = 0x20, "sessions", sealed;

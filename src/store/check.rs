@@ -6,13 +6,14 @@ use std::io;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::apply::id_key;
+use super::apply::dead_id_key;
 use super::batch::JournalRow;
 use super::catalog::{self, Entry};
 use super::decode::decode;
 use super::error::StoreError;
+use super::journal::event_key;
 use super::key::KeyBytes;
-use super::lane::{DeadKey, DeadRow, Place, TaskKey, TaskRow};
+use super::lane::{DeadKey, DeadRow, TaskKey, TaskRow};
 use super::ledger::Counted;
 use super::open::{open_sled, refuse_loss, sled_fault, sled_folder, take_folder};
 use super::read::{guarded, hex};
@@ -126,6 +127,11 @@ impl Check<'_> {
                 if let Err(error) = refuse_loss(config, &meta, &counted) {
                     self.fault(catalog::META.name, &[], &error.to_string());
                 }
+                let missing = meta.rows.saturating_sub(counted.rows);
+                if missing > 0 {
+                    let what = format!("{missing} of its {} rows are missing", meta.rows);
+                    self.fault(catalog::META.name, &[], &what);
+                }
             }
             Err(error) => self.fault(catalog::META.name, &[], &error.to_string()),
         }
@@ -188,8 +194,13 @@ impl Check<'_> {
     fn value(&self, entry: &Entry, key: &[u8], plain: &[u8]) -> Result<Result<(), String>, StoreError> {
         let table = *entry;
         if [catalog::CURSORS, catalog::KNOWN_EVENTS].contains(&table) {
-            let seq = u64::read(&mut &*plain).filter(|_| plain.len() == 8);
-            return Ok(seq.map(drop).ok_or("it is no sequence number".to_owned()));
+            let Some(seq) = u64::read(&mut &*plain).filter(|_| plain.len() == 8) else {
+                return Ok(Err("it is no sequence number".to_owned()));
+            };
+            if table == catalog::KNOWN_EVENTS {
+                return self.points_to(&event_key(seq), "its event is missing");
+            }
+            return Ok(Ok(()));
         }
         if table == catalog::INSTALLATION {
             return Ok(Ok(()));
@@ -199,22 +210,21 @@ impl Check<'_> {
         }
         if table == catalog::TASKS {
             return match (TaskKey::of_row(key), parsed::<TaskRow>(plain)) {
-                (Some(_), Ok(row)) => self.points_to(&id_key(row.id), "it is not found by its id"),
+                (Some(_), Ok(_)) => Ok(Ok(())),
                 (None, _) => Ok(Err("its key names no lane".to_owned())),
                 (_, Err(what)) => Ok(Err(what)),
             };
         }
         if table == catalog::DEAD_LETTERS {
             return match (DeadKey::of_row(key), parsed::<DeadRow>(plain)) {
-                (Some(_), Ok(row)) => self.points_to(&id_key(row.task.id), "it is not found by its id"),
+                (Some(_), Ok(row)) => self.points_to(&dead_id_key(row.task.id), "it is not found by its id"),
                 (None, _) => Ok(Err("its key names no time".to_owned())),
                 (_, Err(what)) => Ok(Err(what)),
             };
         }
-        if table == catalog::TASK_IDS {
-            return match parsed::<Place>(plain) {
-                Ok(Place::Waiting(key)) => self.points_to(&key.row(), "its task is missing"),
-                Ok(Place::Dead(key)) => self.points_to(&key.row(), "its dead letter is missing"),
+        if table == catalog::DEAD_IDS {
+            return match parsed::<DeadKey>(plain) {
+                Ok(key) => self.points_to(&key.row(), "its dead letter is missing"),
                 Err(what) => Ok(Err(what)),
             };
         }

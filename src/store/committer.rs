@@ -217,8 +217,8 @@ impl Committer {
     }
 
     fn group(&mut self, units: Vec<Unit>) -> Result<(), StoreError> {
-        let live = self.live.clone();
-        let mut desk = Desk::new(&live, self.meta, self.shared.now());
+        let (live, shared) = (self.live.clone(), self.shared.clone());
+        let mut desk = Desk::new(&live, &shared.gauges, self.meta, shared.now());
         let mut answers = Vec::with_capacity(units.len());
         for unit in units {
             match desk.unit(unit.ops) {
@@ -308,7 +308,7 @@ impl Committer {
             let mut gauges = self.shared.gauges();
             for change in &desk.lanes {
                 gauges.apply(change);
-                touched[change.kind.index()] = true;
+                touched[change.key.lane.kind.index()] = true;
             }
         }
         self.shared.number.store(self.meta.number, Ordering::Release);
@@ -393,8 +393,8 @@ impl Committer {
         if self.live.tree.get(&key).map_err(sled_fault)? != Some(row) {
             return Ok(());
         }
-        let live = self.live.clone();
-        let mut desk = Desk::new(&live, self.meta, self.shared.now());
+        let (live, shared) = (self.live.clone(), self.shared.clone());
+        let mut desk = Desk::new(&live, &shared.gauges, self.meta, shared.now());
         let table = quarantine::move_aside(&mut desk, &key, reason)?;
         // Known before the row is gone: nobody may take it for one that never was.
         self.live.quarantine.insert(key.clone());

@@ -51,7 +51,7 @@ mod tests {
         bears_any_bytes::<batch::JournalRow<crate::model::Event>>();
         bears_any_bytes::<lane::TaskRow>();
         bears_any_bytes::<lane::DeadRow>();
-        bears_any_bytes::<lane::Place>();
+        bears_any_bytes::<lane::DeadKey>();
         bears_any_bytes::<apply::Meta>();
         bears_any_bytes::<restore::Restored>();
         bears_any_bytes::<bytes::Bytes>();

@@ -1,9 +1,10 @@
-//! How many tasks wait, and since when: kept in memory by the committer, exact to the second.
+//! Which tasks wait and where, how many, and since when (exact to the second): kept in memory by the committer, and
+//! found anew when the database is opened.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::lane::LaneKind;
-use crate::base::Timestamp;
+use super::lane::{LaneKind, TaskKey};
+use crate::base::{TaskId, Timestamp};
 
 /// What waits in a lane, a group of lanes or all lanes of a kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub struct LaneStats {
 /// A task came or went.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LaneChange {
-    pub kind: LaneKind,
-    pub group: [u8; 16],
+    pub id: TaskId,
+    pub key: TaskKey,
     pub enqueued_at: Timestamp,
     /// Whether it came, went, or neither (it was changed).
     pub by: i8,
@@ -34,20 +35,23 @@ struct Gauge {
 #[derive(Default)]
 pub(super) struct Gauges {
     groups: HashMap<(LaneKind, [u8; 16]), Gauge>,
+    waiting: HashMap<TaskId, TaskKey>,
 }
 
 impl Gauges {
     pub fn apply(&mut self, change: &LaneChange) {
-        let key = (change.kind, change.group);
+        let key = (change.key.lane.kind, change.key.lane.group);
         let second = change.enqueued_at.as_secs();
         match change.by {
             0 => {}
             by if by > 0 => {
+                self.waiting.insert(change.id, change.key);
                 let gauge = self.groups.entry(key).or_default();
                 gauge.depth += 1;
                 *gauge.seconds.entry(second).or_default() += 1;
             }
             _ => {
+                self.waiting.remove(&change.id);
                 let Some(gauge) = self.groups.get_mut(&key) else {
                     return;
                 };
@@ -63,6 +67,11 @@ impl Gauges {
                 }
             }
         }
+    }
+
+    /// Where a task waits.
+    pub fn place(&self, id: TaskId) -> Option<TaskKey> {
+        self.waiting.get(&id).copied()
     }
 
     /// Of one group.
@@ -94,15 +103,27 @@ impl Gauges {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lane::Lane;
     use super::*;
 
     #[test]
     fn depth_and_oldest_follow_what_comes_and_goes() {
         let mut gauges = Gauges::default();
-        let mut change = |group: u8, secs: i64, by| {
-            gauges.apply(&LaneChange {
+        let id = |group: u8, secs: i64| {
+            TaskId::from_bytes([group; 16].map(|byte: u8| byte.wrapping_add(secs as u8)))
+        };
+        let key = |group: u8| TaskKey {
+            lane: Lane {
                 kind: LaneKind::Webhook,
                 group: [group; 16],
+                sub: 0,
+            },
+            number: 1,
+        };
+        let mut change = |group: u8, secs: i64, by| {
+            gauges.apply(&LaneChange {
+                id: id(group, secs),
+                key: key(group),
                 enqueued_at: Timestamp(secs * 1000 + 7),
                 by,
             });
@@ -120,5 +141,8 @@ mod tests {
         let (all, _) = change(1, 50, -1);
         assert_eq!((all.depth, all.oldest), (1, Some(Timestamp(50_000))));
         assert_eq!(change(1, 50, -1).0, LaneStats::default());
+        change(3, 60, 1);
+        assert_eq!(gauges.place(id(3, 60)), Some(key(3)));
+        assert_eq!(gauges.place(id(1, 50)), None);
     }
 }

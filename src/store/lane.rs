@@ -182,13 +182,6 @@ impl TaskRow {
     }
 }
 
-/// Where a task is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Place {
-    Waiting(TaskKey),
-    Dead(DeadKey),
-}
-
 /// Why a task was discarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadReason {

@@ -136,8 +136,8 @@ pub(super) fn counted_lanes(live: &Live) -> Result<Gauges, StoreError> {
             && let Some(row) = live.row::<TaskRow>(&catalog::TASKS, &key, row)?
         {
             gauges.apply(&LaneChange {
-                kind: place.lane.kind,
-                group: place.lane.group,
+                id: row.id,
+                key: place,
                 enqueued_at: row.enqueued_at,
                 by: 1,
             });

@@ -6,11 +6,12 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::Store;
+use super::apply::dead_id_key;
 use super::catalog;
 use super::error::StoreError;
 use super::gauges::LaneStats;
 use super::key::KeyBytes;
-use super::lane::{DeadFilter, DeadKey, DeadLetter, DeadRow, Lane, LaneKind, Place, Task, TaskKey, TaskRow};
+use super::lane::{DeadFilter, DeadKey, DeadLetter, DeadRow, Lane, LaneKind, Task, TaskKey, TaskRow};
 use super::read::{Live, hex, sled_rows};
 use super::table::end_of;
 use crate::base::{TaskId, Timestamp};
@@ -102,13 +103,8 @@ impl Store {
 
     /// Where a task waits, by its id; none if it is done, dead or unknown.
     pub fn task_place(&self, id: TaskId) -> Result<Option<TaskKey>, StoreError> {
-        let live = self.live()?;
-        self.guarded(
-            || match live.typed(&catalog::TASK_IDS, &super::apply::id_key(id))? {
-                Some(Place::Waiting(key)) => Ok(Some(key)),
-                _ => Ok(None),
-            },
-        )
+        self.live()?;
+        Ok(self.shared.gauges().place(id))
     }
 
     /// Word of every commit that enqueued or changed tasks of a kind.
@@ -129,15 +125,13 @@ impl Store {
     /// A dead letter by its task's id.
     pub fn dead_letter(&self, id: TaskId) -> Result<Option<DeadLetter>, StoreError> {
         let live = self.live()?;
-        self.guarded(
-            || match live.typed(&catalog::TASK_IDS, &super::apply::id_key(id))? {
-                Some(Place::Dead(key)) => {
-                    let row = live.typed::<DeadRow>(&catalog::DEAD_LETTERS, &key.row())?;
-                    Ok(row.map(|row| row.into_letter(key)))
-                }
-                _ => Ok(None),
-            },
-        )
+        self.guarded(|| {
+            let Some(key) = live.typed::<DeadKey>(&catalog::DEAD_IDS, &dead_id_key(id))? else {
+                return Ok(None);
+            };
+            let row = live.typed::<DeadRow>(&catalog::DEAD_LETTERS, &key.row())?;
+            Ok(row.map(|row| row.into_letter(key)))
+        })
     }
 
     /// Dead letters, the latest first, from after the cursor on; with the cursor of the next page if there is one.
