@@ -5,7 +5,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use trunkline::access::Scope;
 use trunkline::app::Daemon;
 
@@ -65,10 +65,13 @@ impl Login {
     }
 
     /// What it says at a bad end.
-    async fn failure(self) -> String {
+    async fn failure(mut self) -> String {
+        // Waiting would close it, which is an end of its own.
+        let input = self.process.stdin.take();
         let process = self.process;
         let ended = tokio::task::spawn_blocking(move || process.wait_with_output());
         let ended = ended.await.expect("no panic").expect("it ended");
+        drop(input);
         assert_eq!(ended.status.code(), Some(1));
         std::io::read_to_string(self.told).expect("text")
     }
@@ -194,6 +197,10 @@ async fn the_key_goes_to_the_daemon_alone() {
         asked = redirects.accept() => asked.expect("a caller"),
         _ = elsewhere.accept() => panic!("the proxy is asked"),
     };
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(stream.read_u8().await.expect("a request"));
+    }
     let found = format!(
         "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{address}/\r\ncontent-length: 0\r\n\r\n"
     );
