@@ -451,9 +451,8 @@ impl State {
         self.abandon_rotation(&link).await?;
         let ended = self.end_authorisation(&link).await;
         self.terminate(&link).await;
-        // One that rests is forgotten here without a log-out: another program may have its key by now.
-        let owed = link.account().wanted == Wanted::Running || self.is_replaced(id);
-        self.forget_keys(&link, owed && !ended).await?;
+        // Also of one that rests: its key is good at Telegram all the same, and in every export of it.
+        self.forget_keys(&link, !ended).await?;
         forget::learned(&self.context.store, id).await?;
         let mut batch = Batch::new();
         batch.remove::<Accounts>(&id);

@@ -283,3 +283,26 @@ async fn a_session_rests_logs_out_and_goes() {
     assert!(telegram.view(session).is_err());
     daemon.stop(PATIENCE).await;
 }
+
+/// A key that nothing uses is good at Telegram all the same, and in every export of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_rests_is_logged_out_at_telegram_too() {
+    let stage = Stage::new().await;
+    let ann = stage.user("+989120000001", "Ann");
+    let daemon = stage.daemon().await;
+    let telegram = &daemon.handles.telegram;
+    let logins = || stage.handle().logins(ann).expect("known").len();
+    for deletes in [true, false] {
+        let session = stage.log_in(&daemon, "+989120000001").await;
+        telegram.stop(session).await.expect("stopped");
+        assert_eq!(logins(), 1, "it stays logged in");
+        if deletes {
+            telegram.delete(session).await.expect("deleted");
+        } else {
+            telegram.log_out(session).await.expect("logged out");
+            assert_eq!(state(&daemon, session), SessionState::LoggedOut);
+        }
+        until("no login is left", || logins() == 0).await;
+    }
+    daemon.stop(PATIENCE).await;
+}

@@ -22,13 +22,6 @@ impl State {
         }
     }
 
-    /// Whether another session has taken the place of this one.
-    pub(super) fn is_replaced(&self, id: SessionId) -> bool {
-        self.all()
-            .iter()
-            .any(|link| link.account().succeeds() == Some(id))
-    }
-
     /// A session has logged in: the one whose place it takes ends.
     pub(super) async fn replaced(&self, id: SessionId) {
         let Ok(link) = self.find(id) else { return };
