@@ -14,22 +14,21 @@ use super::inactive;
 use super::link::Link;
 use super::logins::Ended;
 use super::manager::{self, Links, Msg};
-use super::outgoing::{Outgoing, SentPart};
 use super::rotation;
 use super::server_key::NotAKey;
 use super::session::{self, Context};
 use super::spares;
 use super::sweep;
-use super::tables::{Authorisations, Peer, Peers};
+use super::tables::Authorisations;
 use super::vitals::Health;
 use crate::base::{RotationId, Secret, SessionId, Timestamp};
 use crate::limiter::{Budgets, Limiter};
-use crate::model::{ChatId, ChatKind, Entity, Message, MessageId, SessionState};
+use crate::model::SessionState;
 use crate::ops::{Audit, Incidents};
 use crate::runtime::{
     Address, Backoff, CallError, ChildSpec, Intensity, Quarantine, Strategy, SupervisorSpec,
 };
-use crate::store::{Scan, Store, Trouble};
+use crate::store::{Store, Trouble};
 
 /// See the head of the file.
 #[derive(Clone)]
@@ -72,21 +71,6 @@ pub struct ConnectionView {
     pub errors: u64,
     /// When it was used last: for a call, or for what came.
     pub last_used: Option<Timestamp>,
-}
-
-/// A chat as a session knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChatInfo {
-    /// Its id.
-    pub id: ChatId,
-    /// What it is.
-    pub kind: ChatKind,
-    /// Title, or the user's names.
-    pub title: Option<String>,
-    /// Public name, without the at sign.
-    pub username: Option<String>,
-    /// Whether forwarding from it is forbidden.
-    pub protected: bool,
 }
 
 /// How long a connection may take to show that it is of use, and how many are asked at once.
@@ -336,97 +320,6 @@ impl Telegram {
         self.ask(|reply| Msg::Delete(id, reply)).await
     }
 
-    /// Sends; a call that would wait longer than `patience` at the limiter is refused at once.
-    ///
-    /// # Errors
-    /// See [`TelegramError::class`].
-    pub async fn send(
-        &self,
-        id: SessionId,
-        outgoing: &Outgoing,
-        patience: Duration,
-    ) -> Result<Vec<SentPart>, TelegramError> {
-        let link = self.link_at_work(id).await?;
-        self.effects(&link, patience).send(outgoing).await
-    }
-
-    /// Gives an own message another text.
-    ///
-    /// # Errors
-    /// See [`TelegramError::class`].
-    pub async fn edit(
-        &self,
-        id: SessionId,
-        (chat, message): (ChatId, MessageId),
-        text: &str,
-        entities: &[Entity],
-        patience: Duration,
-    ) -> Result<(), TelegramError> {
-        let link = self.link_at_work(id).await?;
-        self.effects(&link, patience)
-            .edit(chat, message, text, entities)
-            .await
-    }
-
-    /// Deletes messages for everybody.
-    ///
-    /// # Errors
-    /// See [`TelegramError::class`].
-    pub async fn delete_messages(
-        &self,
-        id: SessionId,
-        chat: ChatId,
-        messages: Vec<MessageId>,
-        patience: Duration,
-    ) -> Result<(), TelegramError> {
-        let link = self.link_at_work(id).await?;
-        self.effects(&link, patience).delete(chat, messages).await
-    }
-
-    /// The account's own messages in a chat, newest first: those of its latest `most` messages that came at `since` or
-    /// later (and perhaps some more).
-    ///
-    /// # Errors
-    /// See [`TelegramError::class`].
-    pub async fn own_recent(
-        &self,
-        id: SessionId,
-        chat: ChatId,
-        (since, most): (Timestamp, usize),
-        patience: Duration,
-    ) -> Result<Vec<Message>, TelegramError> {
-        let link = self.link_at_work(id).await?;
-        self.effects(&link, patience).own_recent(chat, since, most).await
-    }
-
-    /// One message, if it is there.
-    ///
-    /// # Errors
-    /// See [`TelegramError::class`].
-    pub async fn message(
-        &self,
-        id: SessionId,
-        (chat, message): (ChatId, MessageId),
-        patience: Duration,
-    ) -> Result<Option<Message>, TelegramError> {
-        let link = self.link_at_work(id).await?;
-        self.effects(&link, patience).message(chat, message).await
-    }
-
-    /// Finds a chat by its public name.
-    ///
-    /// # Errors
-    /// See [`TelegramError::class`].
-    pub async fn resolve(
-        &self,
-        id: SessionId,
-        username: &str,
-        patience: Duration,
-    ) -> Result<ChatId, TelegramError> {
-        let link = self.link_at_work(id).await?;
-        self.effects(&link, patience).resolve(username).await
-    }
-
     /// What was asked of Telegram in this process.
     pub fn calls(&self) -> CallsView {
         self.context.calls.view()
@@ -458,37 +351,6 @@ impl Telegram {
     pub async fn limits(&self, id: SessionId) -> Result<Budgets, TelegramError> {
         self.link(id)?;
         self.context.limiter.budgets(id).await.map_err(away)
-    }
-
-    /// The dialogs whose title or public name holds `query`, in any case.
-    ///
-    /// # Errors
-    /// If there is no such session, or the store cannot be read.
-    pub fn chats(&self, id: SessionId, query: Option<&str>) -> Result<Vec<ChatInfo>, TelegramError> {
-        let link = self.link(id)?;
-        let query = query.unwrap_or_default().to_lowercase();
-        let holds = |text: &Option<String>| {
-            text.as_ref()
-                .is_some_and(|text| text.to_lowercase().contains(&query))
-        };
-        let rows = self
-            .context
-            .store
-            .scan::<Peers>(Scan::prefix(&link.id), usize::MAX)?;
-        let wanted = rows.into_iter().filter(|(_, peer)| {
-            peer.dialog && (query.is_empty() || holds(&peer.title) || holds(&peer.username))
-        });
-        Ok(wanted.map(|((_, chat), peer)| info(ChatId(chat), peer)).collect())
-    }
-
-    /// A chat that the session has seen.
-    ///
-    /// # Errors
-    /// If there is no such session, or the store cannot be read.
-    pub fn chat(&self, id: SessionId, chat: ChatId) -> Result<Option<ChatInfo>, TelegramError> {
-        let link = self.link(id)?;
-        let peer = self.context.store.get::<Peers>(&(link.id, chat.0))?;
-        Ok(peer.map(|peer| info(chat, peer)))
     }
 
     fn view_of(&self, link: &Link) -> SessionView {
@@ -568,21 +430,4 @@ impl Telegram {
 
 fn away(_: CallError) -> TelegramError {
     TelegramError::Away
-}
-
-fn info(chat: ChatId, peer: Peer) -> ChatInfo {
-    let assumed = if chat.is_user() {
-        ChatKind::Private
-    } else if chat.is_channel() {
-        ChatKind::Channel
-    } else {
-        ChatKind::Group
-    };
-    ChatInfo {
-        id: chat,
-        kind: peer.kind.unwrap_or(assumed),
-        title: peer.title,
-        username: peer.username,
-        protected: peer.protected,
-    }
 }

@@ -4,6 +4,7 @@
 //! supervisor, every other has none. Start-up, commands and the end of an authorisation all take that path.
 //! It does not watch connections, and no call to Telegram but a log-out passes through it.
 
+mod ending;
 mod replacement;
 mod rotation;
 
@@ -11,20 +12,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use grammers_client::tl;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::account::{Account, AccountPatch, NewAccount};
 use super::error::TelegramError;
-use super::forget;
 use super::import::{self, Adopted, Adoption, ImportError};
 use super::incident;
 use super::link::Link;
-use super::logins::Ending;
 use super::reply::answer;
 use super::session::{self, Context};
-use super::spares::{Spare, Spares};
-use super::tables::{Accounts, Activity, Authorisation, Authorisations, Peers, UpdateStates};
+use super::tables::{Accounts, Authorisation, Authorisations, Peers, UpdateStates};
 use crate::base::{RotationId, Secret, SessionId, Timestamp};
 use crate::model::{ChatId, EventBody, SessionState, Wanted};
 use crate::runtime::{ChildSpec, Dynamic, NodeState, Shutdown, StartError};
@@ -35,9 +32,6 @@ pub(crate) type Links = Arc<RwLock<HashMap<SessionId, Arc<Link>>>>;
 
 /// A command waits for subtrees that end and begin; one that takes longer than this hangs.
 const LIVENESS: Duration = Duration::from_secs(180);
-
-/// How long a log-out at Telegram may take before the session is forgotten without it.
-const LOGOUT: Duration = Duration::from_secs(10);
 
 type Reply<T> = RpcReplyPort<Result<T, TelegramError>>;
 
@@ -315,18 +309,6 @@ impl State {
         Ok(link.account())
     }
 
-    /// A session that rests waits for no login; it was steered as an entry of its own, and stays.
-    async fn end_login(&self, link: &Link) -> Result<(), StoreError> {
-        link.change(&self.context.store, |account| {
-            account.login = None;
-            account.for_login = false;
-            let step = "CANCELLED".to_owned();
-            ((), vec![EventBody::SessionLogin { step }])
-        })
-        .await?;
-        self.forget_keys(link, false).await
-    }
-
     async fn restart(&self, id: SessionId) -> Result<Account, TelegramError> {
         let link = self.find(id)?;
         self.terminate(&link).await;
@@ -361,139 +343,6 @@ impl State {
             self.context.store.commit(batch).await?;
         }
         self.bring_up(&link).await
-    }
-
-    /// A login that was about to begin when the daemon died, and of which nothing is known.
-    async fn end_interrupted_login(&self, link: &Arc<Link>) {
-        let account = link.account();
-        if account.is_leftover() {
-            if let Err(error) = self.delete(link.id).await {
-                tracing::warn!(session = %link.id, %error, "a session made for a login stays");
-            }
-        } else if account.state == SessionState::LoggingIn && account.login.is_none() {
-            let over = self.want(link, account.wanted, |_| SessionState::LoggedOut).await;
-            if let Err(error) = over {
-                tracing::warn!(session = %link.id, %error, "a login that never began seems to go on");
-            }
-        }
-    }
-
-    /// Removes the key of a login that ended without one, and the session if it was made for that.
-    async fn discard(&self, id: SessionId, why: &str) {
-        let Ok(link) = self.find(id) else { return };
-        let account = link.account();
-        if account.login.is_some() || account.is_authorised() {
-            return;
-        }
-        let removed = if account.is_leftover() {
-            if let Some(ending) = Ending::of(why) {
-                self.context.ended.remember(id, account.uuid, ending);
-            }
-            self.delete(id).await
-        } else {
-            let ended = self.end_authorisation(&link).await;
-            self.terminate(&link).await;
-            self.forget_keys(&link, !ended).await.map_err(TelegramError::from)
-        };
-        match removed {
-            Ok(()) => tracing::info!(session = %id, why, "a login ended without one"),
-            Err(error) => tracing::warn!(session = %id, %error, "a login left its key behind"),
-        }
-    }
-
-    async fn discard_leftover(&self, id: SessionId) -> Result<(), TelegramError> {
-        match self.find(id) {
-            Ok(link) if link.account().is_leftover() => self.delete(id).await,
-            _ => Ok(()),
-        }
-    }
-
-    async fn log_out(&self, id: SessionId) -> Result<Account, TelegramError> {
-        let link = self.find(id)?;
-        self.end_former(&link).await?;
-        self.abandon_rotation(&link).await?;
-        let ended = self.end_authorisation(&link).await;
-        self.terminate(&link).await;
-        self.forget_keys(&link, !ended).await?;
-        // Should the same account log in again, it goes on where it was.
-        forget::peers(&self.context.store, id).await?;
-        link.change(&self.context.store, |account| {
-            let from = std::mem::replace(&mut account.state, SessionState::LoggedOut);
-            account.user_id = None;
-            account.username = None;
-            account.login = None;
-            account.for_login = false;
-            account.dialogs_read = false;
-            account.since = Timestamp::now();
-            account.reason = Some("LOGGED_OUT".to_owned());
-            let reason = account.reason.clone();
-            let told = EventBody::SessionState {
-                from,
-                to: SessionState::LoggedOut,
-                reason,
-            };
-            (
-                (),
-                if from == SessionState::LoggedOut {
-                    vec![]
-                } else {
-                    vec![told]
-                },
-            )
-        })
-        .await?;
-        Ok(link.account())
-    }
-
-    async fn delete(&self, id: SessionId) -> Result<(), TelegramError> {
-        let link = self.find(id)?;
-        self.end_former(&link).await?;
-        self.abandon_rotation(&link).await?;
-        let ended = self.end_authorisation(&link).await;
-        self.terminate(&link).await;
-        // Also of one that rests: its key is good at Telegram all the same, and in every export of it.
-        self.forget_keys(&link, !ended).await?;
-        forget::learned(&self.context.store, id).await?;
-        let mut batch = Batch::new();
-        batch.remove::<Accounts>(&id);
-        batch.remove::<Activity>(&id);
-        self.context.store.commit(batch).await?;
-        self.links
-            .write()
-            .expect("nothing panics under this lock")
-            .remove(&id);
-        incident::settle(&self.context.incidents, id).await;
-        Ok(())
-    }
-
-    /// Logs out at Telegram, if that can be reached in time; says whether that was done.
-    async fn end_authorisation(&self, link: &Link) -> bool {
-        if link.client().is_err() {
-            return false;
-        }
-        let log_out = tl::functions::auth::LogOut {};
-        match tokio::time::timeout(LOGOUT, link.invoke(&log_out)).await {
-            Ok(Ok(_)) => return true,
-            Ok(Err(error)) => {
-                tracing::info!(session = %link.id, error = %error, "not logged out at Telegram")
-            }
-            Err(_) => tracing::info!(session = %link.id, "Telegram did not answer the log-out in time"),
-        }
-        false
-    }
-
-    /// Forgets a session's key. A log-out that is owed to Telegram, or may have to be, is made up for later.
-    async fn forget_keys(&self, link: &Link, owed: bool) -> Result<(), StoreError> {
-        let now = Timestamp::now();
-        let kept = self.context.store.get::<Authorisations>(&link.id)?;
-        let mut batch = Batch::new();
-        batch.remove::<Authorisations>(&link.id);
-        if let Some(spare) = kept.and_then(|keys| Spare::of(&link.account(), keys, owed, now)) {
-            batch.put::<Spares>(&(link.id, now), &spare);
-        }
-        self.context.store.commit(batch).await?;
-        self.context.spares.notify_one();
-        Ok(())
     }
 
     async fn end(&self, id: SessionId) {

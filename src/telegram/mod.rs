@@ -5,6 +5,7 @@
 
 mod account;
 mod calls;
+mod chats;
 mod config;
 mod effects;
 mod entities;
@@ -43,10 +44,11 @@ mod vitals;
 
 pub use account::{Account, AccountPatch, NewAccount};
 pub use calls::{CallsView, MethodCalls, Quantiles};
+pub use chats::ChatInfo;
 pub use config::{DcConfig, ServerConfig, TelegramConfig};
 pub use error::{ErrorClass, TelegramError};
 pub use exchange::{ExchangeError, create_auth_key};
-pub use handle::{ChatInfo, ConnectionView, SessionView, Telegram};
+pub use handle::{ConnectionView, SessionView, Telegram};
 pub use import::ImportError;
 pub use logins::Ending;
 pub use outgoing::{Outgoing, OutgoingBody, OutgoingMedia, SentPart};

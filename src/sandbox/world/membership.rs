@@ -2,10 +2,11 @@
 
 use super::chat::Role;
 use super::content::Action;
+use super::making::check_title;
 use super::place::{Peer, Place};
 use super::posting::Draft;
 use super::refusal::Refusal;
-use super::state::{Passing, State, check_title};
+use super::state::{Passing, State};
 
 /// How many members a basic group may have.
 const GROUP_MAX: usize = 200;

@@ -13,6 +13,7 @@ pub mod entities;
 pub mod files;
 pub mod guests;
 pub mod keys;
+pub mod making;
 pub mod membership;
 pub mod password;
 pub mod place;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{LOGOUT, State};
+use super::State;
+use super::ending::LOGOUT;
 use crate::base::fault::fault_point;
 use crate::base::{RotationId, Secret, SessionId, Timestamp};
 use crate::model::SessionState;

@@ -1,0 +1,168 @@
+//! A session's chats and the messages in them, as callers ask for them: what it knows of chats, and effects that are
+//! asked for one at a time. Pages of messages are read in `reading`.
+
+use std::time::Duration;
+
+use super::error::TelegramError;
+use super::handle::Telegram;
+use super::outgoing::{Outgoing, SentPart};
+use super::tables::{Peer, Peers};
+use crate::base::{SessionId, Timestamp};
+use crate::model::{ChatId, ChatKind, Entity, Message, MessageId};
+use crate::store::Scan;
+
+/// A chat as a session knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatInfo {
+    /// Its id.
+    pub id: ChatId,
+    /// What it is.
+    pub kind: ChatKind,
+    /// Title, or the user's names.
+    pub title: Option<String>,
+    /// Public name, without the at sign.
+    pub username: Option<String>,
+    /// Whether forwarding from it is forbidden.
+    pub protected: bool,
+}
+
+impl Telegram {
+    /// Sends; a call that would wait longer than `patience` at the limiter is refused at once.
+    ///
+    /// # Errors
+    /// See [`TelegramError::class`].
+    pub async fn send(
+        &self,
+        id: SessionId,
+        outgoing: &Outgoing,
+        patience: Duration,
+    ) -> Result<Vec<SentPart>, TelegramError> {
+        let link = self.link_at_work(id).await?;
+        self.effects(&link, patience).send(outgoing).await
+    }
+
+    /// Gives an own message another text.
+    ///
+    /// # Errors
+    /// See [`TelegramError::class`].
+    pub async fn edit(
+        &self,
+        id: SessionId,
+        (chat, message): (ChatId, MessageId),
+        text: &str,
+        entities: &[Entity],
+        patience: Duration,
+    ) -> Result<(), TelegramError> {
+        let link = self.link_at_work(id).await?;
+        self.effects(&link, patience)
+            .edit(chat, message, text, entities)
+            .await
+    }
+
+    /// Deletes messages for everybody.
+    ///
+    /// # Errors
+    /// See [`TelegramError::class`].
+    pub async fn delete_messages(
+        &self,
+        id: SessionId,
+        chat: ChatId,
+        messages: Vec<MessageId>,
+        patience: Duration,
+    ) -> Result<(), TelegramError> {
+        let link = self.link_at_work(id).await?;
+        self.effects(&link, patience).delete(chat, messages).await
+    }
+
+    /// The account's own messages in a chat, newest first: those of its latest `most` messages that came at `since` or
+    /// later (and perhaps some more).
+    ///
+    /// # Errors
+    /// See [`TelegramError::class`].
+    pub async fn own_recent(
+        &self,
+        id: SessionId,
+        chat: ChatId,
+        (since, most): (Timestamp, usize),
+        patience: Duration,
+    ) -> Result<Vec<Message>, TelegramError> {
+        let link = self.link_at_work(id).await?;
+        self.effects(&link, patience).own_recent(chat, since, most).await
+    }
+
+    /// One message, if it is there.
+    ///
+    /// # Errors
+    /// See [`TelegramError::class`].
+    pub async fn message(
+        &self,
+        id: SessionId,
+        (chat, message): (ChatId, MessageId),
+        patience: Duration,
+    ) -> Result<Option<Message>, TelegramError> {
+        let link = self.link_at_work(id).await?;
+        self.effects(&link, patience).message(chat, message).await
+    }
+
+    /// Finds a chat by its public name.
+    ///
+    /// # Errors
+    /// See [`TelegramError::class`].
+    pub async fn resolve(
+        &self,
+        id: SessionId,
+        username: &str,
+        patience: Duration,
+    ) -> Result<ChatId, TelegramError> {
+        let link = self.link_at_work(id).await?;
+        self.effects(&link, patience).resolve(username).await
+    }
+
+    /// The dialogs whose title or public name holds `query`, in any case.
+    ///
+    /// # Errors
+    /// If there is no such session, or the store cannot be read.
+    pub fn chats(&self, id: SessionId, query: Option<&str>) -> Result<Vec<ChatInfo>, TelegramError> {
+        let link = self.link(id)?;
+        let query = query.unwrap_or_default().to_lowercase();
+        let holds = |text: &Option<String>| {
+            text.as_ref()
+                .is_some_and(|text| text.to_lowercase().contains(&query))
+        };
+        let rows = self
+            .context
+            .store
+            .scan::<Peers>(Scan::prefix(&link.id), usize::MAX)?;
+        let wanted = rows.into_iter().filter(|(_, peer)| {
+            peer.dialog && (query.is_empty() || holds(&peer.title) || holds(&peer.username))
+        });
+        Ok(wanted.map(|((_, chat), peer)| info(ChatId(chat), peer)).collect())
+    }
+
+    /// A chat that the session has seen.
+    ///
+    /// # Errors
+    /// If there is no such session, or the store cannot be read.
+    pub fn chat(&self, id: SessionId, chat: ChatId) -> Result<Option<ChatInfo>, TelegramError> {
+        let link = self.link(id)?;
+        let peer = self.context.store.get::<Peers>(&(link.id, chat.0))?;
+        Ok(peer.map(|peer| info(chat, peer)))
+    }
+}
+
+fn info(chat: ChatId, peer: Peer) -> ChatInfo {
+    let assumed = if chat.is_user() {
+        ChatKind::Private
+    } else if chat.is_channel() {
+        ChatKind::Channel
+    } else {
+        ChatKind::Group
+    };
+    ChatInfo {
+        id: chat,
+        kind: peer.kind.unwrap_or(assumed),
+        title: peer.title,
+        username: peer.username,
+        protected: peer.protected,
+    }
+}
