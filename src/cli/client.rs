@@ -40,7 +40,8 @@ pub struct Target {
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// There is no key to use.
-    #[error("no API key: set TRUNKLINE_API_KEY, or make {} readable", .0.display())]
+    #[error("no API key: set TRUNKLINE_API_KEY, or make {} readable; if no key is known any more, stop the daemon and make one \
+         with `trunkline key first`", .0.display())]
     NoKey(PathBuf),
     /// Nobody listens there.
     #[error("no daemon answers at {url}: is `trunkline run` up? ({cause})")]

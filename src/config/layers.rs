@@ -58,6 +58,8 @@ impl Layers {
         let older = older::read(&variables, &mut self.merged);
         self.faults.extend(older.faults);
         self.notes.extend(older.notes);
+        let sections: Vec<&str> = self.merged.keys().map(String::as_str).collect();
+        self.notes.extend(environment::misspelt(&variables, &sections));
         let ours = environment::settings(&variables);
         for (path, text) in older.settings.into_iter().chain(ours) {
             merge(&mut self.merged, nest(&path, literal(&text)));
