@@ -1,10 +1,10 @@
 //! Keys that no session has any more and that may be an authorisation all the same: each is ended at Telegram, then
 //! forgotten.
 //!
-//! There are two kinds. A QR that was shown is taken by Telegram until its own end, also after its login was given up:
+//! There are three kinds. A QR that was shown is taken by Telegram until its own end, also after its login was given up:
 //! once it cannot be scanned any more the key asks what became of it, and logs out if somebody did. No connection is
-//! held for that. And a session that ended while it could not be reached is logged out as soon as it can. Keys are
-//! stored sealed until then, so that a kill forgets none. It does not end an authorisation that waits for a password:
+//! held for that. A session that ended while it could not be reached is logged out as soon as it can. And the fresh key
+//! of a rotation that came to nothing may be either. Keys are stored sealed until then, so that a kill forgets none. It does not end an authorisation that waits for a password:
 //! such a key may not, and Telegram drops it by itself.
 
 use std::sync::Arc;
@@ -55,10 +55,21 @@ impl Table for Spares {
 pub(crate) struct Spare {
     /// The keys, and where the account lives.
     pub keys: Authorisation,
-    /// Whether a QR was shown with it; else it was logged in.
-    pub shown: bool,
+    /// What it was used for.
+    pub kind: Kind,
     /// When it is tried to be ended next.
     pub due: Timestamp,
+}
+
+/// What a spare key was used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    /// It was logged in.
+    LoggedIn,
+    /// A QR was shown with it.
+    Shown,
+    /// It had a token that the account itself accepted, perhaps, and was logged in with it, perhaps.
+    Fresh,
 }
 
 impl Spare {
@@ -72,11 +83,20 @@ impl Spare {
             None if account.is_authorised() && owed => now,
             None => return None,
         };
-        Some(Self {
+        let kind = match shown {
+            Some(_) => Kind::Shown,
+            None => Kind::LoggedIn,
+        };
+        Some(Self { keys, kind, due })
+    }
+
+    /// The keys that a rotation leaves over, to be ended at once.
+    pub fn of_rotation(keys: Authorisation) -> Self {
+        Self {
             keys,
-            shown: shown.is_some(),
-            due,
-        })
+            kind: Kind::Fresh,
+            due: Timestamp::now(),
+        }
     }
 }
 
@@ -147,13 +167,24 @@ async fn conclude(
 }
 
 /// Ends a key; says in which way.
-async fn end(context: &Context, spare: &Spare) -> Result<&'static str, TelegramError> {
-    let ended = match spare.shown {
-        true => end_shown(context, &spare.keys).await,
-        false => log_out(context, &spare.keys).await,
-    };
+///
+/// # Errors
+/// If Telegram was not reached, or did not do it this time.
+pub(super) async fn end(context: &Context, spare: &Spare) -> Result<&'static str, TelegramError> {
+    match spare.kind {
+        Kind::LoggedIn => settled(log_out(context, &spare.keys).await),
+        Kind::Shown => settled(end_shown(context, &spare.keys).await),
+        Kind::Fresh => {
+            // A token that was accepted and not come back for is no authorisation yet, and listed as one.
+            settled(end_shown(context, &spare.keys).await)?;
+            settled(log_out(context, &spare.keys).await)
+        }
+    }
+}
+
+/// A key that is no authorisation, or none any more, or waits for a password, needs no end.
+fn settled(ended: Result<&'static str, TelegramError>) -> Result<&'static str, TelegramError> {
     match ended {
-        // It is not, or is over already, or waits for a password.
         Err(error) if is_none(&error) => Ok("not authorised"),
         ended => ended,
     }
@@ -233,19 +264,19 @@ mod tests {
     fn only_what_telegram_may_take_for_an_authorisation_is_ended() {
         let now = Timestamp::from_secs(100);
         let mut account = Account::new(NewAccount::default(), now);
-        let of = |account: &Account, owed| Spare::of(account, keys(), owed, now).map(|it| (it.shown, it.due));
+        let of = |account: &Account, owed| Spare::of(account, keys(), owed, now).map(|it| (it.kind, it.due));
         assert_eq!(
             of(&account, true),
             None,
             "a code that was sent is no authorisation"
         );
         account.shown_until = Some(Timestamp::from_secs(130));
-        assert_eq!(of(&account, true), Some((true, Timestamp::from_secs(131))));
+        assert_eq!(of(&account, true), Some((Kind::Shown, Timestamp::from_secs(131))));
         account.shown_until = Some(Timestamp::from_secs(99));
         assert_eq!(of(&account, true), None, "it cannot be scanned any more");
         account.logged_in(7, now);
         account.state = crate::model::SessionState::Connecting;
-        assert_eq!(of(&account, true), Some((false, now)));
+        assert_eq!(of(&account, true), Some((Kind::LoggedIn, now)));
         assert_eq!(of(&account, false), None);
         assert!(Spare::of(&account, Authorisation::default(), true, now).is_none());
     }

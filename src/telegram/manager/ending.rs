@@ -19,7 +19,7 @@ use crate::telegram::tables::{Accounts, Activity, Authorisations};
 use crate::telegram::{forget, incident};
 
 /// How long a log-out at Telegram may take before the session is forgotten without it.
-pub(super) const LOGOUT: Duration = Duration::from_secs(10);
+const LOGOUT: Duration = Duration::from_secs(10);
 
 impl State {
     /// A session that rests waits for no login; it was steered as an entry of its own, and stays.

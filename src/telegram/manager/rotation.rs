@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::State;
-use super::ending::LOGOUT;
 use crate::base::fault::fault_point;
 use crate::base::{RotationId, Secret, SessionId, Timestamp};
 use crate::model::SessionState;
@@ -11,6 +10,7 @@ use crate::store::{Batch, Scan, StoreError};
 use crate::telegram::error::TelegramError;
 use crate::telegram::link::Link;
 use crate::telegram::rotation::{self, Errand, Rotation, RotationStep, Rotations};
+use crate::telegram::spares::{Spare, Spares};
 use crate::telegram::tables::{Authorisation, Authorisations, UpdateStates};
 
 impl State {
@@ -124,18 +124,18 @@ impl State {
         if let Err(error) = self.rotations.terminate(&link.id.to_string()).await {
             tracing::debug!(session = %link.id, %error, "no rotation ran");
         }
-        if let Some(spare) = rotation.step.spare() {
-            let forgotten = rotation::forget(&self.context, link, spare);
-            if tokio::time::timeout(LOGOUT, forgotten).await.is_err() {
-                tracing::info!(session = %link.id, "Telegram did not answer the log-out of a spare key in time");
-            }
-        }
         let entry = rotation::audited(&rotation, link.id, Some("LOGGED_OUT"));
         self.context.audit.add(entry).await?;
         let mut batch = Batch::new();
         batch.remove::<Rotations>(&link.id);
+        if let Some(keys) = rotation.step.spare() {
+            let spare = Spare::of_rotation(keys.clone());
+            batch.put::<Spares>(&(link.id, rotation.began), &spare);
+        }
         let told = rotation::event(&rotation, "failed", Some("LOGGED_OUT".to_owned()));
         batch.append(link.event(&link.account(), told), None);
-        self.context.store.commit(batch).await.map(|_| ())
+        self.context.store.commit(batch).await?;
+        self.context.spares.notify_one();
+        Ok(())
     }
 }

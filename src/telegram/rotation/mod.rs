@@ -25,6 +25,7 @@ use super::link::Link;
 use super::manager;
 use super::session::Context;
 use super::side::Side;
+use super::spares::{self, Spare, Spares};
 use super::tables::Authorisation;
 use crate::base::fault::fault_point;
 use crate::base::{Coded, Secret, SessionId};
@@ -39,7 +40,7 @@ const CALLS_END: Duration = Duration::from_secs(15);
 /// How long calls wait for the session to be connected with the fresh key; later ones hear that it is not.
 const CALLS_WAIT: Duration = Duration::from_secs(20);
 
-/// How often a fresh key that is not needed any more is logged out before it is forgotten.
+/// How often a fresh key that is not needed any more is tried to be ended before the rotation is told to be over.
 const TRIES: usize = 5;
 
 /// Why a rotation failed, as a stable word.
@@ -168,9 +169,27 @@ impl Process<'_> {
             Some(RotationStep::Begun) | None => None,
         };
         if let Some(fresh) = spare {
-            forget(self.context, self.link, &fresh).await;
+            self.forget(fresh).await?;
         }
         self.end("failed", Some(why)).await
+    }
+
+    /// Ends a fresh key that is not needed any more; if Telegram is not reached soon, it is left to `spares`.
+    async fn forget(&self, keys: Authorisation) -> Result<(), StoreError> {
+        let spare = Spare::of_rotation(keys);
+        let mut pauses = pauses();
+        for _ in 0..TRIES {
+            let Err(error) = Box::pin(spares::end(self.context, &spare)).await else {
+                return Ok(());
+            };
+            tracing::info!(session = %self.link.id, %error, "a fresh key is not ended yet");
+            sleep(pauses.next_backoff().unwrap_or_default()).await;
+        }
+        let mut batch = Batch::new();
+        batch.put::<Spares>(&(self.link.id, self.rotation.began), &spare);
+        self.context.store.commit(batch).await?;
+        self.context.spares.notify_one();
+        Ok(())
     }
 
     async fn end(&self, status: &'static str, error: Option<&str>) -> Result<(), StoreError> {
@@ -206,19 +225,6 @@ pub(crate) fn event(rotation: &Rotation, status: &str, error: Option<Word>) -> E
         status: status.to_owned(),
         error,
     }
-}
-
-/// Logs spare keys out; if Telegram is not reached, they are forgotten all the same.
-pub(crate) async fn forget(context: &Context, link: &Link, spare: &Authorisation) {
-    let mut pauses = pauses();
-    for _ in 0..TRIES {
-        let Err(error) = log_out(context, spare).await else {
-            return;
-        };
-        tracing::info!(session = %link.id, %error, "a spare authorisation is not ended yet");
-        sleep(pauses.next_backoff().unwrap_or_default()).await;
-    }
-    tracing::warn!(session = %link.id, "a spare authorisation stays in the account's list of devices");
 }
 
 /// Ends the authorisation of these keys; one that is over already is fine.
