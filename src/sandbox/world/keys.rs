@@ -133,7 +133,7 @@ impl State {
         self.log_out(key);
         let now = self.date();
         let hash = self.login_hash(key);
-        self.keys.tokens.retain(|token| token.key != key);
+        self.keys.tokens.retain(|token| token.holder() != key);
         self.keys.challenges.remove(&key);
         let known = self.keys.known.entry(key).or_default();
         known.user = Some(user);
@@ -170,7 +170,7 @@ impl State {
 
     /// Ends a key from outside: every call is refused with `name` from now on.
     pub fn end_key(&mut self, key: i64, name: &str) -> Option<i64> {
-        self.keys.tokens.retain(|token| token.key != key);
+        self.keys.tokens.retain(|token| token.holder() != key);
         let user = self.log_out(key);
         self.keys.known.entry(key).or_default().ended = Some(name.to_owned());
         user
@@ -206,7 +206,7 @@ impl State {
         let accepted = tokens.filter(|token| token.accepted == Some(user) && token.until >= self.now);
         let keys: BTreeSet<i64> = pending
             .map(|(key, _)| *key)
-            .chain(accepted.map(|token| token.key))
+            .chain(accepted.map(Token::holder))
             .collect();
         keys.into_iter()
             .map(|key| {

@@ -35,6 +35,15 @@ pub struct Token {
     pub accepted: Option<i64>,
     /// Who may not.
     pub except: Vec<i64>,
+    /// The key that came with it and waits for the account's password now; in another data centre it is another one.
+    pub redeemer: Option<i64>,
+}
+
+impl Token {
+    /// The key that becomes a login.
+    pub fn holder(&self) -> i64 {
+        self.redeemer.unwrap_or(self.key)
+    }
 }
 
 /// What a key gets when it asks for a token, or comes with one.
@@ -98,6 +107,7 @@ impl State {
             until,
             accepted: None,
             except,
+            redeemer: None,
         });
         // Rounded up: who counts in seconds must not come too early.
         let expires = super::content::seconds(until + 999);
@@ -125,7 +135,10 @@ impl State {
             let token = token.bytes;
             return Ok(Exported::Elsewhere { dc: home, token });
         }
-        self.log_in_unless_asked(key, user)?;
+        if let Err(refusal) = self.log_in_unless_asked(key, user) {
+            self.token(&token.bytes)?.redeemer = Some(key);
+            return Err(refusal);
+        }
         self.keys.tokens.retain(|known| known.bytes != token.bytes);
         Ok(Exported::Done(user))
     }
@@ -271,6 +284,27 @@ mod tests {
         assert_eq!(state.import_token(12, DC, &token), elsewhere);
         assert_eq!(state.import_token(12, 4, &token), Ok(Exported::Done(ann)));
         assert_eq!((state.user_of(12), state.user_of(KEY).is_err()), (Ok(ann), true));
+    }
+
+    #[test]
+    fn a_login_that_waits_for_its_password_elsewhere_is_listed_once() {
+        let (mut state, ann) = world();
+        state.centres = vec![DC, 4];
+        state.set_home(ann, 4).expect("there is one");
+        let password = crate::sandbox::world::password::Password::new("a cat", "");
+        state.set_password(ann, Some(password)).expect("known");
+        let token = shown(&mut state, KEY);
+        state.accept_token(ann, &token).expect("accepted");
+        let listed = |state: &State| {
+            let waiting = state.waiting(ann).into_iter();
+            waiting.map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(&state), [KEY]);
+        let asked = Err(Refusal::unauthorized("SESSION_PASSWORD_NEEDED"));
+        assert_eq!(state.import_token(12, 4, &token), asked);
+        assert_eq!(listed(&state), [12]);
+        state.log_in(12, ann).expect("logged in");
+        assert!(listed(&state).is_empty());
     }
 
     #[test]
