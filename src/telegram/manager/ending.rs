@@ -81,11 +81,7 @@ impl State {
 
     pub(super) async fn log_out(&self, id: SessionId) -> Result<Account, TelegramError> {
         let link = self.find(id)?;
-        self.end_former(&link).await?;
-        self.abandon_rotation(&link).await?;
-        let ended = self.end_authorisation(&link).await;
-        self.terminate(&link).await;
-        self.forget_keys(&link, !ended).await?;
+        self.take_leave(&link).await?;
         // Should the same account log in again, it goes on where it was.
         forget::peers(&self.context.store, id).await?;
         link.change(&self.context.store, |account| {
@@ -118,12 +114,7 @@ impl State {
 
     pub(super) async fn delete(&self, id: SessionId) -> Result<(), TelegramError> {
         let link = self.find(id)?;
-        self.end_former(&link).await?;
-        self.abandon_rotation(&link).await?;
-        let ended = self.end_authorisation(&link).await;
-        self.terminate(&link).await;
-        // Also of one that rests: its key is good at Telegram all the same, and in every export of it.
-        self.forget_keys(&link, !ended).await?;
+        self.take_leave(&link).await?;
         forget::learned(&self.context.store, id).await?;
         let mut batch = Batch::new();
         batch.remove::<Accounts>(&id);
@@ -134,6 +125,17 @@ impl State {
             .expect("nothing panics under this lock")
             .remove(&id);
         incident::settle(&self.context.incidents, id).await;
+        Ok(())
+    }
+
+    /// Ends all that a session is at Telegram, and what runs of it.
+    async fn take_leave(&self, link: &Arc<Link>) -> Result<(), TelegramError> {
+        self.end_former(link).await?;
+        self.abandon_rotation(link).await?;
+        let ended = self.end_authorisation(link).await;
+        self.terminate(link).await;
+        // Also of one that rests: its key is good at Telegram all the same, and in every export of it.
+        self.forget_keys(link, !ended).await?;
         Ok(())
     }
 
