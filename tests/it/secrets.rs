@@ -168,7 +168,7 @@ impl<'a> Caller<'a> {
 }
 
 /// Waits until something is true.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !holds().await {
         assert!(began.elapsed() < PATIENCE, "not in time: {what}");

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::basics::{Things, event, open, thing};
@@ -23,6 +24,12 @@ async fn until_open(store: &Store) {
     }
 }
 
+/// The committer, as the test's own task: there is no tree above it here.
+fn serve(store: &Store, stop: &CancellationToken) -> JoinHandle<Result<(), StoreError>> {
+    let (store, stop) = (store.clone(), stop.clone());
+    tokio::spawn(async move { store.run(stop, || {}).await })
+}
+
 #[tokio::test]
 async fn the_handle_outlives_the_committer() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -33,10 +40,7 @@ async fn the_handle_outlives_the_committer() {
     ));
     for _ in 0..2 {
         let stop = CancellationToken::new();
-        let task = tokio::spawn({
-            let (store, stop) = (store.clone(), stop.clone());
-            async move { store.run(stop, || {}).await }
-        });
+        let task = serve(&store, &stop);
         until_open(&store).await;
         store.commit(one()).await.expect("commits");
         stop.cancel();
@@ -47,10 +51,7 @@ async fn the_handle_outlives_the_committer() {
         ));
     }
     // Dropped in the middle, as a supervisor does that loses its patience: the next one waits for the folder.
-    let task = tokio::spawn({
-        let store = store.clone();
-        async move { store.run(CancellationToken::new(), || {}).await }
-    });
+    let task = serve(&store, &CancellationToken::new());
     until_open(&store).await;
     task.abort();
     assert!(task.await.expect_err("is aborted").is_cancelled());
@@ -67,10 +68,7 @@ async fn an_io_error_of_a_read_is_trouble_and_heals_as_one_of_a_write() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::new(StoreConfig::in_folder(folder.path().join("data")));
     let stop = CancellationToken::new();
-    let task = tokio::spawn({
-        let (store, stop) = (store.clone(), stop.clone());
-        async move { store.run(stop, || {}).await }
-    });
+    let task = serve(&store, &stop);
     until_open(&store).await;
     store.commit(one()).await.expect("commits");
     let mut trouble = store.trouble();
@@ -107,11 +105,10 @@ fn limit_files_to(bytes: Option<u64>) {
 fn child_on_a_full_disk() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let store = Store::new(StoreConfig::in_folder(folder));
-    let run = |store: Store| tokio::spawn(async move { store.run(CancellationToken::new(), || {}).await });
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         for round in 0..3u32 {
-            let task = run(store.clone());
+            let task = serve(&store, &CancellationToken::new());
             until_open(&store).await;
             for known in 0..round * 100_000 {
                 let row = store.get::<Things>(&(known, String::new())).expect("reads");

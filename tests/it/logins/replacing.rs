@@ -1,7 +1,5 @@
 //! An agent's session gives way to another one, and not before that has logged in.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use trunkline::base::Span;
 use trunkline::sandbox::world::Peer;
@@ -9,7 +7,7 @@ use trunkline::sandbox::world::posting::Draft;
 
 use super::backend::{Backend, session};
 use crate::control_api::caller::Caller;
-use crate::secrets::Process;
+use crate::secrets::{self, Process};
 use crate::stage::{Stage, received, until};
 
 const PHONE: &str = "+989120000001";
@@ -119,12 +117,10 @@ async fn a_kill_before_and_after_the_login_changes_nothing() {
     let second = Process::start(&config, &data, log(2)).await;
     let caller = Caller::at(&second.base, key);
     let path = format!("/api/telegram/status/{former}");
-    let mut tries = 0;
-    while caller.get(&path).await.ok()["connected"] != true {
-        tries += 1;
-        assert!(tries < 400, "the former one goes on");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    secrets::until("the former one goes on", async || {
+        caller.get(&path).await.ok()["connected"] == true
+    })
+    .await;
     // The log-out of the former one takes long, and the kill comes before its end.
     let slow = json!({"kind": "silence", "method": "auth.logOut"});
     let people = stage.handle();
@@ -145,12 +141,10 @@ async fn a_kill_before_and_after_the_login_changes_nothing() {
 
     let third = Process::start(&config, &data, log(3)).await;
     let caller = Caller::at(&third.base, key);
-    let mut tries = 0;
-    while caller.get(&path).await.status != 404 {
-        tries += 1;
-        assert!(tries < 400, "the former one is deleted");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    secrets::until("the former one is deleted", async || {
+        caller.get(&path).await.status == 404
+    })
+    .await;
     let left = people.logins(ann).expect("known");
     assert_eq!(left.len(), 1, "and logged out: {left:?}");
     let listed = caller.get("/api/telegram/accounts").await.ok();
