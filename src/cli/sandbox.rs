@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use crate::sandbox::server::{daemon_config, key};
 use crate::sandbox::world::account::{DC, SECOND_DC};
-use crate::sandbox::{Sandbox, SandboxConfig, SandboxError, Seed};
+use crate::sandbox::{Sandbox, SandboxConfig, SandboxError, Seed, Switches};
 
 use super::data;
 
@@ -37,6 +37,12 @@ pub struct Command {
     /// Fill an empty world from this file (TOML); without it a small example is used
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
+    /// Spare clients what Telegram does not spare them: all switches off
+    #[arg(long)]
+    lenient: bool,
+    /// Turn one of Telegram's ways on or off (`GET /switches` lists them); may be given several times
+    #[arg(long = "switch", value_name = "NAME=on|off", value_parser = wanted)]
+    switches: Vec<(String, bool)>,
     /// Print the configuration section with which a daemon reaches it, and end
     #[arg(long)]
     print_config: bool,
@@ -74,7 +80,16 @@ impl Command {
             Some(file) => Seed::parse(&std::fs::read_to_string(file)?)?,
             None => Seed::example()?,
         };
+        let mut switches = if self.lenient {
+            Switches::LENIENT
+        } else {
+            Switches::default()
+        };
+        for (name, on) in &self.switches {
+            switches.turn(name, *on)?;
+        }
         let config = SandboxConfig {
+            switches,
             port: self.port,
             second_port: self.second_port,
             control_port: self.control_port,
@@ -97,6 +112,15 @@ impl Command {
         stopped().await?;
         sandbox.stop().await;
         Ok(())
+    }
+}
+
+/// A switch and where it is to stand.
+fn wanted(text: &str) -> Result<(String, bool), String> {
+    match text.split_once('=') {
+        Some((name, "on")) => Ok((name.to_owned(), true)),
+        Some((name, "off")) => Ok((name.to_owned(), false)),
+        _ => Err("a switch is given as NAME=on or NAME=off".to_owned()),
     }
 }
 

@@ -10,6 +10,7 @@ use super::rpc::KeyId;
 use super::world::password::Password;
 use super::world::settings::{Change, Settings};
 use super::world::state::digits;
+use super::world::switches::{Switches, UnknownSwitch};
 use super::world::tokens::read_token;
 use super::world::{Refusal, State};
 
@@ -159,6 +160,22 @@ impl World {
     /// What is otherwise than on Telegram.
     pub fn settings(&self) -> Settings {
         self.telegram.look(|state| state.settings)
+    }
+
+    /// Which of Telegram's ways the sandbox has.
+    pub fn switches(&self) -> Switches {
+        self.telegram.look(|state| state.switches)
+    }
+
+    /// Turns switches by name, all or none.
+    ///
+    /// # Errors
+    /// If a name is unknown.
+    pub fn turn(&self, wanted: &std::collections::BTreeMap<String, bool>) -> Result<Switches, UnknownSwitch> {
+        self.telegram.world(|state| {
+            state.switches.turn_all(wanted)?;
+            Ok(state.switches)
+        })
     }
 
     /// Sets some of it.

@@ -34,3 +34,4 @@ pub mod world;
 pub use handle::World;
 pub use seed::Seed;
 pub use server::{Sandbox, SandboxConfig, SandboxError};
+pub use world::Switches;

@@ -17,8 +17,8 @@ use super::rpc::Hub;
 use super::seed::{Seed, SeedError};
 use super::telegram::Telegram;
 use super::wire::{KeyError, RsaKey, Wire, WireConfig};
-use super::world::State;
 use super::world::account::{DC, SECOND_DC};
+use super::world::{State, Switches};
 
 /// How long after a change the world is written at the earliest.
 const SAVE_AFTER: Duration = Duration::from_secs(1);
@@ -46,6 +46,8 @@ pub struct SandboxConfig {
     pub api: Option<(i32, String)>,
     /// How many connections it takes at a time; 0 for a usual number.
     pub max_connections: usize,
+    /// Which of Telegram's ways it has.
+    pub switches: Switches,
 }
 
 /// A sandbox that cannot start.
@@ -99,10 +101,11 @@ impl Sandbox {
         let made = tokio::task::spawn_blocking(move || key(key_file.as_deref())).await;
         let rsa = made.map_err(|_| SandboxError::System)??;
         let public_pem = rsa.public_pem()?;
-        let state = match opened.as_mut().map(Disk::load).transpose()?.flatten() {
+        let mut state = match opened.as_mut().map(Disk::load).transpose()?.flatten() {
             Some(state) => state,
             None => fresh(config.seed)?,
         };
+        state.switches = config.switches;
         let hub = Hub::new();
         let telegram = Telegram::new(state, hub.clone(), config.api.clone());
         let second = config.second_port.map(|port| (SECOND_DC, port));

@@ -1,5 +1,7 @@
 //! The routes of the control port: path and method to what is done.
 
+use std::collections::BTreeMap;
+
 use hyper::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -8,6 +10,7 @@ use serde_json::json;
 use super::{Answer, Control, Failure, people};
 use crate::sandbox::acts::{NewChat, NewMessage, NewUser, Who};
 use crate::sandbox::faults::Fault;
+use crate::sandbox::world::Switches;
 use crate::sandbox::world::entities::Entity;
 
 /// What `GET /` says.
@@ -33,6 +36,7 @@ DELETE /chats/{id}/messages/{number}        a deletion for all: ?from=USER
 GET    /codes/{phone}                       the login code, plain text
 PUT    /codes/{phone}                       {\"refuse\"}: it gets none any more; DELETE takes it back
 GET    /settings   PATCH /settings          times that are otherwise than on Telegram
+GET    /switches   PATCH /switches          which of Telegram's ways it has: {NAME: true | false}
 GET    /faults     POST /faults             trouble
 DELETE /faults     DELETE /faults/{number}  no more trouble
 GET    /requests                            what was called: ?account= &method= &limit=
@@ -109,6 +113,14 @@ pub fn json<T: Serialize>(value: &T) -> Result<serde_json::Value, Failure> {
         .map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", error.to_string()))
 }
 
+/// The switches as they stand.
+fn switches(now: Switches) -> serde_json::Value {
+    let items = Switches::ROWS.iter().map(
+        |row| json!({"name": row.name, "on": row.is_on(&now), "telegram": row.what, "source": row.source}),
+    );
+    json!({"items": items.collect::<Vec<_>>()})
+}
+
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, Failure> {
     text.parse().map_err(|_| bad(format!("{text:?} is not a number")))
 }
@@ -141,6 +153,13 @@ pub fn answer(
         (_, ["codes", phone]) => people::codes(world, method, phone, bytes),
         ("GET", ["settings"]) => Ok(Answer::Json(json(&world.settings())?)),
         ("PATCH", ["settings"]) => Ok(Answer::Json(json(&world.set(body(bytes)?))?)),
+        ("GET", ["switches"]) => Ok(Answer::Json(switches(world.switches()))),
+        ("PATCH", ["switches"]) => {
+            let turned = world.turn(&body::<BTreeMap<String, bool>>(bytes)?);
+            Ok(Answer::Json(switches(
+                turned.map_err(|error| bad(error.to_string()))?,
+            )))
+        }
         ("POST", ["users"]) => {
             let id = world.add_user(body::<NewUser>(bytes)?)?;
             Ok(Answer::Created(json!({"id": id})))

@@ -208,8 +208,8 @@ pub fn get_channel_difference(
     let named: Vec<(i32, i64)> = named.into_iter().filter(|(number, _)| own(number)).collect();
     let mut other_updates: Vec<enums::Update> = names(&named).collect();
     other_updates.extend(other.iter().filter_map(|entry| viewer.channel_update(id, entry)));
-    // Some clients drop what stands in `other_updates` of a final answer: then there is one more to come.
-    let last = complete && other.is_empty();
+    // Some clients drop what stands in `other_updates` of a final answer: to spare them there is one more to come.
+    let last = complete && (ctx.state.switches.final_with_updates || other.is_empty());
     viewer.name(peer);
     let (users, chats) = viewer.named();
     Ok(types::updates::ChannelDifference {

@@ -23,6 +23,7 @@ pub mod reacting;
 pub mod refusal;
 pub mod settings;
 pub mod state;
+pub mod switches;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
@@ -30,3 +31,4 @@ pub mod tokens;
 pub use place::{Peer, Place};
 pub use refusal::Refusal;
 pub use state::{News, Passing, State};
+pub use switches::Switches;

@@ -16,6 +16,7 @@ use super::place::{Peer, Place};
 use super::polls::Poll;
 use super::refusal::Refusal;
 use super::settings::Settings;
+use super::switches::Switches;
 
 /// The account that tells login codes, as on Telegram.
 pub const SERVICE: i64 = 777_000;
@@ -52,6 +53,9 @@ pub struct State {
     /// What is otherwise than on Telegram.
     #[serde(default)]
     pub settings: Settings,
+    /// Which of Telegram's ways it has; given anew at each start.
+    #[serde(skip)]
+    pub switches: Switches,
     /// The data centres that there are.
     #[serde(skip)]
     pub centres: Vec<i32>,
@@ -196,6 +200,7 @@ impl State {
             files: Files::default(),
             polls: BTreeMap::new(),
             settings: Settings::default(),
+            switches: Switches::default(),
             centres: Vec::new(),
             next: Next {
                 uid: 1,

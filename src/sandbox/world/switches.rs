@@ -1,0 +1,145 @@
+//! The ways of Telegram that a client can be spared, each one a named switch.
+//!
+//! On means as on Telegram, which is the default; off is the kinder form of before. A row says what Telegram does and
+//! how that is known, and docs/sandbox.md has the same table. It owns no behaviour: whoever renders an answer or keeps
+//! a promise asks the switch.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// How a way of Telegram is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Telegram's documentation says so; the page.
+    Documentation(&'static str),
+    /// A client that is in wide use handles it, or a log of one shows it; which.
+    Client(&'static str),
+    /// Inferred from what clients show or handle.
+    Inferred(&'static str),
+}
+
+/// One switch.
+pub struct Row {
+    /// Its name, as the command line, the control port and the documents have it.
+    pub name: &'static str,
+    /// What Telegram does.
+    pub what: &'static str,
+    /// How that is known.
+    pub source: Source,
+    get: fn(&Switches) -> bool,
+    set: fn(&mut Switches, bool),
+}
+
+impl Row {
+    /// Whether it is on.
+    pub fn is_on(&self, switches: &Switches) -> bool {
+        (self.get)(switches)
+    }
+}
+
+/// There is no switch of that name.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no switch {0:?}; GET /switches of the control port lists them")]
+pub struct UnknownSwitch(pub String);
+
+macro_rules! switches {
+    ($($name:ident = $default:literal: $what:literal, $source:expr;)*) => {
+        /// Which of Telegram's ways the sandbox has.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Switches {
+            $(#[doc = $what] pub $name: bool,)*
+        }
+
+        impl Switches {
+            /// All of Telegram's ways.
+            pub const TELEGRAM: Self = Self { $($name: true,)* };
+            /// None of them: the form that every client bears.
+            pub const LENIENT: Self = Self { $($name: false,)* };
+            /// Every switch.
+            pub const ROWS: &[Row] = &[$(Row {
+                name: stringify!($name),
+                what: $what,
+                source: $source,
+                get: |switches| switches.$name,
+                set: |switches, on| switches.$name = on,
+            },)*];
+        }
+
+        impl Default for Switches {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+    };
+}
+
+switches! {
+    final_with_updates = false:
+        "the last part of a channel's difference is final together with edits and deletions",
+        Source::Documentation("updates.channelDifference");
+}
+
+impl Switches {
+    /// Turns a switch.
+    ///
+    /// # Errors
+    /// If there is none of that name; then nothing has changed.
+    pub fn turn(&mut self, name: &str, on: bool) -> Result<(), UnknownSwitch> {
+        let row = Self::ROWS.iter().find(|row| row.name == name);
+        let row = row.ok_or_else(|| UnknownSwitch(name.to_owned()))?;
+        (row.set)(self, on);
+        Ok(())
+    }
+
+    /// Turns several, or none if one of the names is unknown.
+    ///
+    /// # Errors
+    /// If a name is unknown.
+    pub fn turn_all(&mut self, wanted: &BTreeMap<String, bool>) -> Result<(), UnknownSwitch> {
+        let mut turned = *self;
+        for (name, on) in wanted {
+            turned.turn(name, *on)?;
+        }
+        *self = turned;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_is_turned_by_its_name_and_no_other() {
+        for row in Switches::ROWS {
+            let mut switches = Switches::LENIENT;
+            switches.turn(row.name, true).expect("a known name");
+            let on: Vec<_> = (Switches::ROWS.iter())
+                .filter(|it| it.is_on(&switches))
+                .map(|it| it.name)
+                .collect();
+            assert_eq!(on, [row.name]);
+        }
+        let mut switches = Switches::LENIENT;
+        let wanted = BTreeMap::from([
+            ("final_with_updates".to_owned(), true),
+            ("nothing".to_owned(), true),
+        ]);
+        assert_eq!(switches.turn_all(&wanted), Err(UnknownSwitch("nothing".into())));
+        assert_eq!(switches, Switches::LENIENT, "all or none");
+    }
+
+    #[test]
+    fn every_switch_stands_in_the_documents() {
+        let page = include_str!("../../../docs/sandbox.md");
+        for row in Switches::ROWS {
+            assert!(
+                page.contains(&format!("| `{}` |", row.name)),
+                "{} is not in docs/sandbox.md",
+                row.name
+            );
+        }
+    }
+}
