@@ -20,9 +20,9 @@ build: ## the release binary, target/release/trunkline
 test: ## every test; the clients of others too, where python3 is there
 	./tests/run
 
-schedules: ## 100,000 random schedules of the supervisor against a model of OTP, and its other figures; SEED= repeats a run
+schedules: ## 100,000 random schedules of the supervisor against a model of OTP, as many histories of updates; SEED= repeats a run
 	TRUNKLINE_SCHEDULES=$(SCHEDULES) $(if $(SEED),TRUNKLINE_SEED=$(SEED)) \
-	$(CARGO) test --locked --lib -- --nocapture --test-threads=1 as_under_otp crash_at_once tenth_of_a_second while_others_crash
+	$(CARGO) test --locked --lib -- --nocapture --test-threads=1 as_under_otp told_once_and_in_order crash_at_once tenth_of_a_second while_others_crash
 
 bench: ## what it costs and how fast it is, each figure beside a named floor; QUICK=1 is a short form
 	./benches/run $(if $(QUICK),--quick)

@@ -13,7 +13,7 @@ use crate::limiter::Limiter;
 use crate::ops::{Audit, Incidents};
 use crate::runtime::{Drained, Reason, Root, StartError, Tree};
 use crate::store::Store;
-use crate::telegram::{NotAKey, Telegram};
+use crate::telegram::{Asks, NotAKey, Telegram};
 use crate::telemetry;
 use crate::webhook::{SessionContext, SessionLookup, Webhooks};
 
@@ -88,6 +88,7 @@ impl Daemon {
             telegram.clone(),
             incidents.clone(),
         );
+        telegram.ask_for_interest(asks(&pairs, &webhooks));
         let access = Access::new(store.clone());
         let handles = Handles {
             pairs,
@@ -150,6 +151,12 @@ fn session_lookup(telegram: &Telegram) -> SessionLookup {
             metadata,
         })
     })
+}
+
+/// To whom a session's messages matter.
+fn asks(pairs: &Pairs, webhooks: &Webhooks) -> Asks {
+    let (pairs, webhooks) = (pairs.clone(), webhooks.clone());
+    Box::new(move |session| (pairs.sources(session), webhooks.want_messages_of(session)))
 }
 
 /// A process has one TLS provider; whoever came first has installed this very one.

@@ -84,6 +84,8 @@ pub(super) fn gauges(handles: &Handles, checks: &Checks) {
     );
     metrics::gauge!("trunkline_store_up").set(f64::from(takes));
     metrics::gauge!("trunkline_store_syncing_seconds").set(handles.store.syncing().as_secs_f64());
+    let lag = handles.telegram.poll_lag().unwrap_or_default();
+    metrics::gauge!("trunkline_poll_lag_seconds").set(lag.as_secs_f64());
     for (state, count) in handles.telegram.states() {
         metrics::gauge!("trunkline_sessions", "state" => state.as_str()).set(count as f64);
     }

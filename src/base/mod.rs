@@ -3,6 +3,8 @@
 //! Nothing here knows tokio, does I/O or imports another module of the house; but for the fault points of a build
 //! that is made for the fault campaign.
 
+#[cfg(test)]
+mod campaign;
 pub mod chain;
 mod clock;
 pub mod code;
@@ -13,6 +15,8 @@ pub mod secret;
 pub mod span;
 pub mod time;
 
+#[cfg(test)]
+pub(crate) use campaign::campaign;
 pub use chain::chain;
 pub use code::{Category, Code, Coded, Retry};
 pub use id::{

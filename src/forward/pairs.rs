@@ -11,7 +11,8 @@ use super::map::{AlbumsTable, BackTable, MapTable, PairsTable, StatsTable, back_
 use super::pair::{NewPair, Pair, PairPatch, PairRow, PairState, PairStats};
 use super::registry::Registry;
 use super::{dispatcher, sweep, worker};
-use crate::base::{Owner, PairId, Timestamp};
+use crate::base::{Owner, PairId, SessionId, Timestamp};
+use crate::model::ChatId;
 use crate::ops::Incidents;
 use crate::runtime::{
     Backoff, BoxError, ChildSpec, Dynamic, Intensity, Quarantine, Shutdown, StartError, Strategy,
@@ -70,6 +71,11 @@ impl Pairs {
             workers,
             workers_spec,
         }
+    }
+
+    /// The chats of a session that pairs forward from.
+    pub fn sources(&self, session: SessionId) -> Vec<ChatId> {
+        self.registry.routes().sources(session)
     }
 
     /// Workers and dispatcher, as a child for a supervisor.

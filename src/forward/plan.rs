@@ -92,6 +92,12 @@ impl Routes {
         self.by_source.get(&(session, chat)).map_or(&[], Vec::as_slice)
     }
 
+    /// The chats of a session that pairs forward from.
+    pub(super) fn sources(&self, session: SessionId) -> Vec<ChatId> {
+        let of = |(known, chat): &(SessionId, ChatId)| (*known == session).then_some(*chat);
+        self.by_source.keys().filter_map(of).collect()
+    }
+
     /// The pairs of a session whose messages are numbered per account, for deletions that name no chat.
     fn unnumbered(&self, session: SessionId) -> impl Iterator<Item = &Route> {
         let of = move |(known, chat): &(SessionId, ChatId)| *known == session && !chat.is_channel();

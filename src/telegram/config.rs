@@ -38,6 +38,10 @@ pub struct TelegramConfig {
     /// How often the tops of the chats are compared with what is stored: the library may leave a gap open for
     /// a quarter of an hour.
     pub gap_check: Span,
+    /// The pace at which channels are asked for what they did not push: one in this time, of each session.
+    pub poll_pace: Span,
+    /// A channel is not polled again sooner.
+    pub poll_rest: Span,
     /// Messages fetched from a chat's history at most when a gap is too long for a difference.
     pub history_fill_max: usize,
     /// Sessions that nothing came to or went out of for so long are logged out and deleted; zero never.
@@ -82,6 +86,8 @@ impl Default for TelegramConfig {
             logins_at_once: 16,
             updates_buffer: 16_384,
             gap_check: Span::secs(300),
+            poll_pace: Span::secs(3),
+            poll_rest: Span::secs(30),
             history_fill_max: 5_000,
             delete_inactive_after: Span::secs(0),
             remember: Span::secs(30 * 24 * 3600),
@@ -112,6 +118,8 @@ impl TelegramConfig {
             ("ping_timeout", self.ping_timeout),
             ("login_expires", self.login_expires),
             ("gap_check", self.gap_check),
+            ("poll_pace", self.poll_pace),
+            ("poll_rest", self.poll_rest),
         ] {
             if value.is_zero() {
                 fault(key, "must be longer than nothing");

@@ -1,11 +1,13 @@
 //! The door to everything Telegram: a cheap, cloneable handle that outlives every restart behind it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 
 use super::account::{Account, AccountPatch, NewAccount, normalise_phone};
+use super::audience::{Asks, Listening};
 use super::calls::CallsView;
 use super::config::TelegramConfig;
 use super::effects::Effects;
@@ -129,6 +131,7 @@ impl Telegram {
             spares: tokio::sync::Notify::new(),
             next_start: tokio::sync::Mutex::new(tokio::time::Instant::now()),
             shifts: session::Shifts::new(),
+            audience: Default::default(),
             calls: Arc::default(),
             manager: Address::new().timeout(Duration::from_secs(60)),
             config,
@@ -137,6 +140,16 @@ impl Telegram {
             context: Arc::new(context),
             links: Links::default(),
         })
+    }
+
+    /// Says whom to ask to whom a session's messages matter: channels whose messages do are polled.
+    pub fn ask_for_interest(&self, asks: Asks) {
+        self.context.audience.ask(asks);
+    }
+
+    /// Somebody listens to these sessions' messages (none means all), until what this gives is dropped.
+    pub fn listen(&self, sessions: Option<BTreeSet<SessionId>>) -> Listening {
+        self.context.audience.listen(sessions)
     }
 
     /// The sessions' part of the tree: the subtrees, then the manager that decides on them.
@@ -239,6 +252,13 @@ impl Telegram {
         let links = self.links.read().expect("nothing panics under this lock");
         let mut accounts = links.values().map(|link| link.account());
         accounts.find(|account| account.replaces == Some(id))
+    }
+
+    /// The longest time since a channel was asked whose messages matter to somebody; none if there is no such channel.
+    pub fn poll_lag(&self) -> Option<Duration> {
+        let links = self.links.read().expect("nothing panics under this lock");
+        let now = Timestamp::now();
+        links.values().filter_map(|link| link.vitals.poll_lag(now)).max()
     }
 
     /// How many sessions are in which state.

@@ -4,6 +4,7 @@
 //! supervised subtree (`session`). What arrives goes into the store's journal; nobody is told of it here.
 
 mod account;
+mod audience;
 mod calls;
 mod chats;
 mod config;
@@ -39,10 +40,12 @@ mod spares;
 mod srp;
 mod sweep;
 mod tables;
+mod updates;
 mod upload;
 mod vitals;
 
 pub use account::{Account, AccountPatch, NewAccount};
+pub use audience::{Asks, Listening};
 pub use calls::{CallsView, MethodCalls, Quantiles};
 pub use chats::ChatInfo;
 pub use config::{DcConfig, ServerConfig, TelegramConfig};

@@ -24,6 +24,7 @@ pub(crate) struct Vitals {
     failures: AtomicU64,
     gaps_found: AtomicU64,
     gaps_filled: AtomicU64,
+    asked_since: AtomicI64,
     /// Connections that came after others.
     pub reconnects: Hour,
     /// Starts of the session's parts, after the first.
@@ -69,12 +70,24 @@ impl Vitals {
         self.gaps_filled.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Since when every channel that matters was asked; none if no channel matters.
+    pub fn asked_since(&self, since: Option<Timestamp>) {
+        self.asked_since
+            .store(since.unwrap_or_default().0, Ordering::Relaxed);
+    }
+
+    /// The longest time since a channel was asked that matters to somebody; none if none does.
+    pub fn poll_lag(&self, now: Timestamp) -> Option<Duration> {
+        known(&self.asked_since).map(|since| now.since(since))
+    }
+
     /// How the session has been of late.
     pub fn health(&self, now: Timestamp) -> Health {
         Health {
             last_ping: self.last_ping(),
             gaps_found: self.gaps_found.load(Ordering::Relaxed),
             gaps_filled: self.gaps_filled.load(Ordering::Relaxed),
+            poll_lag: self.poll_lag(now),
             reconnects: self.reconnects.count(now),
             restarts: self.restarts.count(now),
         }
@@ -95,6 +108,8 @@ pub struct Health {
     pub gaps_found: u64,
     /// Those of them that were filled.
     pub gaps_filled: u64,
+    /// The longest time since a channel was asked whose messages matter to somebody; none if there is no such channel.
+    pub poll_lag: Option<Duration>,
     /// Reconnects in the last hour.
     pub reconnects: u64,
     /// Restarts of its parts in the last hour.

@@ -103,6 +103,20 @@ impl Wants {
         of_interest && self.is_sayable(&event.body) && !is_about(&event.body, endpoint)
     }
 
+    /// Whether the endpoint gets a session's messages of any kind.
+    pub fn want_messages_of(&self, session: SessionId) -> bool {
+        let kinds = [
+            EventKind::MessageNew,
+            EventKind::MessageEdited,
+            EventKind::MessageDeleted,
+        ];
+        let listed = self
+            .sessions
+            .as_ref()
+            .is_none_or(|wanted| wanted.contains(&session));
+        listed && kinds.into_iter().any(|kind| self.kinds & bit(kind) != 0)
+    }
+
     /// Of the changes of state the agent shape knows only that a session is restricted.
     fn is_sayable(&self, body: &EventBody) -> bool {
         match (self.shape, body) {

@@ -26,7 +26,7 @@ use super::tables::{
     Deliveries, DeliveryTask, EndpointSecrets, EndpointStats, Endpoints, Errands, lane, sound, task_id,
 };
 use super::{dispatcher, endpoint};
-use crate::base::{DeliveryId, EndpointId, Owner, Secret, TaskId, Timestamp};
+use crate::base::{DeliveryId, EndpointId, Owner, Secret, SessionId, TaskId, Timestamp};
 use crate::model::Event;
 use crate::ops::Incidents;
 use crate::runtime::{Backoff, ChildSpec, StartError, Strategy, SupervisorSpec};
@@ -128,6 +128,14 @@ impl Webhooks {
         drop(edit);
         self.service.ensure_deliverer(id).await?;
         Ok((self.get(id)?, secret))
+    }
+
+    /// Whether an endpoint gets a session's messages.
+    pub fn want_messages_of(&self, session: SessionId) -> bool {
+        self.service.registry.all().iter().any(|seat| {
+            let live = seat.live.borrow().clone();
+            live.is_active() && live.wants.want_messages_of(session)
+        })
     }
 
     /// All endpoints, in the order in which they were made.

@@ -17,5 +17,6 @@ mod secrets;
 mod session_health;
 mod sessions;
 mod stage;
+mod updates;
 mod webhooks;
 mod websocket;

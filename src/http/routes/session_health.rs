@@ -110,6 +110,9 @@ pub(super) struct SessionHealth {
     last_ping: Option<LastPing>,
     last_update: Option<LastUpdate>,
     gaps: Gaps,
+    /// The longest time since a channel was asked whose messages matter to a pair, an endpoint or a listener; null if
+    /// no channel's do.
+    poll_lag_s: Option<u64>,
     reconnects_last_hour: u64,
     restarts_last_hour: u64,
     /// Restarts that are still borne before the session is quarantined; null while it does not run.
@@ -252,6 +255,7 @@ impl Surroundings {
                 found: view.health.gaps_found,
                 filled: view.health.gaps_filled,
             },
+            poll_lag_s: view.health.poll_lag.map(|lag| lag.as_secs()),
             reconnects_last_hour: view.health.reconnects,
             restarts_last_hour: view.health.restarts,
             restarts_left: subtree.and_then(|node| node.restarts_left),

@@ -120,9 +120,11 @@ pub async fn accept(mut call: Call) -> Result<Switching, Failure> {
         key: caller.key,
         language: call.language,
     };
+    let listening =
+        (listener.wanted.has_messages()).then(|| hub.telegram.listen(listener.wanted.sessions.clone()));
     upgrade.accept(move |connection, stop| async move {
         socket::talk(hub, listener, connection, stop).await;
-        drop(place);
+        drop((place, listening));
     });
     Ok(Switching(answer))
 }

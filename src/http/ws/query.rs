@@ -56,6 +56,16 @@ fn for_admins(kind: EventKind) -> bool {
 }
 
 impl Wanted {
+    /// Whether messages are wanted.
+    pub fn has_messages(&self) -> bool {
+        let kinds = [
+            EventKind::MessageNew,
+            EventKind::MessageEdited,
+            EventKind::MessageDeleted,
+        ];
+        kinds.into_iter().any(|kind| self.kinds & bit(kind) != 0)
+    }
+
     /// Reads a query. `named` finds a session that exists for the caller.
     pub fn read(
         query: &WsQuery,

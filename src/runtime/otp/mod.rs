@@ -21,6 +21,7 @@ mod process;
 mod schedule;
 mod supervisor;
 
+pub(super) use crate::base::campaign;
 pub(super) use keyed::{Answer, KeyedModel, Order};
 pub(super) use model::Model;
 pub(super) use process::{Fate, Manner};
@@ -42,10 +43,3 @@ pub(super) enum Seen {
 
 /// What each supervisor of a family did and when, by its number.
 pub(super) type Trace = Vec<Vec<(u64, Seen)>>;
-
-/// How many schedules shall be run (so many if nobody says), and the first one's seed.
-pub(super) fn campaign(everyday: u64) -> (u64, u64) {
-    let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
-    let count = number("TRUNKLINE_SCHEDULES").unwrap_or(everyday);
-    (count, number("TRUNKLINE_SEED").unwrap_or_else(rand::random))
-}

@@ -76,7 +76,7 @@ macro_rules! switches {
 }
 
 switches! {
-    final_with_updates = false:
+    final_with_updates = true:
         "the last part of a channel's difference is final together with edits and deletions",
         Source::Documentation("updates.channelDifference");
 }

@@ -7,8 +7,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use grammers_client::session::updates::{MessageBox, State};
-
 use super::Context;
 use super::convert::{Change, changes, identity, name_of_new};
 use super::receiver::Arrival;
@@ -22,6 +20,7 @@ use crate::telegram::peers;
 use crate::telegram::tables::{
     HighWater, LeftOut, LeftOutMark, MessageChats, Peers, StoredState, Tombstones, UpdateStates, Whereabouts,
 };
+use crate::telegram::updates::{Key, State};
 
 /// How long to wait before a commit is tried again.
 const RETRY: Duration = Duration::from_millis(250);
@@ -79,8 +78,26 @@ impl Pen {
         for arrival in arrivals {
             let (updates, users, chats) = match arrival {
                 Arrival::Updates(batch) => batch,
-                Arrival::LeftOut(channel) => {
+                Arrival::Jump { channel, to } => {
+                    // The mark and the state are one commit, and the mark says from where.
                     draft.mark_left_out(*channel, common)?;
+                    if let Some(state) = to {
+                        draft.take_state(state, common);
+                    }
+                    continue;
+                }
+                Arrival::Stands(state) => {
+                    draft.take_state(state, common);
+                    continue;
+                }
+                Arrival::Lost { channel, word } => {
+                    draft.event(
+                        EventBody::SessionGap {
+                            chat: *channel,
+                            reason: word.clone(),
+                        },
+                        None,
+                    );
                     continue;
                 }
                 Arrival::Complete => continue,
@@ -353,13 +370,14 @@ impl<'a> Draft<'a> {
     }
 
     fn take_state(&mut self, state: &State, common: &mut StoredState) {
-        match state.message_box {
-            Some(MessageBox::Common { pts }) => common.pts = pts,
-            Some(MessageBox::Secondary { qts }) => common.qts = qts,
-            Some(MessageBox::Channel { channel_id, pts }) => {
-                self.channels.insert(channel_id, pts);
+        if let Some(position) = state.position {
+            match position.key {
+                Key::Account => common.pts = position.pts,
+                Key::Secondary => common.qts = position.pts,
+                Key::Channel(channel) => {
+                    self.channels.insert(channel, position.pts);
+                }
             }
-            None => {}
         }
         (common.date, common.seq) = (state.date, state.seq);
         self.common = Some(*common);

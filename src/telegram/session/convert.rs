@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 
-use grammers_client::session::updates::State;
 use grammers_client::tl;
 use sha2::{Digest, Sha256};
 
 use crate::base::SessionId;
 use crate::model::{ChatId, Message, MessageId};
 use crate::telegram::from_tl::{self, Names};
+use crate::telegram::updates::State;
 
 /// What an update says.
 #[derive(Clone, Debug, PartialEq)]

@@ -28,6 +28,7 @@ pub(crate) use history::from_tl_messages;
 pub use login::steps::{Login, SentCode, ShownQr};
 pub(crate) use state::Observation;
 
+use super::audience::Audience;
 use super::calls::Calls;
 use super::config::TelegramConfig;
 use super::link::Link;
@@ -64,6 +65,8 @@ pub(crate) struct Context {
     pub spares: tokio::sync::Notify,
     /// When the next start may begin: starts are spaced.
     pub next_start: tokio::sync::Mutex<tokio::time::Instant>,
+    /// To whom sessions' messages matter.
+    pub audience: Audience,
     /// What is asked of Telegram, counted.
     pub calls: Arc<Calls>,
     /// Word of shifts of the wall clock.

@@ -108,7 +108,7 @@ async fn serve(
         };
         let Some(chunk) = chunk else { return Ok(()) };
         let tells = |what: fn(&Arrival) -> bool| chunk.iter().any(|it| it.as_ref().is_ok_and(what));
-        let left_out = tells(|arrival| matches!(arrival, Arrival::LeftOut(_)));
+        let left_out = tells(|arrival| matches!(arrival, Arrival::Jump { .. }));
         let complete = tells(|arrival| matches!(arrival, Arrival::Complete));
         let broken = store(&mut pen, link, chunk).await;
         if left_out || (complete && history::is_left_out(context, link)?) {

@@ -1,25 +1,30 @@
-//! The receiver turns what a connection pushes into ordered batches, and asks for what is missing.
+//! The receiver turns what a connection pushes into what may be stored, and asks for what is missing.
 //!
-//! Order and positions are kept by grammers' message boxes. The calls for differences are made here, because only
-//! their answers show what no batch tells: that Telegram found a difference too long and leaves messages out. That
-//! is told as an arrival of its own, before anything that came later. Reading what was left out is not its business.
+//! The rules of order are the sequencer's (`telegram/updates`); the calls are made here, several at a time but one for
+//! each sequence, so that a channel that refuses or has to wait holds nobody else up. What Telegram leaves out is told
+//! as a jump, before anything that came later. Reading what was left out is not its business.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use grammers_client::InvocationError;
-use grammers_client::session::updates::{MessageBoxes, PrematureEndReason, UpdateAndPeers, UpdatesLike};
 use grammers_client::tl;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::sleep_until;
 
 use super::Context;
-use crate::base::SessionId;
+use crate::base::Timestamp;
 use crate::model::ChatId;
 use crate::runtime::BoxError;
+use crate::telegram::error::{ErrorClass, classify};
 use crate::telegram::link::{Connection, Link};
 use crate::telegram::peers;
 use crate::telegram::tables::Peers;
+use crate::telegram::updates::read::{self, Pushed};
+use crate::telegram::updates::{Batch, Key, Out, Polls, Refusal, Request, Sequencer, State, Stored};
 
 /// Events in one difference of a channel; Telegram gives an account no more.
 const CHANNEL_EVENTS: i32 = 100;
@@ -27,25 +32,60 @@ const CHANNEL_EVENTS: i32 = 100;
 /// The number of refusals that ask to wait.
 const FLOOD: i32 = 420;
 
+/// A wait that names no time takes so long.
+const UNNAMED_WAIT: Duration = Duration::from_secs(60);
+
+/// Updates with the state behind each, and the users and chats they speak of.
+pub(super) type Updates = (
+    Vec<(tl::enums::Update, State)>,
+    Vec<tl::enums::User>,
+    Vec<tl::enums::Chat>,
+);
+
 /// What arrived.
 pub(super) enum Arrival {
-    /// Updates in their order, with the users and chats they speak of.
-    Updates(UpdateAndPeers),
-    /// Telegram jumped: messages of this channel were left out; without one, messages of all other chats.
-    LeftOut(Option<ChatId>),
+    /// Updates in their order.
+    Updates(Updates),
+    /// A sequence moved without an update that says so.
+    Stands(State),
+    /// Telegram jumped: messages of this channel were left out; without one, messages of all other chats. It goes on at
+    /// this state, which is stored together with the mark that something is missing.
+    Jump {
+        channel: Option<ChatId>,
+        to: Option<State>,
+    },
+    /// A channel tells this account nothing for now, in Telegram's word.
+    Lost { channel: ChatId, word: String },
     /// Every difference that was due at the beginning has been told to its end. Comes once.
     Complete,
+}
+
+/// Telegram's answer to a request of the sequencer.
+enum Answer {
+    Difference(Box<tl::enums::updates::Difference>),
+    Present(tl::enums::updates::State),
+    ChannelDifference(Box<tl::enums::updates::ChannelDifference>),
+    ChannelPresent(Box<tl::enums::messages::PeerDialogs>),
+}
+
+/// Why there is no answer.
+enum Unanswered {
+    /// The channel cannot be named: its access hash is not known.
+    Unnamed,
+    /// The call failed.
+    Failed(InvocationError),
 }
 
 /// See the head of the file.
 pub(super) struct Receiver {
     context: Arc<Context>,
-    session: SessionId,
     link: Arc<Link>,
     connection: Connection,
-    dc: i32,
-    boxes: MessageBoxes,
-    ready: VecDeque<Arrival>,
+    sequencer: Sequencer<tl::enums::Update, read::Peers>,
+    polls: Polls,
+    calls: FuturesUnordered<BoxFuture<'static, (Request, Result<Answer, Unanswered>)>>,
+    /// In whose word a channel refused last.
+    words: HashMap<i64, String>,
     complete: bool,
     /// Whether updates are missing that are being asked for.
     gap: bool,
@@ -62,14 +102,22 @@ impl Receiver {
         connection: Connection,
     ) -> Result<Self, BoxError> {
         let state = connection.handle.session.updates_state().await?;
+        let stored = Stored {
+            pts: state.pts,
+            qts: state.qts,
+            date: state.date,
+            seq: state.seq,
+            channels: state.channels.iter().map(|known| (known.id, known.pts)).collect(),
+        };
+        let now = Instant::now();
         Ok(Self {
-            dc: connection.handle.session.home_dc_id()?,
-            boxes: MessageBoxes::load(state),
-            ready: VecDeque::new(),
+            sequencer: Sequencer::new(now, &stored),
+            polls: Polls::new(*context.config.poll_pace, *context.config.poll_rest, now),
+            calls: FuturesUnordered::new(),
+            words: HashMap::new(),
             complete: false,
             gap: false,
             context,
-            session: link.id,
             link,
             connection,
         })
@@ -78,76 +126,86 @@ impl Receiver {
     /// What arrives next. Dropping this loses what was under way: whoever began it has to see it through.
     ///
     /// # Errors
-    /// If the connection ended, or Telegram refused to tell what was missed.
+    /// If the connection ended.
     pub async fn next(&mut self) -> Result<Arrival, InvocationError> {
-        if self.boxes.is_empty() {
-            let state = self.invoke(&tl::functions::updates::GetState {}).await?;
-            let tl::enums::updates::State::State(state) = state;
-            self.boxes.set_state(state);
-        }
         loop {
-            if let Some(arrival) = self.ready.pop_front() {
-                return Ok(arrival);
-            }
-            let deadline = self.boxes.check_deadlines();
-            if let Some(request) = self.boxes.get_difference() {
-                self.fill(&request).await?;
-            } else if let Some(request) = self.boxes.get_channel_difference() {
-                self.fill_channel(request).await?;
-            } else if !std::mem::replace(&mut self.complete, true) {
-                return Ok(Arrival::Complete);
-            } else {
-                if std::mem::take(&mut self.gap) {
-                    self.link.vitals.gap_filled();
+            if let Some(out) = self.sequencer.told() {
+                if let Some(arrival) = self.arrival(out) {
+                    return Ok(arrival);
                 }
-                match timeout_at(deadline.into(), self.connection.updates.recv()).await {
-                    Ok(Some(updates)) => self.take(updates),
-                    Ok(None) => return Err(InvocationError::Dropped("the updates ended")),
-                    Err(_) => {}
+                continue;
+            }
+            let now = Instant::now();
+            self.poll(now);
+            while let Some(request) = self.sequencer.next_request(now) {
+                self.calls.push(self.call(request));
+            }
+            if self.gap && !self.sequencer.has_gap() {
+                self.gap = false;
+                self.link.vitals.gap_filled();
+            }
+            let deadline = self.sequencer.deadline().min(self.polls.due());
+            tokio::select! {
+                Some((request, answer)) = self.calls.next(), if !self.calls.is_empty() => {
+                    self.take_answer(request, answer)?;
                 }
+                pushed = self.connection.updates.recv() => match pushed {
+                    Some(updates) => self.take(read::pushed(updates)),
+                    None => return Err(InvocationError::Dropped("the updates ended")),
+                },
+                () = sleep_until(deadline.into()) => {}
             }
         }
     }
 
-    /// A flood wait is waited out here: nobody else would ask again, and updates would stay away unnoticed. So they
-    /// would behind a call that is never answered: it ends as if the connection had.
-    async fn invoke<R: tl::RemoteCall>(&self, request: &R) -> Result<R::Return, InvocationError> {
-        loop {
-            let answer = self.connection.handle.thin.invoke_in_dc(self.dc, request);
-            let answer = timeout(*self.context.config.call_timeout, answer).await;
-            let answer = answer.unwrap_or(Err(InvocationError::Dropped("the call took too long")));
-            let wait = match &answer {
-                Err(InvocationError::Rpc(refusal)) if refusal.code == FLOOD => refusal.value.unwrap_or(1),
-                _ => return answer,
-            };
-            tracing::warn!(session = %self.session, wait_s = wait, "missed updates wait for Telegram");
-            tokio::time::sleep(Duration::from_secs(wait.into())).await;
-        }
-    }
-
-    fn take(&mut self, mut updates: UpdatesLike) {
-        match &mut updates {
-            UpdatesLike::Updates(tl::enums::Updates::Updates(it)) => self.keep_positions(&mut it.updates),
-            UpdatesLike::Updates(tl::enums::Updates::Combined(it)) => self.keep_positions(&mut it.updates),
-            _ => {}
-        }
-        // An error means that something is missing: the difference is asked for next.
-        match self.boxes.process_updates(updates) {
-            Ok(batch) => self.ready.push_back(Arrival::Updates(batch)),
-            Err(_) => self.miss(),
-        }
-    }
-
-    /// "Too long" may name the channel's present position. A box that went there would ask for nothing of what
-    /// lies between: where we have a position of our own, that one counts.
-    fn keep_positions(&self, updates: &mut [tl::enums::Update]) {
-        for update in updates {
-            if let tl::enums::Update::ChannelTooLong(it) = update
-                && it.pts.is_some()
-                && (self.boxes.session_state().channels.iter()).any(|known| known.id == it.channel_id)
-            {
-                it.pts = None;
+    fn arrival(&mut self, out: Out<tl::enums::Update, read::Peers>) -> Option<Arrival> {
+        Some(match out {
+            Out::Updates(batch) => Arrival::Updates(updates(batch)),
+            Out::Stands(state) => Arrival::Stands(state),
+            Out::Jump { key, to } => {
+                let channel = match key {
+                    Key::Channel(channel) => Some(ChatId::channel(channel)),
+                    Key::Account => None,
+                    // Nothing of the second sequence becomes an event of ours.
+                    Key::Secondary => return to.map(Arrival::Stands),
+                };
+                Arrival::Jump { channel, to }
             }
+            Out::Lost { channel } => Arrival::Lost {
+                channel: ChatId::channel(channel),
+                word: self.words.remove(&channel).unwrap_or_default(),
+            },
+            Out::Complete => {
+                self.complete = true;
+                Arrival::Complete
+            }
+        })
+    }
+
+    fn take(&mut self, pushed: Pushed) {
+        let now = Instant::now();
+        match pushed {
+            Pushed::Packet(packet) => self.sequencer.push(now, packet),
+            Pushed::LostTrack => {
+                self.sequencer.lost_track(now);
+                self.miss();
+            }
+        }
+    }
+
+    /// Asks a channel of which nobody says that something is missing, if it is time, and notes how long the one that
+    /// waits longest has not been asked.
+    fn poll(&mut self, now: Instant) {
+        if now < self.polls.due() {
+            return;
+        }
+        let interest = self.context.audience.interest(self.link.id);
+        let lag = Polls::lag(now, self.sequencer.asked(), &interest);
+        self.link
+            .vitals
+            .asked_since(lag.map(|lag| Timestamp::now().minus(lag)));
+        if let Some(channel) = self.polls.turn(now, self.sequencer.asked(), &interest) {
+            self.sequencer.poll(now, channel);
         }
     }
 
@@ -158,79 +216,166 @@ impl Receiver {
         }
     }
 
-    /// Asks what was missed of the account's own sequence.
-    async fn fill(&mut self, request: &tl::functions::updates::GetDifference) -> Result<(), InvocationError> {
-        use tl::enums::updates::Difference;
-        let mut answer = self.invoke(request).await?;
-        match &mut answer {
-            Difference::Difference(it) => self.keep_positions(&mut it.other_updates),
-            Difference::Slice(it) => self.keep_positions(&mut it.other_updates),
-            Difference::TooLong(_) => self.ready.push_back(Arrival::LeftOut(None)),
-            Difference::Empty(_) => {}
-        }
-        // Telegram is asked after a long silence, too: only what it has to tell was missing.
-        if !matches!(answer, Difference::Empty(_)) {
-            self.miss();
-        }
-        let batch = self.boxes.apply_difference(answer);
-        self.ready.push_back(Arrival::Updates(batch));
-        Ok(())
+    fn call(&self, request: Request) -> BoxFuture<'static, (Request, Result<Answer, Unanswered>)> {
+        let (context, link) = (self.context.clone(), self.link.clone());
+        let (number, wire) = (self.connection.number, self.connection.handle.clone());
+        Box::pin(async move {
+            let wire = (number, &wire);
+            let answer = match request {
+                Request::Account { pts, qts, date } => {
+                    let call = tl::functions::updates::GetDifference {
+                        pts,
+                        pts_limit: None,
+                        pts_total_limit: None,
+                        date,
+                        qts,
+                        qts_limit: None,
+                    };
+                    let answer = link.invoke_by(wire, &call).await;
+                    answer.map(|answer| Answer::Difference(Box::new(answer)))
+                }
+                Request::Present => {
+                    let call = tl::functions::updates::GetState {};
+                    link.invoke_by(wire, &call).await.map(Answer::Present)
+                }
+                Request::Channel { channel, pts } => {
+                    let Some(channel) = input_channel(&context, &link, channel) else {
+                        return (request, Err(Unanswered::Unnamed));
+                    };
+                    let call = tl::functions::updates::GetChannelDifference {
+                        force: false,
+                        channel,
+                        filter: tl::enums::ChannelMessagesFilter::Empty,
+                        pts,
+                        limit: CHANNEL_EVENTS,
+                    };
+                    let answer = link.invoke_by(wire, &call).await;
+                    answer.map(|answer| Answer::ChannelDifference(Box::new(answer)))
+                }
+                Request::ChannelPresent { channel } => {
+                    let Some(peer) = input_peer(&context, &link, channel) else {
+                        return (request, Err(Unanswered::Unnamed));
+                    };
+                    let call = tl::functions::messages::GetPeerDialogs {
+                        peers: vec![tl::types::InputDialogPeer { peer }.into()],
+                    };
+                    let answer = link.invoke_by(wire, &call).await;
+                    answer.map(|answer| Answer::ChannelPresent(Box::new(answer)))
+                }
+            };
+            (request, answer.map_err(Unanswered::Failed))
+        })
     }
 
-    /// Asks what was missed of a channel.
-    async fn fill_channel(
+    /// Tells the sequencer what became of its request.
+    ///
+    /// # Errors
+    /// If the failure concerns more than what was asked.
+    fn take_answer(
         &mut self,
-        mut request: tl::functions::updates::GetChannelDifference,
+        request: Request,
+        answer: Result<Answer, Unanswered>,
     ) -> Result<(), InvocationError> {
-        let channel = match &request.channel {
-            tl::enums::InputChannel::Channel(it) => Some(ChatId::channel(it.channel_id)),
-            _ => None,
-        };
-        let named = channel.and_then(|chat| {
-            let known = self.context.store.get::<Peers>(&(self.session, chat.0));
-            peers::input_channel(chat, known.ok().flatten().as_ref())
-        });
-        let Some(named) = named else {
-            tracing::warn!(session = %self.session, "updates of a channel that is not known are left aside");
-            self.boxes.end_channel_difference(PrematureEndReason::Banned);
-            return Ok(());
-        };
-        request.channel = named;
-        request.limit = CHANNEL_EVENTS;
-        match self.invoke(&request).await {
-            Ok(answer) => {
-                if matches!(answer, tl::enums::updates::ChannelDifference::TooLong(_)) {
-                    self.ready.push_back(Arrival::LeftOut(channel));
-                }
-                if !matches!(answer, tl::enums::updates::ChannelDifference::Empty(_)) {
+        let now = Instant::now();
+        match (request, answer) {
+            (_, Ok(Answer::Difference(answer))) => {
+                // Telegram is asked after a long silence, too: only what it has to tell was missing.
+                if !matches!(*answer, tl::enums::updates::Difference::Empty(_)) {
                     self.miss();
                 }
-                let batch = self.boxes.apply_channel_difference(answer);
-                self.ready.push_back(Arrival::Updates(batch));
+                self.sequencer.account_answered(now, read::difference(*answer));
             }
-            Err(error) => match verdict(&error) {
-                Some(reason) => {
-                    tracing::info!(session = %self.session, %error, "a channel does not tell what was missed");
-                    self.boxes.end_channel_difference(reason);
+            (_, Ok(Answer::Present(state))) => self.sequencer.present_answered(now, read::present(state)),
+            (Request::Channel { channel, .. }, Ok(Answer::ChannelDifference(answer))) => {
+                if !matches!(*answer, tl::enums::updates::ChannelDifference::Empty(_)) {
+                    self.miss();
+                }
+                let difference = read::channel_difference(*answer);
+                self.sequencer.channel_answered(now, channel, difference);
+            }
+            (Request::ChannelPresent { channel }, Ok(Answer::ChannelPresent(answer))) => {
+                match read::channel_present(*answer) {
+                    Some((pts, peers)) => self.sequencer.channel_present_answered(now, channel, pts, peers),
+                    None => self.sequencer.refused(now, request, Refusal::Again),
+                }
+            }
+            (_, Ok(_)) => self.sequencer.refused(now, request, Refusal::Again),
+            (_, Err(Unanswered::Unnamed)) => {
+                self.note_word(request, "ACCESS_HASH_UNKNOWN");
+                self.sequencer.refused(now, request, Refusal::Lost);
+            }
+            (_, Err(Unanswered::Failed(error))) => match verdict(&request, &error) {
+                Some(refusal) => {
+                    tracing::info!(session = %self.link.id, %error, ?refusal, "what was missed is not told yet");
+                    if let InvocationError::Rpc(rpc) = &error {
+                        self.note_word(request, &rpc.name);
+                    }
+                    self.miss();
+                    self.sequencer.refused(now, request, refusal);
                 }
                 None => return Err(error),
             },
         }
         Ok(())
     }
+
+    fn note_word(&mut self, request: Request, word: &str) {
+        if let Request::Channel { channel, .. } | Request::ChannelPresent { channel } = request {
+            self.words.insert(channel, word.to_owned());
+        }
+    }
 }
 
-/// Why a channel tells nothing for now; none if the refusal concerns more than this channel.
-fn verdict(error: &InvocationError) -> Option<PrematureEndReason> {
-    let InvocationError::Rpc(refusal) = error else {
-        return None;
-    };
-    match (refusal.name.as_str(), refusal.code) {
-        ("CHANNEL_PRIVATE" | "CHANNEL_INVALID", _) => Some(PrematureEndReason::Banned),
-        // Telegram's own trouble: the next gap or time-out asks again.
-        ("PERSISTENT_TIMESTAMP_OUTDATED", _) | (_, 500) => Some(PrematureEndReason::TemporaryServerIssues),
-        _ => None,
+/// A batch as it is stored.
+fn updates(batch: Batch<tl::enums::Update, read::Peers>) -> Updates {
+    let (mut users, mut chats) = (Vec::new(), Vec::new());
+    for peers in batch.peers {
+        let peers = Arc::unwrap_or_clone(peers);
+        users.extend(peers.users);
+        chats.extend(peers.chats);
     }
+    (batch.updates, users, chats)
+}
+
+fn input_channel(context: &Context, link: &Link, channel: i64) -> Option<tl::enums::InputChannel> {
+    let chat = ChatId::channel(channel);
+    let known = context.store.get::<Peers>(&(link.id, chat.0)).ok().flatten();
+    peers::input_channel(chat, known.as_ref())
+}
+
+fn input_peer(context: &Context, link: &Link, channel: i64) -> Option<tl::enums::InputPeer> {
+    let chat = ChatId::channel(channel);
+    let known = context.store.get::<Peers>(&(link.id, chat.0)).ok().flatten();
+    peers::input_peer(chat, known.as_ref())
+}
+
+/// What a failed call means for what was asked; none if it concerns the whole session. There is no refusal that ends
+/// the updates: a call that names a channel is that channel's trouble, the account's own is asked again.
+fn verdict(request: &Request, error: &InvocationError) -> Option<Refusal> {
+    let rpc = match error {
+        InvocationError::Rpc(rpc) => rpc,
+        // An answer in a form that we do not know: the next one may be another.
+        InvocationError::Deserialize(_) => return Some(Refusal::Again),
+        _ => return None,
+    };
+    let ends = matches!(
+        classify(rpc.code, &rpc.name, Timestamp::now()),
+        ErrorClass::Expired(_)
+    );
+    if ends {
+        return None;
+    }
+    let of_channel = matches!(request, Request::Channel { .. } | Request::ChannelPresent { .. });
+    Some(match (rpc.code, rpc.name.as_str()) {
+        (FLOOD, _) => Refusal::Wait(
+            rpc.value
+                .filter(|wait| *wait > 0)
+                .map_or(UNNAMED_WAIT, |wait| Duration::from_secs(wait.into())),
+        ),
+        (_, "PERSISTENT_TIMESTAMP_INVALID" | "PERSISTENT_TIMESTAMP_EMPTY") => Refusal::Unknown,
+        (400 | 403 | 404 | 406, _) if of_channel => Refusal::Lost,
+        _ => Refusal::Again,
+    })
 }
 
 #[cfg(test)]
@@ -239,27 +384,67 @@ mod tests {
 
     use super::*;
 
-    fn refused(name: &str, code: i32) -> Option<PrematureEndReason> {
-        verdict(&InvocationError::Rpc(RpcError {
+    const CHANNEL: Request = Request::Channel { channel: 1, pts: 1 };
+    const ACCOUNT: Request = Request::Account {
+        pts: 1,
+        qts: 0,
+        date: 1,
+    };
+
+    fn refused(request: &Request, name: &str, code: i32, value: Option<u32>) -> Option<Refusal> {
+        let error = RpcError {
             code,
             name: name.to_owned(),
-            value: None,
+            value,
             caused_by: None,
-        }))
+        };
+        verdict(request, &InvocationError::Rpc(error))
     }
 
     #[test]
-    fn only_what_concerns_a_channel_ends_with_it() {
-        assert!(matches!(
-            refused("CHANNEL_PRIVATE", 400),
-            Some(PrematureEndReason::Banned)
-        ));
-        assert!(matches!(
-            refused("HISTORY_GET_FAILED", 500),
-            Some(PrematureEndReason::TemporaryServerIssues)
-        ));
-        assert!(refused("FLOOD_WAIT", 420).is_none());
-        assert!(refused("AUTH_KEY_UNREGISTERED", 401).is_none());
-        assert!(verdict(&InvocationError::Dropped("cut")).is_none());
+    fn a_channel_that_refuses_is_lost_alone_whatever_the_word() {
+        for (code, name) in [
+            (400, "CHANNEL_PRIVATE"),
+            (406, "CHANNEL_PRIVATE"),
+            (403, "CHANNEL_PUBLIC_GROUP_NA"),
+            (400, "USER_BANNED_IN_CHANNEL"),
+            (400, "FROZEN_PARTICIPANT_MISSING"),
+            (403, "A_WORD_OF_TOMORROW"),
+        ] {
+            assert_eq!(refused(&CHANNEL, name, code, None), Some(Refusal::Lost), "{name}");
+            assert_eq!(
+                refused(&ACCOUNT, name, code, None),
+                Some(Refusal::Again),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_end_of_an_authorisation_or_a_connection_ends_the_updates() {
+        for request in [CHANNEL, ACCOUNT] {
+            assert_eq!(
+                refused(&request, "HISTORY_GET_FAILED", 500, None),
+                Some(Refusal::Again)
+            );
+            assert_eq!(refused(&request, "Timeout", -503, None), Some(Refusal::Again));
+            assert_eq!(
+                refused(&request, "PERSISTENT_TIMESTAMP_INVALID", 400, None),
+                Some(Refusal::Unknown)
+            );
+            assert_eq!(refused(&request, "AUTH_KEY_UNREGISTERED", 401, None), None);
+            assert_eq!(verdict(&request, &InvocationError::Dropped("cut")), None);
+        }
+    }
+
+    #[test]
+    fn a_wait_is_as_long_as_it_says_and_never_nothing() {
+        let wait = |value| refused(&ACCOUNT, "FLOOD_WAIT", FLOOD, value);
+        assert_eq!(wait(Some(7)), Some(Refusal::Wait(Duration::from_secs(7))));
+        assert_eq!(wait(Some(0)), Some(Refusal::Wait(UNNAMED_WAIT)));
+        assert_eq!(
+            refused(&CHANNEL, "FROZEN_METHOD_INVALID", FLOOD, None),
+            Some(Refusal::Wait(UNNAMED_WAIT))
+        );
     }
 }

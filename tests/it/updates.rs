@@ -1,0 +1,231 @@
+//! What becomes of updates when Telegram is difficult: refusals, waits, differences of every form.
+
+use std::time::Duration;
+
+use trunkline::app::Daemon;
+use trunkline::base::{SessionId, Span};
+use trunkline::config::Config;
+use trunkline::model::{EventBody, SessionState};
+use trunkline::sandbox::faults::{Fault, Kind};
+use trunkline::sandbox::world::Peer;
+use trunkline::sandbox::world::posting::Draft;
+
+use crate::stage::{Stage, events, received, state, until, view};
+
+const PHONE: &str = "+989120000001";
+
+/// Ann, and Bob who posts in two channels that she is in.
+struct Channels {
+    stage: Stage,
+    daemon: Daemon,
+    session: SessionId,
+    ann: i64,
+    bob: i64,
+    channels: [i64; 2],
+}
+
+impl Channels {
+    async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let stage = Stage::new().await;
+        let (ann, bob) = (stage.user(PHONE, "Ann"), stage.user("+989120000002", "Bob"));
+        let channels = stage.world.world(|world| {
+            ["One", "Two"].map(|title| world.add_channel(None, bob, title, true, &[ann]).expect("made"))
+        });
+        let daemon = stage.daemon_with(change).await;
+        let session = stage.log_in(&daemon, PHONE).await;
+        Self {
+            stage,
+            daemon,
+            session,
+            ann,
+            bob,
+            channels,
+        }
+    }
+
+    /// Bob posts in a channel; the number of the post.
+    fn post(&self, channel: usize, text: &str) -> i32 {
+        let peer = Peer::Channel(self.channels[channel]);
+        self.stage.world.world(|world| {
+            let uid = world.post(self.bob, peer, Draft::text(text)).expect("posted");
+            world.contents[&uid].number_for(self.bob).expect("a number")
+        })
+    }
+
+    fn chat(&self, channel: usize) -> i64 {
+        Peer::Channel(self.channels[channel]).bot_api()
+    }
+
+    fn fault(&self, kind: Kind, method: &str, chat: Option<i64>) -> u64 {
+        let fault = serde_json::json!({
+            "method": method, "account": self.ann, "chat": chat, "times": 0, "kind": "gap",
+        });
+        let mut fault: Fault = serde_json::from_value(fault).expect("a fault");
+        fault.kind = kind;
+        self.stage.handle().fault(fault).expect("set").id
+    }
+
+    /// A push of the channel is lost, so that the next one shows a gap.
+    fn lose_a_push(&self, channel: usize, text: &str) {
+        let fault = serde_json::json!({"kind": "gap", "account": self.ann, "chat": self.chat(channel)});
+        let fault = serde_json::from_value(fault).expect("a fault");
+        self.stage.handle().fault(fault).expect("set");
+        self.post(channel, text);
+    }
+
+    fn calls(&self, method: &str) -> usize {
+        self.stage
+            .handle()
+            .requests(Some(self.ann), Some(method), 1000)
+            .len()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_refuses_ends_alone_and_tells_all_later() {
+    for (code, name) in [
+        (403, "CHANNEL_PUBLIC_GROUP_NA"),
+        (400, "USER_BANNED_IN_CHANNEL"),
+        (406, "CHANNEL_PRIVATE"),
+        (500, "HISTORY_GET_FAILED"),
+        (400, "A_WORD_OF_TOMORROW"),
+    ] {
+        let it = Channels::new().await;
+        let before = view(&it.daemon, it.session).health.reconnects;
+        let name = name.to_owned();
+        let refusal = Kind::Error {
+            code,
+            name: name.clone(),
+        };
+        let fault = it.fault(refusal, "updates.getChannelDifference", Some(it.chat(0)));
+        it.lose_a_push(0, "lost");
+        it.post(0, "waits");
+        until("it was asked", || it.calls("updates.getChannelDifference") > 0).await;
+        it.post(1, "elsewhere");
+        until("the other channel goes on", || {
+            received(&it.daemon) == ["elsewhere"]
+        })
+        .await;
+        assert_eq!(state(&it.daemon, it.session), SessionState::Connected, "{name}");
+        it.stage.handle().clear_faults(Some(fault));
+        until("the channel is told to its end", || {
+            received(&it.daemon).len() == 3
+        })
+        .await;
+        assert_eq!(received(&it.daemon), ["elsewhere", "lost", "waits"], "{name}");
+        assert_eq!(view(&it.daemon, it.session).health.reconnects, before, "{name}");
+        assert!(
+            it.calls("updates.getChannelDifference") <= 7,
+            "{name}: asked too often"
+        );
+        let told = |event: &trunkline::model::Event| matches!(&event.body, EventBody::SessionGap { reason, .. } if *reason == name);
+        let gaps = events(&it.daemon).iter().filter(|event| told(event)).count();
+        assert_eq!(
+            gaps,
+            usize::from(code != 500),
+            "{name}: what refuses is told, once"
+        );
+        it.daemon.stop(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_accounts_own_difference_is_asked_again_on_the_same_connection() {
+    let it = Channels::new().await;
+    let before = view(&it.daemon, it.session).health.reconnects;
+    let name = "RPC_CALL_FAIL".to_owned();
+    let fault = it.fault(Kind::Error { code: 500, name }, "updates.getDifference", None);
+    let asked = it.calls("updates.getDifference");
+    let lost = serde_json::json!({"kind": "gap", "account": it.ann, "chat": it.bob});
+    it.stage
+        .handle()
+        .fault(serde_json::from_value(lost).expect("a fault"))
+        .expect("set");
+    for text in ["lost", "waits"] {
+        it.stage
+            .world
+            .world(|world| world.post(it.bob, Peer::User(it.ann), Draft::text(text)))
+            .expect("posted");
+    }
+    until("it was refused twice", || {
+        it.calls("updates.getDifference") >= asked + 2
+    })
+    .await;
+    it.post(0, "elsewhere");
+    until("channels go on", || received(&it.daemon) == ["elsewhere"]).await;
+    it.stage.handle().clear_faults(Some(fault));
+    until("everything is told", || received(&it.daemon).len() == 3).await;
+    assert_eq!(received(&it.daemon), ["elsewhere", "lost", "waits"]);
+    assert_eq!(view(&it.daemon, it.session).health.reconnects, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_one_difference_holds_up_no_other() {
+    let it = Channels::new().await;
+    let wait = Kind::FloodWait { seconds: 3 };
+    let fault = it.fault(wait, "updates.getChannelDifference", Some(it.chat(0)));
+    it.lose_a_push(0, "lost");
+    it.post(0, "waits");
+    until("it was asked", || it.calls("updates.getChannelDifference") == 1).await;
+    it.stage.handle().clear_faults(Some(fault));
+    it.lose_a_push(1, "lost too");
+    it.post(1, "soon there");
+    until("the other gap is filled", || {
+        received(&it.daemon) == ["lost too", "soon there"]
+    })
+    .await;
+    until("the wait was kept", || received(&it.daemon).len() == 4).await;
+    assert_eq!(received(&it.daemon)[2..], ["lost", "waits"]);
+    assert_eq!(it.calls("updates.getChannelDifference"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_and_deletions_of_a_final_difference_are_told() {
+    let it = Channels::new().await;
+    let (edited, deleted) = (it.post(0, "before"), it.post(0, "goes"));
+    until("both are there", || received(&it.daemon).len() == 2).await;
+    it.daemon.stop(Duration::from_secs(5)).await;
+    let handle = it.stage.handle();
+    let chat = Peer::Channel(it.channels[0]).bot_api();
+    handle
+        .edit(chat, edited, it.bob, "after", Vec::new())
+        .expect("edited");
+    handle.delete(chat, deleted, it.bob).expect("deleted");
+    let daemon = it.stage.daemon().await;
+    let told = |what: fn(&EventBody) -> bool| events(&daemon).iter().any(|event| what(&event.body));
+    until("the edit is told", || {
+        told(|body| matches!(body, EventBody::MessageEdited(message) if message.text == "after"))
+    })
+    .await;
+    until("the deletion is told", || {
+        told(|body| matches!(body, EventBody::MessageDeleted { .. }))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_matters_is_polled_though_nothing_is_pushed() {
+    let it = Channels::with(|config| {
+        config.telegram.poll_pace = Span::millis(50);
+        config.telegram.poll_rest = Span::millis(100);
+    })
+    .await;
+    it.lose_a_push(0, "not pushed");
+    let before = it.calls("updates.getChannelDifference");
+    let listening = it.daemon.handles.telegram.listen(None);
+    until("it was polled", || received(&it.daemon) == ["not pushed"]).await;
+    assert!(it.calls("updates.getChannelDifference") > before);
+    until("the lag is shown", || {
+        view(&it.daemon, it.session).health.poll_lag.is_some()
+    })
+    .await;
+    drop(listening);
+    until("nobody listens", || {
+        view(&it.daemon, it.session).health.poll_lag.is_none()
+    })
+    .await;
+}
