@@ -37,14 +37,17 @@ impl Channels {
         });
         let daemon = stage.daemon_with(change).await;
         let session = stage.log_in(&daemon, PHONE).await;
-        Self {
+        let it = Self {
             stage,
             daemon,
             session,
             ann,
             bob,
             channels,
-        }
+        };
+        // The chats are read after the login and compared soon after it; the next time is minutes away.
+        until("the chats were compared", || it.calls("messages.getDialogs") >= 2).await;
+        it
     }
 
     /// Bob posts in a channel; the number of the post.
