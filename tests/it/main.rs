@@ -11,6 +11,7 @@ mod logins;
 mod operation;
 mod returning;
 mod rotation;
+mod sandbox_people;
 mod sandbox_wire;
 mod sandbox_world;
 mod secrets;

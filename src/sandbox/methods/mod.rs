@@ -93,12 +93,13 @@ impl Ctx<'_> {
                 .ok_or(invalid),
             I::Channel(channel) => self.channel_by_hash(me, channel.channel_id, channel.access_hash),
             I::UserFromMessage(user) => {
-                self.seen_in(me, &user.peer, user.msg_id)?;
-                self.state.account(user.user_id).map(|_| Peer::User(user.user_id))
+                let user_id = user.user_id;
+                self.seen_in(me, &user.peer, user.msg_id, Peer::User(user_id))
             }
             I::ChannelFromMessage(channel) => {
-                self.seen_in(me, &channel.peer, channel.msg_id)?;
-                self.readable(me, channel.channel_id)
+                let channel_id = channel.channel_id;
+                self.seen_in(me, &channel.peer, channel.msg_id, Peer::Channel(channel_id))?;
+                self.readable(me, channel_id)
             }
         }
     }
@@ -115,8 +116,9 @@ impl Ctx<'_> {
                 _ => Err(invalid),
             },
             I::FromMessage(user) => {
-                self.seen_in(me, &user.peer, user.msg_id)?;
-                self.state.account(user.user_id).map(|account| account.id)
+                let user_id = user.user_id;
+                self.seen_in(me, &user.peer, user.msg_id, Peer::User(user_id))?;
+                Ok(user_id)
             }
         }
     }
@@ -128,8 +130,9 @@ impl Ctx<'_> {
             I::Empty => Err(Refusal::bad("CHANNEL_INVALID")),
             I::Channel(channel) => self.channel_by_hash(me, channel.channel_id, channel.access_hash),
             I::FromMessage(channel) => {
-                self.seen_in(me, &channel.peer, channel.msg_id)?;
-                self.readable(me, channel.channel_id)
+                let channel_id = channel.channel_id;
+                self.seen_in(me, &channel.peer, channel.msg_id, Peer::Channel(channel_id))?;
+                self.readable(me, channel_id)
             }
         };
         match peer? {
@@ -157,12 +160,17 @@ impl Ctx<'_> {
         }
     }
 
-    fn seen_in(&self, me: i64, peer: &enums::InputPeer, id: i32) -> Answer<()> {
-        let peer = self.peer(me, peer)?;
-        self.state
-            .find(me, peer, id)
-            .map(|_| ())
-            .ok_or(Refusal::bad("MSG_ID_INVALID"))
+    /// A peer that is named by a message in which it was seen.
+    fn seen_in(&self, me: i64, chat: &enums::InputPeer, id: i32, wanted: Peer) -> Answer<Peer> {
+        let chat = self.peer(me, chat)?;
+        let missing = Refusal::bad("MSG_ID_INVALID");
+        let content = self.state.find(me, chat, id).ok_or(missing.clone())?;
+        let viewer = self.viewer(me);
+        viewer.render(content, id);
+        match viewer.has_named(wanted) && self.state.exists(wanted) {
+            true => Ok(wanted),
+            false => Err(missing),
+        }
     }
 
     /// The spans that a client sent.

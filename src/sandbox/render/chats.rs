@@ -3,6 +3,7 @@
 use grammers_tl_types::{enums, types};
 
 use super::{Viewer, blank};
+use crate::sandbox::world::account::Account;
 use crate::sandbox::world::chat::{Channel, Group, Role};
 use crate::sandbox::world::state::SERVICE;
 use crate::sandbox::world::{Peer, Place};
@@ -35,20 +36,23 @@ impl Viewer<'_> {
             } else {
                 None
             },
-            photo: account.photo.map(|photo_id| {
-                types::UserProfilePhoto {
-                    has_video: false,
-                    personal: false,
-                    photo_id,
-                    stripped_thumb: None,
-                    dc_id: self.file_centre(photo_id),
-                }
-                .into()
-            }),
+            photo: self.user_photo(account),
             status: (!account.bot).then(|| self.status(id)),
             ..blank::user(id)
         }
         .into()
+    }
+
+    /// A user's picture.
+    pub fn user_photo(&self, account: &Account) -> Option<enums::UserProfilePhoto> {
+        let photo = |photo_id| types::UserProfilePhoto {
+            has_video: false,
+            personal: false,
+            photo_id,
+            stripped_thumb: None,
+            dc_id: self.file_centre(photo_id),
+        };
+        account.photo.map(|id| photo(id).into())
     }
 
     /// Whether a user is there, and since when not.

@@ -2,23 +2,34 @@
 //! hashes, the other side of a private chat as the peer.
 //!
 //! Whatever names a user or a chat is rendered through a [`Viewer`], which remembers it, so that every
-//! answer carries all users and chats it speaks of, in full ("min" records are never made).
+//! answer carries all users and chats it speaks of: in full, or reduced ("min") where only an update of a channel
+//! or supergroup names them.
 
 pub mod blank;
 pub mod blank_full;
 pub mod chats;
 pub mod media;
 pub mod messages;
+pub mod min;
 pub mod polls;
 pub mod reactions;
 pub mod updates;
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 use grammers_tl_types::{enums, types};
 
 use super::world::{Peer, State};
+
+/// How much of a user's or chat's record an answer carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Detail {
+    /// What Telegram marks `min`.
+    Min,
+    /// All that the account may see.
+    Full,
+}
 
 /// The world as one account sees it.
 pub struct Viewer<'a> {
@@ -26,7 +37,8 @@ pub struct Viewer<'a> {
     pub state: &'a State,
     /// Who looks.
     pub account: i64,
-    named: RefCell<BTreeSet<Peer>>,
+    detail: Cell<Detail>,
+    named: RefCell<BTreeMap<Peer, Detail>>,
 }
 
 impl<'a> Viewer<'a> {
@@ -35,13 +47,35 @@ impl<'a> Viewer<'a> {
         Self {
             state,
             account,
-            named: RefCell::new(BTreeSet::new()),
+            detail: Cell::new(Detail::Full),
+            named: RefCell::new(BTreeMap::new()),
         }
+    }
+
+    /// Renders an update of a channel or supergroup: whom nothing else names, it names with a reduced record.
+    pub fn reduced<T>(&self, render: impl FnOnce(&Self) -> T) -> T {
+        if !self.state.switches.min_peers {
+            return render(self);
+        }
+        let before = self.detail.replace(Detail::Min);
+        let rendered = render(self);
+        self.detail.set(before);
+        rendered
+    }
+
+    /// Whether this peer was named.
+    pub fn has_named(&self, peer: Peer) -> bool {
+        self.named.borrow().contains_key(&peer)
     }
 
     /// Names a peer: the answer will carry its record.
     pub fn name(&self, peer: Peer) -> enums::Peer {
-        self.named.borrow_mut().insert(peer);
+        let detail = self.detail.get();
+        self.named
+            .borrow_mut()
+            .entry(peer)
+            .and_modify(|known| *known = detail.max(*known))
+            .or_insert(detail);
         match peer {
             Peer::User(user_id) => types::PeerUser { user_id }.into(),
             Peer::Group(chat_id) => types::PeerChat { chat_id }.into(),
@@ -52,9 +86,11 @@ impl<'a> Viewer<'a> {
     /// The records of all users and chats named so far.
     pub fn named(&self) -> (Vec<enums::User>, Vec<enums::Chat>) {
         let (mut users, mut chats) = (Vec::new(), Vec::new());
-        for peer in self.named.borrow().iter() {
+        for (peer, detail) in self.named.borrow().iter() {
             match peer {
+                Peer::User(id) if *detail == Detail::Min => users.push(self.min_user(*id)),
                 Peer::User(id) => users.push(self.user(*id)),
+                Peer::Channel(id) if *detail == Detail::Min => chats.push(self.min_channel(*id)),
                 Peer::Group(_) | Peer::Channel(_) => chats.push(self.chat(*peer)),
             }
         }

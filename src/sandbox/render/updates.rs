@@ -239,7 +239,8 @@ impl Viewer<'_> {
         match news {
             News::Account { entry, .. } => Some(self.updates(vec![self.account_update(entry)?])),
             News::Channel { channel, entry } => {
-                Some(self.updates(vec![self.channel_update(*channel, entry)?]))
+                let update = self.reduced(|viewer| viewer.channel_update(*channel, entry));
+                Some(self.updates(vec![update?]))
             }
             News::Passing { what, .. } => self.passing(what),
             News::TokenAccepted { .. } => None,

@@ -79,6 +79,9 @@ switches! {
     final_with_updates = true:
         "the last part of a channel's difference is final together with edits and deletions",
         Source::Documentation("updates.channelDifference");
+    min_peers = true:
+        "an update of a channel or supergroup shows others with `min` records: part of a name, and an access hash that no call takes",
+        Source::Documentation("min");
 }
 
 impl Switches {

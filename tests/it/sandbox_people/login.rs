@@ -1,0 +1,118 @@
+//! A login over real MTProto that hears pushes: what another client of the sandbox is told, as records of the schema.
+
+use grammers_tl_types as tl;
+use tl::{Deserializable, RemoteCall, enums, functions as f, types};
+
+use crate::sandbox_wire::client::{Client, introduced};
+use crate::stage::Stage;
+
+/// A logged-in session.
+pub struct Login {
+    wire: Client,
+}
+
+/// What is told at once: updates with the users and chats that they name.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub updates: Vec<enums::Update>,
+    pub users: Vec<enums::User>,
+    pub chats: Vec<enums::Chat>,
+}
+
+impl Login {
+    /// Logs an account in by code.
+    pub async fn new(stage: &Stage, phone: &str) -> Self {
+        let mut wire = Client::begin(stage.address(), &stage.public_key()).await;
+        let sent = wire
+            .call(&introduced(f::auth::SendCode {
+                phone_number: phone.to_owned(),
+                api_id: 1,
+                api_hash: "x".to_owned(),
+                settings: settings(),
+            }))
+            .await
+            .expect("a code is sent");
+        let enums::auth::SentCode::Code(sent) = sent else {
+            panic!("another way in")
+        };
+        let code = stage.handle().code(phone).expect("a code");
+        wire.call(&f::auth::SignIn {
+            phone_number: phone.to_owned(),
+            phone_code_hash: sent.phone_code_hash,
+            phone_code: Some(code),
+            email_verification: None,
+        })
+        .await
+        .expect("logged in");
+        let mut login = Self { wire };
+        login.ask(&f::updates::GetState {}).await;
+        login
+    }
+
+    /// A call and its answer.
+    pub async fn call<F: RemoteCall>(&mut self, function: &F) -> Result<F::Return, String> {
+        self.wire.call(function).await.map_err(|(_, name)| name)
+    }
+
+    /// A call that is not refused.
+    pub async fn ask<F: RemoteCall>(&mut self, function: &F) -> F::Return {
+        self.call(function).await.expect("not refused")
+    }
+
+    /// Waits for a push that holds an update of the kind that `wanted` knows.
+    pub async fn hear<T>(&mut self, wanted: impl Fn(&enums::Update) -> Option<T>) -> (T, Told) {
+        self.wire
+            .wait(|message| {
+                let told = told(enums::Updates::from_bytes(&message.body).ok()?)?;
+                told.updates.iter().find_map(&wanted).map(|found| (found, told))
+            })
+            .await
+    }
+}
+
+/// The parts of a container.
+pub fn told(container: enums::Updates) -> Option<Told> {
+    let (updates, users, chats) = match container {
+        enums::Updates::Updates(it) => (it.updates, it.users, it.chats),
+        enums::Updates::Combined(it) => (it.updates, it.users, it.chats),
+        enums::Updates::UpdateShort(it) => (vec![it.update], Vec::new(), Vec::new()),
+        _ => return None,
+    };
+    Some(Told {
+        updates,
+        users,
+        chats,
+    })
+}
+
+impl Told {
+    /// The record of a user.
+    pub fn user(&self, id: i64) -> types::User {
+        let found = self.users.iter().find_map(|user| match user {
+            enums::User::User(user) if user.id == id => Some(user.clone()),
+            _ => None,
+        });
+        found.unwrap_or_else(|| panic!("no user {id}: {self:?}"))
+    }
+
+    /// The record of a chat.
+    pub fn chat(&self, id: i64) -> enums::Chat {
+        let found = self.chats.iter().find(|chat| chat.id() == id);
+        found.unwrap_or_else(|| panic!("no chat {id}: {self:?}")).clone()
+    }
+}
+
+fn settings() -> enums::CodeSettings {
+    types::CodeSettings {
+        allow_flashcall: false,
+        current_number: false,
+        allow_app_hash: false,
+        allow_missed_call: false,
+        allow_firebase: false,
+        unknown_number: false,
+        logout_tokens: None,
+        token: None,
+        app_sandbox: None,
+    }
+    .into()
+}
