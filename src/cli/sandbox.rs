@@ -43,6 +43,9 @@ pub struct Command {
     /// Turn one of Telegram's ways on or off (`GET /switches` lists them); may be given several times
     #[arg(long = "switch", value_name = "NAME=on|off", value_parser = wanted)]
     switches: Vec<(String, bool)>,
+    /// Send the stream that real accounts hear all day (status, counters, drafts, settings), drawn from this number
+    #[arg(long, value_name = "SEED")]
+    weather: Option<i64>,
     /// Print the configuration section with which a daemon reaches it, and end
     #[arg(long)]
     print_config: bool,
@@ -90,6 +93,7 @@ impl Command {
         }
         let config = SandboxConfig {
             switches,
+            weather: self.weather,
             port: self.port,
             second_port: self.second_port,
             control_port: self.control_port,

@@ -62,18 +62,7 @@ impl World {
     pub fn join(&self, chat: i64, users: &[i64]) -> Result<(), Refusal> {
         let peer = peer(chat)?;
         self.telegram.world(|state| {
-            let members = match peer {
-                Peer::User(_) => None,
-                Peer::Group(id) => Some(&state.group(id)?.members),
-                Peer::Channel(id) => Some(&state.channel(id)?.members),
-            };
-            let creator = members
-                .into_iter()
-                .flatten()
-                .find(|(_, member)| member.role.runs());
-            let inviter = creator
-                .map(|(id, _)| *id)
-                .ok_or(Refusal::bad("CHAT_ADMIN_REQUIRED"))?;
+            let inviter = state.head_of(peer)?;
             state.bring_in(inviter, peer, users)
         })
     }

@@ -20,7 +20,7 @@ pub mod layers;
 pub mod ledger;
 pub mod logins;
 pub mod methods;
-mod people;
+pub mod people;
 pub mod receiver;
 pub mod render;
 pub mod requests;

@@ -1,13 +1,168 @@
-//! What can be done from outside to users and chats themselves, beside posting: names, roles, deletion. For those in
-//! the same process; the control port is made of it.
+//! What can be done from outside to users and chats themselves, beside posting: names, roles, histories, migration,
+//! deletion. For those in the same process; the control port is made of it.
+
+use serde::Deserialize;
 
 use super::handle::{World, peer};
-use super::world::Refusal;
+use super::rpc::KeyId;
+use super::world::chat::Role;
+use super::world::names::Collectible;
+use super::world::weather::Weather;
+use super::world::{Passing, Peer, Refusal};
+
+/// What is otherwise about a user from now on; what is not given stays.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    /// First name.
+    pub first_name: Option<String>,
+    /// Last name.
+    pub last_name: Option<String>,
+    /// A made-up picture, by the number that it is drawn from.
+    pub picture: Option<u64>,
+}
+
+fn channel(chat: i64) -> Result<i64, Refusal> {
+    match peer(chat)? {
+        Peer::Channel(id) => Ok(id),
+        _ => Err(Refusal::bad("CHANNEL_INVALID")),
+    }
+}
 
 impl World {
     /// Gives a user, channel or supergroup its public name, or takes it away: then a channel is private.
     pub fn set_username(&self, chat: i64, username: Option<&str>) -> Result<(), Refusal> {
         let peer = peer(chat)?;
-        self.telegram.world(|state| state.set_username(peer, username))
+        self.telegram.world(|state| {
+            state.set_username(peer, username)?;
+            state.tell_name(peer);
+            Ok(())
+        })
+    }
+
+    /// Gives a user, channel or supergroup these collectible names and no others.
+    pub fn set_collectibles(&self, chat: i64, names: Vec<Collectible>) -> Result<(), Refusal> {
+        let peer = peer(chat)?;
+        self.telegram.world(|state| {
+            state.set_collectibles(peer, names)?;
+            state.tell_name(peer);
+            Ok(())
+        })
+    }
+
+    /// Gives a public name that somebody has to somebody else.
+    pub fn hand_over(&self, name: &str, to: i64) -> Result<(), Refusal> {
+        let to = peer(to)?;
+        self.telegram.world(|state| state.hand_over(name, to))
+    }
+
+    /// Changes a user's names and picture.
+    pub fn set_profile(&self, user: i64, profile: Profile) -> Result<(), Refusal> {
+        self.telegram.world(|state| {
+            let drawn = profile.picture.map(|seed| {
+                let new = super::acts::NewFile {
+                    generate: Some(seed),
+                    ..super::acts::NewFile::default()
+                };
+                state.new_photo(&new)
+            });
+            let picture = drawn.transpose()?;
+            let account = state.account_mut(user)?;
+            if profile
+                .first_name
+                .as_ref()
+                .is_some_and(|name| name.trim().is_empty())
+            {
+                return Err(Refusal::bad("FIRSTNAME_INVALID"));
+            }
+            let renamed = profile.first_name.is_some() || profile.last_name.is_some();
+            account.first_name = profile.first_name.unwrap_or_else(|| account.first_name.clone());
+            account.last_name = profile.last_name.unwrap_or_else(|| account.last_name.clone());
+            account.photo = picture.or(account.photo);
+            if renamed {
+                state.tell_name(Peer::User(user));
+            }
+            if picture.is_some() {
+                state.tell_acquaintances(user, &Passing::User { user });
+            }
+            Ok(())
+        })
+    }
+
+    /// Deletes an account.
+    pub fn delete_account(&self, user: i64) -> Result<(), Refusal> {
+        let keys = self.telegram.world(|state| state.delete_account(user))?;
+        for key in keys {
+            self.telegram.hub().disconnect(KeyId(key));
+        }
+        Ok(())
+    }
+
+    /// Gives a member of a chat another role, as who runs it would: promoted, put out, let in again.
+    pub fn set_role(&self, chat: i64, user: i64, role: Role) -> Result<(), Refusal> {
+        let peer = peer(chat)?;
+        self.telegram.world(|state| state.set_role(peer, user, role))
+    }
+
+    /// Makes a supergroup of a basic group, as its creator; answers its number.
+    pub fn migrate(&self, chat: i64) -> Result<i64, Refusal> {
+        let Peer::Group(id) = peer(chat)? else {
+            return Err(Refusal::bad("CHAT_ID_INVALID"));
+        };
+        self.telegram
+            .world(|state| {
+                let creator = state.head_of(Peer::Group(id))?;
+                state.migrate(creator, id)
+            })
+            .map(|channel| Peer::Channel(channel).bot_api())
+    }
+
+    /// Sends so many updates of the stream that is nobody's message, to all who are logged in: the first ones by this
+    /// seed. 58 or more are of every kind.
+    pub fn weather(&self, seed: i64, gusts: i64) {
+        for number in 0..gusts {
+            self.telegram.world(|state| state.gust(seed, number));
+        }
+    }
+
+    /// Lets that stream go on by itself from now on, or ends it.
+    pub fn set_weather(&self, weather: Option<Weather>) {
+        self.telegram.world(|state| state.weather = weather);
+    }
+
+    /// The stream as it goes on, if it does.
+    pub fn weather_now(&self) -> Option<Weather> {
+        self.telegram.look(|state| state.weather)
+    }
+
+    /// The next update of the stream, if it goes on.
+    pub(super) fn next_gust(&self) {
+        if self.weather_now().is_some() {
+            self.telegram.world(super::world::State::next_gust);
+        }
+    }
+
+    /// Deletes a channel or supergroup, as its creator.
+    pub fn delete_channel(&self, chat: i64) -> Result<(), Refusal> {
+        let id = channel(chat)?;
+        self.telegram.world(|state| {
+            let creator = state.head_of(Peer::Channel(id))?;
+            state.delete_channel(creator, id)
+        })
+    }
+
+    /// Clears a channel's history for one member alone, up to a message; 0 means all of it.
+    pub fn clear_history(&self, chat: i64, user: i64, max_id: i32) -> Result<(), Refusal> {
+        let id = channel(chat)?;
+        self.telegram.world(|state| state.clear_for(user, id, max_id))
+    }
+
+    /// Hides a supergroup's history from all who come in from now on, or no longer.
+    pub fn hide_history(&self, chat: i64, hidden: bool) -> Result<(), Refusal> {
+        let id = channel(chat)?;
+        self.telegram.world(|state| {
+            let creator = state.head_of(Peer::Channel(id))?;
+            state.hide_history(creator, id, hidden)
+        })
     }
 }

@@ -18,7 +18,11 @@ use super::seed::{Seed, SeedError};
 use super::telegram::Telegram;
 use super::wire::{KeyError, RsaKey, Wire, WireConfig};
 use super::world::account::{DC, SECOND_DC};
+use super::world::weather::Weather;
 use super::world::{State, Switches};
+
+/// How often the stream of updates sends one.
+const GUSTS_EVERY: Duration = Duration::from_millis(100);
 
 /// How long after a change the world is written at the earliest.
 const SAVE_AFTER: Duration = Duration::from_secs(1);
@@ -48,6 +52,8 @@ pub struct SandboxConfig {
     pub max_connections: usize,
     /// Which of Telegram's ways it has.
     pub switches: Switches,
+    /// What the stream of updates that are nobody's message is drawn from; without it there is none.
+    pub weather: Option<i64>,
 }
 
 /// A sandbox that cannot start.
@@ -106,6 +112,7 @@ impl Sandbox {
             None => fresh(config.seed)?,
         };
         state.switches = config.switches;
+        state.weather = config.weather.map(|seed| Weather { seed, gusts: 0 });
         let hub = Hub::new();
         let telegram = Telegram::new(state, hub.clone(), config.api.clone());
         let second = config.second_port.map(|port| (SECOND_DC, port));
@@ -143,6 +150,7 @@ impl Sandbox {
             count: Arc::default(),
         };
         let mut tasks = vec![tokio::spawn(control::serve(listener, shared, stop.clone()))];
+        tasks.push(tokio::spawn(blow(World::new(telegram.clone()), stop.clone())));
         if let Some(disk) = opened {
             tasks.push(tokio::spawn(keep(disk, telegram.clone(), stop.clone())));
         }
@@ -272,6 +280,16 @@ fn fresh(seed: Option<Seed>) -> Result<State, SandboxError> {
         state.news.clear();
     }
     Ok(state)
+}
+
+/// Lets the stream of updates go on, while there is to be one.
+async fn blow(world: World, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(GUSTS_EVERY) => world.next_gust(),
+        }
+    }
 }
 
 /// How long to wait for the next writing, after one that took this long.

@@ -4,6 +4,7 @@
 //! loopback may do all, but for web pages of others, which a browser on this machine may show. Not promised: speed,
 //! long connections, anything for the open net.
 
+mod peers;
 mod people;
 mod routes;
 

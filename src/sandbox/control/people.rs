@@ -1,4 +1,4 @@
-//! The routes of the control port about how accounts are logged in: `/users/{user}/…` and `/codes/{phone}`.
+//! The routes of the control port about one user: how it is logged in, its profile, its end: `/users/{user}/…` and `/codes/{phone}`.
 
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
@@ -69,6 +69,14 @@ pub fn of_user(
         }
         ("DELETE", ["password"]) => {
             world.remove_password(user)?;
+            Ok(done())
+        }
+        ("PATCH", []) => {
+            world.set_profile(user, body(bytes)?)?;
+            Ok(done())
+        }
+        ("DELETE", []) => {
+            world.delete_account(user)?;
             Ok(done())
         }
         ("PUT", ["home"]) => {

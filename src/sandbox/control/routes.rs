@@ -7,11 +7,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Answer, Control, Failure, people};
+use super::{Answer, Control, Failure, peers, people};
 use crate::sandbox::acts::{NewChat, NewMessage, NewUser, Who};
 use crate::sandbox::faults::Fault;
 use crate::sandbox::world::Switches;
 use crate::sandbox::world::entities::Entity;
+use crate::sandbox::world::weather::Weather;
 
 /// What `GET /` says.
 const HELP: &str = "\
@@ -19,6 +20,8 @@ The sandbox's control port. Chats are named by the Bot API's numbers.
 
 GET    /world                               users and chats
 POST   /users                               a user
+PATCH  /users/{user}                        {\"first_name\", \"last_name\", \"picture\"}
+DELETE /users/{user}                        the account is deleted
 PUT    /users/{user}/password               {\"password\", \"hint\"}; DELETE takes it away
 PUT    /users/{user}/home                   {\"dc\"}: the data centre where it lives
 PUT    /users/{user}/ban                    thrown out by Telegram; DELETE takes it back
@@ -28,6 +31,14 @@ DELETE /users/{user}/logins/{session}       a login ends; without a session all 
 POST   /chats                               a chat
 POST   /chats/{id}/members                  {\"users\": [..]} come in
 DELETE /chats/{id}/members/{user}           a member leaves
+PUT    /chats/{id}/members/{user}           {\"role\"}: admin, member, muted, left, banned
+PUT    /chats/{id}/username                 {\"username\"}: a name or null; {id} may be a user
+PUT    /chats/{id}/collectibles             {\"names\": [{\"name\", \"active\"}]}; {id} may be a user
+PUT    /names/{name}                        {\"to\"}: the name goes to another user or chat
+POST   /chats/{id}/migration                a basic group becomes a supergroup
+PUT    /chats/{id}/hidden_history           {\"hidden\"}: newcomers do not see what was said before
+POST   /chats/{id}/cleared                  {\"user\", \"max_id\"}: its history, for one member alone
+DELETE /chats/{id}                          the channel is deleted
 GET    /chats/{id}/messages                 ?as=USER &since=N &limit=N &deleted=true
 POST   /chats/{id}/messages                 a message, as a user
 POST   /chats/{id}/burst                    many texts at once: {\"from\", \"text\", \"count\"}
@@ -37,6 +48,7 @@ GET    /codes/{phone}                       the login code, plain text
 PUT    /codes/{phone}                       {\"refuse\"}: it gets none any more; DELETE takes it back
 GET    /settings   PATCH /settings          times that are otherwise than on Telegram
 GET    /switches   PATCH /switches          which of Telegram's ways it has: {NAME: true | false}
+PUT    /weather                             {\"seed\"}: updates that are nobody's message, all the time; DELETE ends it
 GET    /faults     POST /faults             trouble
 DELETE /faults     DELETE /faults/{number}  no more trouble
 GET    /requests                            what was called: ?account= &method= &limit=
@@ -150,6 +162,16 @@ pub fn answer(
         }))),
         ("GET", ["world"]) => Ok(Answer::Json(json(&world.view())?)),
         (_, ["users", who, rest @ ..]) => people::of_user(world, method, who, rest, bytes),
+        ("GET", ["weather"]) => Ok(Answer::Json(json(&world.weather_now())?)),
+        ("PUT", ["weather"]) => {
+            world.set_weather(Some(body::<Weather>(bytes)?));
+            Ok(Answer::Json(json!({"ok": true})))
+        }
+        ("DELETE", ["weather"]) => {
+            world.set_weather(None);
+            Ok(Answer::Json(json!({"ok": true})))
+        }
+        ("PUT", ["names", name]) => peers::hand_over(world, name, bytes),
         (_, ["codes", phone]) => people::codes(world, method, phone, bytes),
         ("GET", ["settings"]) => Ok(Answer::Json(json(&world.settings())?)),
         ("PATCH", ["settings"]) => Ok(Answer::Json(json(&world.set(body(bytes)?))?)),
@@ -229,6 +251,9 @@ pub fn answer(
             Ok(Answer::Json(
                 json!({"items": json(&items)?, "counts": json(&world.counts())?}),
             ))
+        }
+        (_, ["chats", chat, rest @ ..]) => {
+            peers::of_chat(world, method, chat, rest, bytes).unwrap_or_else(|| Err(no_route()))
         }
         _ => Err(no_route()),
     }

@@ -122,6 +122,7 @@ pub fn update_profile(ctx: &mut Ctx<'_>, r: f::UpdateProfile) -> Answer<enums::U
     account.first_name = r.first_name.unwrap_or_else(|| account.first_name.clone());
     account.last_name = r.last_name.unwrap_or_else(|| account.last_name.clone());
     account.about = r.about.unwrap_or_else(|| account.about.clone());
+    ctx.state.tell_name(Peer::User(me));
     Ok(ctx.viewer(me).user(me))
 }
 
@@ -132,6 +133,7 @@ pub fn update_username(ctx: &mut Ctx<'_>, r: f::UpdateUsername) -> Answer<enums:
         return Err(Refusal::bad("USERNAME_NOT_MODIFIED"));
     }
     ctx.state.set_username(Peer::User(me), Some(&r.username))?;
+    ctx.state.tell_name(Peer::User(me));
     Ok(ctx.viewer(me).user(me))
 }
 

@@ -5,7 +5,7 @@ use grammers_tl_types::{enums, functions::channels as f, types};
 use super::{Answer, Ctx};
 use crate::sandbox::render::blank_full;
 use crate::sandbox::world::chat::{Channel, Role};
-use crate::sandbox::world::{Passing, Peer, Place, Refusal};
+use crate::sandbox::world::{Peer, Refusal};
 
 /// `channels.getChannels`: those that the caller may not name are left out, if any is right.
 pub fn get_channels(ctx: &mut Ctx<'_>, r: f::GetChannels) -> Answer<enums::messages::Chats> {
@@ -54,6 +54,10 @@ pub fn get_full_channel(ctx: &mut Ctx<'_>, r: f::GetFullChannel) -> Answer<enums
         read_inbox_max_id: channel.members.get(&me).map_or(0, |member| member.read_in),
         read_outbox_max_id: channel.read_by_others(me),
         unread_count: channel.unread_of(me),
+        hidden_prehistory: channel.history_hidden,
+        available_min_id: Some(channel.hidden_from(me)).filter(|up_to| *up_to > 0),
+        migrated_from_chat_id: channel.migrated_from.map(|(group, _)| group),
+        migrated_from_max_id: channel.migrated_from.map(|(_, last)| last),
         pinned_msg_id: channel.pinned.last().copied(),
         slowmode_seconds: (channel.slow_mode > 0).then_some(channel.slow_mode),
         slowmode_next_send_date: waits.and_then(|at| i32::try_from(at).ok()),
@@ -79,16 +83,30 @@ pub fn create_channel(ctx: &mut Ctx<'_>, r: f::CreateChannel) -> Answer<enums::U
 pub fn delete_channel(ctx: &mut Ctx<'_>, r: f::DeleteChannel) -> Answer<enums::Updates> {
     let me = ctx.me()?;
     let id = ctx.channel(me, &r.channel)?;
-    if ctx.state.channel(id)?.role(me) != Some(Role::Creator) {
-        return Err(Refusal::bad("CHAT_ADMIN_REQUIRED"));
+    ctx.state.delete_channel(me, id)?;
+    Ok(ctx.told(me))
+}
+
+/// `channels.deleteHistory`: for oneself, or for all.
+pub fn delete_history(ctx: &mut Ctx<'_>, r: f::DeleteHistory) -> Answer<enums::Updates> {
+    let me = ctx.me()?;
+    let id = ctx.channel(me, &r.channel)?;
+    match r.for_everyone {
+        true => {
+            let held = ctx.state.channel(id)?.held.keys().copied();
+            let ids: Vec<i32> = held.filter(|held| r.max_id == 0 || *held <= r.max_id).collect();
+            ctx.state.delete_in_channel(me, id, &ids)?;
+        }
+        false => ctx.state.clear_for(me, id, r.max_id)?,
     }
-    ctx.state.set_username(Peer::Channel(id), None)?;
-    for member in ctx.state.audience(Place::Channel(id)) {
-        ctx.state.account_mut(member)?.channels.remove(&id);
-        let now = ctx.state.date();
-        ctx.state.channel_mut(id)?.set_role(member, Role::Banned, me, now);
-        ctx.state.mention(member, Passing::Channel { channel: id });
-    }
+    Ok(ctx.told(me))
+}
+
+/// `channels.togglePreHistoryHidden`
+pub fn toggle_pre_history_hidden(ctx: &mut Ctx<'_>, r: f::TogglePreHistoryHidden) -> Answer<enums::Updates> {
+    let me = ctx.me()?;
+    let id = ctx.channel(me, &r.channel)?;
+    ctx.state.hide_history(me, id, r.enabled)?;
     Ok(ctx.told(me))
 }
 

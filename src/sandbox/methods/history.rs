@@ -56,7 +56,7 @@ fn ids_of(state: &State, me: i64, peer: Peer) -> Vec<i32> {
         Peer::Channel(id) => state
             .channels
             .get(&id)
-            .map(|channel| channel.held.keys().copied().collect())
+            .map(|channel| channel.seen_by(me).collect())
             .unwrap_or_default(),
         _ => state
             .dialog(me, peer)

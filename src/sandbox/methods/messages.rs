@@ -296,6 +296,21 @@ pub fn delete_chat_user(ctx: &mut Ctx<'_>, r: f::DeleteChatUser) -> Answer<enums
     Ok(ctx.told(me))
 }
 
+/// `messages.editChatAdmin`
+pub fn edit_chat_admin(ctx: &mut Ctx<'_>, r: f::EditChatAdmin) -> Answer<bool> {
+    let me = ctx.me()?;
+    let user = ctx.user(me, &r.user_id)?;
+    ctx.state.set_admin(me, r.chat_id, user, r.is_admin)?;
+    Ok(true)
+}
+
+/// `messages.migrateChat`
+pub fn migrate_chat(ctx: &mut Ctx<'_>, r: f::MigrateChat) -> Answer<enums::Updates> {
+    let me = ctx.me()?;
+    ctx.state.migrate(me, r.chat_id)?;
+    Ok(ctx.told(me))
+}
+
 /// `messages.editChatTitle`
 pub fn edit_chat_title(ctx: &mut Ctx<'_>, r: f::EditChatTitle) -> Answer<enums::Updates> {
     let me = ctx.me()?;

@@ -354,6 +354,8 @@ table! {
     messages::CreateChat => messages::create_chat;
     messages::AddChatUser => messages::add_chat_user;
     messages::DeleteChatUser => messages::delete_chat_user;
+    messages::EditChatAdmin => messages::edit_chat_admin;
+    messages::MigrateChat => messages::migrate_chat;
     messages::EditChatTitle => messages::edit_chat_title;
     messages::ToggleNoForwards => messages::toggle_no_forwards;
     messages::ExportChatInvite => messages::export_chat_invite;
@@ -364,6 +366,8 @@ table! {
     channels::GetFullChannel => channels::get_full_channel;
     channels::CreateChannel => channels::create_channel;
     channels::DeleteChannel => channels::delete_channel;
+    channels::DeleteHistory => channels::delete_history;
+    channels::TogglePreHistoryHidden => channels::toggle_pre_history_hidden;
     channels::InviteToChannel => channels::invite_to_channel;
     channels::JoinChannel => channels::join_channel;
     channels::LeaveChannel => channels::leave_channel;

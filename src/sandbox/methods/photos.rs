@@ -3,7 +3,7 @@
 use grammers_tl_types::{enums, functions::photos as f, types};
 
 use super::{Answer, Ctx};
-use crate::sandbox::world::{Peer, Refusal};
+use crate::sandbox::world::{Passing, Peer, Refusal};
 
 /// `photos.getUserPhotos`: the present one, if there is one.
 pub fn get_user_photos(ctx: &mut Ctx<'_>, r: f::GetUserPhotos) -> Answer<enums::photos::Photos> {
@@ -36,6 +36,7 @@ pub fn upload_profile_photo(ctx: &mut Ctx<'_>, r: f::UploadProfilePhoto) -> Answ
         stored.dc = Some(dc);
     }
     ctx.state.account_mut(me)?.photo = Some(photo);
+    ctx.state.tell_acquaintances(me, &Passing::User { user: me });
     let viewer = ctx.viewer(me);
     viewer.name(Peer::User(me));
     let stored = ctx

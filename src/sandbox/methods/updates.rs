@@ -21,7 +21,7 @@ pub fn state_of(state: &State, me: i64) -> Answer<types::updates::State> {
     let account = state.account(me)?;
     Ok(types::updates::State {
         pts: account.pts,
-        qts: 0,
+        qts: account.qts,
         date: state.date(),
         seq: 0,
         unread_count: account.unread(),
@@ -68,10 +68,12 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
         r.date.saturating_sub(1)
     };
     let mut channels = channel_news(&viewer, since);
+    let secrets = ctx.state.secrets_after(me, r.qts).iter();
+    let secrets: Vec<_> = secrets.map(|secret| viewer.secret(secret)).collect();
     let (new, named, other, pts, complete) = match found {
         _ if too_long => return Ok(types::updates::DifferenceTooLong { pts: account.pts }.into()),
         Missed::TooMuch => return Ok(types::updates::DifferenceTooLong { pts: account.pts }.into()),
-        Missed::Nothing if channels.is_empty() => {
+        Missed::Nothing if channels.is_empty() && secrets.is_empty() => {
             return Ok(types::updates::DifferenceEmpty {
                 date: ctx.state.date(),
                 seq: 0,
@@ -107,6 +109,7 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
             users,
             intermediate_state: types::updates::State {
                 date: r.date,
+                qts: r.qts.max(0),
                 ..state
             }
             .into(),
@@ -117,7 +120,7 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
     let (users, chats) = viewer.named();
     Ok(types::updates::Difference {
         new_messages,
-        new_encrypted_messages: Vec::new(),
+        new_encrypted_messages: secrets,
         other_updates,
         chats,
         users,
@@ -150,7 +153,8 @@ fn channel_news(viewer: &Viewer<'_>, date: i32) -> Vec<enums::Update> {
         .channels
         .iter()
         .filter_map(|id| viewer.state.channels.get(id));
-    known
+    let mut told = viewer.standings(date);
+    let news = known
         .filter(|channel| channel.log.back().is_some_and(|entry| entry.date >= date))
         .map(|channel| {
             viewer.name(Peer::Channel(channel.id));
@@ -159,8 +163,9 @@ fn channel_news(viewer: &Viewer<'_>, date: i32) -> Vec<enums::Update> {
                 pts: None,
             }
             .into()
-        })
-        .collect()
+        });
+    told.extend(news);
+    told
 }
 
 /// `updates.getChannelDifference`
@@ -238,11 +243,10 @@ fn channel_too_long(viewer: &Viewer<'_>, peer: Peer, limit: usize) -> enums::upd
         Some(dialog) => dialog,
         None => crate::sandbox::render::blank::dialog(viewer.name(peer)),
     };
-    let held = viewer.state.channels.get(&id).map(|channel| &channel.held);
-    let last = held
+    let last = (viewer.state.channels.get(&id))
         .into_iter()
-        .flat_map(|held| held.keys().rev().take(limit.min(100)));
-    let messages = last.map(|number| viewer.message(peer, *number)).collect();
+        .flat_map(|channel| channel.seen_by(viewer.account).rev().take(limit.min(100)));
+    let messages = last.map(|number| viewer.message(peer, number)).collect();
     let (users, chats) = viewer.named();
     types::updates::ChannelDifferenceTooLong {
         r#final: true,

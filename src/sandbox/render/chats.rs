@@ -2,6 +2,7 @@
 
 use grammers_tl_types::{enums, types};
 
+use super::standing::usernames;
 use super::{Viewer, blank};
 use crate::sandbox::world::account::Account;
 use crate::sandbox::world::chat::{Channel, Group, Role};
@@ -18,11 +19,19 @@ impl Viewer<'_> {
         let me = self.state.accounts.get(&self.account);
         let contact = me.is_some_and(|me| me.contacts.contains(&id));
         let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        if account.deactivated {
+            return types::User {
+                deleted: true,
+                access_hash: Some(self.state.access_hash(self.account, Peer::User(id))),
+                ..blank::user(id)
+            }
+            .into();
+        }
+        let (username, usernames) = usernames(account.username.as_deref(), &account.collectibles);
         types::User {
             is_self: own,
             contact,
             mutual_contact: contact && account.contacts.contains(&self.account),
-            deleted: account.deactivated,
             bot: account.bot,
             bot_info_version: account.bot.then_some(1),
             verified: id == SERVICE,
@@ -30,7 +39,8 @@ impl Viewer<'_> {
             access_hash: Some(self.state.access_hash(self.account, Peer::User(id))),
             first_name: filled(&account.first_name),
             last_name: filled(&account.last_name),
-            username: account.username.clone(),
+            username,
+            usernames,
             phone: if own || contact {
                 filled(&account.phone)
             } else {
@@ -98,7 +108,19 @@ impl Viewer<'_> {
             creator: role == Some(Role::Creator),
             left: role == Some(Role::Left),
             noforwards: group.noforwards,
-            participants_count: i32::try_from(group.present().count()).unwrap_or(i32::MAX),
+            deactivated: group.migrated_to.is_some(),
+            migrated_to: group.migrated_to.map(|channel_id| {
+                let access_hash = self.state.access_hash(self.account, Peer::Channel(channel_id));
+                types::InputChannel {
+                    channel_id,
+                    access_hash,
+                }
+                .into()
+            }),
+            participants_count: match group.migrated_to {
+                Some(_) => 0,
+                None => i32::try_from(group.present().count()).unwrap_or(i32::MAX),
+            },
             date: group.created,
             version: group.version,
             admin_rights: (role == Some(Role::Admin)).then(|| admin_rights(false)),
@@ -123,6 +145,7 @@ impl Viewer<'_> {
             }
             .into();
         }
+        let (username, usernames) = usernames(channel.username.as_deref(), &channel.collectibles);
         types::Channel {
             creator: role == Some(Role::Creator),
             left: !role.is_some_and(Role::present),
@@ -131,7 +154,8 @@ impl Viewer<'_> {
             noforwards: channel.noforwards,
             slowmode_enabled: channel.slow_mode > 0,
             access_hash: Some(access_hash),
-            username: channel.username.clone(),
+            username,
+            usernames,
             date: channel
                 .members
                 .get(&self.account)
@@ -269,7 +293,7 @@ impl Viewer<'_> {
                     .get(&self.account)
                     .map_or(0, |member| member.read_in);
                 Some(types::Dialog {
-                    top_message: channel.held.keys().next_back().copied().unwrap_or(0),
+                    top_message: channel.seen_by(self.account).next_back().unwrap_or(0),
                     read_inbox_max_id: mark,
                     read_outbox_max_id: channel.read_by_others(self.account),
                     unread_count: channel.unread_of(self.account),
@@ -293,7 +317,7 @@ impl Viewer<'_> {
     /// The last message of a chat that this account holds, and when it was posted.
     pub fn top_message(&self, peer: Peer) -> Option<(i32, i64)> {
         let id = match peer {
-            Peer::Channel(id) => self.state.channels.get(&id)?.held.keys().next_back().copied()?,
+            Peer::Channel(id) => self.state.channels.get(&id)?.seen_by(self.account).next_back()?,
             _ => self.state.dialog(self.account, peer)?.ids.last().copied()?,
         };
         let content = self.state.find(self.account, peer, id)?;

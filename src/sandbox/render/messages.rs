@@ -140,6 +140,18 @@ impl Viewer<'_> {
             }
             Action::Retitled { title } => types::MessageActionChatEditTitle { title: title.clone() }.into(),
             Action::Pinned => enums::MessageAction::PinMessage,
+            Action::MigratedTo { channel } => {
+                self.name(Peer::Channel(*channel));
+                types::MessageActionChatMigrateTo { channel_id: *channel }.into()
+            }
+            Action::MigratedFrom { title, group } => {
+                self.name(Peer::Group(*group));
+                types::MessageActionChannelMigrateFrom {
+                    title: title.clone(),
+                    chat_id: *group,
+                }
+                .into()
+            }
         }
     }
 

@@ -16,13 +16,16 @@ const OF_CHANNELS: u64 = 63;
 impl Viewer<'_> {
     /// A user as an update of a channel or supergroup shows it.
     pub fn min_user(&self, id: i64) -> enums::User {
-        let known = self.state.accounts.get(&id).filter(|_| id != self.account);
+        let known = self
+            .state
+            .accounts
+            .get(&id)
+            .filter(|account| id != self.account && !account.deactivated);
         let Some(account) = known else {
             return self.user(id);
         };
         types::User {
             min: true,
-            deleted: account.deactivated,
             bot: account.bot,
             bot_info_version: account.bot.then_some(1),
             access_hash: Some(self.state.derive(OF_USERS, self.account, id)),

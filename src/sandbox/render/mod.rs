@@ -13,7 +13,9 @@ pub mod messages;
 pub mod min;
 pub mod polls;
 pub mod reactions;
+pub mod standing;
 pub mod updates;
+mod weather;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -83,8 +85,21 @@ impl<'a> Viewer<'a> {
         }
     }
 
+    /// A basic group that has become a supergroup names that one in its record.
+    fn name_successors(&self) {
+        let named: Vec<Peer> = self.named.borrow().keys().copied().collect();
+        for peer in named {
+            if let Peer::Group(id) = peer
+                && let Some(channel) = self.state.groups.get(&id).and_then(|group| group.migrated_to)
+            {
+                self.name(Peer::Channel(channel));
+            }
+        }
+    }
+
     /// The records of all users and chats named so far.
     pub fn named(&self) -> (Vec<enums::User>, Vec<enums::Chat>) {
+        self.name_successors();
         let (mut users, mut chats) = (Vec::new(), Vec::new());
         for (peer, detail) in self.named.borrow().iter() {
             match peer {

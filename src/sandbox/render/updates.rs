@@ -46,6 +46,7 @@ impl Viewer<'_> {
                 pts_count,
             }
             .into(),
+            What::Noise { kind, drawn } => self.counted_noise(*kind, *drawn, pts, pts_count)?,
             What::Pinned { peer, ids, pinned } => types::UpdatePinnedMessages {
                 pinned: *pinned,
                 peer: self.name(*peer),
@@ -110,6 +111,7 @@ impl Viewer<'_> {
                 }
                 .into()
             }
+            What::Noise { drawn, .. } => self.channel_noise(channel, *drawn, pts, pts_count),
             What::ReadInbox { .. } | What::ReadOutbox { .. } => return None,
         })
     }
@@ -191,6 +193,15 @@ impl Viewer<'_> {
                 }
                 .into()
             }
+            Passing::MemberCame { .. }
+            | Passing::MemberGone { .. }
+            | Passing::MemberAdmin { .. }
+            | Passing::Group { .. }
+            | Passing::ChannelOpened { .. }
+            | Passing::Available { .. }
+            | Passing::UserName { .. }
+            | Passing::User { .. } => self.standing_update(passing)?,
+            Passing::Weather { kind, drawn } => self.noise(*kind, *drawn)?,
             Passing::Reactions { peer, id } => self.reactions_update(*peer, *id)?,
             Passing::Poll { peer, id } => self.poll_update(*peer, *id)?,
             Passing::Login { key } => {

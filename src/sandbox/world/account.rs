@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::content::Uid;
+use super::names::Collectible;
 use super::password::Password;
 use super::place::Peer;
+use super::standing::Standing;
+use super::weather::{Kind, Secret};
 
 /// The data centre that is always there, and home to every account that is not told otherwise.
 pub const DC: i32 = 2;
@@ -31,6 +34,9 @@ pub struct Account {
     pub last_name: String,
     /// Username without the at sign.
     pub username: Option<String>,
+    /// Names that it bought.
+    #[serde(default)]
+    pub collectibles: Vec<Collectible>,
     /// A few words about itself.
     pub about: String,
     /// Whether it is a bot.
@@ -54,6 +60,12 @@ pub struct Account {
     pub online: bool,
     /// The state after its last event; the first is 1, as 0 reads as "no state" in clients.
     pub pts: i32,
+    /// The state after the last message of its secret chats.
+    #[serde(default)]
+    pub qts: i32,
+    /// The messages of its secret chats, oldest first.
+    #[serde(default)]
+    pub secrets: Vec<Secret>,
     /// The number of its next message.
     pub next_id: i32,
     /// The messages of its private chats and basic groups.
@@ -64,6 +76,9 @@ pub struct Account {
     pub dialogs: BTreeMap<Peer, Dialog>,
     /// Channels and supergroups it is in.
     pub channels: BTreeSet<i64>,
+    /// How chats stand to it: what changed about them last.
+    #[serde(default)]
+    pub standings: BTreeMap<Peer, Standing>,
     /// The keys that are logged in as it.
     pub keys: Vec<i64>,
     /// Whom it has in its contacts.
@@ -85,6 +100,7 @@ impl Account {
             first_name: first_name.to_owned(),
             last_name: last_name.to_owned(),
             username: None,
+            collectibles: Vec::new(),
             about: String::new(),
             bot: false,
             deactivated: false,
@@ -95,11 +111,14 @@ impl Account {
             seen_at: 0,
             online: false,
             pts: 1,
+            qts: 0,
+            secrets: Vec::new(),
             next_id: 1,
             held: HashMap::new(),
             log: VecDeque::new(),
             dialogs: BTreeMap::new(),
             channels: BTreeSet::new(),
+            standings: BTreeMap::new(),
             keys: Vec::new(),
             contacts: BTreeSet::new(),
             blocked: BTreeSet::new(),
@@ -217,6 +236,13 @@ pub enum What {
         peer: Peer,
         /// Up to which message.
         max_id: i32,
+    },
+    /// Something that is nobody's message.
+    Noise {
+        /// What kind of thing.
+        kind: Kind,
+        /// What it is made of.
+        drawn: i64,
     },
     /// Messages were pinned or unpinned.
     Pinned {

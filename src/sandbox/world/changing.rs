@@ -44,6 +44,9 @@ impl State {
             }
             _ => false,
         };
+        if let Place::Group(group) = content.place {
+            self.not_migrated(group, "PEER_ID_INVALID")?;
+        }
         if content.author != editor && !runs {
             return Err(Refusal::forbidden("MESSAGE_AUTHOR_REQUIRED"));
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{Entry, What, keep};
 use super::content::Uid;
+use super::names::Collectible;
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,9 @@ pub struct Member {
     pub read_in: i32,
     /// In a channel: when it last posted, in milliseconds.
     pub posted_at: i64,
+    /// In a channel: what it does not see, up to this message; 0 for nothing.
+    #[serde(default)]
+    pub hidden_up_to: i32,
 }
 
 /// A basic group.
@@ -69,6 +73,9 @@ pub struct Group {
     pub version: i32,
     /// Its messages may not be forwarded.
     pub noforwards: bool,
+    /// The supergroup that it has become.
+    #[serde(default)]
+    pub migrated_to: Option<i64>,
     /// Its invitation.
     pub invite: String,
 }
@@ -84,6 +91,9 @@ pub struct Channel {
     pub about: String,
     /// Its public name.
     pub username: Option<String>,
+    /// Names that were bought for it.
+    #[serde(default)]
+    pub collectibles: Vec<Collectible>,
     /// Only those who run it post, and nobody's name is shown.
     pub broadcast: bool,
     /// When it was made, in seconds.
@@ -106,6 +116,12 @@ pub struct Channel {
     pub noforwards: bool,
     /// Members may not write.
     pub muted: bool,
+    /// Who comes in does not see what was said before.
+    #[serde(default)]
+    pub history_hidden: bool,
+    /// The basic group that it was, and the last message there as its creator numbers it.
+    #[serde(default)]
+    pub migrated_from: Option<(i64, i32)>,
     /// Pinned messages, ascending.
     pub pinned: Vec<i32>,
     /// Its invitation.
@@ -155,16 +171,31 @@ impl Channel {
             inviter,
             read_in: top,
             posted_at: 0,
+            hidden_up_to: 0,
         });
         if !was && role.present() {
             member.since = now;
             member.inviter = inviter;
             member.read_in = top;
+            if self.history_hidden {
+                member.hidden_up_to = top;
+            }
         }
         member.role = role;
         let is = role.present();
         self.present += i32::from(is) - i32::from(was);
         was != is
+    }
+
+    /// Up to which message the history is not shown to this user; 0 if all of it is.
+    pub fn hidden_from(&self, user: i64) -> i32 {
+        self.members.get(&user).map_or(0, |member| member.hidden_up_to)
+    }
+
+    /// The messages that this user may see, ascending.
+    pub fn seen_by(&self, user: i64) -> impl DoubleEndedIterator<Item = i32> + '_ {
+        let first = self.hidden_from(user).saturating_add(1);
+        self.held.range(first..).map(|(number, _)| *number)
     }
 
     /// Messages this member has not read: those after its mark that others wrote.

@@ -185,6 +185,18 @@ pub enum Action {
     },
     /// A message was pinned; the reply names it.
     Pinned,
+    /// The basic group became a supergroup.
+    MigratedTo {
+        /// Which.
+        channel: i64,
+    },
+    /// The supergroup was a basic group.
+    MigratedFrom {
+        /// Its title.
+        title: String,
+        /// Which.
+        group: i64,
+    },
 }
 
 /// What a message answers.

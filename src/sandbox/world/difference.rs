@@ -63,7 +63,7 @@ pub fn missed(
         let size = match &entry.what {
             What::New { id, .. } | What::Edited { id } => size_of(*id).unwrap_or(0),
             What::Deleted { ids } | What::Pinned { ids, .. } => ids.len() * 4 + 32,
-            What::ReadInbox { .. } | What::ReadOutbox { .. } => 48,
+            What::ReadInbox { .. } | What::ReadOutbox { .. } | What::Noise { .. } => 48,
         };
         if !taken.is_empty() && (taken.len() >= portion.events || bytes + size > portion.bytes) {
             break;

@@ -1,9 +1,10 @@
-//! How users, groups and channels come into the world, and what they may be called. Nobody is told of it here.
+//! How users, groups and channels come into the world, and what numbers they get. Nobody is told of it here.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::account::Account;
 use super::chat::{Channel, Group, Member, Role};
+use super::numbers::{CHANNELS, GROUPS, USERS};
 use super::place::Peer;
 use super::refusal::Refusal;
 use super::state::{State, digits};
@@ -27,6 +28,7 @@ impl State {
             }
             Some(id) => id,
             None => {
+                self.next.user = self.number_after(self.next.user, USERS);
                 while self.accounts.contains_key(&self.next.user) {
                     self.next.user += 1;
                 }
@@ -34,47 +36,14 @@ impl State {
             }
         };
         let mut account = Account::new(id, &phone, first, last);
+        account.pts = self.first_number(71, id);
+        account.next_id = self.first_number(72, id);
         account.seen_at = self.date();
         self.accounts.insert(id, account);
         if !phone.is_empty() {
             self.phones.insert(phone, id);
         }
         Ok(id)
-    }
-
-    /// Gives a user or a channel its public name, or takes it away.
-    pub fn set_username(&mut self, peer: Peer, username: Option<&str>) -> Result<(), Refusal> {
-        let wanted = username
-            .map(|name| name.trim_start_matches('@'))
-            .filter(|name| !name.is_empty());
-        if let Some(name) = wanted {
-            let fits = (4..=32).contains(&name.len())
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-                && name.starts_with(|c: char| c.is_ascii_alphabetic());
-            if !fits {
-                return Err(Refusal::bad("USERNAME_INVALID"));
-            }
-            if self
-                .names
-                .get(&name.to_lowercase())
-                .is_some_and(|holder| *holder != peer)
-            {
-                return Err(Refusal::bad("USERNAME_OCCUPIED"));
-            }
-        }
-        let slot = match peer {
-            Peer::User(id) => &mut self.account_mut(id)?.username,
-            Peer::Channel(id) => &mut self.channel_mut(id)?.username,
-            Peer::Group(_) => return Err(Refusal::bad("PEER_ID_INVALID")),
-        };
-        let before = std::mem::replace(slot, wanted.map(str::to_owned));
-        if let Some(before) = before {
-            self.names.remove(&before.to_lowercase());
-        }
-        if let Some(name) = wanted {
-            self.names.insert(name.to_lowercase(), peer);
-        }
-        Ok(())
     }
 
     /// Makes a basic group without a message about it.
@@ -92,6 +61,7 @@ impl State {
             }
             Some(id) => id,
             None => {
+                self.next.group = self.number_after(self.next.group, GROUPS);
                 while self.groups.contains_key(&self.next.group) {
                     self.next.group += 1;
                 }
@@ -113,6 +83,7 @@ impl State {
                 inviter: creator,
                 read_in: 0,
                 posted_at: 0,
+                hidden_up_to: 0,
             });
         }
         let invite = format!("g{:x}", self.derive(11, id, 0).cast_unsigned());
@@ -126,6 +97,7 @@ impl State {
                 members: all,
                 version: 1,
                 noforwards: false,
+                migrated_to: None,
                 invite,
             },
         );
@@ -148,6 +120,7 @@ impl State {
             }
             Some(id) => id,
             None => {
+                self.next.channel = self.number_after(self.next.channel, CHANNELS);
                 while self.channels.contains_key(&self.next.channel) {
                     self.next.channel += 1;
                 }
@@ -164,13 +137,16 @@ impl State {
             created: now,
             members: BTreeMap::new(),
             present: 0,
-            pts: 1,
-            next_id: 1,
+            pts: self.first_number(73, id),
+            next_id: self.first_number(74, id),
             held: BTreeMap::new(),
             log: VecDeque::new(),
             slow_mode: 0,
             noforwards: false,
             muted: false,
+            history_hidden: false,
+            collectibles: Vec::new(),
+            migrated_from: None,
             pinned: Vec::new(),
             invite: format!("c{:x}", self.derive(12, id, 0).cast_unsigned()),
         };

@@ -50,6 +50,7 @@ impl State {
         match peer {
             Peer::User(_) => return Err(Refusal::bad("PEER_ID_INVALID")),
             Peer::Group(id) => {
+                self.not_migrated(id, "CHAT_ID_INVALID")?;
                 let group = self.group(id)?;
                 if !group.has(inviter) {
                     return Err(Refusal::bad("CHAT_ID_INVALID"));
@@ -68,15 +69,15 @@ impl State {
                         inviter,
                         read_in: 0,
                         posted_at: 0,
+                        hidden_up_to: 0,
                     };
                     let group = self.group_mut(id)?;
                     if !group.has(*user) {
                         group.members.insert(*user, member);
                     }
                     group.version += 1;
-                }
-                for member in self.audience(Place::Group(id)) {
-                    self.mention(member, Passing::Members { group: id });
+                    let version = group.version;
+                    self.tell_of_comer(id, *user, inviter, version);
                 }
                 self.post(
                     inviter,
@@ -99,6 +100,34 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Tells a basic group that somebody came: those who were there of the one, the one of all.
+    fn tell_of_comer(&mut self, group: i64, user: i64, inviter: i64, version: i32) {
+        for member in self.audience(Place::Group(group)) {
+            let what = match self.switches.member_updates && member != user {
+                true => Passing::MemberCame {
+                    group,
+                    user,
+                    inviter,
+                    version,
+                },
+                false => Passing::Members { group },
+            };
+            self.mention(member, what);
+        }
+    }
+
+    /// Tells a basic group that somebody is gone, and the one that it is out.
+    fn tell_of_goer(&mut self, group: i64, user: i64, version: i32) {
+        for member in self.audience(Place::Group(group)) {
+            let what = match self.switches.member_updates {
+                true => Passing::MemberGone { group, user, version },
+                false => Passing::Members { group },
+            };
+            self.mention(member, what);
+        }
+        self.mention(user, Passing::Group { group });
     }
 
     /// Puts users into a channel; a supergroup says so.
@@ -140,6 +169,7 @@ impl State {
         match peer {
             Peer::User(_) => Err(Refusal::bad("PEER_ID_INVALID")),
             Peer::Group(id) => {
+                self.not_migrated(id, "CHAT_ID_INVALID")?;
                 let group = self.group(id)?;
                 let runs = group.role(by).is_some_and(Role::runs);
                 if !group.has(user) {
@@ -154,9 +184,8 @@ impl State {
                 if let Some(member) = group.members.get_mut(&user) {
                     member.role = if by == user { Role::Left } else { Role::Banned };
                 }
-                for member in self.audience(Place::Group(id)) {
-                    self.mention(member, Passing::Members { group: id });
-                }
+                let version = group.version;
+                self.tell_of_goer(id, user, version);
                 Ok(())
             }
             Peer::Channel(id) => {
@@ -201,6 +230,7 @@ impl State {
         let slot = match peer {
             Peer::User(_) => return Err(Refusal::bad("PEER_ID_INVALID")),
             Peer::Group(id) => {
+                self.not_migrated(id, "CHAT_ID_INVALID")?;
                 let group = self.group_mut(id)?;
                 if !group.has(by) {
                     return Err(Refusal::bad("CHAT_ID_INVALID"));
@@ -253,7 +283,7 @@ impl State {
             .groups
             .values()
             .find(|group| group.invite == hash)
-            .map(|group| Peer::Group(group.id));
+            .map(|group| group.migrated_to.map_or(Peer::Group(group.id), Peer::Channel));
         let channel = || self.channels.values().find(|channel| channel.invite == hash);
         group
             .or_else(|| channel().map(|channel| Peer::Channel(channel.id)))

@@ -15,6 +15,9 @@ pub mod guests;
 pub mod keys;
 pub mod making;
 pub mod membership;
+pub mod migration;
+pub mod names;
+pub mod numbers;
 pub mod password;
 pub mod place;
 pub mod polls;
@@ -22,11 +25,13 @@ pub mod posting;
 pub mod reacting;
 pub mod refusal;
 pub mod settings;
+pub mod standing;
 pub mod state;
 pub mod switches;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod weather;
 
 pub use place::{Peer, Place};
 pub use refusal::Refusal;

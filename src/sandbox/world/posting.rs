@@ -79,6 +79,7 @@ impl State {
                 }
                 Ok(())
             }
+            Peer::Group(id) if self.group(id)?.migrated_to.is_some() => Err(Refusal::bad("PEER_ID_INVALID")),
             Peer::Group(id) => match self.group(id)?.role(author) {
                 Some(Role::Muted) if media => Err(Refusal::forbidden("CHAT_SEND_MEDIA_FORBIDDEN")),
                 Some(Role::Muted) => Err(Refusal::forbidden("CHAT_WRITE_FORBIDDEN")),
@@ -215,7 +216,9 @@ impl State {
         let mut events = Vec::new();
         if let Place::Channel(id) = place {
             let now = self.now;
+            let hole = self.hole(uid, 0);
             let channel = self.channel_mut(id)?;
+            channel.next_id += hole;
             let number = channel.next_id;
             channel.next_id += 1;
             channel.held.insert(number, uid);
@@ -233,7 +236,9 @@ impl State {
             ));
         } else {
             for holder in self.audience(place) {
+                let hole = self.hole(uid, holder);
                 let account = self.account_mut(holder)?;
+                account.next_id += hole;
                 let number = account.receive(uid, place.seen_by(holder), holder == author);
                 content.copies.push((holder, number));
                 let random_id = if holder == author { draft.random_id } else { 0 };

@@ -17,6 +17,7 @@ use super::polls::Poll;
 use super::refusal::Refusal;
 use super::settings::Settings;
 use super::switches::Switches;
+use super::weather::{Kind, Weather};
 
 /// The account that tells login codes, as on Telegram.
 pub const SERVICE: i64 = 777_000;
@@ -56,6 +57,9 @@ pub struct State {
     /// Which of Telegram's ways it has; given anew at each start.
     #[serde(skip)]
     pub switches: Switches,
+    /// The stream of what is nobody's message, while it goes on.
+    #[serde(skip)]
+    pub weather: Option<Weather>,
     /// The data centres that there are.
     #[serde(skip)]
     pub centres: Vec<i32>,
@@ -155,6 +159,69 @@ pub enum Passing {
         /// Which group.
         group: i64,
     },
+    /// Somebody came into a basic group.
+    MemberCame {
+        /// Which group.
+        group: i64,
+        /// Who.
+        user: i64,
+        /// Brought by whom.
+        inviter: i64,
+        /// The version of its list of members.
+        version: i32,
+    },
+    /// Somebody is gone from a basic group.
+    MemberGone {
+        /// Which group.
+        group: i64,
+        /// Who.
+        user: i64,
+        /// The version of its list of members.
+        version: i32,
+    },
+    /// Somebody helps to run a basic group, or no longer.
+    MemberAdmin {
+        /// Which group.
+        group: i64,
+        /// Who.
+        user: i64,
+        /// Whether it does.
+        admin: bool,
+        /// The version of its list of members.
+        version: i32,
+    },
+    /// A basic group came, went or changed.
+    Group {
+        /// Which group.
+        group: i64,
+    },
+    /// A supergroup begins, with nothing read and nothing said.
+    ChannelOpened {
+        /// Which one.
+        channel: i64,
+    },
+    /// A part of a channel's history is not shown to the account any more.
+    Available {
+        /// Which channel.
+        channel: i64,
+    },
+    /// A user is called otherwise.
+    UserName {
+        /// Who.
+        user: i64,
+    },
+    /// Something else about a user changed.
+    User {
+        /// Who.
+        user: i64,
+    },
+    /// Something that is nobody's message.
+    Weather {
+        /// What kind of thing.
+        kind: Kind,
+        /// What it is made of.
+        drawn: i64,
+    },
     /// Reactions to a message changed.
     Reactions {
         /// Where.
@@ -201,6 +268,7 @@ impl State {
             polls: BTreeMap::new(),
             settings: Settings::default(),
             switches: Switches::default(),
+            weather: None,
             centres: Vec::new(),
             next: Next {
                 uid: 1,
@@ -286,7 +354,11 @@ impl State {
     /// The message that `account` knows as `id` in the chat `peer`.
     pub fn find(&self, account: i64, peer: Peer, id: i32) -> Option<&Content> {
         match peer {
-            Peer::Channel(channel) => self.contents.get(self.channels.get(&channel)?.held.get(&id)?),
+            Peer::Channel(channel) => {
+                let channel = self.channels.get(&channel)?;
+                let uid = channel.held.get(&id)?;
+                (id > channel.hidden_from(account)).then(|| self.contents.get(uid))?
+            }
             _ => self
                 .held(account, id)
                 .filter(|content| content.place == Place::of(account, peer)),
@@ -352,6 +424,7 @@ impl State {
 
     /// Queues something outside of the sequences.
     pub fn mention(&mut self, account: i64, what: Passing) {
+        self.remember_standing(account, &what);
         self.news.push(News::Passing { account, what });
     }
 

@@ -82,6 +82,18 @@ switches! {
     min_peers = true:
         "an update of a channel or supergroup shows others with `min` records: part of a name, and an access hash that no call takes",
         Source::Documentation("min");
+    member_updates = true:
+        "those who are in a basic group are told of one member who came, went or was promoted, not of all members anew",
+        Source::Documentation("updateChatParticipantAdd, updateChatParticipantDelete, updateChatParticipantAdmin");
+    told_while_away = true:
+        "a difference tells of the chats that came, went or changed for the account: updateChannel or updateChat, and the present record, be it a forbidden one",
+        Source::Client("TDLib, UpdatesManager.cpp:process_get_difference_updates");
+    profile_updates = true:
+        "new names and pictures of users, and deleted accounts, are told to those who know them",
+        Source::Documentation("updateUserName, updateUser");
+    high_numbers = false:
+        "new users, groups and channels have numbers beyond 32 bits, sequences begin in the millions, numbers of messages have holes",
+        Source::Client("TDLib, UserId.h, ChannelId.h: numbers of users and channels are of 64 bits");
 }
 
 impl Switches {

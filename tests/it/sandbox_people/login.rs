@@ -59,6 +59,49 @@ impl Login {
         self.call(function).await.expect("not refused")
     }
 
+    /// The account's state.
+    pub async fn state(&mut self) -> types::updates::State {
+        let enums::updates::State::State(state) = self.ask(&f::updates::GetState {}).await;
+        state
+    }
+
+    /// What was missed since a state.
+    pub async fn difference(&mut self, since: &types::updates::State) -> Told {
+        let request = f::updates::GetDifference {
+            pts: since.pts,
+            pts_limit: None,
+            pts_total_limit: None,
+            date: since.date,
+            qts: since.qts,
+            qts_limit: None,
+        };
+        match self.ask(&request).await {
+            enums::updates::Difference::Difference(found) => Told {
+                updates: found.other_updates,
+                users: found.users,
+                chats: found.chats,
+            },
+            enums::updates::Difference::Empty(_) => Told {
+                updates: Vec::new(),
+                users: Vec::new(),
+                chats: Vec::new(),
+            },
+            other => panic!("another difference: {other:?}"),
+        }
+    }
+
+    /// All updates that were pushed up to now.
+    pub async fn pushed(&mut self) -> Vec<enums::Update> {
+        let rest = self.wire.rest().await;
+        let containers = rest
+            .iter()
+            .filter_map(|message| enums::Updates::from_bytes(&message.body).ok());
+        containers
+            .filter_map(told)
+            .flat_map(|told| told.updates)
+            .collect()
+    }
+
     /// Waits for a push that holds an update of the kind that `wanted` knows.
     pub async fn hear<T>(&mut self, wanted: impl Fn(&enums::Update) -> Option<T>) -> (T, Told) {
         self.wire
@@ -86,6 +129,27 @@ pub fn told(container: enums::Updates) -> Option<Told> {
 }
 
 impl Told {
+    /// Whether an update of the kind that `wanted` knows is there.
+    pub fn has(&self, wanted: impl Fn(&enums::Update) -> bool) -> bool {
+        self.updates.iter().any(wanted)
+    }
+
+    /// The record of a channel that the account may look into.
+    pub fn channel(&self, id: i64) -> types::Channel {
+        match self.chat(id) {
+            enums::Chat::Channel(channel) => channel,
+            other => panic!("another chat: {other:?}"),
+        }
+    }
+
+    /// The record of a basic group that the account was in.
+    pub fn group(&self, id: i64) -> types::Chat {
+        match self.chat(id) {
+            enums::Chat::Chat(group) => group,
+            other => panic!("another chat: {other:?}"),
+        }
+    }
+
     /// The record of a user.
     pub fn user(&self, id: i64) -> types::User {
         let found = self.users.iter().find_map(|user| match user {

@@ -1,7 +1,11 @@
 //! Users, chats and members as the sandbox tells them: reduced records, and what changes about them.
 
 mod login;
+mod migration;
 mod min;
+mod names;
+mod standing;
+mod weather;
 
 use login::Login;
 use trunkline::sandbox::World;

@@ -1,0 +1,124 @@
+//! The routes of the control port about users and chats themselves: names, roles, histories, migration, deletion.
+
+use hyper::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::routes::{bad, body};
+use super::{Answer, Failure};
+use crate::sandbox::handle::World;
+use crate::sandbox::world::chat::Role;
+use crate::sandbox::world::names::Collectible;
+
+/// A public name, or none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Username {
+    username: Option<String>,
+}
+
+/// Names that were bought.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Collectibles {
+    names: Vec<Collectible>,
+}
+
+/// Who gets a name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Holder {
+    to: i64,
+}
+
+/// What a member is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewRole {
+    role: Role,
+}
+
+/// Whose history is cleared, and up to where.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cleared {
+    user: i64,
+    #[serde(default)]
+    max_id: i32,
+}
+
+/// Whether newcomers see what was said before.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hidden {
+    hidden: bool,
+}
+
+fn done() -> Answer {
+    Answer::Json(json!({"ok": true}))
+}
+
+/// What is done to one chat, or to the public names of a user; `None` if no route is meant.
+pub fn of_chat(
+    world: &World,
+    method: &Method,
+    chat: &str,
+    rest: &[&str],
+    bytes: &[u8],
+) -> Option<Result<Answer, Failure>> {
+    let act = |chat: i64| -> Option<Result<Answer, Failure>> {
+        Some(match (method.as_str(), rest) {
+            ("DELETE", []) => deleted(world, chat),
+            ("PUT", ["username"]) => username(world, chat, bytes),
+            ("PUT", ["collectibles"]) => collectibles(world, chat, bytes),
+            ("PUT", ["members", user]) => role(world, chat, user, bytes),
+            ("POST", ["migration"]) => migrated(world, chat),
+            ("POST", ["cleared"]) => cleared(world, chat, bytes),
+            ("PUT", ["hidden_history"]) => hidden(world, chat, bytes),
+            _ => return None,
+        })
+    };
+    act(chat.parse().ok()?)
+}
+
+fn deleted(world: &World, chat: i64) -> Result<Answer, Failure> {
+    world.delete_channel(chat)?;
+    Ok(done())
+}
+
+fn username(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
+    world.set_username(chat, body::<Username>(bytes)?.username.as_deref())?;
+    Ok(done())
+}
+
+fn collectibles(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
+    world.set_collectibles(chat, body::<Collectibles>(bytes)?.names)?;
+    Ok(done())
+}
+
+fn role(world: &World, chat: i64, user: &str, bytes: &[u8]) -> Result<Answer, Failure> {
+    let user = user.parse().map_err(|_| bad("a member is a number"))?;
+    world.set_role(chat, user, body::<NewRole>(bytes)?.role)?;
+    Ok(done())
+}
+
+fn migrated(world: &World, chat: i64) -> Result<Answer, Failure> {
+    Ok(Answer::Created(json!({"id": world.migrate(chat)?})))
+}
+
+fn cleared(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
+    let cleared = body::<Cleared>(bytes)?;
+    world.clear_history(chat, cleared.user, cleared.max_id)?;
+    Ok(done())
+}
+
+fn hidden(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
+    world.hide_history(chat, body::<Hidden>(bytes)?.hidden)?;
+    Ok(done())
+}
+
+/// A public name goes to somebody else.
+pub fn hand_over(world: &World, name: &str, bytes: &[u8]) -> Result<Answer, Failure> {
+    world.hand_over(name, body::<Holder>(bytes)?.to)?;
+    Ok(done())
+}
