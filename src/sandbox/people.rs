@@ -3,12 +3,14 @@
 
 use serde::Deserialize;
 
+use super::acts::NewFile;
 use super::handle::{World, peer};
 use super::rpc::KeyId;
 use super::world::chat::Role;
+use super::world::marks::Marks;
 use super::world::names::Collectible;
 use super::world::weather::Weather;
-use super::world::{Passing, Peer, Refusal};
+use super::world::{Passing, Peer, Refusal, State};
 
 /// What is otherwise about a user from now on; what is not given stays.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -27,6 +29,14 @@ fn channel(chat: i64) -> Result<i64, Refusal> {
         Peer::Channel(id) => Ok(id),
         _ => Err(Refusal::bad("CHANNEL_INVALID")),
     }
+}
+
+/// Keeps a picture that is drawn from a number.
+fn drawn(state: &mut State, seed: u64) -> Result<i64, Refusal> {
+    state.new_photo(&NewFile {
+        generate: Some(seed),
+        ..NewFile::default()
+    })
 }
 
 impl World {
@@ -56,17 +66,26 @@ impl World {
         self.telegram.world(|state| state.hand_over(name, to))
     }
 
+    /// Gives a user, channel or supergroup these marks of Telegram's and no others.
+    pub fn set_marks(&self, chat: i64, marks: Marks) -> Result<(), Refusal> {
+        let peer = peer(chat)?;
+        self.telegram.world(|state| state.set_marks(peer, marks))
+    }
+
+    /// Gives a chat a picture, as who made it; drawn from a number.
+    pub fn set_picture(&self, chat: i64, seed: u64) -> Result<(), Refusal> {
+        let peer = peer(chat)?;
+        self.telegram.world(|state| {
+            let creator = state.head_of(peer)?;
+            let photo = drawn(state, seed)?;
+            state.set_picture(creator, peer, photo)
+        })
+    }
+
     /// Changes a user's names and picture.
     pub fn set_profile(&self, user: i64, profile: Profile) -> Result<(), Refusal> {
         self.telegram.world(|state| {
-            let drawn = profile.picture.map(|seed| {
-                let new = super::acts::NewFile {
-                    generate: Some(seed),
-                    ..super::acts::NewFile::default()
-                };
-                state.new_photo(&new)
-            });
-            let picture = drawn.transpose()?;
+            let picture = profile.picture.map(|seed| drawn(state, seed)).transpose()?;
             let account = state.account_mut(user)?;
             if profile
                 .first_name
@@ -138,7 +157,7 @@ impl World {
     /// The next update of the stream, if it goes on.
     pub(super) fn next_gust(&self) {
         if self.weather_now().is_some() {
-            self.telegram.world(super::world::State::next_gust);
+            self.telegram.world(State::next_gust);
         }
     }
 

@@ -389,7 +389,7 @@ fn chat_of(state: &State, account: i64, news: &News) -> Option<Peer> {
             What::ReadInbox { peer, .. } | What::ReadOutbox { peer, .. } | What::Pinned { peer, .. } => {
                 Some(*peer)
             }
-            What::Deleted { .. } | What::Noise { .. } => None,
+            What::Deleted { .. } | What::Opened { .. } | What::Noise { .. } => None,
         },
         News::Passing { .. } | News::TokenAccepted { .. } => None,
     }

@@ -54,6 +54,13 @@ struct Hidden {
     hidden: bool,
 }
 
+/// What a picture is drawn from.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Picture {
+    generate: u64,
+}
+
 fn done() -> Answer {
     Answer::Json(json!({"ok": true}))
 }
@@ -72,6 +79,8 @@ pub fn of_chat(
             ("PUT", ["username"]) => username(world, chat, bytes),
             ("PUT", ["collectibles"]) => collectibles(world, chat, bytes),
             ("PUT", ["members", user]) => role(world, chat, user, bytes),
+            ("PUT", ["marks"]) => marks(world, chat, bytes),
+            ("PUT", ["picture"]) => picture(world, chat, bytes),
             ("POST", ["migration"]) => migrated(world, chat),
             ("POST", ["cleared"]) => cleared(world, chat, bytes),
             ("PUT", ["hidden_history"]) => hidden(world, chat, bytes),
@@ -99,6 +108,16 @@ fn collectibles(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failur
 fn role(world: &World, chat: i64, user: &str, bytes: &[u8]) -> Result<Answer, Failure> {
     let user = user.parse().map_err(|_| bad("a member is a number"))?;
     world.set_role(chat, user, body::<NewRole>(bytes)?.role)?;
+    Ok(done())
+}
+
+fn marks(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
+    world.set_marks(chat, body(bytes)?)?;
+    Ok(done())
+}
+
+fn picture(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
+    world.set_picture(chat, body::<Picture>(bytes)?.generate)?;
     Ok(done())
 }
 

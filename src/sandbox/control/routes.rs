@@ -35,6 +35,8 @@ PUT    /chats/{id}/members/{user}           {\"role\"}: admin, member, muted, le
 PUT    /chats/{id}/username                 {\"username\"}: a name or null; {id} may be a user
 PUT    /chats/{id}/collectibles             {\"names\": [{\"name\", \"active\"}]}; {id} may be a user
 PUT    /names/{name}                        {\"to\"}: the name goes to another user or chat
+PUT    /chats/{id}/marks                    {\"verified\", \"scam\", \"restricted\" …}; {id} may be a user
+PUT    /chats/{id}/picture                  {\"generate\"}: a made-up one
 POST   /chats/{id}/migration                a basic group becomes a supergroup
 PUT    /chats/{id}/hidden_history           {\"hidden\"}: newcomers do not see what was said before
 POST   /chats/{id}/cleared                  {\"user\", \"max_id\"}: its history, for one member alone

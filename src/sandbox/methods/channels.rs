@@ -157,7 +157,8 @@ pub fn read_history(ctx: &mut Ctx<'_>, r: f::ReadHistory) -> Answer<bool> {
 /// `channels.readMessageContents`
 pub fn read_message_contents(ctx: &mut Ctx<'_>, r: f::ReadMessageContents) -> Answer<bool> {
     let me = ctx.me()?;
-    ctx.channel(me, &r.channel)?;
+    let id = ctx.channel(me, &r.channel)?;
+    ctx.state.open_in_channel(me, id, &r.id);
     Ok(true)
 }
 

@@ -85,10 +85,13 @@ pub fn read_history(ctx: &mut Ctx<'_>, r: f::ReadHistory) -> Answer<enums::messa
 /// `messages.readMessageContents`
 pub fn read_message_contents(
     ctx: &mut Ctx<'_>,
-    _: f::ReadMessageContents,
+    r: f::ReadMessageContents,
 ) -> Answer<enums::messages::AffectedMessages> {
     let me = ctx.me()?;
-    affected(ctx, me, 0)
+    let before = ctx.state.account(me)?.pts;
+    ctx.state.open(me, &r.id)?;
+    let count = ctx.state.account(me)?.pts - before;
+    affected(ctx, me, count)
 }
 
 /// `messages.receivedMessages`

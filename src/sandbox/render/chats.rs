@@ -6,6 +6,7 @@ use super::standing::usernames;
 use super::{Viewer, blank};
 use crate::sandbox::world::account::Account;
 use crate::sandbox::world::chat::{Channel, Group, Role};
+use crate::sandbox::world::marks::Marks;
 use crate::sandbox::world::state::SERVICE;
 use crate::sandbox::world::{Peer, Place};
 
@@ -34,7 +35,12 @@ impl Viewer<'_> {
             mutual_contact: contact && account.contacts.contains(&self.account),
             bot: account.bot,
             bot_info_version: account.bot.then_some(1),
-            verified: id == SERVICE,
+            verified: id == SERVICE || account.marks.verified,
+            restricted: account.marks.restricted,
+            restriction_reason: restriction(&account.marks),
+            scam: account.marks.scam,
+            fake: account.marks.fake,
+            premium: account.marks.premium,
             support: id == SERVICE,
             access_hash: Some(self.state.access_hash(self.account, Peer::User(id))),
             first_name: filled(&account.first_name),
@@ -63,6 +69,17 @@ impl Viewer<'_> {
             dc_id: self.file_centre(photo_id),
         };
         account.photo.map(|id| photo(id).into())
+    }
+
+    /// The picture of a chat.
+    fn chat_photo(&self, photo: Option<i64>) -> enums::ChatPhoto {
+        let shown = |photo_id| types::ChatPhoto {
+            has_video: false,
+            photo_id,
+            stripped_thumb: None,
+            dc_id: self.file_centre(photo_id),
+        };
+        photo.map_or(enums::ChatPhoto::Empty, |id| shown(id).into())
     }
 
     /// Whether a user is there, and since when not.
@@ -108,6 +125,7 @@ impl Viewer<'_> {
             creator: role == Some(Role::Creator),
             left: role == Some(Role::Left),
             noforwards: group.noforwards,
+            photo: self.chat_photo(group.photo),
             deactivated: group.migrated_to.is_some(),
             migrated_to: group.migrated_to.map(|channel_id| {
                 let access_hash = self.state.access_hash(self.account, Peer::Channel(channel_id));
@@ -152,6 +170,16 @@ impl Viewer<'_> {
             broadcast: channel.broadcast,
             megagroup: !channel.broadcast,
             noforwards: channel.noforwards,
+            photo: self.chat_photo(channel.photo),
+            verified: channel.marks.verified,
+            restricted: channel.marks.restricted,
+            restriction_reason: restriction(&channel.marks),
+            scam: channel.marks.scam,
+            fake: channel.marks.fake,
+            signatures: channel.marks.signatures && channel.broadcast,
+            join_to_send: channel.marks.join_to_send && !channel.broadcast,
+            join_request: channel.marks.join_request && !channel.broadcast,
+            gigagroup: channel.marks.gigagroup && !channel.broadcast,
             slowmode_enabled: channel.slow_mode > 0,
             access_hash: Some(access_hash),
             username,
@@ -324,6 +352,16 @@ impl Viewer<'_> {
         debug_assert_eq!(content.place, Place::of(self.account, peer));
         Some((id, content.stored_at))
     }
+}
+
+/// Why some may not see somebody.
+fn restriction(marks: &Marks) -> Option<Vec<enums::RestrictionReason>> {
+    let reason = types::RestrictionReason {
+        platform: "all".to_owned(),
+        reason: "terms".to_owned(),
+        text: "This cannot be displayed.".to_owned(),
+    };
+    marks.restricted.then(|| vec![reason.into()])
 }
 
 /// The rights of those who run a chat.

@@ -57,6 +57,7 @@ impl Viewer<'_> {
                 media,
             } => types::Message {
                 out,
+                media_unread: self.state.is_unopened(content),
                 silent: content.silent,
                 post,
                 pinned: self.state.pinned(self.account, content),
@@ -140,6 +141,14 @@ impl Viewer<'_> {
             }
             Action::Retitled { title } => types::MessageActionChatEditTitle { title: title.clone() }.into(),
             Action::Pinned => enums::MessageAction::PinMessage,
+            Action::Pictured { photo } => {
+                let stored = self.state.files.stored.get(photo);
+                let photo = stored.map(|stored| self.photo(stored));
+                types::MessageActionChatEditPhoto {
+                    photo: photo.unwrap_or_else(|| types::PhotoEmpty { id: 0 }.into()),
+                }
+                .into()
+            }
             Action::MigratedTo { channel } => {
                 self.name(Peer::Channel(*channel));
                 types::MessageActionChatMigrateTo { channel_id: *channel }.into()

@@ -10,6 +10,16 @@ use crate::sandbox::world::{Passing, Peer};
 impl Viewer<'_> {
     /// What is told at once.
     pub(super) fn standing_update(&self, passing: &Passing) -> Option<enums::Update> {
+        if let Passing::Opened { channel, ids } = passing {
+            self.name(Peer::Channel(*channel));
+            let update = types::UpdateChannelReadMessagesContents {
+                channel_id: *channel,
+                top_msg_id: None,
+                saved_peer_id: None,
+                messages: ids.clone(),
+            };
+            return Some(update.into());
+        }
         Some(match *passing {
             Passing::MemberCame {
                 group,

@@ -46,6 +46,13 @@ impl Viewer<'_> {
                 pts_count,
             }
             .into(),
+            What::Opened { ids } => types::UpdateReadMessagesContents {
+                messages: ids.clone(),
+                pts,
+                pts_count,
+                date: Some(entry.date),
+            }
+            .into(),
             What::Noise { kind, drawn } => self.counted_noise(*kind, *drawn, pts, pts_count)?,
             What::Pinned { peer, ids, pinned } => types::UpdatePinnedMessages {
                 pinned: *pinned,
@@ -112,7 +119,7 @@ impl Viewer<'_> {
                 .into()
             }
             What::Noise { drawn, .. } => self.channel_noise(channel, *drawn, pts, pts_count),
-            What::ReadInbox { .. } | What::ReadOutbox { .. } => return None,
+            What::ReadInbox { .. } | What::ReadOutbox { .. } | What::Opened { .. } => return None,
         })
     }
 
@@ -199,6 +206,7 @@ impl Viewer<'_> {
             | Passing::Group { .. }
             | Passing::ChannelOpened { .. }
             | Passing::Available { .. }
+            | Passing::Opened { .. }
             | Passing::UserName { .. }
             | Passing::User { .. } => self.standing_update(passing)?,
             Passing::Weather { kind, drawn } => self.noise(*kind, *drawn)?,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::content::Uid;
+use super::marks::Marks;
 use super::names::Collectible;
 use super::password::Password;
 use super::place::Peer;
@@ -46,6 +47,9 @@ pub struct Account {
     /// Whether Telegram has thrown it out.
     #[serde(default)]
     pub banned: bool,
+    /// What Telegram says about it.
+    #[serde(default)]
+    pub marks: Marks,
     /// Its password (2FA), if it has one.
     #[serde(default)]
     pub password: Option<Password>,
@@ -105,6 +109,7 @@ impl Account {
             bot: false,
             deactivated: false,
             banned: false,
+            marks: Marks::default(),
             password: None,
             dc: DC,
             photo: None,
@@ -236,6 +241,11 @@ pub enum What {
         peer: Peer,
         /// Up to which message.
         max_id: i32,
+    },
+    /// What messages carry was opened.
+    Opened {
+        /// Their numbers.
+        ids: Vec<i32>,
     },
     /// Something that is nobody's message.
     Noise {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{Entry, What, keep};
 use super::content::Uid;
+use super::marks::Marks;
 use super::names::Collectible;
 
 /// What a member is.
@@ -73,6 +74,9 @@ pub struct Group {
     pub version: i32,
     /// Its messages may not be forwarded.
     pub noforwards: bool,
+    /// Its picture, a file of the world.
+    #[serde(default)]
+    pub photo: Option<i64>,
     /// The supergroup that it has become.
     #[serde(default)]
     pub migrated_to: Option<i64>,
@@ -116,6 +120,12 @@ pub struct Channel {
     pub noforwards: bool,
     /// Members may not write.
     pub muted: bool,
+    /// Its picture, a file of the world.
+    #[serde(default)]
+    pub photo: Option<i64>,
+    /// What Telegram says about it.
+    #[serde(default)]
+    pub marks: Marks,
     /// Who comes in does not see what was said before.
     #[serde(default)]
     pub history_hidden: bool,

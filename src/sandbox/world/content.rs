@@ -41,6 +41,9 @@ pub struct Content {
     pub random_id: i64,
     /// Who holds it under which number: `(account, number)`, in a channel one pair with account 0.
     pub copies: Vec<(i64, i32)>,
+    /// What it carries was opened by somebody else than its author.
+    #[serde(default)]
+    pub opened: bool,
     /// When the last copy was deleted.
     pub deleted_at: Option<i64>,
     /// Reactions to it, oldest first.
@@ -185,6 +188,11 @@ pub enum Action {
     },
     /// A message was pinned; the reply names it.
     Pinned,
+    /// It has a new picture.
+    Pictured {
+        /// The new one, a file of the world.
+        photo: i64,
+    },
     /// The basic group became a supergroup.
     MigratedTo {
         /// Which.

@@ -62,7 +62,7 @@ pub fn missed(
     for entry in log.range(start..) {
         let size = match &entry.what {
             What::New { id, .. } | What::Edited { id } => size_of(*id).unwrap_or(0),
-            What::Deleted { ids } | What::Pinned { ids, .. } => ids.len() * 4 + 32,
+            What::Deleted { ids } | What::Pinned { ids, .. } | What::Opened { ids } => ids.len() * 4 + 32,
             What::ReadInbox { .. } | What::ReadOutbox { .. } | What::Noise { .. } => 48,
         };
         if !taken.is_empty() && (taken.len() >= portion.events || bytes + size > portion.bytes) {

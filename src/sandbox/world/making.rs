@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::account::Account;
 use super::chat::{Channel, Group, Member, Role};
+use super::marks::Marks;
 use super::numbers::{CHANNELS, GROUPS, USERS};
 use super::place::Peer;
 use super::refusal::Refusal;
@@ -97,6 +98,7 @@ impl State {
                 members: all,
                 version: 1,
                 noforwards: false,
+                photo: None,
                 migrated_to: None,
                 invite,
             },
@@ -144,6 +146,8 @@ impl State {
             slow_mode: 0,
             noforwards: false,
             muted: false,
+            photo: None,
+            marks: Marks::default(),
             history_hidden: false,
             collectibles: Vec::new(),
             migrated_from: None,

@@ -26,6 +26,7 @@ impl State {
         let new = self.channel_mut(channel)?;
         new.about.clone_from(&group.about);
         new.noforwards = group.noforwards;
+        new.photo = group.photo;
         new.migrated_from = Some((id, last.unwrap_or(0)));
         for (user, member) in &group.members {
             if member.role == Role::Admin {

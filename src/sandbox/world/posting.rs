@@ -209,6 +209,7 @@ impl State {
             noforwards: draft.noforwards,
             random_id: draft.random_id,
             copies: Vec::new(),
+            opened: false,
             deleted_at: None,
             reactions: Vec::new(),
             reacted_at: None,

@@ -215,6 +215,13 @@ pub enum Passing {
         /// Who.
         user: i64,
     },
+    /// What messages of a channel carry was opened.
+    Opened {
+        /// Which channel.
+        channel: i64,
+        /// The messages.
+        ids: Vec<i32>,
+    },
     /// Something that is nobody's message.
     Weather {
         /// What kind of thing.

@@ -91,6 +91,9 @@ switches! {
     profile_updates = true:
         "new names and pictures of users, and deleted accounts, are told to those who know them",
         Source::Documentation("updateUserName, updateUser");
+    contents_read = true:
+        "listening to a voice message or watching a round video is an event: with its place in the sequence in private chats and basic groups, for one's other sessions in channels",
+        Source::Documentation("updateReadMessagesContents, updateChannelReadMessagesContents");
     high_numbers = false:
         "new users, groups and channels have numbers beyond 32 bits, sequences begin in the millions, numbers of messages have holes",
         Source::Client("TDLib, UserId.h, ChannelId.h: numbers of users and channels are of 64 bits");

@@ -1,9 +1,11 @@
 //! Users, chats and members as the sandbox tells them: reduced records, and what changes about them.
 
+mod daemon;
 mod login;
 mod migration;
 mod min;
 mod names;
+mod opening;
 mod standing;
 mod weather;
 

@@ -1,11 +1,13 @@
 //! Names, pictures and the end of accounts, as those who know them are told.
 
 use grammers_tl_types::{enums, functions as f};
+use trunkline::sandbox::acts::NewChatKind;
 use trunkline::sandbox::people::Profile;
+use trunkline::sandbox::world::marks::Marks;
 use trunkline::sandbox::world::names::Collectible;
 
-use super::ann_and_bob;
 use super::login::Login;
+use super::{ann_and_bob, bare, chat};
 
 async fn resolved(ann: &mut Login, name: &str) -> Result<i64, String> {
     let request = f::contacts::ResolveUsername {
@@ -63,6 +65,42 @@ async fn collectible_names_stand_in_a_list_alone_and_lead_to_whoever_has_them() 
         (ann_id, "Ann".into(), vec!["rare".into()])
     );
     assert_eq!(resolved(&mut ann, "rare").await, Ok(ann_id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_and_pictures_of_chats_stand_in_their_records() {
+    let (_stage, world, mut ann, ann_id, bob) = ann_and_bob().await;
+    let place = chat(&world, NewChatKind::Supergroup, bob, ann_id);
+    world.set_picture(place, 3).expect("a picture");
+    let pictured = |update: &enums::Update| match update {
+        enums::Update::NewChannelMessage(new) => match &new.message {
+            enums::Message::Service(service) => match &service.action {
+                enums::MessageAction::ChatEditPhoto(_) => Some(()),
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    };
+    let (_, told) = ann.hear(pictured).await;
+    assert!(matches!(
+        told.channel(bare(place)).photo,
+        enums::ChatPhoto::Photo(_)
+    ));
+    let marks = Marks {
+        verified: true,
+        restricted: true,
+        ..Marks::default()
+    };
+    world.set_marks(place, marks).expect("marked");
+    let changed = |update: &enums::Update| match update {
+        enums::Update::Channel(it) if it.channel_id == bare(place) => Some(()),
+        _ => None,
+    };
+    let (_, told) = ann.hear(changed).await;
+    let channel = told.channel(bare(place));
+    assert!(channel.verified && channel.restricted && !channel.scam);
+    assert!(channel.restriction_reason.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -267,3 +267,105 @@ async fn the_control_port_says_who_gets_in_and_how_and_it_is_kept() {
         sandbox.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_control_port_changes_people_and_chats_themselves() {
+    let sandbox = Sandbox::start(SandboxConfig::default()).await.expect("starts");
+    let control = Control::new(&sandbox);
+    let mut made = Vec::new();
+    for name in ["Ann", "Bob"] {
+        let user = control.post("/users", json!({"first_name": name})).await;
+        made.push(user["id"].as_i64().expect("a number"));
+    }
+    let (ann, bob) = (made[0], made[1]);
+    let mut chats = Vec::new();
+    for kind in ["group", "channel"] {
+        let chat = json!({"kind": kind, "title": "Team", "creator": ann, "members": [bob]});
+        chats.push(
+            control.post("/chats", chat).await["id"]
+                .as_i64()
+                .expect("a number"),
+        );
+    }
+    let (group, channel) = (chats[0], chats[1]);
+    let put = async |method: &str, path: String, body: Value| {
+        let (status, text) = control.ask(method, &path, Some(body)).await;
+        assert_eq!(status, 200, "{method} {path}: {text}");
+    };
+    put(
+        "PATCH",
+        format!("/users/{bob}"),
+        json!({"first_name": "Robert", "picture": 1}),
+    )
+    .await;
+    put(
+        "PUT",
+        format!("/chats/{group}/members/{bob}"),
+        json!({"role": "admin"}),
+    )
+    .await;
+    put(
+        "PUT",
+        format!("/chats/{channel}/members/{bob}"),
+        json!({"role": "banned"}),
+    )
+    .await;
+    put(
+        "PUT",
+        format!("/chats/{channel}/members/{bob}"),
+        json!({"role": "member"}),
+    )
+    .await;
+    put(
+        "PUT",
+        format!("/chats/{channel}/username"),
+        json!({"username": "the_team"}),
+    )
+    .await;
+    put(
+        "PUT",
+        format!("/chats/{ann}/collectibles"),
+        json!({"names": [{"name": "rare"}]}),
+    )
+    .await;
+    put("PUT", "/names/rare".to_owned(), json!({"to": bob})).await;
+    put(
+        "PUT",
+        format!("/chats/{channel}/marks"),
+        json!({"verified": true}),
+    )
+    .await;
+    put("PUT", format!("/chats/{channel}/picture"), json!({"generate": 2})).await;
+    put("POST", format!("/chats/{channel}/cleared"), json!({"user": bob})).await;
+    let path = format!("/chats/{group}/migration");
+    let place = control.post(&path, json!({})).await["id"]
+        .as_i64()
+        .expect("a number");
+    put(
+        "PUT",
+        format!("/chats/{place}/hidden_history"),
+        json!({"hidden": true}),
+    )
+    .await;
+    put("PUT", "/weather".to_owned(), json!({"seed": 5})).await;
+    assert_eq!(control.get("/weather").await["seed"], json!(5));
+    assert_eq!(control.ask("DELETE", "/weather", None).await.0, 200);
+    let seen = control.get("/world").await;
+    let users = seen["users"].as_array().expect("a list");
+    assert!(users.iter().any(|user| user["first_name"] == "Robert"));
+    assert_eq!(
+        control.ask("DELETE", &format!("/chats/{channel}"), None).await.0,
+        200
+    );
+    assert_eq!(control.ask("DELETE", &format!("/users/{bob}"), None).await.0, 200);
+    let late = json!({"from": ann, "text": "still there?"});
+    let (status, text) = control
+        .ask("POST", &format!("/chats/{bob}/messages"), Some(late))
+        .await;
+    assert_eq!(
+        (status, text.contains("INPUT_USER_DEACTIVATED")),
+        (422, true),
+        "{text}"
+    );
+    sandbox.stop().await;
+}
