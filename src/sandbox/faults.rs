@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rpc::Refusal;
+
 /// One fault as the control port takes and shows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fault {
@@ -85,6 +87,14 @@ pub enum Kind {
     Duplicate,
     /// An update is pushed after the next one.
     Reorder,
+    /// A connection is refused with a transport error at its first packet under a key.
+    TransportError {
+        /// The code, such as -404 or -429.
+        code: i32,
+        /// Whether it comes as a packet of the full transport; Telegram sends it bare there.
+        #[serde(default)]
+        framed: bool,
+    },
     /// At once: all connections are cut and new ones refused for this long.
     Outage {
         /// How long.
@@ -122,6 +132,11 @@ impl Kind {
                 | Kind::ForgetRandomIds
                 | Kind::PushTooLong
         )
+    }
+
+    /// Whether it concerns connections, not calls.
+    pub fn of_connections(&self) -> bool {
+        matches!(self, Kind::TransportError { .. })
     }
 
     /// Whether it concerns pushes, not calls.
@@ -167,7 +182,17 @@ impl Faults {
 
     /// What happens to this call, in the order in which the faults were added.
     pub fn on_call(&mut self, method: &str, account: Option<i64>, chat: Option<i64>) -> Vec<Kind> {
-        self.act(|fault| !fault.kind.of_pushes() && fault.fits(Some(method), account, chat))
+        let of_calls = |kind: &Kind| !kind.of_pushes() && !kind.of_connections();
+        self.act(|fault| of_calls(&fault.kind) && fault.fits(Some(method), account, chat))
+    }
+
+    /// How a connection of this account is refused, if it is.
+    pub fn on_connection(&mut self, account: Option<i64>) -> Option<Refusal> {
+        let kinds = self.act(|fault| fault.kind.of_connections() && fault.fits(None, account, None));
+        kinds.into_iter().find_map(|kind| match kind {
+            Kind::TransportError { code, framed } => Some(Refusal { code, framed }),
+            _ => None,
+        })
     }
 
     /// What happens to this push.

@@ -73,6 +73,15 @@ impl Reply {
     }
 }
 
+/// A connection's last word: a transport error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its code, such as -404.
+    pub code: i32,
+    /// Whether it comes as a packet of the full transport. Telegram sends it bare there, other servers do not.
+    pub framed: bool,
+}
+
 /// What a client told of itself in `initConnection`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientInfo {
@@ -107,6 +116,11 @@ pub struct KnownKey {
 pub trait Service: Send + Sync + 'static {
     /// Executes one call. It may await long (other calls of the session then go ahead).
     fn call(&self, call: Call) -> impl Future<Output = Reply> + Send;
+
+    /// A connection speaks under this key for the first time: how it is refused, if it is.
+    fn greets(&self, _key: KeyId) -> Option<Refusal> {
+        None
+    }
 
     /// A key exchange with a data centre has ended well; the client hears of it after this returns.
     fn key_created(&self, key: KeyId, dc: i32, auth_key: &[u8; 256]);

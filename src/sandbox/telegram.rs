@@ -18,7 +18,7 @@ use super::layers;
 use super::methods::{self, Arithmetic, Ctx};
 use super::render::{self, Viewer};
 use super::requests::{Request, Requests};
-use super::rpc::{Call, ClientInfo, Hub, KeyId, KnownKey, Reply, Service};
+use super::rpc::{self, Call, ClientInfo, Hub, KeyId, KnownKey, Reply, Service};
 use super::world::account::DC;
 use super::world::{News, Passing, Peer, Place, Refusal, State};
 use crate::base::Timestamp;
@@ -432,6 +432,14 @@ impl Service for Telegram {
         };
         self.requests().add(request);
         reply
+    }
+
+    fn greets(&self, key: KeyId) -> Option<rpc::Refusal> {
+        if self.faults().list().is_empty() {
+            return None;
+        }
+        let account = self.look(|state| state.user_of(key.0).ok());
+        self.faults().on_connection(account)
     }
 
     fn key_created(&self, key: KeyId, dc: i32, auth_key: &[u8; 256]) {

@@ -27,7 +27,7 @@ use super::session::{Lagging, Receipt, time_id};
 use super::transport::{Detected, FrameError, Reading, detect};
 use super::worker::{World, work};
 use crate::sandbox::arithmetic::calculate;
-use crate::sandbox::rpc::{KeyId, MtSession};
+use crate::sandbox::rpc::{KeyId, MtSession, Refusal};
 
 /// More plain packets than the exchanges of any client.
 const MAX_PLAIN: usize = 64;
@@ -70,7 +70,7 @@ enum End {
     /// The stream makes no sense.
     Frame(FrameError),
     /// The client is to be told so.
-    Refused(i32),
+    Refused(Refusal),
     /// The socket failed.
     Broken(io::Error),
 }
@@ -82,6 +82,11 @@ impl From<io::Error> for End {
 }
 
 impl End {
+    /// A transport error in its usual form.
+    fn refused(code: i32) -> Self {
+        Self::Refused(Refusal { code, framed: false })
+    }
+
     /// What a write that failed means.
     fn of_write(error: io::Error) -> Self {
         match error.kind() {
@@ -96,6 +101,8 @@ struct Reader {
     line: Arc<Line>,
     outbox: Arc<Outbox>,
     exchange: Option<Exchange>,
+    /// The key under which it has spoken.
+    greeted: Option<KeyId>,
     /// How many plain packets have come.
     plain: usize,
     /// Until when the next packet must have come.
@@ -112,6 +119,7 @@ pub async fn serve(stream: TcpStream, line: Arc<Line>, context: Arc<Context>) {
         line: line.clone(),
         outbox: outbox.clone(),
         exchange: None,
+        greeted: None,
         plain: 0,
         quiet_until: Instant::now() + context.patience.handshake,
         deadline: None,
@@ -130,7 +138,7 @@ pub async fn serve(stream: TcpStream, line: Arc<Line>, context: Arc<Context>) {
         }
         End::Frame(error) => tracing::debug!(connection = line.id, %error, "connection makes no sense"),
         End::Broken(error) => tracing::debug!(connection = line.id, %error, "connection failed"),
-        End::Refused(code) => {
+        End::Refused(Refusal { code, .. }) => {
             tracing::debug!(connection = line.id, code, "connection refused");
             if code == TOO_MANY {
                 context.registry.note_cut_off();
@@ -170,8 +178,8 @@ impl Reader {
             end = self.listen(from, &mut buffer, &mut reading) => end,
             written = &mut writer => return written.map_or_else(End::of_write, End::Refused),
         };
-        if let End::Refused(code) = end {
-            outbox.refuse(code);
+        if let End::Refused(refusal) = end {
+            outbox.refuse(refusal);
             line.wake.notify_one();
             let written = timeout(FAREWELL, writer).await;
             return written.map_or(End::Closed, |it| it.map_or_else(End::of_write, End::Refused));
@@ -218,7 +226,7 @@ impl Reader {
         match named_key(&packet) {
             Some(KeyId(0)) => self.plain(packet.slice(8..)).await,
             Some(id) => self.encrypted(id, &packet),
-            None => Err(End::Refused(NOT_FOUND)),
+            None => Err(End::refused(NOT_FOUND)),
         }
     }
 
@@ -226,15 +234,15 @@ impl Reader {
     async fn plain(&mut self, mut packet: Bytes) -> Result<(), End> {
         self.plain += 1;
         if self.plain > MAX_PLAIN {
-            return Err(End::Refused(TOO_MANY));
+            return Err(End::refused(TOO_MANY));
         }
         if packet.len() < 12 {
-            return Err(End::Refused(NOT_FOUND));
+            return Err(End::refused(NOT_FOUND));
         }
         packet.advance(8);
         let length = packet.get_u32_le() as usize;
         if length > packet.len() {
-            return Err(End::Refused(NOT_FOUND));
+            return Err(End::refused(NOT_FOUND));
         }
         packet.truncate(length);
         let (rsa, dc) = (self.context.rsa.clone(), self.context.dc);
@@ -243,7 +251,7 @@ impl Reader {
             let outcome = exchange.answer(&packet, now().as_secs());
             (exchange, outcome)
         });
-        let (exchange, outcome) = step.await.ok_or(End::Refused(NOT_FOUND))?;
+        let (exchange, outcome) = step.await.ok_or(End::refused(NOT_FOUND))?;
         self.exchange = Some(exchange);
         let answer = match outcome {
             Outcome::Answer(answer) => answer,
@@ -251,7 +259,7 @@ impl Reader {
                 self.created(made);
                 answer
             }
-            Outcome::Refused(code) => return Err(End::Refused(code)),
+            Outcome::Refused(code) => return Err(End::refused(code)),
         };
         let mut plain = vec![0; 8];
         plain.extend_from_slice(&(time_id(now()) | 1).to_le_bytes());
@@ -276,10 +284,16 @@ impl Reader {
     }
 
     fn encrypted(&mut self, id: KeyId, packet: &[u8]) -> Result<(), End> {
-        let refused = || End::Refused(NOT_FOUND);
+        let refused = || End::refused(NOT_FOUND);
         let now = now();
         let known = self.context.registry.key(id, self.context.dc, now.as_secs());
         let key = known.ok_or_else(refused)?;
+        if self.greeted.replace(id) != Some(id)
+            && let Some(speaks_for) = key.speaks_for()
+            && let Some(refusal) = self.context.world.greets(speaks_for)
+        {
+            return Err(End::Refused(refusal));
+        }
         let plaintext = open(&key.auth_key, Sender::Client, packet).ok_or_else(refused)?;
         let Envelope {
             salt,
@@ -289,7 +303,7 @@ impl Reader {
         // The exchange is over, and its numbers are large.
         self.exchange = None;
         self.quiet_until = Instant::now() + self.context.patience.idle;
-        let slot = self.slot(&key, session).ok_or(End::Refused(TOO_MANY))?;
+        let slot = self.slot(&key, session).ok_or(End::refused(TOO_MANY))?;
         if let Some(code) = id_fault(message.id, now.as_secs()) {
             slot.with(|session| session.reply(self.line.id, bad_message(&message, code)));
             return Ok(());
@@ -360,7 +374,7 @@ impl Reader {
             Heard::Done => {
                 return match slot.quietly(|session| session.keeps_up()) {
                     Ok(()) => Ok(()),
-                    Err(Lagging) => Err(End::Refused(TOO_MANY)),
+                    Err(Lagging) => Err(End::refused(TOO_MANY)),
                 };
             }
             Heard::CloseAfter(delay) => {
@@ -383,7 +397,7 @@ impl Reader {
                     body: message.body,
                     room: room.clone(),
                 };
-                slot.wait(job).then_some(()).ok_or(End::Refused(TOO_MANY))
+                slot.wait(job).then_some(()).ok_or(End::refused(TOO_MANY))
             }
             Receipt::Repeated => {
                 slot.with(|session| session.repeat(message.id));

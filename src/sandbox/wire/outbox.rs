@@ -14,6 +14,7 @@ use super::cipher::{Sender, seal};
 use super::envelope::Envelope;
 use super::registry::{Line, Slot};
 use super::transport::Writing;
+use crate::sandbox::rpc::Refusal;
 
 /// How much of the buffer for what is sent is kept between two sendings.
 const KEPT: usize = 8 << 10;
@@ -27,7 +28,7 @@ pub struct Outbox {
 #[derive(Default)]
 struct Contents {
     plain: VecDeque<Bytes>,
-    refusal: Option<i32>,
+    refusal: Option<Refusal>,
     slots: Vec<Arc<Slot>>,
 }
 
@@ -45,8 +46,8 @@ impl Outbox {
     }
 
     /// The last word: a transport error, after all that waits already.
-    pub fn refuse(&self, code: i32) {
-        self.lock().refusal = Some(code);
+    pub fn refuse(&self, refusal: Refusal) {
+        self.lock().refusal = Some(refusal);
     }
 
     /// From now on this session's messages are sent here, in place of a forgotten one of the same id.
@@ -68,27 +69,29 @@ impl Outbox {
     }
 
     /// Sends what there is whenever the connection is woken; the client may take so long to take it. Ends after a
-    /// refusal, with its code.
+    /// refusal, with that.
     pub async fn write(
         &self,
         line: &Line,
         writing: &mut Writing,
         to: &mut OwnedWriteHalf,
         limit: Duration,
-    ) -> io::Result<i32> {
+    ) -> io::Result<Refusal> {
         let mut out = Vec::new();
         loop {
             let refusal = self.collect(line, writing, &mut out);
-            if let Some(code) = refusal {
-                writing.error(code, &mut out);
+            match refusal {
+                Some(Refusal { code, framed: true }) => writing.packet(&code.to_le_bytes(), &mut out),
+                Some(Refusal { code, .. }) => writing.error(code, &mut out),
+                None => {}
             }
             if out.is_empty() {
                 line.wake.notified().await;
                 continue;
             }
             timeout(limit, to.write_all(&out)).await??;
-            if let Some(code) = refusal {
-                return Ok(code);
+            if let Some(refusal) = refusal {
+                return Ok(refusal);
             }
             out.clear();
             out.shrink_to(KEPT);
@@ -96,7 +99,7 @@ impl Outbox {
     }
 
     /// Puts packets together, one of each session at a time.
-    fn collect(&self, line: &Line, writing: &mut Writing, out: &mut Vec<u8>) -> Option<i32> {
+    fn collect(&self, line: &Line, writing: &mut Writing, out: &mut Vec<u8>) -> Option<Refusal> {
         let (plain, refusal, slots) = {
             let mut contents = self.lock();
             (

@@ -22,7 +22,7 @@ use super::registry::{Job, Registry, Slot};
 use super::session::CallState;
 use super::wrappers::{Unwrapped, unwrap};
 use crate::sandbox::layers;
-use crate::sandbox::rpc::{Call, ClientInfo, KeyId, KnownKey, Reply, Service};
+use crate::sandbox::rpc::{Call, ClientInfo, KeyId, KnownKey, Refusal, Reply, Service};
 
 /// After this long a call no longer holds back the next one.
 const SLOW: Duration = Duration::from_millis(50);
@@ -40,6 +40,8 @@ type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub trait AnyService: Send + Sync + 'static {
     /// See [`Service::call`].
     fn call(self: Arc<Self>, call: Call) -> Pending<Reply>;
+    /// See [`Service::greets`].
+    fn greets(&self, key: KeyId) -> Option<Refusal>;
     /// See [`Service::key_created`].
     fn key_created(&self, key: KeyId, dc: i32, auth_key: &[u8; 256]);
     /// See [`Service::key_destroyed`].
@@ -53,6 +55,10 @@ pub trait AnyService: Send + Sync + 'static {
 impl<S: Service> AnyService for S {
     fn call(self: Arc<Self>, call: Call) -> Pending<Reply> {
         Box::pin(async move { Service::call(&*self, call).await })
+    }
+
+    fn greets(&self, key: KeyId) -> Option<Refusal> {
+        Service::greets(self, key)
     }
 
     fn key_created(&self, key: KeyId, dc: i32, auth_key: &[u8; 256]) {
