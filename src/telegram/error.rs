@@ -159,15 +159,15 @@ pub(crate) fn classify(code: i32, name: &str, until: Timestamp) -> ErrorClass {
         "FLOOD_WAIT" | "FLOOD_PREMIUM_WAIT" | "FLOOD_TEST_PHONE_WAIT" => ErrorClass::FloodWait(until),
         "SLOWMODE_WAIT" => ErrorClass::SlowMode(until),
         "PEER_FLOOD" => ErrorClass::PeerFlood,
-        "AUTH_KEY_UNREGISTERED"
-        | "SESSION_REVOKED"
-        | "SESSION_EXPIRED"
-        | "AUTH_KEY_INVALID"
-        | "AUTH_KEY_PERM_EMPTY"
-        | "AUTH_KEY_DUPLICATED" => ErrorClass::Expired(SessionState::BadCredentials),
-        "USER_DEACTIVATED" | "USER_DEACTIVATED_BAN" | "PHONE_NUMBER_BANNED" => {
+        // The same words may come with another code and be about another account.
+        "AUTH_KEY_DUPLICATED" if matches!(code, 401 | 406) => {
+            ErrorClass::Expired(SessionState::BadCredentials)
+        }
+        "USER_DEACTIVATED" | "USER_DEACTIVATED_BAN" if matches!(code, 401 | 403 | 406) => {
             ErrorClass::Expired(SessionState::Banned)
         }
+        // No call was made: the connection has to introduce itself anew.
+        "CONNECTION_NOT_INITED" | "CONNECTION_LAYER_INVALID" => ErrorClass::Unavailable,
         "CHAT_WRITE_FORBIDDEN"
         | "CHAT_ADMIN_REQUIRED"
         | "USER_BANNED_IN_CHANNEL"
@@ -191,9 +191,11 @@ pub(crate) fn classify(code: i32, name: &str, until: Timestamp) -> ErrorClass {
             ErrorClass::MessageGone
         }
         "RANDOM_ID_DUPLICATE" => ErrorClass::DuplicateRandomId,
-        "FILE_REFERENCE_EXPIRED" | "FILE_REFERENCE_INVALID" | "FILE_REFERENCE_EMPTY" => {
-            ErrorClass::FileReferenceExpired
-        }
+        // The number of an album's part is taken out of the name.
+        "FILE_REFERENCE_EXPIRED"
+        | "FILE_REFERENCE_INVALID"
+        | "FILE_REFERENCE_EMPTY"
+        | "FILEREF_UPGRADE_NEEDED" => ErrorClass::FileReferenceExpired,
         "MESSAGE_NOT_MODIFIED" => ErrorClass::NotModified,
         "ENTITY_BOUNDS_INVALID" | "ENTITY_MENTION_USER_INVALID" | "ENTITIES_TOO_LONG" => {
             ErrorClass::EntitiesInvalid
@@ -314,6 +316,39 @@ mod tests {
             classify(401, "USER_DEACTIVATED_BAN", UNTIL),
             ErrorClass::Expired(SessionState::Banned)
         );
+    }
+
+    #[test]
+    fn only_a_refusal_of_the_authorisation_ends_it() {
+        for (code, name) in [
+            (400, "AUTH_KEY_UNREGISTERED"),
+            (400, "USER_DEACTIVATED"),
+            (400, "PHONE_NUMBER_BANNED"),
+        ] {
+            assert_eq!(classify(code, name, UNTIL), ErrorClass::Refused, "{code} {name}");
+        }
+        let ended = ErrorClass::Expired(SessionState::BadCredentials);
+        assert_eq!(classify(406, "AUTH_KEY_DUPLICATED", UNTIL), ended);
+        assert_eq!(
+            classify(401, "SESSION_PASSWORD_NEEDED", UNTIL),
+            ErrorClass::Refused
+        );
+    }
+
+    #[test]
+    fn a_reference_is_one_whatever_its_place_in_an_album() {
+        for message in [
+            "FILE_REFERENCE_EXPIRED",
+            "FILE_REFERENCE_0_EXPIRED",
+            "FILE_REFERENCE_12_INVALID",
+        ] {
+            let error = grammers_client::tl::types::RpcError {
+                error_code: 400,
+                error_message: message.into(),
+            };
+            let error = TelegramError::from(InvocationError::Rpc(error.into()));
+            assert_eq!(error.class(), ErrorClass::FileReferenceExpired, "{message}");
+        }
     }
 
     #[test]

@@ -336,7 +336,33 @@ impl Link {
         let _under_way = self.calls.read().await;
         let (number, wire) = self.wire()?;
         let answer = self.invoke_by((number, &wire), request).await;
+        let answer = match answer {
+            // The call did nothing: a connection that introduces itself is made, and it is called again.
+            Err(error) if wants_introduction(&error) => match self.connection_after(number).await {
+                Some(next) => self.invoke_by((next.0, &next.1), request).await,
+                None => Err(error),
+            },
+            answer => answer,
+        };
         answer.map_err(|error| self.failed(error))
+    }
+
+    /// The connection that comes after this one, which is of no use any more; none if it does not come in the time of
+    /// a call.
+    async fn connection_after(&self, number: u64) -> Option<(u64, SenderPoolFatHandle)> {
+        self.report_broken(number);
+        let mut status = self.status.subscribe();
+        let next = async {
+            loop {
+                if let Ok((next, wire)) = self.wire()
+                    && next > number
+                {
+                    return Some((next, wire));
+                }
+                status.changed().await.ok()?;
+            }
+        };
+        tokio::time::timeout(self.call_timeout, next).await.ok().flatten()
     }
 
     /// The same over a connection that one has, and the failure as it came: to a login it means other things.
@@ -449,6 +475,11 @@ impl Link {
         }
         error
     }
+}
+
+/// Whether the server has forgotten how this connection introduced itself.
+fn wants_introduction(error: &InvocationError) -> bool {
+    error.is("CONNECTION_NOT_INITED") || error.is("CONNECTION_LAYER_INVALID")
 }
 
 fn known(time: &AtomicI64) -> Option<Timestamp> {

@@ -19,6 +19,7 @@ mod heavy;
 mod import;
 mod inactive;
 mod incident;
+mod key_check;
 mod limits;
 mod link;
 mod logins;

@@ -4,7 +4,8 @@
 //! reads peers and update state from the store. The update state that grammers would save by itself
 //! runs ahead of what is stored, so only the very first state is taken from it; all later ones are
 //! saved by the pump, in the commit of their events. The addresses of a self-hosted server stay as
-//! configured, whatever the server says of itself.
+//! configured, whatever the server says of itself. The key of an account that is logged in is never
+//! replaced by one that grammers made because the server said that it does not know the old one.
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::{Arc, RwLock};
@@ -17,6 +18,17 @@ use super::tables::{Accounts, Authorisation, Authorisations, Peers, StoredState,
 use crate::base::SessionId;
 use crate::model::ChatId;
 use crate::store::{Batch, Scan, Store, StoreError};
+
+/// Why something was not kept.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotKept {
+    /// The store failed.
+    #[error("the store did not keep it")]
+    Store(#[from] StoreError),
+    /// The session is logged in with another key.
+    #[error("another key is in use")]
+    OtherKey,
+}
 
 /// A session's side of the store, as grammers wants it.
 pub(crate) struct SessionStore {
@@ -56,6 +68,20 @@ impl SessionStore {
             self.keep_option(option).await?;
         }
         Ok(())
+    }
+
+    /// The address of the home DC and its key, if both are known.
+    pub fn home(&self) -> Option<(SocketAddr, [u8; 256])> {
+        let option = self.dc_option(self.home_dc_id().ok()?).ok().flatten()?;
+        Some((SocketAddr::V4(option.ipv4), option.auth_key?))
+    }
+
+    /// Whether this option would take the place of the key that the account is logged in with.
+    fn ousts_a_login(&self, option: &DcOption) -> Result<bool, StoreError> {
+        let home = self.read(|held| held.home_dc);
+        let former = self.read(|held| held.home().and_then(|held| held.auth_key));
+        let other = option.id == home && former.is_some() && former != option.auth_key;
+        Ok(other && (self.store.get::<Accounts>(&self.id)?).is_some_and(|account| account.is_authorised()))
     }
 
     fn read<T>(&self, read: impl FnOnce(&Authorisation) -> T) -> T {
@@ -152,17 +178,18 @@ fn option(id: i32, address: SocketAddr) -> DcOption {
 }
 
 impl Session for SessionStore {
-    type Error = StoreError;
+    type Error = NotKept;
 
-    fn home_dc_id(&self) -> Result<i32, StoreError> {
+    fn home_dc_id(&self) -> Result<i32, NotKept> {
         Ok(self.read(|held| held.home_dc))
     }
 
-    fn set_home_dc_id(&self, dc_id: i32) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.change(move |held| std::mem::replace(&mut held.home_dc, dc_id) != dc_id))
+    fn set_home_dc_id(&self, dc_id: i32) -> BoxFuture<'_, Result<(), NotKept>> {
+        let change = self.change(move |held| std::mem::replace(&mut held.home_dc, dc_id) != dc_id);
+        Box::pin(async move { Ok(change.await?) })
     }
 
-    fn dc_option(&self, dc_id: i32) -> Result<Option<DcOption>, StoreError> {
+    fn dc_option(&self, dc_id: i32) -> Result<Option<DcOption>, NotKept> {
         let stored = self.read(|held| held.dcs.iter().find(|option| option.id == dc_id).cloned());
         let configured = self.configured.iter().find(|dc| dc.id == dc_id);
         Ok(match (stored, configured) {
@@ -175,7 +202,7 @@ impl Session for SessionStore {
         })
     }
 
-    fn set_dc_option(&self, dc_option: &DcOption) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn set_dc_option(&self, dc_option: &DcOption) -> BoxFuture<'_, Result<(), NotKept>> {
         let mut kept = dc_option.clone();
         if let Some(dc) = self.configured.iter().find(|dc| dc.id == kept.id) {
             kept = DcOption {
@@ -183,11 +210,16 @@ impl Session for SessionStore {
                 ..option(dc.id, dc.address)
             };
         }
-        Box::pin(self.keep_option(kept))
+        Box::pin(async move {
+            if self.ousts_a_login(&kept)? {
+                return Err(NotKept::OtherKey);
+            }
+            Ok(self.keep_option(kept).await?)
+        })
     }
 
-    fn peer(&self, peer: PeerId) -> BoxFuture<'_, Result<Option<PeerInfo>, StoreError>> {
-        let read = || {
+    fn peer(&self, peer: PeerId) -> BoxFuture<'_, Result<Option<PeerInfo>, NotKept>> {
+        let read = || -> Result<_, StoreError> {
             let chat = match chat_of(peer) {
                 Some(chat) => Some(chat),
                 None => self.own_chat()?,
@@ -197,10 +229,10 @@ impl Session for SessionStore {
             Ok(stored.map(|peer| peer.info(chat)))
         };
         let found = read();
-        Box::pin(async move { found })
+        Box::pin(async move { Ok(found?) })
     }
 
-    fn cache_peer(&self, info: PeerInfo) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn cache_peer(&self, info: PeerInfo) -> BoxFuture<'_, Result<(), NotKept>> {
         Box::pin(async move {
             let Some(chat) = chat_of(info.id()) else {
                 return Ok(());
@@ -213,16 +245,16 @@ impl Session for SessionStore {
             }
             let mut batch = Batch::new();
             batch.put::<Peers>(&(self.id, chat.0), &peer);
-            self.store.commit(batch).await.map(|_| ())
+            Ok(self.store.commit(batch).await.map(drop)?)
         })
     }
 
-    fn updates_state(&self) -> BoxFuture<'_, Result<UpdatesState, StoreError>> {
+    fn updates_state(&self) -> BoxFuture<'_, Result<UpdatesState, NotKept>> {
         let state = self.load_states();
-        Box::pin(async move { state })
+        Box::pin(async move { Ok(state?) })
     }
 
-    fn set_update_state(&self, update: UpdateState) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn set_update_state(&self, update: UpdateState) -> BoxFuture<'_, Result<(), NotKept>> {
         Box::pin(async move {
             let UpdateState::All(state) = update else {
                 return Ok(());
@@ -235,7 +267,7 @@ impl Session for SessionStore {
                 seq: state.seq,
             };
             batch.put::<UpdateStates>(&(self.id, 0), &stored);
-            self.store.commit(batch).await.map(|_| ())
+            Ok(self.store.commit(batch).await.map(drop)?)
         })
     }
 }

@@ -21,3 +21,4 @@ mod stage;
 mod updates;
 mod webhooks;
 mod websocket;
+mod wire_trouble;

@@ -2,8 +2,10 @@
 //! drives the I/O, and asks for a proof of life when the connection is silent.
 //!
 //! A connection that gives no proof in time, that its pump found broken, whose clock was put forward or back, or
-//! that cannot be made, is given up; after a pause (exponential, jittered) there is a new one. It promises nothing about calls
-//! that were under way: their callers are told that they may or may not have happened.
+//! that cannot be made, is given up; after a pause (exponential, jittered) there is a new one. The pauses begin anew
+//! once a connection has been of use. A server that says that it does not know the key is asked again over another
+//! connection before the session ends. It promises nothing about calls that were under way: their callers are told that
+//! they may or may not have happened.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,16 +15,22 @@ use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
 use grammers_client::session::Session;
 use grammers_client::{InvocationError, SenderPool, tl};
-use tokio::time::{sleep, timeout};
+use grammers_mtproto::mtp::DeserializeError;
+use grammers_mtproto::transport::Error as TransportError;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Context, Observation};
 use crate::base::Timestamp;
 use crate::model::SessionState;
 use crate::runtime::{BoxError, TaskContext};
 use crate::telegram::exchange::{ExchangeError, create_auth_key};
+use crate::telegram::key_check::{self, Opinion};
 use crate::telegram::link::Link;
 use crate::telegram::params::params;
-use crate::telegram::session_store::SessionStore;
+use crate::telegram::session_store::{NotKept, SessionStore};
+
+/// A connection that lived for so long was of use.
+const STEADY: Duration = Duration::from_secs(60);
 
 /// Bytes of a ping and of its answer.
 const PING: (usize, usize) = (12, 20);
@@ -34,16 +42,27 @@ pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContex
     let session = SessionStore::load(context.store.clone(), link.id, context.dcs.clone())?;
     let session = Arc::new(session);
     let mut pauses = reconnect_pauses();
+    let mut doubted = false;
     loop {
+        let began = Instant::now();
         let outcome = tokio::select! {
             () = task.stop.cancelled() => break,
-            outcome = connection(&context, &link, &session, &task, &mut pauses) => outcome,
+            outcome = connection(&context, &link, &session, &task, &mut doubted) => outcome,
         };
+        if was_of_use(&link, began.elapsed()) {
+            pauses.reset();
+        }
         link.withdraw();
         match outcome {
             Given::Up(reason) => {
                 link.vitals.failed();
                 link.observe(Observation::Lost(reason));
+            }
+            Given::Doubted => {
+                doubted = true;
+                tracing::warn!(session = %link.id, "the server seems not to know the key; it will be asked again");
+                link.vitals.failed();
+                link.observe(Observation::Lost("AUTH_KEY_DOUBTED"));
             }
             Given::Refused(word) => {
                 link.observe(Observation::Ended(SessionState::BadCredentials, word.to_owned()));
@@ -63,6 +82,14 @@ pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContex
     Ok(())
 }
 
+/// Whether a connection that ends has done what it is for, so that the next one need not wait long: one after the
+/// other that is made, asks and breaks would otherwise follow without a pause. Who is not logged in has nothing to
+/// catch up with.
+fn was_of_use(link: &Link, lived: Duration) -> bool {
+    let begins = !link.watch().borrow().authorised && link.client().is_ok();
+    lived >= STEADY || begins || link.is_caught_up()
+}
+
 /// Short first, a minute at most, and it never gives up.
 fn reconnect_pauses() -> ExponentialBackoff {
     ExponentialBackoff {
@@ -79,6 +106,8 @@ fn reconnect_pauses() -> ExponentialBackoff {
 enum Given {
     /// It was of no use any more; another may be.
     Up(Reason),
+    /// The server says that it does not know this session's key. It may be mistaken.
+    Doubted,
     /// The server does not know this session any more.
     Refused(Reason),
 }
@@ -89,11 +118,14 @@ async fn connection(
     link: &Link,
     session: &Arc<SessionStore>,
     task: &TaskContext,
-    pauses: &mut ExponentialBackoff,
+    doubted: &mut bool,
 ) -> Given {
     link.observe(Observation::Connecting);
     // With very many sessions a turn may be long in coming.
     let turn = task.idle(wait_for_turn(context)).await;
+    if *doubted && let Err(given) = clear_doubt(context, session).await {
+        return given;
+    }
     if let Err(given) = Box::pin(ensure_key(context, session)).await {
         return given;
     }
@@ -104,7 +136,7 @@ async fn connection(
         () = pool.runner.run() => Given::Up("CONNECTION_CLOSED"),
         () = link.until_broken(number) => Given::Up("CONNECTION_BROKEN"),
         () = context.shifts.next() => Given::Up("CLOCK_SHIFTED"),
-        given = pulse(context, link, task, turn, pauses) => given,
+        given = pulse(context, link, task, turn, doubted) => given,
     }
 }
 
@@ -145,7 +177,20 @@ async fn ensure_key(context: &Context, session: &SessionStore) -> Result<(), Giv
             _ => Given::Up("KEY_EXCHANGE_FAILED"),
         }
     })?;
-    session.set_auth_key(home, key).await.map_err(lost)
+    let kept = session.set_auth_key(home, key).await;
+    kept.map_err(|_| Given::Up("STORE_UNAVAILABLE"))
+}
+
+/// Asks the server again about a key that it said it does not know.
+async fn clear_doubt(context: &Context, session: &SessionStore) -> Result<(), Given> {
+    let Some((address, key)) = session.home() else {
+        return Ok(());
+    };
+    match key_check::ask(address, key, *context.config.ping_timeout).await {
+        Opinion::Known => Ok(()),
+        Opinion::Unknown => Err(Given::Refused("AUTH_KEY_FORGOTTEN")),
+        Opinion::None => Err(Given::Up("SERVER_UNREACHABLE")),
+    }
 }
 
 /// Asks for the first answer, then for another whenever the connection is silent.
@@ -154,7 +199,7 @@ async fn pulse(
     link: &Link,
     task: &TaskContext,
     turn: Option<tokio::sync::SemaphorePermit<'_>>,
-    pauses: &mut ExponentialBackoff,
+    doubted: &mut bool,
 ) -> Given {
     let silence = *context.config.ping_after;
     let patience = *context.config.ping_timeout;
@@ -163,7 +208,7 @@ async fn pulse(
         return given;
     }
     drop(turn);
-    pauses.reset();
+    *doubted = false;
     if link.connection_number() > 1 {
         link.vitals.reconnects.note(Timestamp::now());
     }
@@ -195,7 +240,7 @@ async fn ping(link: &Link, patience: Duration) -> Result<(), Given> {
             link.proved();
             Ok(())
         }
-        Ok(Err(InvocationError::Authentication(_))) => Err(Given::Refused("AUTH_KEY_FORGOTTEN")),
+        Ok(Err(error)) if says_unknown_key(&error) => Err(Given::Doubted),
         Ok(Err(error @ InvocationError::Rpc(_))) => {
             // An answer all the same. It may be the end of the authorisation, which a connection's first call is told.
             let error = link.failed(error);
@@ -207,5 +252,18 @@ async fn ping(link: &Link, patience: Duration) -> Result<(), Given> {
             Err(Given::Up("CONNECTION_FAILED"))
         }
         Err(_) => Err(Given::Up("NO_PROOF_OF_LIFE")),
+    }
+}
+
+/// Whether a connection ended with word of a key that the server does not know. To that grammers' answer is a new key,
+/// which a self-hosted server does not get and the session does not keep; and a packet that holds an error and
+/// nothing else is too small for it.
+fn says_unknown_key(error: &InvocationError) -> bool {
+    match error {
+        InvocationError::Authentication(_) => true,
+        InvocationError::Transport(TransportError::BadStatus { status }) => *status == 404,
+        InvocationError::Deserialize(DeserializeError::MessageBufferTooSmall) => true,
+        InvocationError::Session(error) => matches!(error.downcast_ref(), Some(NotKept::OtherKey)),
+        _ => false,
     }
 }
