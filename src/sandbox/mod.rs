@@ -26,6 +26,7 @@ pub mod render;
 pub mod requests;
 pub mod rpc;
 pub mod seed;
+mod sending;
 pub mod server;
 pub mod telegram;
 pub mod view;

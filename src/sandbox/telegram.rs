@@ -19,6 +19,7 @@ use super::methods::{self, Arithmetic, Ctx};
 use super::render::{self, Viewer};
 use super::requests::{Request, Requests};
 use super::rpc::{self, Call, ClientInfo, Hub, KeyId, KnownKey, Reply, Service};
+use super::sending::{Sending, UnderWay};
 use super::world::account::DC;
 use super::world::{News, Passing, Peer, Place, Refusal, State};
 use crate::base::Timestamp;
@@ -36,6 +37,8 @@ struct Inner {
     requests: Mutex<Requests>,
     /// A push that waits for the next one of its account.
     late: Mutex<HashMap<KeyId, Vec<u8>>>,
+    /// What is being posted.
+    sending: Sending,
     /// Where each data centre listens.
     centres: RwLock<BTreeMap<i32, SocketAddr>>,
     api: Option<(i32, String)>,
@@ -64,6 +67,7 @@ impl Telegram {
             faults: Mutex::default(),
             requests: Mutex::default(),
             late: Mutex::default(),
+            sending: Sending::default(),
             centres: RwLock::default(),
             api,
             revision: AtomicU64::new(1),
@@ -290,13 +294,18 @@ impl Telegram {
             if !for_guests(method) {
                 return Err(Refusal::other(303, format!("USER_MIGRATE_{}", state.home(user))));
             }
-        } else if user.is_some() {
+        } else if let Some(user) = user {
+            let (home, moved) = (state.home(user), state.switches.user_migrate);
+            if moved && home != call.dc && !for_guests(method) {
+                return Err(Refusal::other(303, format!("USER_MIGRATE_{home}")));
+            }
             let now = state.date();
             if let Some(known) = state.keys.known.get_mut(&call.key.0) {
                 known.active = now;
             }
             let quiet = call.without_updates || method.starts_with("upload.") || method == "help.getConfig";
             if !quiet {
+                self.watch_rivals(call);
                 self.inner.hub.subscribe(call.key, call.session);
             }
         } else if !call.without_updates && state.shows_token(call.key.0) {
@@ -336,6 +345,37 @@ impl Telegram {
         })
     }
 
+    /// A second main connection of a key: if the first one stays open, the key ends.
+    fn watch_rivals(&self, call: &Call) {
+        let Some(rivals) = self.inner.hub.rivals(call.key, call.session) else {
+            return;
+        };
+        let (telegram, key) = (self.clone(), call.key);
+        tokio::spawn(async move {
+            if rivals.stay().await {
+                tracing::info!(%key, "two main connections use one key");
+                telegram.world(|state| {
+                    if state.switches.duplicated_key_dies {
+                        state.end_key(key.0, "AUTH_KEY_DUPLICATED");
+                        telegram.inner.hub.unsubscribe(key);
+                    }
+                });
+            }
+        });
+    }
+
+    /// A call begins: a message that is being posted already is not posted by another one.
+    fn begin(&self, user: Option<i64>, body: &[u8]) -> Result<Option<UnderWay>, Refusal> {
+        let names = methods::random_ids(body);
+        let Some((user, peer)) = user.and_then(|user| Some((user, methods::target(user, body)?))) else {
+            return Ok(None);
+        };
+        match self.look(|state| state.switches.duplicate_while_sending) {
+            true => self.inner.sending.begin(user, peer, &names).map(Some),
+            false => Ok(None),
+        }
+    }
+
     async fn serve(&self, mut call: Call) -> (Reply, &'static str, Option<i64>, String) {
         layers::read(call.layer, &mut call.body);
         let method = name_for_id(constructor(&call.body));
@@ -346,6 +386,14 @@ impl Telegram {
                 user.or_else(|| methods::auth::comer(state, call.key.0, &call.body)),
             )
         });
+        // A call that a fault holds up is under way all the while.
+        let _under_way = match self.begin(user, &call.body) {
+            Ok(under_way) => under_way,
+            Err(refusal) => {
+                let outcome = refusal.name.clone().into_owned();
+                return (Reply::error(refusal.code, refusal.name), method, user, outcome);
+            }
+        };
         let suffering = self.suffer(method, comer, &call.body);
         let end = |reply, outcome: &str| (reply, method, user, outcome.to_owned());
         if suffering.wait > 0 {

@@ -145,6 +145,19 @@ impl Stage {
     }
 }
 
+/// A daemon never speaks over two main connections under one key: Telegram would end it.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(
+                self.world.hub().connections().doubled_keys,
+                0,
+                "two main connections under one key"
+            );
+        }
+    }
+}
+
 /// A session as the daemon shows it.
 pub fn view(daemon: &Daemon, id: SessionId) -> SessionView {
     daemon.handles.telegram.view(id).expect("the session is known")

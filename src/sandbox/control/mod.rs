@@ -84,6 +84,7 @@ impl Count {
             open: self.open.load(Ordering::Relaxed),
             turned_away: self.turned_away.load(Ordering::Relaxed),
             cut_off: self.cut_off.load(Ordering::Relaxed),
+            ..Connections::default()
         }
     }
 

@@ -220,6 +220,31 @@ pub fn target(me: i64, body: &[u8]) -> Option<Peer> {
     }
 }
 
+/// The random ids under which a call posts.
+pub fn random_ids(body: &[u8]) -> Vec<i64> {
+    let Some((constructor, parameters)) = body.split_first_chunk::<4>() else {
+        return Vec::new();
+    };
+    let read = match u32::from_le_bytes(*constructor) {
+        f::messages::SendMessage::CONSTRUCTOR_ID => {
+            f::messages::SendMessage::from_bytes(parameters).map(|call| vec![call.random_id])
+        }
+        f::messages::SendMedia::CONSTRUCTOR_ID => {
+            f::messages::SendMedia::from_bytes(parameters).map(|call| vec![call.random_id])
+        }
+        f::messages::ForwardMessages::CONSTRUCTOR_ID => {
+            f::messages::ForwardMessages::from_bytes(parameters).map(|call| call.random_id)
+        }
+        f::messages::SendMultiMedia::CONSTRUCTOR_ID => {
+            let id = |enums::InputSingleMedia::Media(part): enums::InputSingleMedia| part.random_id;
+            let call = f::messages::SendMultiMedia::from_bytes(parameters);
+            call.map(|call| call.multi_media.into_iter().map(id).collect())
+        }
+        _ => return Vec::new(),
+    };
+    read.unwrap_or_default()
+}
+
 fn bare(me: i64, peer: &enums::InputPeer) -> Option<Peer> {
     use enums::InputPeer as I;
     Some(match peer {

@@ -4,10 +4,17 @@
 //! that does not keep up is disconnected and forgotten: its client finds the gap by itself.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::super::rpc::{KeyId, MtSession};
 use super::envelope;
 use super::registry::Registry;
+
+/// A connection that its client has closed is known to be so after this time.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// What became of connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -18,6 +25,8 @@ pub struct Connections {
     pub turned_away: u64,
     /// So many were cut off since they took too long or too much.
     pub cut_off: u64,
+    /// So often two main connections used one key at a time.
+    pub doubled_keys: u64,
 }
 
 /// A cheap handle, made before both halves and given to both.
@@ -48,6 +57,16 @@ impl Hub {
         self.registry
             .peek(key)
             .is_some_and(|key| key.subscribed().is_some())
+    }
+
+    /// The connections that this session would take the key's updates from, while they are open.
+    pub fn rivals(&self, key: KeyId, session: MtSession) -> Option<Rivals> {
+        let lines = self.registry.peek(key)?.rivals(session);
+        let closed: Vec<_> = lines.iter().map(|line| line.closed.clone()).collect();
+        (!closed.is_empty()).then(|| Rivals {
+            registry: self.registry.clone(),
+            closed,
+        })
     }
 
     /// From now on this session is the one that hears the key's updates.
@@ -86,6 +105,7 @@ impl Hub {
             open,
             turned_away,
             cut_off,
+            doubled_keys: self.registry.doubled_keys(),
         }
     }
 
@@ -97,5 +117,27 @@ impl Hub {
     /// Ends the outage.
     pub fn resume(&self) {
         self.registry.set_paused(false);
+    }
+}
+
+/// Connections that hear a key's updates while another one asks for them.
+pub struct Rivals {
+    registry: Arc<Registry>,
+    closed: Vec<CancellationToken>,
+}
+
+impl Rivals {
+    /// Waits for their end, but not long; true if one of them stays open: then the key is counted as doubled.
+    pub async fn stay(self) -> bool {
+        let all = async {
+            for closed in &self.closed {
+                closed.cancelled().await;
+            }
+        };
+        let stay = timeout(CLOSING, all).await.is_err();
+        if stay {
+            self.registry.note_doubled_key();
+        }
+        stay
     }
 }

@@ -36,6 +36,7 @@ pub struct Registry {
     paused: AtomicBool,
     turned_away: AtomicU64,
     cut_off: AtomicU64,
+    doubled_keys: AtomicU64,
 }
 
 /// One authorisation key.
@@ -106,6 +107,8 @@ pub struct Line {
     pub wake: Notify,
     /// Set when it is to end at once.
     pub cut: CancellationToken,
+    /// Set when it has ended.
+    pub closed: CancellationToken,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -188,6 +191,7 @@ impl Registry {
             id,
             wake: Notify::new(),
             cut: CancellationToken::new(),
+            closed: CancellationToken::new(),
         });
         lines.insert(id, line.clone());
         Some(line)
@@ -208,9 +212,21 @@ impl Registry {
         self.cut_off.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How often two main connections used one key at a time.
+    pub fn doubled_keys(&self) -> u64 {
+        self.doubled_keys.load(Ordering::Relaxed)
+    }
+
+    /// Two main connections use one key.
+    pub fn note_doubled_key(&self) {
+        self.doubled_keys.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The connection has ended.
     pub fn close_line(&self, id: ConnectionId) {
-        lock(&self.lines).remove(&id);
+        if let Some(line) = lock(&self.lines).remove(&id) {
+            line.closed.cancel();
+        }
     }
 
     /// Begins an outage or ends it.
@@ -345,6 +361,26 @@ impl Key {
                 .filter_map(|key| lock(&key.state).sessions.get(&wanted).cloned())
                 .next()
         })
+    }
+
+    /// The connections of the session that hears the key's updates, if that is another one than this and none of them
+    /// carries both.
+    pub fn rivals(&self, session: MtSession) -> Vec<Arc<Line>> {
+        let Some(other) = self.subscribed().filter(|slot| slot.id != session) else {
+            return Vec::new();
+        };
+        let own: Vec<ConnectionId> = {
+            let state = lock(&self.state);
+            let own = state.sessions.get(&session);
+            own.map_or_else(Vec::new, |slot| {
+                lock(&slot.state).lines.iter().map(|line| line.id).collect()
+            })
+        };
+        let lines = lock(&other.state).lines.clone();
+        match lines.iter().any(|line| own.contains(&line.id)) {
+            true => Vec::new(),
+            false => lines,
+        }
     }
 
     /// Cuts every connection that speaks under the key, or for it.

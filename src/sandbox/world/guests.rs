@@ -1,5 +1,6 @@
 //! Logins that are carried into another data centre, where files lie: a ticket is made where the account lives, and a
-//! key of the other centre comes with it. Such a guest may fetch files, and is gone when the login is.
+//! key of the other centre comes with it. Such a guest may fetch files, and is gone when the login is. Where the account
+//! lives now it is no guest: an account that has moved carries its login home.
 
 use super::files::Stored;
 use super::refusal::Refusal;
@@ -49,7 +50,11 @@ impl State {
         });
         let found = known.ok_or(Refusal::bad("AUTH_BYTES_INVALID"))?;
         let ticket = self.keys.tickets.remove(found);
-        self.keys.known.entry(key).or_default().guest = Some((user, ticket.by));
+        if self.home(user) == dc {
+            self.log_in(key, user)?;
+        } else {
+            self.keys.known.entry(key).or_default().guest = Some((user, ticket.by));
+        }
         self.user_of(key)
     }
 

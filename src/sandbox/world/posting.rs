@@ -58,9 +58,12 @@ impl Draft {
 }
 
 impl State {
-    /// The message that this account posted to this peer under this random id before, if any.
+    /// The message that this account posted to this peer under this random id before, if any, and not so long ago
+    /// that the id is forgotten.
     pub fn repeated(&self, author: i64, peer: Peer, random_id: i64) -> Option<Uid> {
-        self.sent.get(&(author, peer, random_id)).copied()
+        let uid = *self.sent.get(&(author, peer, random_id))?;
+        let age = self.now - self.contents.get(&uid)?.stored_at;
+        (age <= self.settings.remember_random_ids).then_some(uid)
     }
 
     /// Checks that an account may write to a peer.

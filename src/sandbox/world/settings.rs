@@ -12,6 +12,10 @@ pub struct Settings {
     pub code_life: i64,
     /// How old a login has to be to end others.
     pub fresh_login: i64,
+    /// How long a random id is remembered; a repeat after that is a new message.
+    pub remember_random_ids: i64,
+    /// How long a file reference is good.
+    pub file_reference_life: i64,
 }
 
 impl Default for Settings {
@@ -20,6 +24,8 @@ impl Default for Settings {
             login_token_life: 30_000,
             code_life: 300_000,
             fresh_login: 86_400_000,
+            remember_random_ids: 600_000,
+            file_reference_life: 10_800_000,
         }
     }
 }
@@ -34,6 +40,10 @@ pub struct Change {
     pub code_life: Option<i64>,
     /// See [`Settings::fresh_login`].
     pub fresh_login: Option<i64>,
+    /// See [`Settings::remember_random_ids`].
+    pub remember_random_ids: Option<i64>,
+    /// See [`Settings::file_reference_life`].
+    pub file_reference_life: Option<i64>,
 }
 
 impl Settings {
@@ -42,5 +52,7 @@ impl Settings {
         self.login_token_life = change.login_token_life.unwrap_or(self.login_token_life);
         self.code_life = change.code_life.unwrap_or(self.code_life);
         self.fresh_login = change.fresh_login.unwrap_or(self.fresh_login);
+        self.remember_random_ids = change.remember_random_ids.unwrap_or(self.remember_random_ids);
+        self.file_reference_life = change.file_reference_life.unwrap_or(self.file_reference_life);
     }
 }

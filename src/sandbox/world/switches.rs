@@ -97,6 +97,15 @@ switches! {
     high_numbers = false:
         "new users, groups and channels have numbers beyond 32 bits, sequences begin in the millions, numbers of messages have holes",
         Source::Client("TDLib, UserId.h, ChannelId.h: numbers of users and channels are of 64 bits");
+    duplicate_while_sending = true:
+        "a random id whose first call still runs is refused with RANDOM_ID_DUPLICATE (500)",
+        Source::Client("tables of errors in clients");
+    user_migrate = true:
+        "an account that has moved is sent on with USER_MIGRATE_n (303) by every call at its old data centre",
+        Source::Documentation("errors");
+    duplicated_key_dies = true:
+        "a key that two main connections use at a time ends: AUTH_KEY_DUPLICATED (406)",
+        Source::Documentation("errors");
 }
 
 impl Switches {

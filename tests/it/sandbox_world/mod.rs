@@ -1,6 +1,7 @@
 //! The sandbox's world as a client's calls meet it: answers, refusals, sequences, files, faults.
 
 mod client;
+mod ends;
 mod logins;
 mod media;
 mod outside;
