@@ -110,6 +110,10 @@ pub enum Kind {
     },
     /// At once: the account's keys are forgotten (transport error 404).
     ForgetKey,
+    /// At once: the server forgets the account's sessions while their connections stay; pushes are gone until it calls.
+    ForgetSession,
+    /// At once: the server asks the account's sessions what became of its unacknowledged messages.
+    AskStates,
     /// At once: random ids of the account (of all, without one) are forgotten.
     ForgetRandomIds,
     /// At once: the account is told `updatesTooLong` (or, with a chat, `updateChannelTooLong`).
@@ -129,6 +133,8 @@ impl Kind {
                 | Kind::Disconnect
                 | Kind::Revoke { .. }
                 | Kind::ForgetKey
+                | Kind::ForgetSession
+                | Kind::AskStates
                 | Kind::ForgetRandomIds
                 | Kind::PushTooLong
         )

@@ -232,6 +232,8 @@ impl World {
                 });
                 keys.iter().for_each(|key| hub.forget(KeyId(*key)));
             }
+            Kind::ForgetSession => keys.iter().for_each(|key| hub.forget_sessions(KeyId(*key))),
+            Kind::AskStates => keys.iter().for_each(|key| hub.ask_states(KeyId(*key))),
             Kind::ForgetRandomIds => {
                 let account = fault.account;
                 self.telegram.world(|state| {

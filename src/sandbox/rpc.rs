@@ -73,6 +73,30 @@ impl Reply {
     }
 }
 
+/// How strict the wire is, as the world's switches and settings have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manners {
+    /// Sequence numbers that fall or stand still are refused.
+    pub sequence: bool,
+    /// Sequence numbers of the wrong parity are refused.
+    pub parity: bool,
+    /// The ids of the messages in a container are judged like its own.
+    pub inner_ids: bool,
+    /// For how many seconds a salt is the current one.
+    pub salt_period: u64,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            sequence: true,
+            parity: true,
+            inner_ids: true,
+            salt_period: 1800,
+        }
+    }
+}
+
 /// A connection's last word: a transport error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {

@@ -61,6 +61,7 @@ struct Suffering {
 impl Telegram {
     /// A service over a world. `api` are the application's id and hash it insists on.
     pub fn new(state: State, hub: Hub, api: Option<(i32, String)>) -> Self {
+        hub.set_manners(manners(&state));
         let inner = Inner {
             state: Mutex::new(state),
             hub,
@@ -117,6 +118,7 @@ impl Telegram {
     pub fn world<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let result = act(&mut state);
+        self.inner.hub.set_manners(manners(&state));
         self.tell(&mut state, None);
         result
     }
@@ -422,6 +424,18 @@ impl Telegram {
                 end(Reply::error(refusal.code, refusal.name), &outcome)
             }
         }
+    }
+}
+
+/// What the wire is to know of the world.
+fn manners(state: &State) -> rpc::Manners {
+    rpc::Manners {
+        sequence: state.switches.sequence_numbers,
+        parity: state.switches.sequence_parity,
+        inner_ids: state.switches.inner_ids,
+        salt_period: u64::try_from(state.settings.salt_life / 1000)
+            .unwrap_or_default()
+            .max(1),
     }
 }
 

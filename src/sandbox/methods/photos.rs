@@ -18,7 +18,7 @@ pub fn get_user_photos(ctx: &mut Ctx<'_>, r: f::GetUserPhotos) -> Answer<enums::
         .and_then(|photo| ctx.state.files.stored.get(&photo));
     let photos = photo
         .filter(|_| r.offset <= 0)
-        .map(|photo| viewer.photo(photo))
+        .map(|photo| viewer.photo(photo, None))
         .into_iter()
         .collect();
     let (users, _) = viewer.named();
@@ -45,7 +45,7 @@ pub fn upload_profile_photo(ctx: &mut Ctx<'_>, r: f::UploadProfilePhoto) -> Answ
         .stored
         .get(&photo)
         .ok_or(Refusal::bad("PHOTO_INVALID"))?;
-    let photo = viewer.photo(stored);
+    let photo = viewer.photo(stored, None);
     let (users, _) = viewer.named();
     Ok(types::photos::Photo { photo, users }.into())
 }

@@ -87,7 +87,7 @@ pub fn upload_media(ctx: &mut Ctx<'_>, r: f::UploadMedia) -> Answer<enums::Messa
     let me = ctx.me()?;
     ctx.peer(me, &r.peer)?;
     let media = media(ctx, me, r.media)?;
-    Ok(ctx.viewer(me).media(&media))
+    Ok(ctx.viewer(me).media(&media, None))
 }
 
 /// `messages.sendMultiMedia`
@@ -111,7 +111,8 @@ pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums
     let reply = reply(ctx, me, peer, r.reply_to.as_ref())?;
     let album = (items.len() > 1).then(|| ctx.state.new_album());
     let mut drafts = Vec::new();
-    for item in items.into_iter().filter(|item| fresh.contains(&item.random_id)) {
+    let items = items.into_iter().enumerate();
+    for (part, item) in items.filter(|(_, item)| fresh.contains(&item.random_id)) {
         if matches!(
             item.media,
             enums::InputMedia::UploadedPhoto(_) | enums::InputMedia::UploadedDocument(_)
@@ -121,7 +122,7 @@ pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums
         drafts.push(Draft {
             text: item.message,
             entities: ctx.entities(me, item.entities),
-            media: Some(media(ctx, me, item.media)?),
+            media: Some(media(ctx, me, item.media).map_err(|refusal| of_part(ctx, part, refusal))?),
             reply: reply.clone(),
             album,
             silent: r.silent,
@@ -132,6 +133,15 @@ pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums
     }
     check_album(ctx, &drafts)?;
     finish(ctx, me, peer, drafts, &old)
+}
+
+/// A refused file reference of an album names the part.
+fn of_part(ctx: &Ctx<'_>, part: usize, refusal: Refusal) -> Refusal {
+    let end = refusal.name.strip_prefix("FILE_REFERENCE_");
+    match end.filter(|_| ctx.state.switches.numbered_file_references) {
+        Some(end) => Refusal::other(refusal.code, format!("FILE_REFERENCE_{part}_{end}")),
+        None => refusal,
+    }
 }
 
 /// Photos and videos go together, audio with audio, documents with documents.

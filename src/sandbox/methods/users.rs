@@ -40,7 +40,7 @@ pub fn get_full_user(ctx: &mut Ctx<'_>, r: f::GetFullUser) -> Answer<enums::user
         blocked: ctx.state.account(me)?.blocked.contains(&id),
         can_pin_message: true,
         about: (!account.about.is_empty()).then(|| account.about.clone()),
-        profile_photo: photo.map(|photo| viewer.photo(photo)),
+        profile_photo: photo.map(|photo| viewer.photo(photo, None)),
         pinned_msg_id: pinned,
         common_chats_count: i32::try_from(common).map_err(|_| Refusal::bad("USER_ID_INVALID"))?,
         ..blank_full::user(id)

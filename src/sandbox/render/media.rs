@@ -3,15 +3,15 @@
 use grammers_tl_types::{enums, types};
 
 use super::Viewer;
-use crate::sandbox::world::content::Media;
+use crate::sandbox::world::content::{Media, Uid};
 use crate::sandbox::world::files::{Attribute, FileKind, Stored};
 
 impl Viewer<'_> {
     /// What is attached to a message.
-    pub fn media(&self, media: &Media) -> enums::MessageMedia {
+    pub fn media(&self, media: &Media, origin: Option<Uid>) -> enums::MessageMedia {
         match media {
             Media::File { file, spoiler } => match self.state.files.stored.get(file) {
-                Some(file) => self.file(file, *spoiler),
+                Some(file) => self.file(file, *spoiler, origin),
                 None => enums::MessageMedia::Empty,
             },
             Media::Geo { latitude, longitude } => types::MessageMediaGeo {
@@ -40,12 +40,12 @@ impl Viewer<'_> {
         }
     }
 
-    fn file(&self, file: &Stored, spoiler: bool) -> enums::MessageMedia {
+    fn file(&self, file: &Stored, spoiler: bool, origin: Option<Uid>) -> enums::MessageMedia {
         match &file.kind {
             FileKind::Photo { .. } => types::MessageMediaPhoto {
                 spoiler,
                 live_photo: false,
-                photo: Some(self.photo(file)),
+                photo: Some(self.photo(file, origin)),
                 ttl_seconds: None,
                 video: None,
             }
@@ -58,7 +58,7 @@ impl Viewer<'_> {
                     video: matches!(word, "video" | "video_note"),
                     round: word == "video_note",
                     voice: word == "voice",
-                    document: Some(self.document(file)),
+                    document: Some(self.document(file, origin)),
                     alt_documents: None,
                     video_cover: None,
                     video_timestamp: None,
@@ -70,7 +70,7 @@ impl Viewer<'_> {
     }
 
     /// A photo with its one size: the uploaded bytes, untouched.
-    pub fn photo(&self, file: &Stored) -> enums::Photo {
+    pub fn photo(&self, file: &Stored, origin: Option<Uid>) -> enums::Photo {
         let (w, h) = match file.kind {
             FileKind::Photo { width, height } => (width, height),
             FileKind::Document { .. } => return types::PhotoEmpty { id: file.id }.into(),
@@ -79,7 +79,7 @@ impl Viewer<'_> {
             has_stickers: false,
             id: file.id,
             access_hash: self.state.file_hash(self.account, file.id),
-            file_reference: self.state.file_reference(file),
+            file_reference: self.state.file_reference(self.account, file, origin),
             date: file.date,
             sizes: vec![
                 types::PhotoSize {
@@ -106,14 +106,14 @@ impl Viewer<'_> {
     }
 
     /// A document.
-    pub fn document(&self, file: &Stored) -> enums::Document {
+    pub fn document(&self, file: &Stored, origin: Option<Uid>) -> enums::Document {
         let FileKind::Document { mime, attributes } = &file.kind else {
             return types::DocumentEmpty { id: file.id }.into();
         };
         types::Document {
             id: file.id,
             access_hash: self.state.file_hash(self.account, file.id),
-            file_reference: self.state.file_reference(file),
+            file_reference: self.state.file_reference(self.account, file, origin),
             date: file.date,
             mime_type: mime.clone(),
             size: i64::try_from(file.size).unwrap_or(i64::MAX),

@@ -66,7 +66,7 @@ impl Viewer<'_> {
                 fwd_from: content.forward.as_ref().map(|forward| self.forward(forward)),
                 reply_to,
                 message: text.clone(),
-                media: media.as_ref().map(|media| self.media(media)),
+                media: media.as_ref().map(|media| self.media(media, Some(content.uid))),
                 entities: (!entities.is_empty()).then(|| self.entities(entities)),
                 views: post.then_some(1),
                 forwards: post.then_some(0),
@@ -143,7 +143,7 @@ impl Viewer<'_> {
             Action::Pinned => enums::MessageAction::PinMessage,
             Action::Pictured { photo } => {
                 let stored = self.state.files.stored.get(photo);
-                let photo = stored.map(|stored| self.photo(stored));
+                let photo = stored.map(|stored| self.photo(stored, None));
                 types::MessageActionChatEditPhoto {
                     photo: photo.unwrap_or_else(|| types::PhotoEmpty { id: 0 }.into()),
                 }

@@ -22,12 +22,12 @@ use super::registry::{Job, Key, Line, Registry, Slot};
 use super::rsa::RsaKey;
 use super::salts::Salts;
 use super::server::Patience;
-use super::service::{Heard, bad_message, bad_salt, hear};
+use super::service::{Heard, bad_message, bad_salt, hear, wants_acknowledgement};
 use super::session::{Lagging, Receipt, time_id};
 use super::transport::{Detected, FrameError, Reading, detect};
 use super::worker::{World, work};
 use crate::sandbox::arithmetic::calculate;
-use crate::sandbox::rpc::{KeyId, MtSession, Refusal};
+use crate::sandbox::rpc::{KeyId, Manners, MtSession, Refusal};
 
 /// More plain packets than the exchanges of any client.
 const MAX_PLAIN: usize = 64;
@@ -39,6 +39,8 @@ const DRAIN: Duration = Duration::from_millis(250);
 const READ: usize = 4096;
 /// A buffer that has grown larger than this is let go when it is empty.
 const KEPT: usize = 64 << 10;
+/// A container that is none, or that is older than what it holds.
+const BAD_CONTAINER: i32 = 64;
 /// So many waiting calls are too many.
 const TOO_MANY: i32 = -429;
 /// The client's clock may be this far behind and ahead (seconds).
@@ -272,7 +274,8 @@ impl Reader {
 
     fn created(&self, made: NewKey) {
         let now = now().as_secs();
-        let salts = Salts::beginning(&made.key, made.first_salt, now);
+        let period = self.context.registry.salt_period();
+        let salts = Salts::beginning(&made.key, period, made.first_salt, now);
         let expires = made.expires_in.map(|seconds| now + seconds.max(0) as u64);
         let id = key_id(&made.key);
         tracing::debug!(connection = self.line.id, key = %id, temporary = expires.is_some(), "key made");
@@ -313,6 +316,12 @@ impl Reader {
             slot.with(|session| session.reply(self.line.id, bad_salt(&message, good)));
             return Ok(());
         }
+        let manners = self.context.registry.manners();
+        if let Some(code) = sequence_fault(&slot, &message, manners) {
+            slot.with(|session| session.reply(self.line.id, bad_message(&message, code)));
+            return Ok(());
+        }
+        let outer = message.id;
         let messages = match self.contents(&slot, message) {
             Ok(messages) => messages,
             Err(complaint) => {
@@ -325,9 +334,17 @@ impl Reader {
             slot.with(|session| session.announce(first, salt));
         }
         let room = Arc::new(Room::default());
-        messages
-            .into_iter()
-            .try_for_each(|message| self.message(&slot, message, &room, now.as_secs()))
+        for message in messages {
+            let fault = match message.id == outer {
+                true => None,
+                false => inner_fault(&slot, &message, now.as_secs(), manners),
+            };
+            match fault {
+                Some(code) => slot.with(|session| session.reply(self.line.id, bad_message(&message, code))),
+                None => self.message(&slot, message, &room, now.as_secs())?,
+            }
+        }
+        Ok(())
     }
 
     /// The session, which this connection speaks for from now on; none if the key has too many.
@@ -352,7 +369,10 @@ impl Reader {
         if !is_container(&message.body) {
             return Ok(vec![message]);
         }
-        let messages = open_container(&message.body).map_err(|_| bad_message(&message, 64))?;
+        let messages = open_container(&message.body).map_err(|_| bad_message(&message, BAD_CONTAINER))?;
+        if self.context.registry.manners().inner_ids && messages.iter().any(|inner| inner.id >= message.id) {
+            return Err(bad_message(&message, BAD_CONTAINER));
+        }
         match slot.quietly(|session| session.receive_container(message.id)) {
             Receipt::New => Ok(messages),
             Receipt::Repeated => Err(bad_message(&message, 19)),
@@ -408,6 +428,40 @@ impl Reader {
                 Ok(())
             }
         }
+    }
+}
+
+/// What is wrong with a message within a container.
+fn inner_fault(slot: &Slot, message: &Message, now: u64, manners: Manners) -> Option<i32> {
+    let id = match manners.inner_ids {
+        true => id_fault(message.id, now),
+        false => None,
+    };
+    id.or_else(|| sequence_fault(slot, message, manners))
+}
+
+/// What is wrong with a message's sequence number.
+fn sequence_fault(slot: &Slot, message: &Message, manners: Manners) -> Option<i32> {
+    let parity = match manners.parity {
+        true => parity_fault(&message.body, message.seq_no),
+        false => None,
+    };
+    parity.or_else(|| match manners.sequence {
+        true => slot.quietly(|session| session.number(message.id, message.seq_no)),
+        false => None,
+    })
+}
+
+/// Containers and acknowledgements have even numbers, calls odd ones. Of the protocol's other messages clients take
+/// either view.
+fn parity_fault(body: &[u8], seq_no: i32) -> Option<i32> {
+    const EVEN_EXPECTED: i32 = 34;
+    const ODD_EXPECTED: i32 = 35;
+    let odd = seq_no & 1 == 1;
+    match wants_acknowledgement(body) {
+        Some(false) if odd => Some(EVEN_EXPECTED),
+        Some(true) if !odd => Some(ODD_EXPECTED),
+        _ => None,
     }
 }
 

@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::super::rpc::{KeyId, MtSession};
+use super::super::rpc::{KeyId, Manners, MtSession};
 use super::envelope;
 use super::registry::Registry;
+use super::session::Session;
 
 /// A connection that its client has closed is known to be so after this time.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -80,6 +81,27 @@ impl Hub {
     pub fn unsubscribe(&self, key: KeyId) {
         if let Some(key) = self.registry.peek(key) {
             key.subscribe(None);
+        }
+    }
+
+    /// How strict the wire is from now on.
+    pub fn set_manners(&self, manners: Manners) {
+        self.registry.set_manners(manners);
+    }
+
+    /// The server forgets the key's sessions while their connections stay: what they had to say is gone, nobody hears
+    /// the key's updates until it calls, and its next message is told that the session is new.
+    pub fn forget_sessions(&self, key: KeyId) {
+        if let Some(key) = self.registry.peek(key) {
+            key.subscribe(None);
+            key.slots().iter().for_each(|slot| slot.quietly(Session::forget));
+        }
+    }
+
+    /// The server asks what became of the content that it has sent and that is not acknowledged.
+    pub fn ask_states(&self, key: KeyId) {
+        if let Some(key) = self.registry.peek(key) {
+            key.slots().iter().for_each(|slot| slot.with(Session::ask_states));
         }
     }
 

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::cipher::{AuthKey, key_id};
 use super::envelope::Room;
-use super::salts::Salts;
+use super::salts::{SaltPeriod, Salts};
 use super::session::{ConnectionId, Session};
-use crate::sandbox::rpc::{KeyId, MtSession};
+use crate::sandbox::rpc::{KeyId, Manners, MtSession};
 
 /// How many sessions a key may have; beyond, the ones without a connection are forgotten, and there is no further one.
 const MAX_SESSIONS: usize = 64;
@@ -37,6 +37,8 @@ pub struct Registry {
     turned_away: AtomicU64,
     cut_off: AtomicU64,
     doubled_keys: AtomicU64,
+    manners: Mutex<Manners>,
+    salt_period: SaltPeriod,
 }
 
 /// One authorisation key.
@@ -212,6 +214,22 @@ impl Registry {
         self.cut_off.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How strict the wire is.
+    pub fn manners(&self) -> Manners {
+        *lock(&self.manners)
+    }
+
+    /// How strict the wire is from now on.
+    pub fn set_manners(&self, manners: Manners) {
+        *lock(&self.manners) = manners;
+        self.salt_period.set(manners.salt_period);
+    }
+
+    /// For how long a salt is the current one, as all keys know it.
+    pub fn salt_period(&self) -> SaltPeriod {
+        self.salt_period.clone()
+    }
+
     /// How often two main connections used one key at a time.
     pub fn doubled_keys(&self) -> u64 {
         self.doubled_keys.load(Ordering::Relaxed)
@@ -385,10 +403,14 @@ impl Key {
 
     /// Cuts every connection that speaks under the key, or for it.
     pub fn cut(self: &Arc<Self>) {
-        for key in self.with_temporary() {
-            let slots: Vec<Arc<Slot>> = lock(&key.state).sessions.values().cloned().collect();
-            slots.iter().for_each(|slot| slot.cut());
-        }
+        self.slots().iter().for_each(|slot| slot.cut());
+    }
+
+    /// The sessions under the key, and under those that speak for it.
+    pub fn slots(self: &Arc<Self>) -> Vec<Arc<Slot>> {
+        let keys = self.with_temporary();
+        let of = |key: &Arc<Self>| lock(&key.state).sessions.values().cloned().collect::<Vec<_>>();
+        keys.iter().flat_map(of).collect()
     }
 
     /// Forgets all its sessions.

@@ -1,14 +1,36 @@
 //! Server salts: which are good now, and which will be.
 //!
-//! A salt holds for half an hour and is accepted for half an hour more; clients switch a little early or
+//! A salt holds for half an hour (a setting) and is accepted for as long again; clients switch a little early or
 //! late, so the one before and the one after count as good. Salts are derived from the key: a restarted
 //! server knows them again. The very first one comes out of the key exchange.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::cipher::AuthKey;
 use crate::sandbox::hash::{part, sha256};
+use crate::sandbox::rpc::Manners;
 
-/// Seconds for which a salt is the current one.
-const PERIOD: u64 = 1800;
+/// For how many seconds a salt is the current one. A copy is the same one.
+#[derive(Clone)]
+pub struct SaltPeriod(Arc<AtomicU64>);
+
+impl Default for SaltPeriod {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(Manners::default().salt_period)))
+    }
+}
+
+impl SaltPeriod {
+    /// From now on it is this long, and other salts are good.
+    pub fn set(&self, seconds: u64) {
+        self.0.store(seconds.max(1), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// One salt and its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,47 +48,51 @@ pub struct FutureSalt {
 pub struct Salts {
     seed: [u8; 32],
     first: Option<(i64, u64)>,
+    period: SaltPeriod,
 }
 
 impl Salts {
     /// Of a key known from earlier.
-    pub fn of(key: &AuthKey) -> Self {
+    pub fn of(key: &AuthKey, period: SaltPeriod) -> Self {
         Self {
             seed: sha256(&[b"salts", key]),
             first: None,
+            period,
         }
     }
 
     /// Of a key just exchanged: `first` is good for two periods from now (unix seconds).
-    pub fn beginning(key: &AuthKey, first: i64, now: u64) -> Self {
+    pub fn beginning(key: &AuthKey, period: SaltPeriod, first: i64, now: u64) -> Self {
         Self {
             first: Some((first, now)),
-            ..Self::of(key)
+            ..Self::of(key, period)
         }
     }
 
     /// The salt for what the server sends and hands out.
     pub fn current(&self, now: u64) -> i64 {
-        self.nth(now / PERIOD)
+        self.nth(now / self.period.get())
     }
 
     /// Whether a client's message under this salt is taken.
     pub fn accepts(&self, salt: i64, now: u64) -> bool {
-        let n = now / PERIOD;
+        let period = self.period.get();
+        let n = now / period;
         let derived = (n.saturating_sub(1)..=n + 1).any(|n| self.nth(n) == salt);
         derived
             || self
                 .first
-                .is_some_and(|(first, made)| first == salt && now < made + 2 * PERIOD)
+                .is_some_and(|(first, made)| first == salt && now < made + 2 * period)
     }
 
     /// The current salt and those after it, as many as asked for, within 1 to 64.
     pub fn future(&self, count: i32, now: u64) -> Vec<FutureSalt> {
-        let n = now / PERIOD;
+        let period = self.period.get();
+        let n = now / period;
         let count = count.clamp(1, 64) as u64;
         let salt = |n: u64| FutureSalt {
-            since: (n * PERIOD) as i32,
-            until: ((n + 1) * PERIOD) as i32,
+            since: (n * period) as i32,
+            until: ((n + 1) * period) as i32,
             salt: self.nth(n),
         };
         (n..n + count).map(salt).collect()
@@ -81,11 +107,12 @@ impl Salts {
 mod tests {
     use super::*;
 
+    const PERIOD: u64 = 1800;
     const NOW: u64 = 1_800_000_000 + 100;
 
     #[test]
     fn neighbours_of_the_current_salt_are_good_and_older_ones_are_not() {
-        let salts = Salts::of(&[7; 256]);
+        let salts = Salts::of(&[7; 256], SaltPeriod::default());
         let current = salts.current(NOW);
         for age in [0, PERIOD, 2 * PERIOD - 101] {
             assert!(salts.accepts(current, NOW + age), "{age} s later");
@@ -100,14 +127,14 @@ mod tests {
 
     #[test]
     fn the_first_salt_holds_two_periods() {
-        let salts = Salts::beginning(&[7; 256], 99, NOW);
+        let salts = Salts::beginning(&[7; 256], SaltPeriod::default(), 99, NOW);
         assert!(salts.accepts(99, NOW + 2 * PERIOD - 1));
         assert!(!salts.accepts(99, NOW + 2 * PERIOD));
     }
 
     #[test]
     fn future_salts_begin_now_follow_each_other_and_come_true() {
-        let salts = Salts::of(&[7; 256]);
+        let salts = Salts::of(&[7; 256], SaltPeriod::default());
         let future = salts.future(64, NOW);
         assert_eq!(future.len(), 64);
         assert!(future[0].since as u64 <= NOW && NOW < future[0].until as u64);

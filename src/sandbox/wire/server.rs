@@ -81,7 +81,7 @@ impl Wire {
         let world: World = world;
         let known = AnyService::known_keys(&*world).into_iter();
         for known in known.filter(|known| known.dc == config.dc) {
-            let salts = Salts::of(&known.auth_key);
+            let salts = Salts::of(&known.auth_key, hub.registry.salt_period());
             hub.registry
                 .add_key(Box::new(known.auth_key), known.dc, salts, None, known.layer);
         }

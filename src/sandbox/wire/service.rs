@@ -5,7 +5,7 @@ use std::time::Duration;
 use tl::functions as f;
 use tl::{Deserializable, Identifiable, Serializable};
 
-use super::envelope::{Message, rpc_result};
+use super::envelope::{Message, constructor, is_container, rpc_result};
 use super::registry::Slot;
 use super::salts::Salts;
 use super::session::{ConnectionId, Session};
@@ -114,6 +114,30 @@ pub fn hear(slot: &Slot, on: ConnectionId, message: &Message, now: u64) -> Heard
         _ => return Heard::Call,
     }
     Heard::Done
+}
+
+/// Whether an object is content, which wants to be acknowledged; nothing of those of the protocol's own of which
+/// clients take either view.
+pub fn wants_acknowledgement(object: &[u8]) -> Option<bool> {
+    match constructor(object)? {
+        tl::types::MsgsAck::CONSTRUCTOR_ID => Some(false),
+        _ if is_container(object) => Some(false),
+        f::Ping::CONSTRUCTOR_ID
+        | f::PingDelayDisconnect::CONSTRUCTOR_ID
+        | f::GetFutureSalts::CONSTRUCTOR_ID
+        | f::RpcDropAnswer::CONSTRUCTOR_ID
+        | f::DestroySession::CONSTRUCTOR_ID
+        | f::DestroyAuthKey::CONSTRUCTOR_ID
+        | tl::types::MsgsStateReq::CONSTRUCTOR_ID
+        | tl::types::MsgResendReq::CONSTRUCTOR_ID
+        | tl::types::MsgResendAnsReq::CONSTRUCTOR_ID
+        | tl::types::HttpWait::CONSTRUCTOR_ID
+        | tl::types::MsgsStateInfo::CONSTRUCTOR_ID
+        | tl::types::MsgsAllInfo::CONSTRUCTOR_ID
+        | tl::types::MsgDetailedInfo::CONSTRUCTOR_ID
+        | tl::types::MsgNewDetailedInfo::CONSTRUCTOR_ID => None,
+        _ => Some(true),
+    }
 }
 
 /// Parameters that cannot be read are passed over: their message asks for nothing that could be answered.

@@ -18,6 +18,8 @@ pub type ConnectionId = u64;
 
 /// How many received ids are remembered.
 const MAX_REMEMBERED: usize = 16_384;
+/// And how many sequence numbers.
+const MAX_NUMBERS: usize = 1_024;
 /// How much sent content waits for its acknowledgement.
 const MAX_UNACKED: usize = 8_192;
 const MAX_UNACKED_BYTES: usize = 32 << 20;
@@ -39,6 +41,8 @@ pub struct Session {
     content_sent: i32,
     announced: bool,
     received: BTreeMap<i64, Received>,
+    /// The sequence numbers of what came last, by id: they rise with it.
+    numbers: BTreeMap<i64, i32>,
     highest: i64,
     floor: i64,
     queue: VecDeque<Queued>,
@@ -149,7 +153,66 @@ impl Session {
             .unacked
             .iter()
             .filter(|(_, sent)| !self.connections.contains(&sent.on));
-        self.again.extend(lost.map(|(id, _)| *id));
+        let (short, long): (Vec<_>, Vec<_>) = lost
+            .map(|(id, sent)| (*id, sent.body.len()))
+            .partition(|(_, bytes)| *bytes <= SMALL_ANSWER);
+        self.again.extend(short.into_iter().map(|(id, _)| id));
+        for (answer_msg_id, bytes) in long {
+            self.tell_of(answer_msg_id, bytes);
+        }
+    }
+
+    /// Word of content that was lost and is too long to be sent again unasked.
+    fn tell_of(&mut self, answer_msg_id: i64, bytes: usize) {
+        if let Some(sent) = self.unacked.get_mut(&answer_msg_id)
+            && let Some(connection) = self.connections.last()
+        {
+            sent.on = *connection;
+        }
+        let info = tl::types::MsgNewDetailedInfo {
+            answer_msg_id,
+            bytes: bytes as i32,
+            status: 0,
+        };
+        self.note(tl::enums::MsgDetailedInfo::MsgNewDetailedInfo(info).to_bytes());
+    }
+
+    /// All is forgotten but who is connected; ids go on rising.
+    pub fn forget(&mut self) {
+        *self = Self {
+            last_id: self.last_id,
+            connections: std::mem::take(&mut self.connections),
+            ..Self::default()
+        };
+    }
+
+    /// Asks the client what became of the content that it has not acknowledged.
+    pub fn ask_states(&mut self) {
+        let msg_ids = self.unacked.keys().copied().collect();
+        self.note(tl::enums::MsgsStateReq::Req(tl::types::MsgsStateReq { msg_ids }).to_bytes());
+    }
+
+    /// Takes note of a message's sequence number; the code of what is wrong with it, if something is.
+    pub fn number(&mut self, id: i64, seq_no: i32) -> Option<i32> {
+        const TOO_LOW: i32 = 32;
+        const TOO_HIGH: i32 = 33;
+        if self.numbers.contains_key(&id) {
+            return None;
+        }
+        let same_content = |other: i32| other == seq_no && seq_no & 1 == 1;
+        let before = self.numbers.range(..id).next_back().map(|(_, it)| *it);
+        let after = self.numbers.range(id..).next().map(|(_, it)| *it);
+        if before.is_some_and(|it| it > seq_no || same_content(it)) {
+            return Some(TOO_LOW);
+        }
+        if after.is_some_and(|it| it < seq_no || same_content(it)) {
+            return Some(TOO_HIGH);
+        }
+        self.numbers.insert(id, seq_no);
+        if self.numbers.len() > MAX_NUMBERS {
+            self.numbers.pop_first();
+        }
+        None
     }
 
     /// Whether no connection speaks for it.

@@ -231,13 +231,6 @@ impl State {
         Ok(self.keep_file(bytes, FileKind::Photo { width, height }))
     }
 
-    /// The file reference that a message of today would carry.
-    pub fn file_reference(&self, file: &Stored) -> Vec<u8> {
-        let mut reference = file.epoch.to_be_bytes().to_vec();
-        reference.extend(self.derive(31, file.id, i64::from(file.epoch)).to_be_bytes());
-        reference
-    }
-
     /// The access hash of a file for one account.
     pub fn file_hash(&self, viewer: i64, file: i64) -> i64 {
         self.derive(32, viewer, file)
@@ -249,20 +242,7 @@ impl State {
         if hash != self.file_hash(viewer, id) {
             return Err(Refusal::bad("MEDIA_EMPTY"));
         }
-        if reference.is_empty() {
-            return Err(Refusal::bad("FILE_REFERENCE_EMPTY"));
-        }
-        if reference == self.file_reference(file) {
-            return Ok(file);
-        }
-        let older = Stored {
-            epoch: reference.get(..4).map_or(u32::MAX, be),
-            ..file.clone()
-        };
-        match older.epoch < file.epoch && reference == self.file_reference(&older) {
-            true => Err(Refusal::bad("FILE_REFERENCE_EXPIRED")),
-            false => Err(Refusal::bad("FILE_REFERENCE_INVALID")),
-        }
+        self.check_reference(viewer, file, reference).map(|()| file)
     }
 
     /// Makes every reference to a file handed out so far expire.
@@ -359,7 +339,7 @@ mod tests {
                 attributes: vec![],
             },
         );
-        let reference = state.file_reference(&state.files.stored[&id]);
+        let reference = state.file_reference(1, &state.files.stored[&id], None);
         let hash = state.file_hash(1, id);
         assert!(state.open_file(1, id, hash, &reference).is_ok());
         assert!(state.open_file(2, id, hash, &reference).is_err());

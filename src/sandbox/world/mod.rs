@@ -25,6 +25,7 @@ pub mod place;
 pub mod polls;
 pub mod posting;
 pub mod reacting;
+pub mod references;
 pub mod refusal;
 pub mod settings;
 pub mod standing;

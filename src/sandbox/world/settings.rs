@@ -16,6 +16,8 @@ pub struct Settings {
     pub remember_random_ids: i64,
     /// How long a file reference is good.
     pub file_reference_life: i64,
+    /// How long a server salt is the current one; whole seconds.
+    pub salt_life: i64,
 }
 
 impl Default for Settings {
@@ -26,6 +28,7 @@ impl Default for Settings {
             fresh_login: 86_400_000,
             remember_random_ids: 600_000,
             file_reference_life: 10_800_000,
+            salt_life: 1_800_000,
         }
     }
 }
@@ -44,6 +47,8 @@ pub struct Change {
     pub remember_random_ids: Option<i64>,
     /// See [`Settings::file_reference_life`].
     pub file_reference_life: Option<i64>,
+    /// See [`Settings::salt_life`].
+    pub salt_life: Option<i64>,
 }
 
 impl Settings {
@@ -53,6 +58,7 @@ impl Settings {
         self.code_life = change.code_life.unwrap_or(self.code_life);
         self.fresh_login = change.fresh_login.unwrap_or(self.fresh_login);
         self.remember_random_ids = change.remember_random_ids.unwrap_or(self.remember_random_ids);
+        self.salt_life = change.salt_life.unwrap_or(self.salt_life);
         self.file_reference_life = change.file_reference_life.unwrap_or(self.file_reference_life);
     }
 }

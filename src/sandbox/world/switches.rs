@@ -100,6 +100,21 @@ switches! {
     duplicate_while_sending = true:
         "a random id whose first call still runs is refused with RANDOM_ID_DUPLICATE (500)",
         Source::Client("tables of errors in clients");
+    sequence_numbers = true:
+        "a message whose sequence number falls is refused: bad_msg_notification 32, 33",
+        Source::Documentation("mtproto/service_messages_about_messages");
+    sequence_parity = true:
+        "a container with an odd sequence number, a call with an even one is refused: bad_msg_notification 34, 35",
+        Source::Documentation("mtproto/service_messages_about_messages");
+    inner_ids = true:
+        "the ids of a container's messages are judged like its own, and are lower than it",
+        Source::Documentation("mtproto/service_messages_about_messages");
+    file_references_end = true:
+        "a file reference is its account's and its message's, and ends after hours or with that message",
+        Source::Documentation("file-references");
+    numbered_file_references = true:
+        "a refused file reference of an album names the part: FILE_REFERENCE_2_EXPIRED",
+        Source::Client("TDLib");
     user_migrate = true:
         "an account that has moved is sent on with USER_MIGRATE_n (303) by every call at its old data centre",
         Source::Documentation("errors");

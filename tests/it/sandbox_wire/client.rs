@@ -286,6 +286,11 @@ impl Client {
             seq_no += 1;
             self.content_sent += 1;
         }
+        self.send_numbered(id, seq_no, body).await;
+    }
+
+    /// Sends a body under a sequence number of one's choice.
+    pub async fn send_numbered(&mut self, id: i64, seq_no: i32, body: &[u8]) {
         let mut plain = DequeBuffer::with_capacity(body.len() + 64, 32);
         plain.extend(self.salt.to_le_bytes());
         plain.extend(self.session.to_le_bytes());

@@ -3,6 +3,7 @@
 pub mod client;
 mod endings;
 mod little;
+mod manners;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -364,7 +365,8 @@ async fn what_is_wrong_is_told() {
         assert_eq!((bad.bad_msg_id, bad.error_code), (id, code));
     }
     let broken = [0x73f1_f8dcu32.to_le_bytes(), 9u32.to_le_bytes()].concat();
-    client.send(&broken).await;
+    let id = client.next_id();
+    client.send_as(id, &broken, false).await;
     let bad = client.wait(|it| it.is::<tl::enums::BadMsgNotification>()).await;
     assert!(matches!(bad, tl::enums::BadMsgNotification::Notification(it) if it.error_code == 64));
     let question = client.send(&[1, 2, 3, 4]).await;

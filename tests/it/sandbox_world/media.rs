@@ -192,3 +192,44 @@ async fn what_is_protected_is_not_given_away() {
         2
     );
 }
+
+#[tokio::test]
+async fn a_reference_whose_message_is_gone_is_named_by_its_place_in_the_album() {
+    let (telegram, _world, alice, bob) = two().await;
+    let to_bob = alice.resolve("bobby").await;
+    let to_alice = bob.resolve("alice").await;
+    let items = vec![
+        (photo(&alice, &to_bob, 1).await, 11),
+        (photo(&alice, &to_bob, 2).await, 12),
+    ];
+    let sent = new_messages(updates(alice.ask(album(&to_bob, items)).await));
+    let received = || async {
+        let enums::messages::Messages::Messages(page) = bob.ask(history(&to_alice, 10, 0)).await else {
+            panic!("all messages")
+        };
+        let mut media: Vec<_> = said(page.messages)
+            .into_iter()
+            .filter_map(|it| it.media)
+            .collect();
+        media.reverse();
+        media.into_iter().map(by_reference).collect::<Vec<_>>()
+    };
+    let seen = received().await;
+    let of_alice = alice.call(album(&to_bob, vec![(seen[0].clone(), 21), (seen[1].clone(), 22)]));
+    let refused = of_alice.await.expect_err("another account's");
+    assert_eq!(refused.1, "MEDIA_EMPTY");
+
+    let delete = f::messages::DeleteMessages {
+        revoke: true,
+        id: vec![sent[1].id],
+    };
+    alice.ask(delete).await;
+    let again = || album(&to_alice, vec![(seen[0].clone(), 31), (seen[1].clone(), 32)]);
+    assert_eq!(bob.refused(again()).await, "FILE_REFERENCE_1_EXPIRED");
+    telegram.world(|state| state.switches.numbered_file_references = false);
+    assert_eq!(bob.refused(again()).await, "FILE_REFERENCE_EXPIRED");
+
+    telegram.world(|state| state.settings.file_reference_life = -1);
+    let alone = album(&to_alice, vec![(seen[0].clone(), 41)]);
+    assert_eq!(bob.refused(alone).await, "FILE_REFERENCE_EXPIRED");
+}
