@@ -3,11 +3,12 @@
 //! Pure. Each part carries its effect's name; what is left out when something was refused is said
 //! by a [`Trim`].
 
+use super::map::file_of;
 use super::name::Effect;
 use super::pair::{Mode, PairRow};
 use crate::base::Code;
 use crate::model::{Entity, EntityKind, MediaKind, Message, MessageId};
-use crate::telegram::{Outgoing, OutgoingBody, OutgoingMedia};
+use crate::telegram::{Outgoing, OutgoingBody, OutgoingMedia, Revision};
 
 /// Why a message cannot be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +116,34 @@ pub(super) fn compose(
         reply_to: reply_to.filter(|_| !trim.no_reply && pair.mode == Mode::Copy),
         silent: pair.silent,
         body,
+    })
+}
+
+/// The form that a copy takes on after its source was edited; `shown` is the file it shows now.
+pub(super) fn revise(
+    pair: &PairRow,
+    message: &Message,
+    shown: Option<i64>,
+    trim: Trim,
+    secret: &[u8; 32],
+) -> Result<Revision, Refusal> {
+    let kind = message.media.as_ref().map(|media| media.kind);
+    let media = match kind {
+        None | Some(MediaKind::WebPage) if shown.is_some() => {
+            return Err(Refusal {
+                code: Code::NotCopyable,
+                reason: "a medium cannot be taken out of a message",
+            });
+        }
+        None | Some(MediaKind::WebPage) => None,
+        Some(_) if shown.is_some() && file_of(message) == shown => None,
+        Some(_) => Some(medium(pair, message, trim, secret)?),
+    };
+    Ok(Revision {
+        text: message.text.clone(),
+        entities: trim.formatting.of(&message.entities),
+        preview: kind.is_some(),
+        media,
     })
 }
 
@@ -226,6 +255,21 @@ mod tests {
         };
         assert_eq!((text.as_str(), entities, preview), ("hi", vec![bold], false));
         assert_ne!(random_id, 0);
+    }
+
+    #[test]
+    fn a_revision_keeps_the_preview_off_and_names_a_file_only_if_it_is_another() {
+        let pair = pair(SessionId::from_bytes([1; 16]));
+        let revised = |message: &Message, shown| revise(&pair, message, shown, Trim::default(), &SECRET);
+        let text = revised(&message(5, "see https://e.org now"), None).expect("a form");
+        assert!(!text.preview && text.media.is_none());
+        let photo = media(5, MediaKind::Photo, "B");
+        let file = file_of(&photo).expect("a file");
+        assert_eq!(revised(&photo, Some(file)).expect("a form").media, None);
+        let other = revised(&photo, Some(file + 1)).expect("a form").media;
+        assert_eq!(other.expect("another file").file.id, file);
+        let code = revised(&message(5, "x"), Some(file)).expect_err("refused").code;
+        assert_eq!(code, Code::NotCopyable);
     }
 
     #[test]

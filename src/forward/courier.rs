@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::base::{Code, Coded, SessionId, Timestamp};
-use crate::model::{ChatId, Entity, Message, MessageId};
-use crate::telegram::{ErrorClass, Outgoing, SentPart, Telegram, TelegramError};
+use crate::model::{ChatId, Message, MessageId};
+use crate::telegram::{ErrorClass, Outgoing, Revision, SentPart, Telegram, TelegramError};
 
 /// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,8 +67,7 @@ pub(super) trait Courier: Send + Sync + 'static {
         &'a self,
         session: SessionId,
         place: (ChatId, MessageId),
-        text: &'a str,
-        entities: &'a [Entity],
+        form: &'a Revision,
         patience: Duration,
     ) -> Answer<'a, ()>;
 
@@ -88,6 +87,14 @@ pub(super) trait Courier: Send + Sync + 'static {
         reach: (Timestamp, usize),
         patience: Duration,
     ) -> Answer<'_, Vec<Message>>;
+
+    /// One message, if it is there.
+    fn message(
+        &self,
+        session: SessionId,
+        place: (ChatId, MessageId),
+        patience: Duration,
+    ) -> Answer<'_, Option<Message>>;
 
     /// The user that a session is, if it is known.
     fn own_user(&self, session: SessionId) -> Option<i64>;
@@ -110,11 +117,10 @@ impl Courier for Telegram {
         &'a self,
         session: SessionId,
         place: (ChatId, MessageId),
-        text: &'a str,
-        entities: &'a [Entity],
+        form: &'a Revision,
         patience: Duration,
     ) -> Answer<'a, ()> {
-        Box::pin(async move { Ok(Telegram::edit(self, session, place, text, entities, patience).await?) })
+        Box::pin(async move { Ok(Telegram::edit(self, session, place, form, patience).await?) })
     }
 
     fn delete(
@@ -135,6 +141,15 @@ impl Courier for Telegram {
         patience: Duration,
     ) -> Answer<'_, Vec<Message>> {
         Box::pin(async move { Ok(Telegram::own_recent(self, session, chat, reach, patience).await?) })
+    }
+
+    fn message(
+        &self,
+        session: SessionId,
+        place: (ChatId, MessageId),
+        patience: Duration,
+    ) -> Answer<'_, Option<Message>> {
+        Box::pin(async move { Ok(Telegram::message(self, session, place, patience).await?) })
     }
 
     fn own_user(&self, session: SessionId) -> Option<i64> {

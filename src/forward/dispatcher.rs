@@ -2,7 +2,7 @@
 //! in one commit.
 //!
 //! It starts the workers of all pairs when it begins, and hears of workers that were quarantined.
-//! It does not send anything, and never waits for a send longer than a moment.
+//! It does not send anything, and never waits for a send.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,13 +12,14 @@ use super::config::ForwardConfig;
 use super::desk::Hold;
 use super::error::PairError;
 use super::graph::Node;
-use super::map::{AlbumsTable, BackTable, MapRow, MapTable, PairsTable, back_key};
+use super::map::{AlbumsTable, MapRow, MapTable, PairsTable};
+use super::origins::origins;
 use super::pairs::Pairs;
 use super::plan::{Plan, Planner, View, Waits};
 use super::registry::Registry;
 use crate::base::fault::fault_point;
 use crate::base::{PairId, SessionId, TaskId, Timestamp};
-use crate::model::{ChatId, Event, EventBody, MessageId};
+use crate::model::{ChatId, Event, Message, MessageId};
 use crate::runtime::{BoxError, TaskContext};
 use crate::store::{Batch, Lane, LaneKind, StoreError, TaskDraft, TaskKey};
 
@@ -28,13 +29,8 @@ const CURSOR: &str = "forward";
 const CHANGES: usize = 1024;
 /// After so many events that concern no pair the cursor is stored.
 const UNCONCERNED: u64 = 1000;
-/// How long a copy's own event waits for the commit that says whose copy it is.
-const BARRIER: Duration = Duration::from_secs(2);
 /// The pause after the store failed.
 const STORE_AWAY: Duration = Duration::from_millis(500);
-/// How many copies of copies are followed back.
-const DEPTH: usize = 16;
-
 /// The lane of a pair.
 pub(super) fn lane(pair: PairId) -> Lane {
     Lane {
@@ -130,7 +126,6 @@ impl Dispatcher {
             return Ok(false);
         };
         let last = *last;
-        self.settle_copies(&events).await;
         let (plan, upto) = self.dispatch(&events).await?;
         for session in &plan.back {
             self.registry.refresh();
@@ -144,25 +139,6 @@ impl Dispatcher {
             self.store_cursor().await?;
         }
         Ok(true)
-    }
-
-    /// A message that is itself a copy may be told of before the commit that says so: for chats that
-    /// pairs write into, what is on its way is waited for.
-    async fn settle_copies(&self, events: &[(u64, Arc<Event>)]) {
-        let routes = self.registry.routes();
-        let mut chats: Vec<ChatId> = Vec::new();
-        for (_, event) in events {
-            if let (Some(session), EventBody::MessageNew(message) | EventBody::MessageSent(message)) =
-                (event.session, &event.body)
-                && !chats.contains(&message.chat)
-                && !routes.from(session, message.chat).is_empty()
-            {
-                chats.push(message.chat);
-            }
-        }
-        let desks = chats.into_iter().flat_map(|chat| self.registry.desks_into(chat));
-        let barriers = desks.map(|desk| async move { desk.barrier(BARRIER).await });
-        futures_util::future::join_all(barriers).await;
     }
 
     /// Plans and commits; tells up to where, if not all events found room in one commit.
@@ -303,25 +279,7 @@ impl View for StoreView<'_> {
         Ok(Waits::Free(Box::new(job)))
     }
 
-    fn origins(
-        &mut self,
-        session: SessionId,
-        chat: ChatId,
-        message: MessageId,
-    ) -> Result<Vec<Node>, StoreError> {
-        let mut origins = Vec::new();
-        let mut copy = (session, chat, message);
-        while origins.len() < DEPTH {
-            let Some(back) = self
-                .registry
-                .store
-                .get::<BackTable>(&back_key(copy.0, copy.1, copy.2))?
-            else {
-                break;
-            };
-            origins.push(self.registry.node(back.session, back.chat));
-            copy = (back.session, back.chat, back.message);
-        }
-        Ok(origins)
+    fn origins(&mut self, session: SessionId, message: &Message) -> Result<Vec<Node>, StoreError> {
+        origins(self.registry, session, message)
     }
 }

@@ -16,6 +16,9 @@ pub enum PairError {
     /// It would lead messages back to where they came from.
     #[error("messages would come back to the source{}", via(.0))]
     Loop(Vec<PairId>),
+    /// There is a pair from this source to this destination.
+    #[error("pair {0} forwards from this source to this destination already")]
+    Exists(PairId),
     /// A session that it names does not exist.
     #[error("there is no such session")]
     UnknownSession,
@@ -47,6 +50,7 @@ impl Coded for PairError {
             Self::Unknown(_) | Self::UnknownSession => Code::NotFound,
             Self::Invalid(_) => Code::InvalidRequest,
             Self::Loop(_) => Code::PairLoop,
+            Self::Exists(_) => Code::Conflict,
             Self::Protected => Code::ForwardsRestricted,
             Self::Telegram(_, code) => *code,
             Self::Store(error) => error.code(),

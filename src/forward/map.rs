@@ -86,6 +86,9 @@ pub(super) struct MapRow {
     pub(super) hash: u64,
     /// When the source was last edited, as far as the copy follows it.
     pub(super) edited: Option<Timestamp>,
+    /// The file that the copy shows, or will show; none also in one of a release that did not tell.
+    #[serde(default)]
+    pub(super) file: Option<i64>,
     /// When it was made; 0 in one of a release that did not tell.
     #[serde(default)]
     pub(super) at: Timestamp,
@@ -107,6 +110,7 @@ impl MapRow {
             fate: Fate::Waiting(task),
             hash: content_hash(message),
             edited: message.edit_date,
+            file: file_of(message),
             at: task.made_at(),
         }
     }
@@ -139,6 +143,7 @@ pub(super) fn put_copy(batch: &mut Batch, pair: &PairRow, source: &Message, copi
         fate: Fate::Copied(copied),
         hash: content_hash(source),
         edited: source.edit_date,
+        file: file_of(source),
         at: copied.at,
     };
     batch.put::<MapTable>(&(pair.id, source.chat, source.id, 0), &row);
@@ -152,6 +157,11 @@ pub(super) fn put_copy(batch: &mut Batch, pair: &PairRow, source: &Message, copi
     let key = back_key(copied.session, copied.chat, copied.message);
     batch.put::<BackTable>(&key, &back);
     row
+}
+
+/// The number of the file that a message carries.
+pub(super) fn file_of(message: &Message) -> Option<i64> {
+    Some(message.media.as_ref()?.file.as_ref()?.id)
 }
 
 /// A fingerprint of what a copy shows: text, formatting, media.

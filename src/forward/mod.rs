@@ -23,6 +23,7 @@ mod graph;
 mod job;
 mod map;
 mod name;
+mod origins;
 mod pair;
 mod pairs;
 mod plan;

@@ -106,6 +106,9 @@ impl Pairs {
             if let Some(way) = way_back(&edges, node(&row.source), node(&row.destination)) {
                 return Err(PairError::Loop(way));
             }
+            if let Some(id) = self.registry.twin(&row) {
+                return Err(PairError::Exists(id));
+            }
             self.registry.keep(row, None).await?
         };
         tracing::info!(pair = %row.id, "pair made");

@@ -40,13 +40,8 @@ pub(super) trait View {
     /// What is known of a task. A free one stays as it is until the plan is committed.
     fn waits(&mut self, pair: PairId, task: TaskId) -> Result<Waits, Self::Error>;
 
-    /// The places a message came through, if it is a copy.
-    fn origins(
-        &mut self,
-        session: SessionId,
-        chat: ChatId,
-        message: MessageId,
-    ) -> Result<Vec<Node>, Self::Error>;
+    /// The places a message came through, if it is a copy or the forward of one.
+    fn origins(&mut self, session: SessionId, message: &Message) -> Result<Vec<Node>, Self::Error>;
 }
 
 /// Where a message stands.
@@ -183,7 +178,7 @@ impl<V: View> Planner<'_, V> {
         if message.service || routes.is_empty() {
             return Ok(());
         }
-        let origins = self.view.origins(session, message.chat, message.id)?;
+        let origins = self.view.origins(session, message)?;
         for route in routes {
             let pair = &route.pair;
             if pair.is_younger_than(seq, seen) || self.row(pair.id, message.chat, message.id)?.is_some() {

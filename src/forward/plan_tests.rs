@@ -46,7 +46,7 @@ impl View for Known {
         Ok(self.tasks.get(&task).cloned().unwrap_or(Waits::No))
     }
 
-    fn origins(&mut self, _: SessionId, _: ChatId, _: MessageId) -> Result<Vec<Node>, Infallible> {
+    fn origins(&mut self, _: SessionId, _: &Message) -> Result<Vec<Node>, Infallible> {
         Ok(self.origins.clone())
     }
 }

@@ -115,7 +115,9 @@ impl Registry {
 
     /// A chat as a place of the graph of pairs.
     pub(super) fn node(&self, session: SessionId, chat: ChatId) -> Node {
-        Node::of(session, self.courier.own_user(session), chat)
+        // Only a private chat has another number on each side of it.
+        let own = chat.is_user().then(|| self.courier.own_user(session)).flatten();
+        Node::of(session, own, chat)
     }
 
     fn node_of(&self, place: &Place) -> Node {
@@ -144,6 +146,17 @@ impl Registry {
             )
         };
         self.desks().into_iter().map(edge).collect()
+    }
+
+    /// A pair with the same source and destination, whichever session sends: each message would be doubled.
+    pub(super) fn twin(&self, row: &PairRow) -> Option<PairId> {
+        let ends = |pair: &PairRow| {
+            let (source, destination) = (&pair.source, &pair.destination);
+            (self.node_of(source), self.node_of(destination), destination.topic)
+        };
+        let wanted = ends(row);
+        let mut pairs = self.desks().into_iter().map(|desk| desk.pair().borrow().clone());
+        pairs.find(|pair| ends(pair) == wanted).map(|pair| pair.id)
     }
 
     /// Keeps and shows a pair, new or changed; the caller holds the turn.

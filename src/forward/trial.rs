@@ -4,24 +4,34 @@
 
 use std::time::Duration;
 
-use super::compose::{Formatting, Trim, compose, random_id};
-use super::courier::Trouble;
+use super::compose::{Trim, compose, random_id, revise};
+use super::courier::{Sight, Trouble};
 use super::find::find;
 use super::job::{Job, Work};
-use super::map::{AlbumsTable, BackTable, Copied, Fate, MapRow, MapTable, back_key, content_hash, put_copy};
-use super::pair::PairRow;
-use super::verdict::{Step, Verdict, verdict};
+use super::map::{
+    AlbumsTable, BackTable, Copied, Fate, MapRow, MapTable, back_key, content_hash, file_of, put_copy,
+};
+use super::origins::{origins, post};
+use super::pair::{Mode, PairRow};
+use super::verdict::{PROTECTED, Step, Verdict, verdict};
 use super::worker::Worker;
 use crate::base::{Code, Timestamp};
 use crate::model::{ChatId, Message, MessageId};
 use crate::store::{Batch, StoreError, Task};
+use crate::telegram::ErrorClass;
 
 /// How far Telegram's clock and ours may be apart.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+/// How long a message that may itself be a copy waits for the commit that says so.
+const BARRIER: Duration = Duration::from_secs(2);
+/// After so many failed tries a message that Telegram took, and that is nowhere, was removed there.
+const LOOKS: u32 = 2;
 
 /// What a try leads to.
 pub(super) enum End {
     Done(Done),
+    /// Some parts are settled; these are tried once more, which counts, for this reason.
+    Rest(Done, Vec<Message>, Trouble),
     /// To the dead letters, with a code and the reason.
     Discard(Code, String),
     /// Not before then, for this reason.
@@ -45,6 +55,8 @@ pub(super) struct Done {
     pub(super) forwarded: u64,
     pub(super) edited: u64,
     pub(super) deleted: u64,
+    /// Messages that would have gone round.
+    pub(super) loops: u64,
 }
 
 pub(super) struct Trial<'a> {
@@ -99,6 +111,16 @@ impl<'a> Trial<'a> {
     }
 
     async fn copy(&mut self, parts: &[Message]) -> Result<End, StoreError> {
+        if let Some(held) = self.protected() {
+            return Ok(held);
+        }
+        if self.comes_round(parts).await? {
+            let done = Done {
+                loops: 1,
+                ..Done::default()
+            };
+            return Ok(self.remains(done, parts, Vec::new(), Trouble::unclear()));
+        }
         let secret = self.worker.registry.store.installation_secret()?;
         let reply_to = self.reply_to(parts)?;
         let mut trim = Trim::default();
@@ -124,11 +146,12 @@ impl<'a> Trial<'a> {
                         let place = sent.iter().find(|sent| sent.random_id == name)?;
                         Some((place.id, place.date)).filter(|(id, _)| *id != 0)
                     };
-                    match parts.iter().map(place).collect::<Option<Vec<_>>>() {
-                        Some(copies) => return Ok(self.copied(parts, &copies)),
-                        // Sent, but the answer does not say as what.
-                        None => Trouble::unclear(),
+                    let places: Vec<_> = parts.iter().map(place).collect();
+                    if places.iter().any(Option::is_some) {
+                        return Ok(self.told(parts, &places).await);
                     }
+                    // Sent, but the answer does not say as what.
+                    Trouble::unclear()
                 }
                 Err(trouble) => trouble,
             };
@@ -140,17 +163,142 @@ impl<'a> Trial<'a> {
                     self.suspect = false;
                     return Ok(match self.look(parts).await? {
                         Ok(Some(copies)) => self.copied(parts, &copies),
-                        Ok(None) => End::Retry(trouble.code, trouble.text),
+                        Ok(None) => self.nowhere(parts, trouble).await,
                         Err(trouble) => self.end(Step::Send, trouble),
                     });
                 }
                 Verdict::Simplify => match simpler(trim, outgoing.reply_to, &trouble) {
                     Some(simpler) => trim = simpler,
+                    None if trouble.class == ErrorClass::MessageGone => {
+                        return Ok(self.refused(parts, trouble).await);
+                    }
                     None => return Ok(End::Discard(trouble.code, trouble.text)),
                 },
                 _ => return Ok(self.end(Step::Send, trouble)),
             }
         }
+    }
+
+    /// Whether it came through the destination already. Asked here and not by the dispatcher alone: a copy may be
+    /// told of before the commit that says so, and only this pair's lane shall wait for that.
+    async fn comes_round(&mut self, parts: &[Message]) -> Result<bool, StoreError> {
+        let registry = self.worker.registry.clone();
+        let Some(first) = parts.first() else {
+            return Ok(false);
+        };
+        let forwarded = post(first);
+        let destination = self.pair.destination;
+        if let Some((chat, id)) = forwarded
+            && chat == destination.chat
+            && self.worker.is_fresh_copy(chat, id)
+        {
+            return Ok(true);
+        }
+        let node = registry.node(destination.session, destination.chat);
+        let known = origins(&registry, self.pair.source.session, first)?;
+        if !known.is_empty() {
+            return Ok(known.contains(&node));
+        }
+        let chats = [Some(first.chat), forwarded.map(|(chat, _)| chat)];
+        let desks = chats
+            .into_iter()
+            .flatten()
+            .flat_map(|chat| registry.desks_into(chat));
+        let others = desks.filter(|desk| desk.pair().borrow().id != self.pair.id);
+        let barriers = others.map(|desk| async move { desk.barrier(BARRIER).await });
+        if futures_util::future::join_all(barriers).await.is_empty() {
+            return Ok(false);
+        }
+        Ok(origins(&registry, self.pair.source.session, first)?.contains(&node))
+    }
+
+    /// A chat may be protected long after a pair was made of it: the pair stops.
+    fn protected(&self) -> Option<End> {
+        let source = self.pair.source;
+        let sight = self.worker.registry.courier.sight(source.session, source.chat);
+        matches!(sight, Ok(Sight::Known { protected: true })).then(|| {
+            let cause = "the source forbids forwarding and saving its content";
+            End::Hold(PROTECTED, cause.to_owned())
+        })
+    }
+
+    /// The answer named some of the parts. What it does not name was not sent, or not told: its source says
+    /// whether there is anything left to send.
+    async fn told(&mut self, parts: &[Message], places: &[Option<(MessageId, Timestamp)>]) -> End {
+        let (mut sent, mut copies, mut open) = (Vec::new(), Vec::new(), Vec::new());
+        for (part, place) in parts.iter().zip(places) {
+            match place {
+                Some(place) => {
+                    sent.push(part.clone());
+                    copies.push(*place);
+                }
+                None => open.push(part.clone()),
+            }
+        }
+        let done = self.settled(&sent, &copies);
+        match self.sift(&open).await {
+            Ok((gone, rest)) => self.remains(done, &gone, rest, Trouble::unclear()),
+            Err(trouble) => End::Rest(done, open, trouble),
+        }
+    }
+
+    /// Telegram took it, but it is not to be found.
+    async fn nowhere(&mut self, parts: &[Message], trouble: Trouble) -> End {
+        if self.pair.mode == Mode::Forward
+            && let Ok((gone, rest)) = self.sift(parts).await
+            && !gone.is_empty()
+        {
+            return self.remains(Done::default(), &gone, rest, trouble);
+        }
+        if self.task.attempts < LOOKS {
+            return End::Retry(trouble.code, trouble.text);
+        }
+        tracing::warn!(pair = %self.pair.id, task = %self.task.id, "a copy was removed before it could be read");
+        self.remains(Done::default(), parts, Vec::new(), trouble)
+    }
+
+    /// What was to be sent is said to be gone: cancelled, as far as its source says so too.
+    async fn refused(&mut self, parts: &[Message], trouble: Trouble) -> End {
+        match self.sift(parts).await {
+            Ok((gone, _)) if gone.is_empty() => End::Discard(trouble.code, trouble.text),
+            Ok((gone, rest)) => self.remains(Done::default(), &gone, rest, trouble),
+            Err(trouble) => self.end(Step::Send, trouble),
+        }
+    }
+
+    /// Which of the parts are gone from their source, and which are there.
+    async fn sift(&mut self, parts: &[Message]) -> Result<(Vec<Message>, Vec<Message>), Trouble> {
+        let (mut gone, mut there) = (Vec::new(), Vec::new());
+        for part in parts {
+            let courier = self.worker.registry.courier.clone();
+            let place = (part.chat, part.id);
+            let asked = courier.message(self.pair.source.session, place, self.patience());
+            match asked.await? {
+                Some(_) => there.push(part.clone()),
+                None => gone.push(part.clone()),
+            }
+        }
+        Ok((gone, there))
+    }
+
+    /// Remembers what is gone; the rest is tried once more.
+    fn remains(&self, mut done: Done, gone: &[Message], rest: Vec<Message>, trouble: Trouble) -> End {
+        for part in gone {
+            let row = MapRow {
+                fate: Fate::Gone,
+                ..MapRow::waiting(self.task.id, part)
+            };
+            let key = (self.pair.id, part.chat, part.id, 0);
+            done.batch.put::<MapTable>(&key, &row);
+            done.rows.push(((part.chat, part.id), row));
+        }
+        if rest.is_empty() {
+            if let Some((chat, album)) = gone.first().and_then(|part| Some((part.chat, part.album?))) {
+                done.batch.remove::<AlbumsTable>(&(self.pair.id, chat, album));
+            }
+            return End::Done(done);
+        }
+        End::Rest(done, rest, trouble)
     }
 
     /// Looks for the copies among the destination's recent messages.
@@ -210,6 +358,10 @@ impl<'a> Trial<'a> {
     }
 
     fn copied(&self, parts: &[Message], copies: &[(MessageId, Timestamp)]) -> End {
+        End::Done(self.settled(parts, copies))
+    }
+
+    fn settled(&self, parts: &[Message], copies: &[(MessageId, Timestamp)]) -> Done {
         let mut done = Done::default();
         for (part, (message, at)) in parts.iter().zip(copies) {
             let copied = Copied {
@@ -226,7 +378,7 @@ impl<'a> Trial<'a> {
             }
             done.forwarded += 1;
         }
-        End::Done(done)
+        done
     }
 
     async fn edit(&mut self, message: &Message) -> Result<End, StoreError> {
@@ -239,9 +391,15 @@ impl<'a> Trial<'a> {
         if older || row.hash == hash {
             return Ok(End::Done(Done::default()));
         }
+        if let Some(held) = self.protected() {
+            return Ok(held);
+        }
+        let secret = self.worker.registry.store.installation_secret()?;
+        let shown = row.file;
         let row = MapRow {
             hash,
             edited: message.edit_date,
+            file: file_of(message),
             ..row
         };
         let mut done = Done {
@@ -250,22 +408,23 @@ impl<'a> Trial<'a> {
         };
         done.batch
             .put::<MapTable>(&(self.pair.id, message.chat, message.id, 0), &row);
-        let mut formatting = Formatting::Full;
+        let mut trim = Trim::default();
         loop {
-            let entities = formatting.of(&message.entities);
+            let form = match revise(self.pair, message, shown, trim, &secret) {
+                Ok(form) => form,
+                Err(refusal) => return Ok(End::Discard(refusal.code, refusal.reason.to_owned())),
+            };
             let courier = self.worker.registry.courier.clone();
             let place = (copied.chat, copied.message);
-            let answer = courier
-                .edit(copied.session, place, &message.text, &entities, self.patience())
-                .await;
+            let answer = courier.edit(copied.session, place, &form, self.patience()).await;
             let Err(trouble) = answer else {
                 done.edited = 1;
                 return Ok(End::Done(done));
             };
             match verdict(Step::Edit, trouble.class) {
                 Verdict::Done => return Ok(End::Done(done)),
-                Verdict::Simplify => match formatting.less() {
-                    Some(less) => formatting = less,
+                Verdict::Simplify => match trim.formatting.less() {
+                    Some(formatting) => trim.formatting = formatting,
                     None => return Ok(End::Discard(trouble.code, trouble.text)),
                 },
                 _ => return Ok(self.end(Step::Edit, trouble)),
@@ -328,7 +487,7 @@ impl<'a> Trial<'a> {
 
 /// What to leave out after a refusal: the reply if what it answers is gone, formatting else.
 fn simpler(trim: Trim, reply_to: Option<MessageId>, trouble: &Trouble) -> Option<Trim> {
-    if trouble.class == crate::telegram::ErrorClass::MessageGone {
+    if trouble.class == ErrorClass::MessageGone {
         return reply_to.map(|_| Trim {
             no_reply: true,
             ..trim

@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::base::Timestamp;
 use crate::telegram::ErrorClass;
 
+/// Why a pair is held whose source forbids forwarding.
+pub(super) const PROTECTED: &str = "forwards_restricted";
+
 /// What was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -55,6 +58,8 @@ pub(super) fn verdict(step: Step, class: ErrorClass) -> Verdict {
         ErrorClass::NotModified => Verdict::Done,
         ErrorClass::NoRights if step == Step::Send => Verdict::Hold("no_rights"),
         ErrorClass::DuplicateRandomId if step == Step::Send => Verdict::Look,
+        // Whoever protects the chat later is heeded as one who did before the pair was made.
+        ErrorClass::Protected if step == Step::Send => Verdict::Hold(PROTECTED),
         ErrorClass::EntitiesInvalid => Verdict::Simplify,
         // The copy is gone or too old: there is nothing left to edit or to delete.
         ErrorClass::MessageGone if step != Step::Send => Verdict::Done,

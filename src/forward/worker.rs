@@ -14,12 +14,13 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 
 use super::config::ForwardConfig;
+use super::courier::Trouble;
 use super::desk::{Claim, Desk};
-use super::job::Job;
+use super::job::{Job, Work};
 use super::map::{MapRow, MapTable, StatsTable};
 use super::pair::{PairRow, PairState, PairStats};
 use super::registry::Registry;
-use super::trial::{End, Trial};
+use super::trial::{Done, End, Trial};
 use super::verdict::pause;
 use crate::base::fault::fault_point;
 use crate::base::{Code, PairId, TaskId, Timestamp};
@@ -29,6 +30,8 @@ use crate::store::{Batch, DeadReason, LaneKind, StoreError, Task};
 
 /// How many tasks are read at a time.
 const READ: usize = 64;
+/// From this failed try on, a task that is tried again is warned of.
+const WARNED: u32 = 3;
 /// How often a worker without work looks for itself.
 const LOOK: Duration = Duration::from_secs(2);
 /// A pause that is longer is written into the store.
@@ -224,27 +227,12 @@ impl Worker {
         }
         match end {
             End::Done(done) => {
+                self.count(&done, task.payload.seen);
                 let mut batch = done.batch;
-                self.stats.forwarded += done.forwarded;
-                self.stats.edited += done.edited;
-                self.stats.deleted += done.deleted;
-                self.stats.last_at = Some(Timestamp::now());
-                for (outcome, count) in [
-                    ("forwarded", done.forwarded),
-                    ("edited", done.edited),
-                    ("deleted", done.deleted),
-                ] {
-                    if count > 0 {
-                        metrics::counter!("trunkline_forwards_total", "outcome" => outcome).increment(count);
-                    }
-                }
-                if done.forwarded > 0 {
-                    let took = Timestamp::now().since(task.payload.seen);
-                    metrics::histogram!("trunkline_forward_seconds").record(took.as_secs_f64());
-                }
                 batch.complete(&task.key);
                 self.leave(task.id, batch, done.rows).await;
             }
+            End::Rest(done, rest, trouble) => self.keep_rest(task, done, rest, trouble).await?,
             End::Discard(code, reason) => {
                 self.stats.failed += 1;
                 metrics::counter!("trunkline_forwards_total", "outcome" => "discarded").increment(1);
@@ -288,6 +276,46 @@ impl Worker {
         Ok(())
     }
 
+    fn count(&mut self, done: &Done, seen: Timestamp) {
+        self.stats.forwarded += done.forwarded;
+        self.stats.edited += done.edited;
+        self.stats.deleted += done.deleted;
+        self.stats.last_at = Some(Timestamp::now());
+        for (outcome, count) in [
+            ("forwarded", done.forwarded),
+            ("edited", done.edited),
+            ("deleted", done.deleted),
+            ("loop", done.loops),
+        ] {
+            if count > 0 {
+                metrics::counter!("trunkline_forwards_total", "outcome" => outcome).increment(count);
+            }
+        }
+        if done.forwarded > 0 {
+            let took = Timestamp::now().since(seen);
+            metrics::histogram!("trunkline_forward_seconds").record(took.as_secs_f64());
+        }
+    }
+
+    /// What is settled is stored together with what the task still has to do, in its place in the lane.
+    async fn keep_rest(
+        &mut self,
+        mut task: Task<Job>,
+        done: Done,
+        rest: Vec<Message>,
+        trouble: Trouble,
+    ) -> Result<(), StoreError> {
+        self.count(&done, task.payload.seen);
+        let mut batch = done.batch;
+        task.payload.work = Work::Copy { parts: rest };
+        task.payload.tried = task.payload.tried.or(Some(Timestamp::now()));
+        batch.amend(&task.key, &task.payload);
+        batch.put::<StatsTable>(&self.pair, &self.stats);
+        self.store_now(batch).await?;
+        self.desk.set_stats(self.stats.clone());
+        self.retry(task, trouble.code, trouble.text).await
+    }
+
     fn stop_pair(&mut self, stopped: Result<(), super::error::PairError>) {
         match stopped {
             Ok(()) | Err(super::error::PairError::Unknown(_)) => {}
@@ -310,6 +338,9 @@ impl Worker {
             attempts,
             rand::random(),
         );
+        if attempts >= WARNED {
+            tracing::warn!(pair = %self.pair, task = %task.id, attempts, code = code.as_str(), why, "a task is tried again and again");
+        }
         let mut batch = Batch::new();
         self.mark_tried(&mut batch, &task);
         batch.reschedule(&task.key, Timestamp::now().plus(pause), attempts, Some(why));

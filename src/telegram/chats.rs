@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::error::TelegramError;
 use super::handle::Telegram;
-use super::outgoing::{Outgoing, SentPart};
+use super::outgoing::{Outgoing, Revision, SentPart};
 use super::tables::{Peer, Peers};
 use crate::base::{SessionId, Timestamp};
-use crate::model::{ChatId, ChatKind, Entity, Message, MessageId};
+use crate::model::{ChatId, ChatKind, Message, MessageId};
 use crate::store::Scan;
 
 /// A chat as a session knows it.
@@ -41,7 +41,7 @@ impl Telegram {
         self.effects(&link, patience).send(outgoing).await
     }
 
-    /// Gives an own message another text.
+    /// Gives an own message another form.
     ///
     /// # Errors
     /// See [`TelegramError::class`].
@@ -49,14 +49,11 @@ impl Telegram {
         &self,
         id: SessionId,
         (chat, message): (ChatId, MessageId),
-        text: &str,
-        entities: &[Entity],
+        form: &Revision,
         patience: Duration,
     ) -> Result<(), TelegramError> {
         let link = self.link_at_work(id).await?;
-        self.effects(&link, patience)
-            .edit(chat, message, text, entities)
-            .await
+        self.effects(&link, patience).edit(chat, message, form).await
     }
 
     /// Deletes messages for everybody.

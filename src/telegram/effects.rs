@@ -12,7 +12,7 @@ use super::entities;
 use super::error::{ErrorClass, TelegramError};
 use super::limits;
 use super::link::Link;
-use super::outgoing::{Outgoing, OutgoingBody, OutgoingMedia, SentPart};
+use super::outgoing::{Outgoing, OutgoingBody, OutgoingMedia, Revision, SentPart};
 use super::peers;
 use super::receipt;
 use super::requests;
@@ -37,7 +37,7 @@ pub(crate) struct Effects<'a> {
 }
 
 impl Effects<'_> {
-    /// Sends; the parts come back in their order.
+    /// Sends; the parts that the answer tells of come back in their order.
     pub async fn send(&self, outgoing: &Outgoing) -> Result<Vec<SentPart>, TelegramError> {
         fault_point!("telegram.send.before");
         let sent = self.try_send(outgoing).await;
@@ -137,20 +137,29 @@ impl Effects<'_> {
         })
     }
 
-    /// Gives a message another text; saying what it says already is fine.
-    pub async fn edit(
-        &self,
-        chat: ChatId,
-        id: MessageId,
-        text: &str,
-        formatting: &[Entity],
-    ) -> Result<(), TelegramError> {
+    /// Brings a message to another form; one that it has already is fine.
+    pub async fn edit(&self, chat: ChatId, id: MessageId, form: &Revision) -> Result<(), TelegramError> {
+        match self.try_edit(chat, id, form).await {
+            Err(error) if error.class() == ErrorClass::FileReferenceExpired => {
+                let mut fresh = form.clone();
+                if let Some(media) = &mut fresh.media {
+                    self.refresh_parts(std::slice::from_mut(media)).await?;
+                }
+                self.try_edit(chat, id, &fresh).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn try_edit(&self, chat: ChatId, id: MessageId, form: &Revision) -> Result<(), TelegramError> {
         let request = tl::functions::messages::EditMessage {
+            no_webpage: !form.preview,
             peer: self.peer(chat)?,
             id,
-            message: Some(text.to_owned()),
+            message: Some(form.text.clone()),
+            media: form.media.as_ref().map(input_media).transpose()?,
             // An edit without entities would keep none as well; an empty list says so.
-            entities: Some(self.entities(formatting)?.unwrap_or_default()),
+            entities: Some(self.entities(&form.entities)?.unwrap_or_default()),
             ..requests::edit_message()
         };
         match self.call(Some(chat), CostClass::Edit, 1, &request).await {
@@ -361,12 +370,18 @@ impl Effects<'_> {
             OutgoingBody::Album(parts) => parts.as_mut_slice(),
             OutgoingBody::Text { .. } | OutgoingBody::Forward { .. } => return Ok(()),
         };
+        self.refresh_parts(parts).await
+    }
+
+    async fn refresh_parts(&self, parts: &mut [OutgoingMedia]) -> Result<(), TelegramError> {
         for part in parts {
             let (chat, id) = part.origin;
             let origin = self.message(chat, id).await?;
             let file = origin
                 .and_then(|message| message.media)
-                .and_then(|media| media.file);
+                .and_then(|media| media.file)
+                // Numbers of other chats count per account: what stands there may be another's message.
+                .filter(|file| file.id == part.file.id);
             part.file = file.ok_or(TelegramError::Rpc {
                 class: ErrorClass::MessageGone,
                 name: "SOURCE_MESSAGE_GONE".to_owned(),

@@ -187,9 +187,12 @@ pub(crate) fn classify(code: i32, name: &str, until: Timestamp) -> ErrorClass {
         | "USER_NOT_PARTICIPANT"
         | "USERNAME_NOT_OCCUPIED" => ErrorClass::PeerInvalid,
         "CHAT_FORWARDS_RESTRICTED" => ErrorClass::Protected,
-        "MESSAGE_ID_INVALID" | "MESSAGE_IDS_EMPTY" | "MSG_ID_INVALID" | "MESSAGE_EDIT_TIME_EXPIRED" => {
-            ErrorClass::MessageGone
-        }
+        "MESSAGE_ID_INVALID"
+        | "MESSAGE_IDS_EMPTY"
+        | "MSG_ID_INVALID"
+        | "MESSAGE_EDIT_TIME_EXPIRED"
+        | "REPLY_MESSAGE_ID_INVALID"
+        | "REPLY_TO_INVALID" => ErrorClass::MessageGone,
         "RANDOM_ID_DUPLICATE" => ErrorClass::DuplicateRandomId,
         // The number of an album's part is taken out of the name.
         "FILE_REFERENCE_EXPIRED"

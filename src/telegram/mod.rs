@@ -55,7 +55,7 @@ pub use exchange::{ExchangeError, create_auth_key};
 pub use handle::{ConnectionView, SessionView, Telegram};
 pub use import::ImportError;
 pub use logins::Ending;
-pub use outgoing::{Outgoing, OutgoingBody, OutgoingMedia, SentPart};
+pub use outgoing::{Outgoing, OutgoingBody, OutgoingMedia, Revision, SentPart};
 pub use portable::{Form, Portable, Surroundings};
 pub use reading::{Contact, MessagePage};
 pub use server_key::{NotAKey, ServerKey};

@@ -64,6 +64,19 @@ pub struct OutgoingMedia {
     pub origin: (ChatId, MessageId),
 }
 
+/// The form that an edit gives to a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Revision {
+    /// Text or caption.
+    pub text: String,
+    /// Its formatting.
+    pub entities: Vec<Entity>,
+    /// Whether links get a preview.
+    pub preview: bool,
+    /// The medium, if it is another one than before.
+    pub media: Option<OutgoingMedia>,
+}
+
 /// A part that Telegram has stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SentPart {

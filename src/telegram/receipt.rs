@@ -8,7 +8,7 @@ use super::outgoing::SentPart;
 use crate::base::Timestamp;
 use crate::model::MessageId;
 
-/// The parts in the order of their names; none if the answer does not tell of every one.
+/// The parts that the answer tells of, in the order of their names; none if it tells of no one.
 pub(crate) fn read(answer: &tl::enums::Updates, names: &[i64]) -> Option<Vec<SentPart>> {
     match answer {
         tl::enums::Updates::UpdateShortSentMessage(sent) => {
@@ -34,9 +34,9 @@ fn read_updates(updates: &[tl::enums::Update], names: &[i64]) -> Option<Vec<Sent
             _ => {}
         }
     }
-    names
+    let parts: Vec<SentPart> = names
         .iter()
-        .map(|random_id| {
+        .filter_map(|random_id| {
             let id = *ids.get(random_id).filter(|id| **id != 0)?;
             let date = dates
                 .get(&id)
@@ -44,7 +44,8 @@ fn read_updates(updates: &[tl::enums::Update], names: &[i64]) -> Option<Vec<Sent
                 .unwrap_or_else(|| Timestamp::now().as_secs() as i32);
             Some(part(*random_id, id, date))
         })
-        .collect()
+        .collect();
+    Some(parts).filter(|parts| !parts.is_empty())
 }
 
 fn date(message: &tl::enums::Message) -> Option<(MessageId, i32)> {
@@ -95,8 +96,10 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_leaves_a_part_open_is_none() {
-        assert_eq!(read(&answer(&[(10, 1)]), &[10, 20]), None);
+    fn an_answer_tells_of_the_parts_it_names() {
+        let some = read(&answer(&[(10, 1)]), &[20, 10]).expect("one part");
+        assert_eq!(some.iter().map(|part| part.random_id).collect::<Vec<_>>(), [10]);
+        assert_eq!(read(&answer(&[]), &[10]), None);
         assert_eq!(
             read(&answer(&[(10, 0)]), &[10]),
             None,

@@ -13,6 +13,8 @@ use trunkline::sandbox::view::MessageView;
 
 use crate::stage::{Stage, events, state, until};
 
+mod gone;
+
 const PATIENCE: Duration = Duration::from_secs(5);
 const PHONE: &str = "+989120000001";
 
