@@ -38,6 +38,20 @@ pub enum EventBody {
         /// Their numbers.
         ids: Vec<MessageId>,
     },
+    /// A basic group became a supergroup: it goes on under another number.
+    ChatMigrated {
+        /// The basic group, which takes no more messages.
+        from: ChatId,
+        /// The supergroup.
+        to: ChatId,
+    },
+    /// The account can no longer read a chat.
+    ChatLost {
+        /// The chat.
+        chat: ChatId,
+        /// Why, as a stable word.
+        reason: String,
+    },
     /// A session changed its state.
     SessionState {
         /// Before.
@@ -139,6 +153,8 @@ pub enum EventKind {
     MessageSent,
     MessageEdited,
     MessageDeleted,
+    ChatMigrated,
+    ChatLost,
     SessionState,
     SessionExpired,
     SessionLost,
@@ -163,6 +179,8 @@ impl EventKind {
         (Self::MessageSent, "message.sent"),
         (Self::MessageEdited, "message.edited"),
         (Self::MessageDeleted, "message.deleted"),
+        (Self::ChatMigrated, "chat.migrated"),
+        (Self::ChatLost, "chat.lost"),
         (Self::SessionState, "session.state"),
         (Self::SessionExpired, "session.expired"),
         (Self::SessionLost, "session.lost"),
@@ -205,6 +223,8 @@ impl EventBody {
             Self::MessageSent(_) => EventKind::MessageSent,
             Self::MessageEdited(_) => EventKind::MessageEdited,
             Self::MessageDeleted { .. } => EventKind::MessageDeleted,
+            Self::ChatMigrated { .. } => EventKind::ChatMigrated,
+            Self::ChatLost { .. } => EventKind::ChatLost,
             Self::SessionState { .. } => EventKind::SessionState,
             Self::SessionExpired { .. } => EventKind::SessionExpired,
             Self::SessionLost { .. } => EventKind::SessionLost,
@@ -232,7 +252,9 @@ impl EventBody {
                 Some(message.chat)
             }
             Self::MessageDeleted { chat, .. } | Self::SessionBudget { chat, .. } => *chat,
-            Self::SessionGap { chat, .. } => Some(*chat),
+            // In the order of the group that ends: what came before it is told before it.
+            Self::ChatMigrated { from, .. } => Some(*from),
+            Self::SessionGap { chat, .. } | Self::ChatLost { chat, .. } => Some(*chat),
             _ => None,
         }
     }

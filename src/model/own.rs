@@ -147,6 +147,8 @@ fn data(body: &EventBody) -> Data<'_> {
         | EventBody::MessageSent(message)
         | EventBody::MessageEdited(message) => return Data::Message(Box::new(view(message))),
         EventBody::MessageDeleted { chat, ids } => json!({"chat": chat, "ids": ids}),
+        EventBody::ChatMigrated { from, to } => json!({"from": from, "to": to}),
+        EventBody::ChatLost { chat, reason } => json!({"chat": chat, "reason": reason}),
         EventBody::SessionState { from, to, reason } => json!({"from": from, "to": to, "reason": reason}),
         EventBody::SessionExpired { reason } | EventBody::SessionLost { reason } => json!({"reason": reason}),
         EventBody::SessionRestored => json!({}),

@@ -50,6 +50,14 @@ fn body(kind: EventKind, now: Timestamp) -> EventBody {
             chat: Some(ChatId::user(1)),
             ids: vec![1],
         },
+        EventKind::ChatMigrated => EventBody::ChatMigrated {
+            from: ChatId::group(1),
+            to: ChatId::channel(1),
+        },
+        EventKind::ChatLost => EventBody::ChatLost {
+            chat: ChatId::channel(1),
+            reason: reason(),
+        },
         EventKind::SessionState => EventBody::SessionState {
             from: SessionState::Connected,
             to: SessionState::Restricted,
