@@ -25,6 +25,9 @@ pub(super) fn message(id: MessageId, text: &str) -> Message {
         album: None,
         reply_to: None,
         forwarded: None,
+        thread: None,
+        author: None,
+        action: None,
     }
 }
 

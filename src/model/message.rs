@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::action::Action;
 use super::chat::{ChatId, MessageId, UserId};
 use crate::base::Timestamp;
 
@@ -40,6 +41,15 @@ pub struct Message {
     pub reply_to: Option<ReplyTo>,
     /// Where it came from.
     pub forwarded: Option<Forwarded>,
+    /// The forum topic it stands in, by its first message; none outside of forums and in a forum's general topic.
+    #[serde(default)]
+    pub thread: Option<MessageId>,
+    /// Who signed a channel's post, or the title of an administrator who writes in the group's name.
+    #[serde(default)]
+    pub author: Option<String>,
+    /// What happened, if it is a service message.
+    #[serde(default)]
+    pub action: Option<Action>,
 }
 
 /// Who wrote a message.

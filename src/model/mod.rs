@@ -2,6 +2,7 @@
 //!
 //! Pure data: no client library, no tokio, no I/O. `telegram` makes them, everyone reads them.
 
+pub mod action;
 pub mod chat;
 pub mod event;
 pub mod file_id;
@@ -9,6 +10,7 @@ pub mod message;
 pub mod own;
 pub mod session;
 
+pub use action::Action;
 pub use chat::{ChatId, ChatKind, MessageId, UserId};
 pub use event::{Event, EventBody, EventKind};
 pub use file_id::FileId;

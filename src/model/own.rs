@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::file_id::FileId;
-use super::{ChatId, Entity, Event, EventBody, MediaKind, Message, MessageId};
+use super::{Action, ChatId, Entity, Event, EventBody, MediaKind, Message, MessageId};
 use crate::base::{EventId, SessionId, Timestamp};
 
 /// An event in the daemon's own form; it serialises to the JSON object that is told.
@@ -53,6 +53,12 @@ struct MessageView<'a> {
     reply_to: Option<ReplyView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     forwarded: Option<ForwardedView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread: Option<MessageId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<&'a Action>,
 }
 
 #[derive(Serialize)]
@@ -221,6 +227,9 @@ fn view(message: &Message) -> MessageView<'_> {
             message: forwarded.message,
             date: forwarded.date,
         }),
+        thread: message.thread,
+        author: message.author.as_deref(),
+        action: message.action.as_ref(),
     }
 }
 

@@ -89,6 +89,8 @@ catalog! {
     SESSION_ACTIVITY = 0x29, "session_activity", open;
     /// Keys that no session has any more, to be ended at Telegram.
     SPARE_KEYS = 0x2a, "spare_keys", sealed;
+    /// In which form an edited message was told last.
+    TOLD_EDITS = 0x2b, "told_edits", open;
 
     /// Flood waits and other memory of the rate limiter.
     LIMITS = 0x30, "limits", open;

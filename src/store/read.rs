@@ -12,7 +12,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::Store;
 use super::apply::known_key;
-use super::catalog::Entry;
+use super::catalog::{self, Entry};
 use super::committer::Job;
 use super::decode::decode;
 use super::error::StoreError;
@@ -26,6 +26,7 @@ use super::row::{self, Fault};
 use super::seal::Seal;
 use super::table::{Scan, Table, row_key};
 use crate::base::Timestamp;
+use crate::model::Event;
 
 /// A row of a typed table.
 pub type Row<T> = (<T as Table>::Key, <T as Table>::Value);
@@ -242,6 +243,24 @@ impl Store {
         let live = self.live()?;
         let key = known_key(dedupe.to_vec());
         self.guarded(|| live.tree.contains_key(&key).map_err(sled_fault))
+    }
+
+    /// The event that the journal knows by this key; none if there is none, or it is not kept any more.
+    pub fn known_event(&self, dedupe: &[u8]) -> Result<Option<Arc<Event>>, StoreError> {
+        let live = self.live()?;
+        let key = known_key(dedupe.to_vec());
+        let seq = self.guarded(|| live.plain(&catalog::KNOWN_EVENTS, &key))?;
+        let Some(seq) = seq
+            .and_then(|seq| <[u8; 8]>::try_from(seq).ok())
+            .map(u64::from_be_bytes)
+        else {
+            return Ok(None);
+        };
+        let found = self.events(seq.saturating_sub(1), 1)?;
+        Ok(found
+            .into_iter()
+            .find(|(at, _)| *at == seq)
+            .map(|(_, event)| event))
     }
 
     /// Up to `limit` rows in the order of keys. Damaged rows are left out (and counted and moved aside).

@@ -200,7 +200,7 @@ impl Effects<'_> {
                 ..requests::get_history(self.peer(chat)?, limit)
             };
             let answer = self.call(Some(chat), CostClass::History, 1, &request).await?;
-            let page = from_tl_messages(answer);
+            let page = from_tl_messages(answer, self.link);
             let Some(last) = page.last() else { break };
             // Telegram tells times to the second.
             let complete = last.date.as_secs() < since.as_secs();
@@ -227,7 +227,7 @@ impl Effects<'_> {
             let request = tl::functions::messages::GetMessages { id: ids };
             self.call(Some(chat), CostClass::History, 1, &request).await?
         };
-        Ok(from_tl_messages(answer)
+        Ok(from_tl_messages(answer, self.link)
             .into_iter()
             .find(|message| message.chat == chat && message.id == id))
     }

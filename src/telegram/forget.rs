@@ -1,6 +1,6 @@
 //! Forgetting what a session has learned of its account: chats, positions, numbers of messages.
 
-use super::tables::{HighWater, LeftOut, MessageChats, Peers, Tombstones, UpdateStates};
+use super::tables::{HighWater, LeftOut, MessageChats, Peers, ToldEdits, Tombstones, UpdateStates};
 use crate::base::SessionId;
 use crate::store::{Batch, Scan, Store, StoreError, Table};
 
@@ -17,6 +17,7 @@ pub(crate) async fn learned(store: &Store, id: SessionId) -> Result<(), StoreErr
     clear::<HighWater>(store, id).await?;
     clear::<MessageChats>(store, id).await?;
     clear::<LeftOut>(store, id).await?;
+    clear::<ToldEdits>(store, id).await?;
     clear::<Tombstones>(store, id).await
 }
 

@@ -2,7 +2,7 @@
 
 use grammers_client::tl;
 
-use super::entities;
+use super::{actions, entities};
 use crate::base::Timestamp;
 use crate::model::{ChatId, FileRef, Forwarded, Media, MediaKind, Message, ReplyTo, Sender};
 
@@ -15,13 +15,31 @@ pub(crate) fn chat_id(peer: &tl::enums::Peer) -> ChatId {
     }
 }
 
-/// Who is known from the containers that messages come in: names of senders.
+/// Who is known from the containers that messages come in: names of senders, and the account itself.
 #[derive(Default)]
-pub(crate) struct Names(std::collections::HashMap<ChatId, Sender>);
+pub(crate) struct Names {
+    known: std::collections::HashMap<ChatId, Sender>,
+    own: Option<ChatId>,
+}
+
+/// The public name of a user or channel. Where one was bought, it stands among others that may not be in use.
+pub(crate) fn username(plain: Option<&String>, all: Option<&Vec<tl::enums::Username>>) -> Option<String> {
+    let bought = || {
+        all.into_iter().flatten().find_map(|username| {
+            let tl::enums::Username::Username(username) = username;
+            username.active.then_some(&username.username)
+        })
+    };
+    plain.or_else(bought).cloned()
+}
 
 impl Names {
     /// Takes the names from what came along with messages.
     pub fn from_containers(users: &[tl::enums::User], chats: &[tl::enums::Chat]) -> Self {
+        let own = users.iter().find_map(|user| match user {
+            tl::enums::User::User(user) if user.is_self => Some(ChatId::user(user.id)),
+            _ => None,
+        });
         let users = users.iter().filter_map(|user| match user {
             tl::enums::User::User(user) => Some((ChatId::user(user.id), user_sender(user))),
             tl::enums::User::Empty(_) => None,
@@ -32,7 +50,7 @@ impl Names {
                 tl::enums::Chat::Channel(channel) => (
                     ChatId::channel(channel.id),
                     &channel.title,
-                    channel.username.clone(),
+                    username(channel.username.as_ref(), channel.usernames.as_ref()),
                 ),
                 _ => return None,
             };
@@ -44,11 +62,27 @@ impl Names {
             };
             Some((id, sender))
         });
-        Self(users.chain(chats).collect())
+        Self {
+            known: users.chain(chats).collect(),
+            own,
+        }
+    }
+
+    /// The same, by who knows which account looks.
+    pub fn seen_by(self, own: Option<i64>) -> Self {
+        Self {
+            own: own.map(ChatId::user).or(self.own),
+            ..self
+        }
+    }
+
+    /// What is written in the chat with oneself is one's own, though Telegram does not mark it so.
+    fn is_own(&self, chat: ChatId, out: bool) -> bool {
+        out || self.own == Some(chat)
     }
 
     fn sender(&self, id: ChatId) -> Sender {
-        self.0.get(&id).cloned().unwrap_or_else(|| Sender {
+        self.known.get(&id).cloned().unwrap_or_else(|| Sender {
             id: id.0,
             ..Sender::default()
         })
@@ -60,7 +94,7 @@ fn user_sender(user: &tl::types::User) -> Sender {
         id: user.id,
         first_name: user.first_name.clone(),
         last_name: user.last_name.clone(),
-        username: user.username.clone(),
+        username: username(user.username.as_ref(), user.usernames.as_ref()),
         bot: user.bot,
     }
 }
@@ -76,16 +110,17 @@ pub(crate) fn message(raw: &tl::enums::Message, names: &Names) -> Option<Message
 
 fn ordinary_message(raw: &tl::types::Message, names: &Names) -> Message {
     let chat = chat_id(&raw.peer_id);
+    let out = names.is_own(chat, raw.out);
     Message {
         chat,
         id: raw.id,
-        sender: sender(chat, raw.from_id.as_ref(), raw.out, raw.post, names),
+        sender: sender(chat, raw.from_id.as_ref(), out, raw.post, names),
         date: Timestamp::from_secs(raw.date.into()),
         edit_date: raw
             .edit_date
             .filter(|_| !raw.edit_hide)
             .map(|date| Timestamp::from_secs(date.into())),
-        out: raw.out,
+        out,
         post: raw.post,
         silent: raw.silent,
         service: false,
@@ -96,18 +131,27 @@ fn ordinary_message(raw: &tl::types::Message, names: &Names) -> Message {
         album: raw.grouped_id,
         reply_to: raw.reply_to.as_ref().and_then(reply_to),
         forwarded: raw.fwd_from.as_ref().map(forwarded),
+        thread: raw.reply_to.as_ref().and_then(thread),
+        author: raw.post_author.clone(),
+        action: None,
     }
 }
 
 fn service_message(raw: &tl::types::MessageService, names: &Names) -> Message {
+    let pinned = raw
+        .reply_to
+        .as_ref()
+        .and_then(reply_to)
+        .map(|reply| reply.message);
     let chat = chat_id(&raw.peer_id);
+    let out = names.is_own(chat, raw.out);
     Message {
         chat,
         id: raw.id,
-        sender: sender(chat, raw.from_id.as_ref(), raw.out, raw.post, names),
+        sender: sender(chat, raw.from_id.as_ref(), out, raw.post, names),
         date: Timestamp::from_secs(raw.date.into()),
         edit_date: None,
-        out: raw.out,
+        out,
         post: raw.post,
         silent: raw.silent,
         service: true,
@@ -118,6 +162,9 @@ fn service_message(raw: &tl::types::MessageService, names: &Names) -> Message {
         album: None,
         reply_to: raw.reply_to.as_ref().and_then(reply_to),
         forwarded: None,
+        thread: raw.reply_to.as_ref().and_then(thread),
+        author: None,
+        action: Some(actions::from_tl(&raw.action, pinned)),
     }
 }
 
@@ -136,14 +183,29 @@ fn sender(
     }
 }
 
+/// What a message answers. Everything in a forum's topic "answers" the topic's first message, unless it answers
+/// something else.
 fn reply_to(header: &tl::enums::MessageReplyHeader) -> Option<ReplyTo> {
+    let tl::enums::MessageReplyHeader::Header(header) = header else {
+        return None;
+    };
+    if header.forum_topic && header.reply_to_top_id.is_none() && header.quote_text.is_none() {
+        return None;
+    }
+    Some(ReplyTo {
+        message: header.reply_to_msg_id?,
+        chat: header.reply_to_peer_id.as_ref().map(chat_id),
+        quote: header.quote_text.clone(),
+    })
+}
+
+/// The forum topic of a message.
+fn thread(header: &tl::enums::MessageReplyHeader) -> Option<crate::model::MessageId> {
     match header {
-        tl::enums::MessageReplyHeader::Header(header) => Some(ReplyTo {
-            message: header.reply_to_msg_id?,
-            chat: header.reply_to_peer_id.as_ref().map(chat_id),
-            quote: header.quote_text.clone(),
-        }),
-        tl::enums::MessageReplyHeader::MessageReplyStoryHeader(_) => None,
+        tl::enums::MessageReplyHeader::Header(header) if header.forum_topic => {
+            header.reply_to_top_id.or(header.reply_to_msg_id)
+        }
+        _ => None,
     }
 }
 
@@ -324,6 +386,69 @@ mod tests {
         let (kind, file) = document_file(&document(animated));
         assert_eq!(kind, MediaKind::Animation);
         assert_eq!((file.width, file.duration), (Some(640), Some(3)));
+    }
+
+    fn header(forum_topic: bool, message: i32, top: Option<i32>) -> tl::enums::MessageReplyHeader {
+        tl::types::MessageReplyHeader {
+            reply_to_scheduled: false,
+            forum_topic,
+            quote: false,
+            reply_to_ephemeral: false,
+            reply_to_msg_id: Some(message),
+            reply_to_peer_id: None,
+            reply_from: None,
+            reply_media: None,
+            reply_to_top_id: top,
+            quote_text: None,
+            quote_entities: None,
+            quote_offset: None,
+            todo_item_id: None,
+            poll_option: None,
+        }
+        .into()
+    }
+
+    #[test]
+    fn a_topic_is_no_answer() {
+        let read = |header| (thread(&header), reply_to(&header).map(|reply| reply.message));
+        assert_eq!(read(header(true, 5, None)), (Some(5), None));
+        assert_eq!(read(header(true, 9, Some(5))), (Some(5), Some(9)));
+        assert_eq!(read(header(false, 9, None)), (None, Some(9)));
+        assert_eq!(
+            read(header(false, 9, Some(5))),
+            (None, Some(9)),
+            "a thread of comments is no topic"
+        );
+    }
+
+    #[test]
+    fn what_stands_in_the_chat_with_oneself_is_ones_own() {
+        let names = Names::default().seen_by(Some(7));
+        assert!(names.is_own(ChatId::user(7), false));
+        assert!(!names.is_own(ChatId::user(8), false));
+        assert!(names.is_own(ChatId::user(8), true));
+    }
+
+    #[test]
+    fn a_bought_name_counts_where_it_is_in_use() {
+        let name = |username: &str, active| {
+            let username = username.to_owned();
+            tl::types::Username {
+                editable: false,
+                deletable: false,
+                expired: false,
+                active,
+                username,
+            }
+            .into()
+        };
+        let all = vec![name("old", false), name("creators", true)];
+        assert_eq!(username(None, Some(&all)).as_deref(), Some("creators"));
+        assert_eq!(
+            username(Some(&"plain".to_owned()), Some(&all)).as_deref(),
+            Some("plain")
+        );
+        assert_eq!(username(None, None), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use grammers_client::tl;
 
 use super::account::{Account, NewAccount};
 use super::error::TelegramError;
+use super::from_tl::username;
 use super::handle::{SessionView, Telegram};
 use super::manager::Msg;
 use super::portable::{Form, Portable, Surroundings};
@@ -183,6 +184,7 @@ async fn verify(
         return Err(ImportError::Refused("the key is another account's".to_owned()));
     }
     let tl::enums::updates::State::State(state) = state;
+    let name = username(user.username.as_ref(), user.usernames.as_ref());
     Ok(Adoption {
         new,
         authorisation,
@@ -195,11 +197,13 @@ async fn verify(
             kind: Some(ChatKind::Private),
             own: true,
             bot: user.bot,
-            title: user.first_name,
-            username: user.username.clone(),
+            title: user.first_name.clone(),
+            username: name.clone(),
+            first_name: user.first_name,
+            last_name: user.last_name,
             ..Peer::default()
         },
-        username: user.username,
+        username: name,
         position: StoredState {
             pts: state.pts,
             qts: state.qts,
@@ -217,6 +221,10 @@ async fn ask(side: &Side) -> Result<(tl::types::User, tl::enums::updates::State)
     let Some(tl::enums::User::User(user)) = user else {
         return Err(TelegramError::Conflict("Telegram did not say whose the key is"));
     };
+    if user.bot {
+        let why = "the key is a bot's, and sessions of bots are not built yet: import a user's";
+        return Err(TelegramError::Conflict(why));
+    }
     let state = side.invoke(&tl::functions::updates::GetState {}).await?;
     Ok((user, state))
 }

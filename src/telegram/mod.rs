@@ -4,6 +4,7 @@
 //! supervised subtree (`session`). What arrives goes into the store's journal; nobody is told of it here.
 
 mod account;
+mod actions;
 mod audience;
 mod calls;
 mod chats;

@@ -3,6 +3,7 @@
 
 use grammers_client::tl;
 
+use super::from_tl::username;
 use super::tables::Peer;
 use crate::model::{ChatId, ChatKind};
 
@@ -31,7 +32,9 @@ fn of_user(user: &tl::enums::User) -> Option<(ChatId, Peer)> {
         own: user.is_self,
         bot: user.bot,
         title: Some(title).filter(|title| !title.is_empty()),
-        username: user.username.clone(),
+        username: username(user.username.as_ref(), user.usernames.as_ref()),
+        first_name: user.first_name.clone(),
+        last_name: user.last_name.clone(),
         ..Peer::default()
     };
     Some((ChatId::user(user.id), peer))
@@ -44,6 +47,7 @@ fn of_chat(chat: &tl::enums::Chat) -> Option<(ChatId, Peer)> {
                 kind: Some(ChatKind::Group),
                 title: Some(chat.title.clone()),
                 protected: chat.noforwards,
+                member: !chat.left && !chat.deactivated,
                 ..Peer::default()
             };
             Some((ChatId::group(chat.id), peer))
@@ -58,8 +62,9 @@ fn of_chat(chat: &tl::enums::Chat) -> Option<(ChatId, Peer)> {
                 hash: channel.access_hash,
                 kind: Some(kind),
                 title: Some(channel.title.clone()),
-                username: channel.username.clone(),
+                username: username(channel.username.as_ref(), channel.usernames.as_ref()),
                 protected: channel.noforwards,
+                member: !channel.left,
                 ..Peer::default()
             };
             Some((ChatId::channel(channel.id), peer))
@@ -79,6 +84,14 @@ pub(crate) fn merge(known: Peer, found: Peer) -> Peer {
         username: found.username,
         dialog: found.dialog || known.dialog,
         protected: found.protected,
+        first_name: found.first_name.or(known.first_name),
+        last_name: found.last_name,
+        member: found.member,
+        // Whoever is known in full is named by its access hash.
+        seen: found
+            .seen
+            .or(known.seen)
+            .filter(|_| found.hash.or(known.hash).is_none()),
     }
 }
 
@@ -91,7 +104,9 @@ pub(crate) fn input_peer(chat: ChatId, peer: Option<&Peer>) -> Option<tl::enums:
     if peer.own {
         return Some(tl::enums::InputPeer::PeerSelf);
     }
-    let access_hash = peer.hash?;
+    let Some(access_hash) = peer.hash else {
+        return by_message(chat, peer);
+    };
     Some(if chat.is_user() {
         tl::types::InputPeerUser {
             user_id: chat.bare(),
@@ -107,17 +122,54 @@ pub(crate) fn input_peer(chat: ChatId, peer: Option<&Peer>) -> Option<tl::enums:
     })
 }
 
+/// A user or channel that is known by a message only.
+fn by_message(chat: ChatId, peer: &Peer) -> Option<tl::enums::InputPeer> {
+    let seen = peer.seen?;
+    let place = Peer {
+        hash: Some(seen.hash),
+        ..Peer::default()
+    };
+    let place = input_peer(seen.chat, Some(&place))?;
+    Some(if chat.is_user() {
+        tl::types::InputPeerUserFromMessage {
+            peer: place,
+            msg_id: seen.message,
+            user_id: chat.bare(),
+        }
+        .into()
+    } else {
+        tl::types::InputPeerChannelFromMessage {
+            peer: place,
+            msg_id: seen.message,
+            channel_id: chat.bare(),
+        }
+        .into()
+    })
+}
+
 /// A user as calls take it.
 pub(crate) fn input_user(chat: ChatId, peer: Option<&Peer>) -> Option<tl::enums::InputUser> {
     let peer = peer?;
     if peer.own {
         return Some(tl::enums::InputUser::UserSelf);
     }
-    let user = tl::types::InputUser {
-        user_id: chat.bare(),
-        access_hash: peer.hash?,
-    };
-    chat.is_user().then(|| user.into())
+    if !chat.is_user() {
+        return None;
+    }
+    Some(match (peer.hash, by_message(chat, peer)) {
+        (Some(access_hash), _) => tl::types::InputUser {
+            user_id: chat.bare(),
+            access_hash,
+        }
+        .into(),
+        (None, Some(tl::enums::InputPeer::UserFromMessage(it))) => tl::types::InputUserFromMessage {
+            peer: it.peer,
+            msg_id: it.msg_id,
+            user_id: it.user_id,
+        }
+        .into(),
+        (None, _) => return None,
+    })
 }
 
 /// The channel as a call takes it; none if it is no channel or its access hash is unknown.
@@ -130,6 +182,57 @@ pub(crate) fn input_channel(chat: ChatId, peer: Option<&Peer>) -> Option<tl::enu
         }
         .into(),
     )
+}
+
+/// A chat of a container that the account is in no more, or that moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Departure {
+    /// The account left it, in Telegram's record of it.
+    Left(ChatId),
+    /// Telegram shows no more of it: the account was put out, or the chat is gone.
+    Forbidden(ChatId),
+    /// The basic group became that supergroup.
+    Migrated(ChatId, ChatId),
+}
+
+/// Which chats of a container were departed from. A chat that one never was in may be shown so, too.
+pub(crate) fn departures(chats: &[tl::enums::Chat]) -> impl Iterator<Item = Departure> {
+    chats.iter().filter_map(|chat| match chat {
+        tl::enums::Chat::Chat(it) => match &it.migrated_to {
+            Some(tl::enums::InputChannel::Channel(to)) => Some(Departure::Migrated(
+                ChatId::group(it.id),
+                ChatId::channel(to.channel_id),
+            )),
+            _ => it.left.then(|| Departure::Left(ChatId::group(it.id))),
+        },
+        tl::enums::Chat::Channel(it) => (it.left && !it.min).then(|| Departure::Left(ChatId::channel(it.id))),
+        tl::enums::Chat::Forbidden(it) => Some(Departure::Forbidden(ChatId::group(it.id))),
+        tl::enums::Chat::ChannelForbidden(it) => Some(Departure::Forbidden(ChatId::channel(it.id))),
+        _ => None,
+    })
+}
+
+/// Users of a container of whom Telegram shows no more than a part.
+pub(crate) fn shown_in_part(users: &[tl::enums::User]) -> Vec<(ChatId, Peer)> {
+    let part = users.iter().filter_map(|user| match user {
+        tl::enums::User::User(user) if user.min => Some(user),
+        _ => None,
+    });
+    part.map(|user| {
+        let names = [user.first_name.as_deref(), user.last_name.as_deref()];
+        let title = names.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let peer = Peer {
+            kind: Some(ChatKind::Private),
+            bot: user.bot,
+            title: Some(title).filter(|title| !title.is_empty()),
+            username: username(user.username.as_ref(), user.usernames.as_ref()),
+            first_name: user.first_name.clone(),
+            last_name: user.last_name.clone(),
+            ..Peer::default()
+        };
+        (ChatId::user(user.id), peer)
+    })
+    .collect()
 }
 
 #[cfg(test)]

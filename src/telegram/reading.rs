@@ -86,7 +86,7 @@ impl Effects<'_> {
                 self.call(chat, CostClass::History, 1, &request).await?
             }
         };
-        Ok(from_tl_messages(answer))
+        Ok(from_tl_messages(answer, self.link))
     }
 
     async fn contact(&self, user: i64) -> Result<Contact, TelegramError> {

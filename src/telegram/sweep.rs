@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::session::Context;
-use super::tables::{MessageChats, Tombstones, Whereabouts};
+use super::tables::{MessageChats, ToldEdits, Tombstones, Whereabouts};
 use crate::base::Timestamp;
 use crate::runtime::{BoxError, TaskContext};
 use crate::store::{SWEEP_EVERY, SWEEP_FIRST, Store, StoreError};
@@ -52,7 +52,15 @@ async fn sweep(store: &Store, before: Timestamp, now: Timestamp) -> Result<usize
             Ok(())
         })
         .await?;
-    Ok(places + deletions)
+    let edits = store
+        .sweep::<ToldEdits>(|key, told, batch| {
+            if told.at < before {
+                batch.remove::<ToldEdits>(key);
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(places + deletions + edits)
 }
 
 #[cfg(test)]

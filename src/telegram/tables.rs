@@ -77,6 +77,29 @@ pub(crate) struct Peer {
     pub dialog: bool,
     /// Whether forwarding from it is forbidden.
     pub protected: bool,
+    /// A user's given name; `title` has all of it.
+    #[serde(default)]
+    pub first_name: Option<String>,
+    /// A user's family name.
+    #[serde(default)]
+    pub last_name: Option<String>,
+    /// Whether the account is in it, as far as Telegram told.
+    #[serde(default)]
+    pub member: bool,
+    /// Where it was seen, if Telegram showed no more of it than that.
+    #[serde(default)]
+    pub seen: Option<Seen>,
+}
+
+/// A message by which somebody can be named of whom no access hash is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    /// The chat of the message.
+    pub chat: ChatId,
+    /// That chat's access hash; 0 if it needs none.
+    pub hash: i64,
+    /// The message.
+    pub message: MessageId,
 }
 
 /// How far the updates of a session are stored: 0 for the account's own sequence, else a channel.
@@ -150,6 +173,26 @@ impl Table for Tombstones {
     const ENTRY: Entry = catalog::TOMBSTONES;
     type Key = (SessionId, i64, MessageId);
     type Value = Timestamp;
+}
+
+/// In which form an edited message was told last: chat and number.
+pub(crate) struct ToldEdits;
+
+impl Table for ToldEdits {
+    const ENTRY: Entry = catalog::TOLD_EDITS;
+    type Key = (SessionId, i64, MessageId);
+    type Value = ToldEdit;
+}
+
+/// A form of a message that was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ToldEdit {
+    /// When it was edited into that form; 0 if Telegram hides it, or never.
+    pub edited: Timestamp,
+    /// A number for what it shows.
+    pub form: u64,
+    /// When it was told.
+    pub at: Timestamp,
 }
 
 /// When something last arrived or was sent, to the hour.
@@ -252,6 +295,7 @@ mod tests {
         bears_any_row::<MessageChats>();
         bears_any_row::<Tombstones>();
         bears_any_row::<LeftOut>();
+        bears_any_row::<ToldEdits>();
         bears_any_row::<crate::telegram::rotation::Rotations>();
         bears_any_row::<Activity>();
     }

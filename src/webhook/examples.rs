@@ -130,6 +130,9 @@ fn message(now: Timestamp) -> Message {
         album: None,
         reply_to: None,
         forwarded: None,
+        thread: None,
+        author: None,
+        action: None,
     }
 }
 

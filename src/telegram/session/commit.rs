@@ -8,17 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Context;
-use super::convert::{Change, changes, identity, name_of_new};
+use super::convert::{Change, changes, form, identity, is_news, name_of_new};
 use super::receiver::Arrival;
 use crate::base::fault::fault_point;
 use crate::base::{EventId, Owner, SessionId, Timestamp};
-use crate::model::{ChatId, Event, EventBody, Message, MessageId};
+use crate::model::{Action, ChatId, Event, EventBody, Message, MessageId};
 use crate::store::{Batch, Scan, StoreError};
 use crate::telegram::from_tl::Names;
 use crate::telegram::link::Link;
-use crate::telegram::peers;
+use crate::telegram::peers::{self, Departure};
 use crate::telegram::tables::{
-    HighWater, LeftOut, LeftOutMark, MessageChats, Peers, StoredState, Tombstones, UpdateStates, Whereabouts,
+    HighWater, LeftOut, LeftOutMark, MessageChats, Peer, Peers, Seen, StoredState, ToldEdit, ToldEdits,
+    Tombstones, UpdateStates, Whereabouts,
 };
 use crate::telegram::updates::{Key, State};
 
@@ -102,9 +103,14 @@ impl Pen {
                 }
                 Arrival::Complete => continue,
             };
+            for departure in peers::departures(chats) {
+                draft.depart(departure)?;
+            }
             draft.take_peers(peers::of_containers(users, chats))?;
-            let names = Names::from_containers(users, chats);
+            let names = Names::from_containers(users, chats).seen_by(self.link.account().user_id);
+            let parts = peers::shown_in_part(users);
             for change in changes(updates, &names) {
+                draft.meet(&change, &parts)?;
                 draft.take(change)?;
             }
             updates
@@ -162,6 +168,27 @@ impl Pen {
         draft.commit().await
     }
 
+    /// Marks that messages of a chat above this one are being read, before the first of them is stored. False if there
+    /// is a mark that lies deeper already.
+    ///
+    /// # Errors
+    /// If the store did not keep it.
+    pub async fn mark_gap(&self, chat: ChatId, above: MessageId) -> Result<bool, StoreError> {
+        let place = if chat.is_channel() { chat.0 } else { 0 };
+        let key = (self.link.id, place);
+        if self.context.store.contains::<LeftOut>(&key)? {
+            return Ok(false);
+        }
+        let mark = LeftOutMark {
+            above,
+            since: self.date(),
+        };
+        let mut batch = Batch::new();
+        batch.put::<LeftOut>(&key, &mark);
+        self.context.store.commit(batch).await?;
+        Ok(true)
+    }
+
     /// Stores that what was left out is read.
     ///
     /// # Errors
@@ -200,7 +227,13 @@ struct Draft<'a> {
     high_water: HashMap<ChatId, MessageId>,
     channels: HashMap<i64, i32>,
     fresh_chats: HashMap<MessageId, ChatId>,
-    left_out: HashSet<i64>,
+    /// Marks of what is missing that this commit sets.
+    marks: HashMap<i64, LeftOutMark>,
+    /// Edits that this commit tells, and what it tells as new.
+    told_edits: HashMap<(SessionId, i64, MessageId), ToldEdit>,
+    fresh: HashMap<(ChatId, MessageId), ToldEdit>,
+    /// Chats that this commit tells to be lost.
+    departed: HashSet<ChatId>,
     common: Option<StoredState>,
 }
 
@@ -216,12 +249,15 @@ impl<'a> Draft<'a> {
             high_water: HashMap::new(),
             channels: HashMap::new(),
             fresh_chats: HashMap::new(),
-            left_out: HashSet::new(),
+            marks: HashMap::new(),
+            told_edits: HashMap::new(),
+            fresh: HashMap::new(),
+            departed: HashSet::new(),
             common: None,
         }
     }
 
-    fn take_peers(&mut self, found: Vec<(ChatId, crate::telegram::tables::Peer)>) -> Result<(), StoreError> {
+    fn take_peers(&mut self, found: Vec<(ChatId, Peer)>) -> Result<(), StoreError> {
         for (chat, peer) in found {
             let key = (self.session, chat.0);
             let known = self.context.store.get::<Peers>(&key)?;
@@ -234,32 +270,204 @@ impl<'a> Draft<'a> {
     }
 
     fn take(&mut self, change: Change) -> Result<(), StoreError> {
-        let name = identity(self.session, &change);
         match change {
-            Change::New(message) => {
-                if self.is_buried(&message)? {
-                    return Ok(());
-                }
-                self.remember(&message)?;
-                if message.edit_date.is_some() && self.context.store.knows(&name)? {
-                    // It was told in an older form, and a difference that tells it as new does not tell its edit.
-                    let edit = Change::Edited(message);
-                    let name = identity(self.session, &edit);
-                    if let Change::Edited(message) = edit {
-                        self.event(EventBody::MessageEdited(message), Some(name));
-                    }
-                    return Ok(());
-                }
-                let body = if message.out {
-                    EventBody::MessageSent(message)
-                } else {
-                    EventBody::MessageNew(message)
-                };
-                self.event(body, Some(name));
+            Change::New(message) => self.take_new(message),
+            Change::Edited(message) => self.take_edit(message),
+            Change::Deleted { channel, ids } => {
+                let name = identity(
+                    self.session,
+                    &Change::Deleted {
+                        channel,
+                        ids: ids.clone(),
+                    },
+                );
+                self.take_deletion(channel, ids, &name)
             }
-            Change::Edited(message) => self.event(EventBody::MessageEdited(message), Some(name)),
-            Change::Deleted { channel, ids } => self.take_deletion(channel, ids, &name)?,
         }
+    }
+
+    /// Takes a message that Telegram tells as new. What stands at or below the mark from which a gap is read was told
+    /// before, and so was what is no higher than the highest that is stored where no gap is open: the journal need not
+    /// remember it any more.
+    fn take_new(&mut self, mut message: Message) -> Result<(), StoreError> {
+        if self.is_buried(&message)? {
+            return Ok(());
+        }
+        let below = match self.mark(&message)? {
+            Some(mark) => Some(mark.above),
+            None => self.high_water_of(message.chat)?,
+        };
+        self.remember(&message)?;
+        let name = name_of_new(self.session, message.chat, message.id);
+        let told_before = below.is_some_and(|below| message.id <= below)
+            || (message.edit_date.is_some() && self.context.store.knows(&name)?);
+        if told_before {
+            // Perhaps in an older form: a difference that tells a message as new does not tell its edit.
+            return self.take_edit(message);
+        }
+        if let Some(Action::MigratedTo { chat }) = &message.action {
+            self.depart(Departure::Migrated(message.chat, *chat))?;
+        }
+        self.complete(&mut message)?;
+        if message.edit_date.is_some() {
+            self.note_told(&message);
+        }
+        self.fresh
+            .insert((message.chat, message.id), self.as_told(&message));
+        let body = match message.out {
+            true => EventBody::MessageSent(message),
+            false => EventBody::MessageNew(message),
+        };
+        self.event(body, Some(name));
+        Ok(())
+    }
+
+    fn take_edit(&mut self, mut message: Message) -> Result<(), StoreError> {
+        let told = self.told(&message)?;
+        if !is_news(&message, told.map(|told| (told.edited, told.form))) {
+            return Ok(());
+        }
+        self.note_told(&message);
+        self.complete(&mut message)?;
+        self.event(EventBody::MessageEdited(message), None);
+        Ok(())
+    }
+
+    /// The form in which a message was told last, as far as that is known.
+    fn told(&self, message: &Message) -> Result<Option<ToldEdit>, StoreError> {
+        let key = (self.session, message.chat.0, message.id);
+        if let Some(told) = self.told_edits.get(&key) {
+            return Ok(Some(*told));
+        }
+        let store = &self.context.store;
+        if let Some(told) = store.get::<ToldEdits>(&key)? {
+            return Ok(Some(told));
+        }
+        if let Some(first) = self.fresh.get(&(message.chat, message.id)) {
+            return Ok(Some(*first));
+        }
+        let name = name_of_new(self.session, message.chat, message.id);
+        let first = store.known_event(&name)?;
+        Ok(first.and_then(|event| match &event.body {
+            EventBody::MessageNew(first) | EventBody::MessageSent(first) => Some(self.as_told(first)),
+            _ => None,
+        }))
+    }
+
+    fn as_told(&self, message: &Message) -> ToldEdit {
+        ToldEdit {
+            edited: message.edit_date.unwrap_or_default(),
+            form: form(message),
+            at: self.now,
+        }
+    }
+
+    fn note_told(&mut self, message: &Message) {
+        let (key, told) = ((self.session, message.chat.0, message.id), self.as_told(message));
+        self.batch.put::<ToldEdits>(&key, &told);
+        self.told_edits.insert(key, told);
+    }
+
+    /// The mark above which messages of this one's chat are still to be read.
+    fn mark(&self, message: &Message) -> Result<Option<LeftOutMark>, StoreError> {
+        let place = if message.chat.is_channel() {
+            message.chat.0
+        } else {
+            0
+        };
+        match self.marks.get(&place) {
+            Some(mark) => Ok(Some(*mark)),
+            None => self.context.store.get::<LeftOut>(&(self.session, place)),
+        }
+    }
+
+    fn high_water_of(&self, chat: ChatId) -> Result<Option<MessageId>, StoreError> {
+        match self.high_water.get(&chat) {
+            Some(id) => Ok(Some(*id)),
+            None => self.context.store.get::<HighWater>(&(self.session, chat.0)),
+        }
+    }
+
+    /// Gives a message the name of its sender where Telegram named it by number only.
+    fn complete(&self, message: &mut Message) -> Result<(), StoreError> {
+        let Some(sender) = message
+            .sender
+            .as_mut()
+            .filter(|sender| sender.first_name.is_none())
+        else {
+            return Ok(());
+        };
+        if let Some(known) = self.context.store.get::<Peers>(&(self.session, sender.id))? {
+            sender.first_name = known.first_name.or(known.title);
+            (sender.last_name, sender.username) = (known.last_name, known.username);
+            sender.bot = known.bot;
+        }
+        Ok(())
+    }
+
+    /// Keeps by which message somebody can be named of whom Telegram shows only a part.
+    fn meet(&mut self, change: &Change, parts: &[(ChatId, Peer)]) -> Result<(), StoreError> {
+        let (Change::New(message) | Change::Edited(message)) = change else {
+            return Ok(());
+        };
+        let sender = message.sender.as_ref().map(|sender| ChatId(sender.id));
+        let Some((user, part)) = parts.iter().find(|(user, _)| Some(*user) == sender) else {
+            return Ok(());
+        };
+        let key = (self.session, user.0);
+        let known = self.context.store.get::<Peers>(&key)?;
+        if known.is_some_and(|known| known.hash.is_some() || known.seen.is_some()) {
+            return Ok(());
+        }
+        let chat = self.context.store.get::<Peers>(&(self.session, message.chat.0))?;
+        let Some(hash) = chat.and_then(|chat| chat.hash) else {
+            return Ok(());
+        };
+        let seen = Seen {
+            chat: message.chat,
+            hash,
+            message: message.id,
+        };
+        let met = Peer {
+            seen: Some(seen),
+            ..part.clone()
+        };
+        self.batch.put::<Peers>(&key, &met);
+        Ok(())
+    }
+
+    /// Tells that a chat moved or that the account is in it no more, once.
+    fn depart(&mut self, departure: Departure) -> Result<(), StoreError> {
+        let (chat, reason) = match departure {
+            Departure::Migrated(from, to) => {
+                let mut name = self.session.to_bytes().to_vec();
+                name.push(b'm');
+                name.extend(from.0.to_be_bytes());
+                self.event(EventBody::ChatMigrated { from, to }, Some(name));
+                return Ok(());
+            }
+            Departure::Left(chat) => (chat, "LEFT"),
+            Departure::Forbidden(chat) => (chat, "FORBIDDEN"),
+        };
+        let key = (self.session, chat.0);
+        let Some(known) = self
+            .context
+            .store
+            .get::<Peers>(&key)?
+            .filter(|known| known.member)
+        else {
+            return Ok(());
+        };
+        if !self.departed.insert(chat) {
+            return Ok(());
+        }
+        let gone = Peer {
+            member: false,
+            ..known
+        };
+        self.batch.put::<Peers>(&key, &gone);
+        let reason = reason.to_owned();
+        self.event(EventBody::ChatLost { chat, reason }, None);
         Ok(())
     }
 
@@ -286,14 +494,10 @@ impl<'a> Draft<'a> {
                 &Whereabouts::since(message.chat, self.now),
             );
         }
-        let known = match self.high_water.get(&message.chat) {
-            Some(id) => Some(*id),
-            None => self
-                .context
-                .store
-                .get::<HighWater>(&(self.session, message.chat.0))?,
-        };
-        if known.is_none_or(|known| message.id > known) {
+        if self
+            .high_water_of(message.chat)?
+            .is_none_or(|known| message.id > known)
+        {
             self.high_water.insert(message.chat, message.id);
         }
         Ok(())
@@ -303,7 +507,7 @@ impl<'a> Draft<'a> {
     fn mark_left_out(&mut self, channel: Option<ChatId>, common: &StoredState) -> Result<(), StoreError> {
         let place = channel.map_or(0, |chat| chat.0);
         let key = (self.session, place);
-        if self.left_out.contains(&place) || self.context.store.contains::<LeftOut>(&key)? {
+        if self.marks.contains_key(&place) || self.context.store.contains::<LeftOut>(&key)? {
             return Ok(());
         }
         let concerned = |chat: ChatId| channel.map_or(!chat.is_channel(), |channel| channel == chat);
@@ -326,7 +530,7 @@ impl<'a> Draft<'a> {
         };
         tracing::info!(session = %self.session, above = mark.above, "Telegram left messages out");
         self.batch.put::<LeftOut>(&key, &mark);
-        self.left_out.insert(place);
+        self.marks.insert(place, mark);
         Ok(())
     }
 

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use grammers_client::tl;
 use sha2::{Digest, Sha256};
 
-use crate::base::SessionId;
-use crate::model::{ChatId, Message, MessageId};
+use crate::base::{SessionId, Timestamp};
+use crate::model::{ChatId, MediaKind, Message, MessageId};
 use crate::telegram::from_tl::{self, Names};
 use crate::telegram::updates::State;
 
@@ -66,14 +66,14 @@ fn change(update: &tl::enums::Update, names: &Names) -> Option<Change> {
 
 /// A new message of a difference comes in its current form: its edit in the same batch says nothing.
 fn drop_edits_already_seen(changes: &mut Vec<Change>) {
-    let mut forms: HashMap<(ChatId, MessageId), u64> = HashMap::new();
+    let mut forms: HashMap<(ChatId, MessageId), (Option<Timestamp>, u64)> = HashMap::new();
     changes.retain(|change| match change {
         Change::New(message) => {
-            forms.insert((message.chat, message.id), form(message));
+            forms.insert((message.chat, message.id), (message.edit_date, form(message)));
             true
         }
         Change::Edited(message) => {
-            let form = form(message);
+            let form = (message.edit_date, form(message));
             forms.insert((message.chat, message.id), form) != Some(form)
         }
         Change::Deleted { .. } => true,
@@ -89,6 +89,7 @@ pub(super) fn identity(session: SessionId, change: &Change) -> Vec<u8> {
             name.push(b'e');
             name.extend(message.chat.0.to_be_bytes());
             name.extend(message.id.to_be_bytes());
+            name.extend(message.edit_date.unwrap_or_default().0.to_be_bytes());
             name.extend(form(message).to_be_bytes());
         }
         Change::Deleted { channel, ids } => {
@@ -111,15 +112,18 @@ pub(super) fn name_of_new(session: SessionId, chat: ChatId, message: MessageId) 
     name
 }
 
-/// A number for the form of a message: when it was edited last and what it shows.
-fn form(message: &Message) -> u64 {
+/// A number for what a message shows. A preview of a link is none of it: Telegram adds it later.
+pub(super) fn form(message: &Message) -> u64 {
     let mut digest = Sha256::new();
-    digest.update(message.edit_date.unwrap_or_default().0.to_be_bytes());
     digest.update(message.text.as_bytes());
     for entity in &message.entities {
         digest.update(format!("{entity:?}").as_bytes());
     }
-    if let Some(media) = &message.media {
+    if let Some(media) = message
+        .media
+        .as_ref()
+        .filter(|media| media.kind != MediaKind::WebPage)
+    {
         let file = media.file.as_ref().map_or(0, |file| file.id);
         digest.update(format!("{:?}{file}", media.kind).as_bytes());
     }
@@ -127,10 +131,21 @@ fn form(message: &Message) -> u64 {
     u64::from_be_bytes(std::array::from_fn(|index| bytes[index]))
 }
 
+/// Whether an edit is to be told, by the form in which the message was told last: at a later date, or in another form
+/// at the same. What Telegram does not show as an edit (reactions, counters, keyboards) is one only if it shows
+/// something else.
+pub(super) fn is_news(edit: &Message, told: Option<(Timestamp, u64)>) -> bool {
+    match (edit.edit_date, told) {
+        (Some(_), None) => true,
+        (None, None) => false,
+        (Some(date), Some((last, _))) if date != last => date > last,
+        (_, Some((_, last))) => form(edit) != last,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Timestamp;
 
     fn message(id: MessageId, text: &str, edited: Option<i64>) -> Message {
         Message {
@@ -150,6 +165,9 @@ mod tests {
             album: None,
             reply_to: None,
             forwarded: None,
+            thread: None,
+            author: None,
+            action: None,
         }
     }
 
@@ -161,6 +179,29 @@ mod tests {
         let mut found = vec![new.clone(), same, later.clone()];
         drop_edits_already_seen(&mut found);
         assert_eq!(found, vec![new, later]);
+    }
+
+    #[test]
+    fn an_edit_is_news_at_a_later_date_or_in_another_form() {
+        let told = |text: &str, edited: Option<i64>| {
+            let told = message(1, text, edited);
+            Some((told.edit_date.unwrap_or_default(), form(&told)))
+        };
+        let news = |text: &str, edited, told| is_news(&message(1, text, edited), told);
+        assert!(news("y", Some(5), told("x", None)), "the first edit");
+        assert!(
+            news("x", Some(5), told("y", Some(5))),
+            "and back within the second"
+        );
+        assert!(!news("x", Some(5), told("x", Some(5))), "a replay");
+        assert!(!news("y", Some(4), told("x", Some(5))), "an older one");
+        assert!(!news("x", None, told("x", None)), "a reaction");
+        assert!(!news("x", None, None), "a reaction to what is not known any more");
+        assert!(
+            news("y", None, told("x", None)),
+            "what shows something else is told"
+        );
+        assert!(news("x", Some(6), None), "an edit of what is not known any more");
     }
 
     #[test]

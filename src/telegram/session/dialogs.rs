@@ -58,7 +58,10 @@ pub(super) async fn read_once(context: &Arc<Context>, link: &Arc<Link>) -> Resul
         let Some(page_request) = request.take() else { break };
         let page = read_page(context, link, &page_request).await?;
         keep(context, link, &page).await?;
-        request = page.next;
+        request = page.next.filter(|next| *next != page_request);
+    }
+    if request.is_some() {
+        tracing::warn!(session = %link.id, dialogs = MAX_PAGES * PAGE as usize, "more dialogs than are read");
     }
     link.actor
         .cast(Msg::DialogsRead)
@@ -134,19 +137,21 @@ fn take(dialog: &tl::enums::Dialog, messages: &[tl::enums::Message]) -> Option<D
     })
 }
 
-/// The request for what follows the last dialog of a page; none if that cannot be named.
+/// The request for what follows a page: after its last dialog that can be named and that has a date. Those behind that
+/// one come again, which costs nothing; none if nothing of the page can be named.
 fn page_after(dialogs: &[Dialog], peers: &[(ChatId, Peer)]) -> Option<tl::functions::messages::GetDialogs> {
-    let last = dialogs.last()?;
-    let peer = peers
-        .iter()
-        .find(|(chat, _)| *chat == last.chat)
-        .map(|(_, peer)| peer);
-    Some(tl::functions::messages::GetDialogs {
-        exclude_pinned: true,
-        offset_date: i32::try_from(last.date?.as_secs()).ok()?,
-        offset_id: last.top,
-        offset_peer: peers::input_peer(last.chat, peer)?,
-        ..first_page()
+    dialogs.iter().rev().find_map(|last| {
+        let peer = peers
+            .iter()
+            .find(|(chat, _)| *chat == last.chat)
+            .map(|(_, peer)| peer);
+        Some(tl::functions::messages::GetDialogs {
+            exclude_pinned: true,
+            offset_date: i32::try_from(last.date?.as_secs()).ok()?,
+            offset_id: last.top,
+            offset_peer: peers::input_peer(last.chat, peer)?,
+            ..first_page()
+        })
     })
 }
 

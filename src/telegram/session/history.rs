@@ -163,11 +163,17 @@ async fn fill(
     if !complete {
         pen.write_gap(chat, "HISTORY_TOO_LONG").await?;
     }
+    // What comes live meanwhile stands above what is missing: only a mark says after a crash where to go on.
+    let marked = missing.len() > SLICE && pen.mark_gap(chat, above).await?;
     missing.reverse();
     let read = missing.iter().map(|message| message.id).collect();
     while !missing.is_empty() {
         let rest = missing.split_off(missing.len().min(SLICE));
         pen.write_history(std::mem::replace(&mut missing, rest)).await?;
+    }
+    if marked {
+        pen.settle_left_out(if chat.is_channel() { chat.0 } else { 0 })
+            .await?;
     }
     if complete {
         link.vitals.gap_filled();
@@ -211,7 +217,28 @@ async fn gone(
         tl::enums::Message::Empty(it) => Some(it.id),
         _ => None,
     });
-    Ok(empty.filter(|id| ids.contains(id)).collect())
+    let mut empty: Vec<MessageId> = empty.filter(|id| ids.contains(id)).collect();
+    if !empty.is_empty() && chat.is_channel() {
+        // A history that is hidden from the account, or cleared for it alone, shows empty messages that still stand.
+        let hidden = hidden_up_to(context, link, chat).await?;
+        empty.retain(|id| *id > hidden);
+    }
+    Ok(empty)
+}
+
+/// Up to which message a channel's history is hidden from this account.
+async fn hidden_up_to(context: &Context, link: &Link, chat: ChatId) -> Result<MessageId, TelegramError> {
+    let peer = context.store.get::<Peers>(&(link.id, chat.0))?;
+    let Some(channel) = peers::input_channel(chat, peer.as_ref()) else {
+        return Ok(MessageId::MAX);
+    };
+    let request = tl::functions::channels::GetFullChannel { channel };
+    let answer = limits::read(&context.limiter, link, Some(chat), &request).await?;
+    let tl::enums::messages::ChatFull::Full(answer) = answer;
+    Ok(match answer.full_chat {
+        tl::enums::ChatFull::ChannelFull(full) => full.available_min_id.unwrap_or(0),
+        tl::enums::ChatFull::Full(_) | tl::enums::ChatFull::CommunityFull(_) => 0,
+    })
 }
 
 /// How far down to read.
@@ -267,18 +294,18 @@ async fn read_page(
         ..requests::get_history(peer, PAGE)
     };
     let answer = limits::read(&context.limiter, link, Some(chat), &request).await?;
-    Ok(from_tl_messages(answer))
+    Ok(from_tl_messages(answer, link))
 }
 
-/// The messages of an answer, in its order.
-pub(crate) fn from_tl_messages(answer: tl::enums::messages::Messages) -> Vec<Message> {
+/// The messages of an answer, in its order, as this session's account sees them.
+pub(crate) fn from_tl_messages(answer: tl::enums::messages::Messages, link: &Link) -> Vec<Message> {
     let (messages, chats, users) = match answer {
         tl::enums::messages::Messages::Messages(it) => (it.messages, it.chats, it.users),
         tl::enums::messages::Messages::Slice(it) => (it.messages, it.chats, it.users),
         tl::enums::messages::Messages::ChannelMessages(it) => (it.messages, it.chats, it.users),
         tl::enums::messages::Messages::NotModified(_) => return Vec::new(),
     };
-    let names = Names::from_containers(&users, &chats);
+    let names = Names::from_containers(&users, &chats).seen_by(link.account().user_id);
     messages
         .iter()
         .filter_map(|message| from_tl::message(message, &names))

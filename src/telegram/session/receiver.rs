@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use grammers_client::InvocationError;
+use grammers_client::session::updates::UpdatesLike;
 use grammers_client::tl;
 use tokio::time::sleep_until;
 
@@ -150,7 +151,7 @@ impl Receiver {
                     self.take_answer(request, answer)?;
                 }
                 pushed = self.connection.updates.recv() => match pushed {
-                    Some(updates) => self.take(read::pushed(updates)),
+                    Some(updates) => self.take(updates),
                     None => return Err(InvocationError::Dropped("the updates ended")),
                 },
                 () = sleep_until(deadline.into()) => {}
@@ -182,8 +183,15 @@ impl Receiver {
         })
     }
 
-    fn take(&mut self, pushed: Pushed) {
+    fn take(&mut self, updates: UpdatesLike) {
         let now = Instant::now();
+        // A short form names people by number only. Somebody unknown comes with a name in the difference.
+        let strangers = read::named_by_number(&updates).any(|user| !self.knows(user));
+        let pushed = if strangers {
+            Pushed::LostTrack
+        } else {
+            read::pushed(updates)
+        };
         match pushed {
             Pushed::Packet(packet) => self.sequencer.push(now, packet),
             Pushed::LostTrack => {
@@ -191,6 +199,12 @@ impl Receiver {
                 self.miss();
             }
         }
+    }
+
+    fn knows(&self, user: i64) -> bool {
+        let key = (self.link.id, ChatId::user(user).0);
+        // If the store cannot be read now, it does not keep the difference either.
+        self.context.store.contains::<Peers>(&key).unwrap_or(true)
     }
 
     /// Asks a channel of which nobody says that something is missing, if it is time, and notes how long the one that

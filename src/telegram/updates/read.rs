@@ -67,6 +67,27 @@ pub(in crate::telegram) fn pushed(updates: UpdatesLike) -> Pushed {
     }
 }
 
+/// The users that a short form names, who do not come along with it.
+pub(in crate::telegram) fn named_by_number(updates: &UpdatesLike) -> impl Iterator<Item = i64> {
+    let (one, origin) = match updates {
+        UpdatesLike::Updates(tl::enums::Updates::UpdateShortMessage(it)) => {
+            (Some(it.user_id), it.fwd_from.as_ref())
+        }
+        UpdatesLike::Updates(tl::enums::Updates::UpdateShortChatMessage(it)) => {
+            (Some(it.from_id), it.fwd_from.as_ref())
+        }
+        _ => (None, None),
+    };
+    let origin = origin.and_then(|header| {
+        let tl::enums::MessageFwdHeader::Header(header) = header;
+        match header.from_id {
+            Some(tl::enums::Peer::User(ref user)) => Some(user.user_id),
+            _ => None,
+        }
+    });
+    one.into_iter().chain(origin)
+}
+
 fn of_updates(updates: tl::enums::Updates) -> Pushed {
     use tl::enums::Updates;
     let none = Peers::default();

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use super::agent::chat_kind;
 use super::to_bytes;
 use crate::model::{
-    ChatId, Entity, EntityKind, Event, EventBody, FileId, FileRef, Forwarded, MediaKind, Message, Sender,
+    Action, ChatId, Entity, EntityKind, Event, EventBody, FileId, FileRef, Forwarded, MediaKind, Message,
+    Sender,
 };
 
 /// The body of an event; none for what is no update.
@@ -75,6 +76,16 @@ fn message(message: &Message) -> Value {
             json!({"message_id": reply.message, "date": 0, "chat": chat}),
         );
     }
+    if let Some(thread) = message.thread {
+        set("message_thread_id", thread.into());
+        set("is_topic_message", true.into());
+    }
+    if let Some(author) = &message.author {
+        set("author_signature", author.as_str().into());
+    }
+    if let Some(action) = &message.action {
+        happened(action, &chat, &mut set);
+    }
     set("chat", chat);
     let media = message
         .media
@@ -108,6 +119,60 @@ fn message(message: &Message) -> Value {
         }
     }
     Value::Object(object)
+}
+
+/// What happened in the chat, under the Bot API's names; what has none there is left out.
+fn happened(action: &Action, chat: &Value, set: &mut impl FnMut(&str, Value)) {
+    let bare = |user: &i64| json!({"id": user, "is_bot": false, "first_name": ""});
+    match action {
+        Action::Created { .. } => set(
+            if chat["type"] == "group" {
+                "group_chat_created"
+            } else if chat["type"] == "channel" {
+                "channel_chat_created"
+            } else {
+                "supergroup_chat_created"
+            },
+            true.into(),
+        ),
+        Action::Joined { users } if !users.is_empty() => {
+            set("new_chat_members", users.iter().map(bare).collect());
+        }
+        Action::Left { user } => set("left_chat_member", bare(user)),
+        Action::Title { title } => set("new_chat_title", title.as_str().into()),
+        Action::PhotoDeleted => set("delete_chat_photo", true.into()),
+        Action::Pinned {
+            message: Some(message),
+        } => set(
+            "pinned_message",
+            json!({"message_id": message, "date": 0, "chat": chat}),
+        ),
+        Action::MigratedTo { chat } => set("migrate_to_chat_id", json!(chat)),
+        Action::MigratedFrom { chat } => set("migrate_from_chat_id", json!(chat)),
+        Action::TopicCreated { title } => {
+            set("forum_topic_created", json!({"name": title, "icon_color": 0}));
+        }
+        Action::TopicEdited {
+            closed: Some(true), ..
+        } => set("forum_topic_closed", json!({})),
+        Action::TopicEdited {
+            closed: Some(false), ..
+        } => set("forum_topic_reopened", json!({})),
+        Action::TopicEdited {
+            title: Some(title), ..
+        } => {
+            set("forum_topic_edited", json!({"name": title}));
+        }
+        Action::AutoDelete { seconds } => set(
+            "message_auto_delete_timer_changed",
+            json!({"message_auto_delete_time": seconds}),
+        ),
+        Action::Joined { .. }
+        | Action::Photo
+        | Action::Pinned { message: None }
+        | Action::TopicEdited { .. }
+        | Action::Other { .. } => {}
+    }
 }
 
 fn user(sender: &Sender) -> Value {

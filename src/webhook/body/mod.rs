@@ -96,6 +96,9 @@ pub(crate) mod samples {
             album: None,
             reply_to: None,
             forwarded: None,
+            thread: None,
+            author: None,
+            action: None,
         }
     }
 

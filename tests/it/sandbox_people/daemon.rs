@@ -77,7 +77,6 @@ async fn weather_that_a_daemon_missed_adds_nothing_to_what_it_catches_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the daemon takes every empty message for a deletion"]
 async fn a_history_that_was_cleared_while_a_daemon_was_away_is_not_told_as_deleted() {
     let stage = Stage::new().await;
     let (ann, bob) = (stage.user(ANN, "Ann"), stage.user(BOB, "Bob"));

@@ -209,5 +209,8 @@ pub fn message(chat: i64, id: i32) -> Message {
         album: None,
         reply_to: None,
         forwarded: None,
+        thread: None,
+        author: None,
+        action: None,
     }
 }

@@ -180,6 +180,9 @@ pub fn message(session: SessionId, id: i32, text: &str) -> Event {
         album: None,
         reply_to: None,
         forwarded: None,
+        thread: None,
+        author: None,
+        action: None,
     };
     Event {
         id: EventId::generate(),

@@ -8,6 +8,7 @@ use crate::model::{ChatId, ChatKind};
 use crate::ops::audit::{Deed, Entry};
 use crate::store::Batch;
 use crate::telegram::error::TelegramError;
+use crate::telegram::from_tl::username;
 use crate::telegram::link::Link;
 use crate::telegram::session::Context;
 use crate::telegram::session::resume;
@@ -28,13 +29,16 @@ pub(super) async fn complete(
         return Err(TelegramError::Conflict("Telegram did not say who logged in"));
     };
     let tl::enums::updates::State::State(state) = link.invoke(&tl::functions::updates::GetState {}).await?;
+    let name = username(user.username.as_ref(), user.usernames.as_ref());
     let own = Peer {
         hash: user.access_hash,
         kind: Some(ChatKind::Private),
         own: true,
         bot: user.bot,
         title: user.first_name.clone(),
-        username: user.username.clone(),
+        username: name.clone(),
+        first_name: user.first_name.clone(),
+        last_name: user.last_name.clone(),
         ..Peer::default()
     };
     let stored = StoredState {
@@ -50,7 +54,7 @@ pub(super) async fn complete(
     context.store.commit(batch).await?;
     link.change(&context.store, |account| {
         account.logged_in(user.id, Timestamp::now());
-        account.username = user.username;
+        account.username = name;
         if let Some(phone) = user.phone {
             account.phone = Some(Secret::new(format!("+{}", phone.trim_start_matches('+'))));
         }
