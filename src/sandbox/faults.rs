@@ -70,6 +70,15 @@ pub enum Kind {
     DropBefore,
     /// The connection is cut after the work is done, instead of its answer.
     DropAfter,
+    /// The work is done and its answer waits; what it tells others does not.
+    LateAnswer {
+        /// How long.
+        milliseconds: u64,
+    },
+    /// The work is done and its answer is lost, while the connection stays.
+    LostAnswer,
+    /// What is sent is taken and removed at once: the answer names an empty message that counts nothing, and no random id.
+    RemovedAtOnce,
     /// The call waits before it is worked on.
     Delay {
         /// How long.

@@ -51,6 +51,9 @@ struct Inner {
 struct Suffering {
     refusal: Option<Refusal>,
     wait: u64,
+    wait_after: u64,
+    lost: bool,
+    removed: bool,
     drop_before: bool,
     drop_after: bool,
     silence: bool,
@@ -195,22 +198,17 @@ impl Telegram {
         if keys.is_empty() {
             return;
         }
-        let fault = {
-            let mut faults = self.faults();
-            match faults.list().is_empty() {
-                true => None,
-                false => faults.on_push(account, chat_of(state, account, news).map(Peer::bot_api)),
-            }
-        };
-        if fault == Some(Kind::Gap) {
-            return;
-        }
         let Some(updates) = Viewer::new(state, account).news(news) else {
             return;
         };
         let bytes = updates.to_bytes();
         let mut late = self.inner.late.lock().unwrap_or_else(PoisonError::into_inner);
         for key in keys {
+            // Loss and order differ from login to login.
+            let fault = self.push_fault(state, account, news);
+            if fault == Some(Kind::Gap) {
+                continue;
+            }
             let mut bytes = bytes.clone();
             if let Some(layer) = state.keys.known.get(&key.0).and_then(|known| known.layer) {
                 layers::write(layer, &mut bytes, |peer| state.exists(peer));
@@ -227,6 +225,15 @@ impl Telegram {
             if let Some(waiting) = waiting {
                 self.inner.hub.push(key, waiting);
             }
+        }
+    }
+
+    /// What faults make of a push to one login.
+    fn push_fault(&self, state: &State, account: i64, news: &News) -> Option<Kind> {
+        let mut faults = self.faults();
+        match faults.list().is_empty() {
+            true => None,
+            false => faults.on_push(account, chat_of(state, account, news).map(Peer::bot_api)),
         }
     }
 
@@ -254,6 +261,9 @@ impl Telegram {
                         Kind::DropBefore => suffering.drop_before = true,
                         Kind::DropAfter => suffering.drop_after = true,
                         Kind::Delay { milliseconds } => suffering.wait += milliseconds,
+                        Kind::LateAnswer { milliseconds } => suffering.wait_after += milliseconds,
+                        Kind::LostAnswer => suffering.lost = true,
+                        Kind::RemovedAtOnce => suffering.removed = true,
                         Kind::Silence => suffering.silence = true,
                         Kind::TooLong => suffering.too_long = true,
                         Kind::FileReferenceExpired => suffering.stale = true,
@@ -326,6 +336,7 @@ impl Telegram {
             api: self.inner.api.as_ref(),
             too_long: suffering.too_long,
             stale: suffering.stale,
+            removed: suffering.removed,
             news_before,
         };
         let mut answer = methods::dispatch(&mut ctx, constructor, &call.body);
@@ -414,7 +425,11 @@ impl Telegram {
                 self.execute(&call, method, &suffering, arithmetic)
             }
         };
+        if suffering.wait_after > 0 {
+            tokio::time::sleep(Duration::from_millis(suffering.wait_after)).await;
+        }
         match result {
+            Ok(_) if suffering.lost => end(Reply::Silence, "answer lost"),
             Ok(answer) if suffering.drop_after => {
                 end(Reply::DropConnection { answer: Some(answer) }, "dropped after")
             }

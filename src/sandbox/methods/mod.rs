@@ -53,6 +53,8 @@ pub struct Ctx<'a> {
     pub too_long: bool,
     /// Whether a fault asks for expired file references.
     pub stale: bool,
+    /// Whether a fault removes at once what is sent.
+    pub removed: bool,
     /// How much news there was before the call.
     pub news_before: usize,
 }

@@ -1,10 +1,13 @@
 //! Methods that post messages. Each message is named by its sender's random id: the same account, peer
 //! and random id again posts nothing and answers the first message.
 
+use std::collections::VecDeque;
+
 use grammers_tl_types::{enums, functions::messages as f, types};
 
 use super::{Answer, Ctx};
 use crate::sandbox::render::media::read_attribute;
+use crate::sandbox::world::account::{Entry, What};
 use crate::sandbox::world::content::{Content, Media, Quote, Reply, Uid};
 use crate::sandbox::world::files::FileKind;
 use crate::sandbox::world::posting::Draft;
@@ -26,9 +29,14 @@ pub fn send_message(ctx: &mut Ctx<'_>, r: f::SendMessage) -> Answer<enums::Updat
         random_id: r.random_id,
         ..Draft::default()
     };
+    if ctx.removed {
+        return swallow(ctx, me, peer, vec![draft]);
+    }
+    let unread = ctx.state.switches.read_by_posting && ctx.state.account(me)?.has_unread(peer);
     let uid = ctx.state.post(me, peer, draft)?;
     match peer {
-        Peer::User(other) if other != me => short(ctx, me, uid),
+        // The short form has no room for a read mark.
+        Peer::User(other) if other != me && !unread => short(ctx, me, uid),
         _ => Ok(ctx.told(me)),
     }
 }
@@ -78,6 +86,9 @@ pub fn send_media(ctx: &mut Ctx<'_>, r: f::SendMedia) -> Answer<enums::Updates> 
         random_id: r.random_id,
         ..Draft::default()
     };
+    if ctx.removed {
+        return swallow(ctx, me, peer, vec![draft]);
+    }
     ctx.state.post(me, peer, draft)?;
     Ok(ctx.told(me))
 }
@@ -220,8 +231,39 @@ pub fn forward_messages(ctx: &mut Ctx<'_>, r: f::ForwardMessages) -> Answer<enum
     finish(ctx, me, to, drafts, &old)
 }
 
+/// Takes messages that are removed at once, and answers them as Telegram does then: empty, counting nothing, without
+/// the names that their sender gave them.
+fn swallow(ctx: &mut Ctx<'_>, me: i64, peer: Peer, drafts: Vec<Draft>) -> Answer<enums::Updates> {
+    let numbers = ctx.state.swallow(me, peer, drafts)?;
+    let viewer = ctx.viewer(me);
+    let told = ctx.state.news.get(ctx.news_before..).unwrap_or_default();
+    let mut updates = viewer.own(told);
+    for id in numbers {
+        let peer_id = Some(viewer.name(peer));
+        let message = types::MessageEmpty { id, peer_id }.into();
+        updates.push(match peer {
+            Peer::Channel(channel) => types::UpdateNewChannelMessage {
+                message,
+                pts: ctx.state.channel(channel)?.pts,
+                pts_count: 0,
+            }
+            .into(),
+            _ => types::UpdateNewMessage {
+                message,
+                pts: ctx.state.account(me)?.pts,
+                pts_count: 0,
+            }
+            .into(),
+        });
+    }
+    Ok(viewer.updates(updates))
+}
+
 /// Posts what is new and answers it together with what was there.
 fn finish(ctx: &mut Ctx<'_>, me: i64, peer: Peer, drafts: Vec<Draft>, old: &[Uid]) -> Answer<enums::Updates> {
+    if ctx.removed {
+        return swallow(ctx, me, peer, drafts);
+    }
     if !drafts.is_empty() {
         ctx.state.post_all(me, peer, drafts)?;
     }
@@ -274,7 +316,7 @@ fn sort_out(ctx: &Ctx<'_>, me: i64, peer: Peer, names: &[i64]) -> Answer<(Vec<Ui
     Ok((old, fresh))
 }
 
-/// The answer to a repeated call: the first messages in their present form, counting nothing.
+/// The answer to a repeated call: the first messages in their present form; what is not known any more counts nothing.
 fn again(ctx: &Ctx<'_>, me: i64, uids: &[Uid]) -> enums::Updates {
     let viewer = ctx.viewer(me);
     let known: Vec<(&Content, i32)> = uids
@@ -292,30 +334,45 @@ fn again(ctx: &Ctx<'_>, me: i64, uids: &[Uid]) -> enums::Updates {
             .into()
         })
         .collect();
+    let keeps = ctx.state.switches.repeat_keeps_pts;
     for (content, id) in known.iter().filter(|(content, _)| content.deleted_at.is_none()) {
         let message = viewer.render(content, *id);
         updates.push(match content.place {
             Place::Channel(channel) => {
-                let pts = ctx.state.channels.get(&channel).map_or(1, |channel| channel.pts);
+                let known = ctx.state.channels.get(&channel);
+                let first = known
+                    .filter(|_| keeps)
+                    .and_then(|known| first_told(&known.log, *id));
+                let (pts, pts_count) = first.unwrap_or((known.map_or(1, |known| known.pts), 0));
                 types::UpdateNewChannelMessage {
                     message,
                     pts,
-                    pts_count: 0,
+                    pts_count,
                 }
                 .into()
             }
             _ => {
-                let pts = ctx.state.accounts.get(&me).map_or(1, |account| account.pts);
+                let known = ctx.state.accounts.get(&me);
+                let first = known
+                    .filter(|_| keeps)
+                    .and_then(|known| first_told(&known.log, *id));
+                let (pts, pts_count) = first.unwrap_or((known.map_or(1, |known| known.pts), 0));
                 types::UpdateNewMessage {
                     message,
                     pts,
-                    pts_count: 0,
+                    pts_count,
                 }
                 .into()
             }
         });
     }
     viewer.updates(updates)
+}
+
+/// The state and the count of the event with which a message came.
+fn first_told(log: &VecDeque<Entry>, number: i32) -> Option<(i32, i32)> {
+    let came = |entry: &&Entry| matches!(entry.what, What::New { id, .. } if id == number);
+    log.iter().rev().find(came).map(|entry| (entry.pts, entry.count))
 }
 
 /// The message that a call answers.

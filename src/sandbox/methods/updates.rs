@@ -54,6 +54,7 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
     let portion = Portion {
         events: usize::try_from(limit).unwrap_or(2500),
         bytes: BYTES,
+        reach: ctx.state.settings.events_kept,
     };
     let found = missed(&account.log, account.pts, r.pts, portion, |id| {
         weight(ctx.state.held(me, id))
@@ -158,11 +159,7 @@ fn channel_news(viewer: &Viewer<'_>, date: i32) -> Vec<enums::Update> {
         .filter(|channel| channel.log.back().is_some_and(|entry| entry.date >= date))
         .map(|channel| {
             viewer.name(Peer::Channel(channel.id));
-            types::UpdateChannelTooLong {
-                channel_id: channel.id,
-                pts: None,
-            }
-            .into()
+            viewer.channel_too_long(channel.id)
         });
     told.extend(news);
     told
@@ -177,10 +174,23 @@ pub fn get_channel_difference(
     let id = ctx.channel(me, &r.channel)?;
     let channel = ctx.state.channel(id)?;
     let peer = Peer::Channel(id);
-    let limit = usize::try_from(r.limit.clamp(1, 1000)).unwrap_or(100);
+    let switches = ctx.state.switches;
+    let most = match ctx.state.account(me)?.bot {
+        true => 100_000,
+        false if switches.short_differences => 100,
+        false => 1000,
+    };
+    let least = if switches.short_differences { 10 } else { 1 };
+    let limit = r.limit.clamp(least, most);
+    let mut reach = ctx.state.settings.events_kept;
+    if switches.too_long_beyond_limit {
+        reach = reach.min(limit);
+    }
+    let limit = usize::try_from(limit).unwrap_or(100);
     let portion = Portion {
         events: limit,
         bytes: BYTES,
+        reach,
     };
     let size_of = |number: i32| weight(ctx.state.find(me, peer, number));
     let found = missed(&channel.log, channel.pts, r.pts, portion, size_of)?;
@@ -220,7 +230,7 @@ pub fn get_channel_difference(
     Ok(types::updates::ChannelDifference {
         r#final: last,
         pts,
-        timeout: Some(TIMEOUT),
+        timeout: (last || !switches.timeout_when_final).then_some(TIMEOUT),
         new_messages,
         other_updates,
         chats,

@@ -2,7 +2,7 @@
 
 use grammers_tl_types::{Deserializable, enums, types};
 
-use super::Viewer;
+use super::{Viewer, brief};
 use crate::sandbox::world::account::{Entry, What};
 use crate::sandbox::world::{News, Passing, Peer};
 
@@ -226,11 +226,7 @@ impl Viewer<'_> {
             Passing::TooLong => return Some(enums::Updates::TooLong),
             Passing::ChannelTooLong { channel } => {
                 self.name(Peer::Channel(*channel));
-                types::UpdateChannelTooLong {
-                    channel_id: *channel,
-                    pts: None,
-                }
-                .into()
+                self.channel_too_long(*channel)
             }
         };
         let short = matches!(passing, Passing::Typing { .. } | Passing::Status { .. });
@@ -256,7 +252,11 @@ impl Viewer<'_> {
     /// One piece of news as this account hears it; `None` if it is not concerned any more.
     pub fn news(&self, news: &News) -> Option<enums::Updates> {
         match news {
-            News::Account { entry, .. } => Some(self.updates(vec![self.account_update(entry)?])),
+            News::Account { entry, .. } => {
+                let update = self.account_update(entry)?;
+                let short = self.state.switches.short_updates.then(|| brief::brief(&update));
+                Some(short.flatten().unwrap_or_else(|| self.updates(vec![update])))
+            }
             News::Channel { channel, entry } => {
                 let update = self.reduced(|viewer| viewer.channel_update(*channel, entry));
                 Some(self.updates(vec![update?]))
@@ -266,18 +266,28 @@ impl Viewer<'_> {
         }
     }
 
-    /// All news for this account in one container, as the answer to the call that made them: first the
-    /// numbers that the sender's own names became, then the events.
+    /// All news for this account in one container, as the answer to the call that made them: the
+    /// numbers that the sender's own names became, and the events.
     pub fn answer(&self, news: &[News]) -> enums::Updates {
-        let (mut numbers, mut updates) = (Vec::new(), Vec::new());
+        let names = news.iter().filter_map(|piece| self.named_by_sender(piece));
+        let mut updates = self.own(news);
+        let place = match self.state.switches.unordered_answers {
+            true => usize::try_from(self.state.next.uid).unwrap_or_default() % (updates.len() + 1),
+            false => 0,
+        };
+        updates.splice(place..place, names);
+        self.updates(updates)
+    }
+
+    /// What of all news this account hears as the answer to its call, in order.
+    pub fn own(&self, news: &[News]) -> Vec<enums::Update> {
+        let mut updates = Vec::new();
         for piece in news {
             match piece {
                 News::Account { account, entry } if *account == self.account => {
-                    numbers.extend(named_message(entry));
                     updates.extend(self.account_update(entry));
                 }
                 News::Channel { channel, entry } if self.member(*channel) => {
-                    numbers.extend(named_message(entry));
                     updates.extend(self.channel_update(*channel, entry));
                 }
                 News::Passing { account, what } if *account == self.account => match self.passing(what) {
@@ -288,8 +298,27 @@ impl Viewer<'_> {
                 _ => {}
             }
         }
-        numbers.extend(updates);
-        self.updates(numbers)
+        updates
+    }
+
+    /// The name that the sender gave to a message which a piece of its own news is about.
+    fn named_by_sender(&self, piece: &News) -> Option<enums::Update> {
+        match piece {
+            News::Account { account, entry } if *account == self.account => named_message(entry),
+            News::Channel { channel, entry } if self.member(*channel) => named_message(entry),
+            _ => None,
+        }
+    }
+
+    /// That a channel's events are not told one by one.
+    pub fn channel_too_long(&self, channel: i64) -> enums::Update {
+        let named = self.state.switches.too_long_names_pts;
+        let known = self.state.channels.get(&channel).filter(|_| named);
+        types::UpdateChannelTooLong {
+            channel_id: channel,
+            pts: known.map(|channel| channel.pts),
+        }
+        .into()
     }
 
     fn member(&self, channel: i64) -> bool {

@@ -164,6 +164,11 @@ impl Account {
         number
     }
 
+    /// Whether a message of this chat waits unread.
+    pub fn has_unread(&self, peer: Peer) -> bool {
+        self.dialogs.get(&peer).is_some_and(|dialog| dialog.unread > 0)
+    }
+
     /// How many messages wait unread in all its private chats and groups.
     pub fn unread(&self) -> i32 {
         self.dialogs.values().map(|dialog| dialog.unread).sum()

@@ -34,6 +34,8 @@ pub struct Portion {
     pub events: usize,
     /// About how many bytes.
     pub bytes: usize,
+    /// Who is further behind has missed too much.
+    pub reach: i32,
 }
 
 /// The events after `from`. `size_of` tells how many bytes a message takes, `None` if it is gone.
@@ -52,6 +54,9 @@ pub fn missed(
     }
     if from == present {
         return Ok(Missed::Nothing);
+    }
+    if present.saturating_sub(from) > portion.reach {
+        return Ok(Missed::TooMuch);
     }
     let start = log.partition_point(|entry| entry.pts <= from);
     match log.get(start) {
@@ -113,6 +118,7 @@ mod tests {
     const ALL: Portion = Portion {
         events: 100,
         bytes: 100_000,
+        reach: 1000,
     };
 
     fn entry(pts: i32, count: i32, what: What) -> Entry {
@@ -179,6 +185,7 @@ mod tests {
         let portion = Portion {
             events: 3,
             bytes: 100,
+            reach: 5,
         };
         let found = missed(&log, 9, 4, portion, |_| Some(1)).expect("a difference");
         let Missed::Events {
@@ -189,5 +196,7 @@ mod tests {
         };
         assert_eq!((new, pts, complete), (vec![5, 6, 7], 7, false));
         assert_eq!(missed(&log, 9, 1, ALL, |_| Some(1)), Ok(Missed::TooMuch));
+        let beyond = missed(&log, 9, 3, portion, |_| Some(1));
+        assert_eq!(beyond, Ok(Missed::TooMuch), "out of reach, though the log has it");
     }
 }

@@ -6,7 +6,7 @@ use super::content::{Action, Body, Content, Forward, Media, Reply, Uid};
 use super::entities::{self, Entity};
 use super::place::{Peer, Place};
 use super::refusal::Refusal;
-use super::state::State;
+use super::state::{News, Passing, State};
 
 /// The longest text, in UTF-16 units.
 const TEXT_MAX: i32 = 4096;
@@ -167,6 +167,29 @@ impl State {
         uids.pop().ok_or(Refusal::bad("MESSAGE_EMPTY"))
     }
 
+    /// Takes messages and removes them at once: numbers are used up and there is nothing to be told. Answers the numbers.
+    pub fn swallow(&mut self, author: i64, peer: Peer, drafts: Vec<Draft>) -> Result<Vec<i32>, Refusal> {
+        self.may_write(author, peer, drafts.iter().any(|draft| draft.media.is_some()))?;
+        let mut numbers = Vec::new();
+        for draft in drafts {
+            self.settle(draft)?;
+            let next = match peer {
+                Peer::Channel(id) => &mut self.channel_mut(id)?.next_id,
+                _ => &mut self.account_mut(author)?.next_id,
+            };
+            numbers.push(*next);
+            *next += 1;
+        }
+        if let (Peer::Channel(channel), Some(max_id)) = (peer, numbers.last().copied()) {
+            let what = Passing::ChannelRead { channel, max_id };
+            self.news.push(News::Passing {
+                account: author,
+                what,
+            });
+        }
+        Ok(numbers)
+    }
+
     /// Posts several messages as one act: either all of them are allowed or none is posted.
     pub fn post_all(&mut self, author: i64, peer: Peer, drafts: Vec<Draft>) -> Result<Vec<Uid>, Refusal> {
         let media = drafts.iter().any(|draft| draft.media.is_some());
@@ -177,10 +200,34 @@ impl State {
             .into_iter()
             .map(|draft| self.settle(draft))
             .collect::<Result<_, _>>()?;
-        settled
+        let said = settled.iter().any(|(_, body)| matches!(body, Body::Said { .. }));
+        let reads = said && self.switches.read_by_posting;
+        if reads && !matches!(peer, Peer::Channel(_)) && self.account(author)?.has_unread(peer) {
+            self.read(author, peer, 0)?;
+        }
+        let before = self.news.len();
+        let uids: Vec<Uid> = settled
             .into_iter()
             .map(|(draft, body)| self.place(author, peer, draft, body))
-            .collect()
+            .collect::<Result<_, _>>()?;
+        if reads && let Peer::Channel(id) = peer {
+            self.read_by_posting(author, id, before);
+        }
+        Ok(uids)
+    }
+
+    /// Tells who posted in a channel that it has read what was there, before it hears of the post itself.
+    fn read_by_posting(&mut self, author: i64, channel: i64, before: usize) {
+        let member = (self.channels.get(&channel)).and_then(|known| known.members.get(&author));
+        let Some(max_id) = member.map(|member| member.read_in) else {
+            return;
+        };
+        let what = Passing::ChannelRead { channel, max_id };
+        let news = News::Passing {
+            account: author,
+            what,
+        };
+        self.news.insert(before, news);
     }
 
     /// Puts one settled message where it belongs.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Times, in milliseconds.
+/// Times, in milliseconds, and sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -18,6 +18,8 @@ pub struct Settings {
     pub file_reference_life: i64,
     /// How long a server salt is the current one; whole seconds.
     pub salt_life: i64,
+    /// How far back an account's or a channel's events can be asked for; who missed more is told so ("too long").
+    pub events_kept: i32,
 }
 
 impl Default for Settings {
@@ -29,6 +31,7 @@ impl Default for Settings {
             remember_random_ids: 600_000,
             file_reference_life: 10_800_000,
             salt_life: 1_800_000,
+            events_kept: 50_000,
         }
     }
 }
@@ -49,6 +52,8 @@ pub struct Change {
     pub file_reference_life: Option<i64>,
     /// See [`Settings::salt_life`].
     pub salt_life: Option<i64>,
+    /// See [`Settings::events_kept`].
+    pub events_kept: Option<i32>,
 }
 
 impl Settings {
@@ -58,6 +63,7 @@ impl Settings {
         self.code_life = change.code_life.unwrap_or(self.code_life);
         self.fresh_login = change.fresh_login.unwrap_or(self.fresh_login);
         self.remember_random_ids = change.remember_random_ids.unwrap_or(self.remember_random_ids);
+        self.events_kept = change.events_kept.unwrap_or(self.events_kept);
         self.salt_life = change.salt_life.unwrap_or(self.salt_life);
         self.file_reference_life = change.file_reference_life.unwrap_or(self.file_reference_life);
     }

@@ -79,6 +79,30 @@ switches! {
     final_with_updates = true:
         "the last part of a channel's difference is final together with edits and deletions",
         Source::Documentation("updates.channelDifference");
+    short_updates = true:
+        "a plain text in a private chat or basic group is pushed as updateShortMessage or updateShortChatMessage, without users and chats",
+        Source::Client("TDLib, UpdatesManager.cpp:on_get_updates");
+    read_by_posting = true:
+        "who posts has read what was there: the answer and the other sessions have updateReadHistoryInbox, or updateReadChannelInbox before the message",
+        Source::Client("Telethon");
+    unordered_answers = true:
+        "the updates of an answer come in any order, updateMessageID not always first",
+        Source::Inferred("clients look for it anywhere");
+    repeat_keeps_pts = true:
+        "a repeated random id is answered with the state that the first message had, not with the present one",
+        Source::Client("a log of a client");
+    timeout_when_final = true:
+        "a channel's difference says when to ask again only if it is final",
+        Source::Client("TDLib, MessagesManager.cpp:on_get_channel_difference");
+    short_differences = true:
+        "a user's limit for a channel's difference is 10 to 100; bots may ask for more",
+        Source::Documentation("updates.getChannelDifference");
+    too_long_beyond_limit = false:
+        "a channel's difference is too long if more was missed than the limit that the client gave",
+        Source::Documentation("updates.channelDifferenceTooLong");
+    too_long_names_pts = true:
+        "updateChannelTooLong names the channel's present state",
+        Source::Documentation("updateChannelTooLong");
     min_peers = true:
         "an update of a channel or supergroup shows others with `min` records: part of a name, and an access hash that no call takes",
         Source::Documentation("min");

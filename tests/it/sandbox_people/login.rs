@@ -102,6 +102,13 @@ impl Login {
             .collect()
     }
 
+    /// Waits for a container of the form that `wanted` knows.
+    pub async fn hear_container<T>(&mut self, wanted: impl Fn(enums::Updates) -> Option<T>) -> T {
+        self.wire
+            .wait(|message| wanted(enums::Updates::from_bytes(&message.body).ok()?))
+            .await
+    }
+
     /// Waits for a push that holds an update of the kind that `wanted` knows.
     pub async fn hear<T>(&mut self, wanted: impl Fn(&enums::Update) -> Option<T>) -> (T, Told) {
         self.wire
