@@ -13,7 +13,9 @@ use trunkline::sandbox::view::MessageView;
 
 use crate::stage::{Stage, events, state, until};
 
+mod changes;
 mod gone;
+mod lanes;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const PHONE: &str = "+989120000001";
