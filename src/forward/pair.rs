@@ -148,10 +148,24 @@ pub struct Pair {
     pub reason: Option<String>,
     /// What it has done.
     pub stats: PairStats,
+    /// Why the first task of its lane failed last; what comes after it waits for it.
+    pub last_error: Option<String>,
+    /// How often that task was tried without success.
+    pub attempts: u32,
+    /// When that task is tried next; none if nothing waits.
+    pub next_try: Option<Timestamp>,
     /// Whom it belongs to.
     pub owner: Owner,
     /// When it was made; what came before is not forwarded.
     pub created_at: Timestamp,
+}
+
+/// How the first task of a pair's lane stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) last_error: Option<String>,
+    pub(super) attempts: u32,
+    pub(super) next_try: Option<Timestamp>,
 }
 
 /// A pair to be made.
@@ -303,7 +317,7 @@ impl PairRow {
         Ok(())
     }
 
-    pub(super) fn show(&self, stats: PairStats) -> Pair {
+    pub(super) fn show(&self, stats: PairStats, head: Head) -> Pair {
         Pair {
             id: self.id,
             name: self.name.clone(),
@@ -319,6 +333,9 @@ impl PairRow {
             state: self.state,
             reason: self.reason.clone(),
             stats,
+            last_error: head.last_error,
+            attempts: head.attempts,
+            next_try: head.next_try,
             owner: self.owner.clone(),
             created_at: self.created_at,
         }

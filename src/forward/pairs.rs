@@ -8,7 +8,7 @@ use super::courier::{Courier, Sight};
 use super::error::PairError;
 use super::graph::way_back;
 use super::map::{AlbumsTable, BackTable, MapTable, PairsTable, StatsTable, back_key};
-use super::pair::{NewPair, Pair, PairPatch, PairRow, PairState, PairStats};
+use super::pair::{Head, NewPair, Pair, PairPatch, PairRow, PairState, PairStats};
 use super::registry::Registry;
 use super::{dispatcher, sweep, worker};
 use crate::base::{Owner, PairId, SessionId, Timestamp};
@@ -113,13 +113,13 @@ impl Pairs {
         };
         tracing::info!(pair = %row.id, "pair made");
         self.start_worker(row.id).await?;
-        Ok(row.show(PairStats::default()))
+        Ok(row.show(PairStats::default(), Head::default()))
     }
 
     /// Every pair, oldest first.
     pub fn list(&self) -> Result<Vec<Pair>, PairError> {
         let rows = self.registry.store.scan::<PairsTable>(Scan::all(), usize::MAX)?;
-        Ok(rows.into_iter().map(|(_, row)| self.show(&row)).collect())
+        rows.into_iter().map(|(_, row)| self.show(&row)).collect()
     }
 
     /// One pair.
@@ -129,7 +129,7 @@ impl Pairs {
             .store
             .get::<PairsTable>(&id)?
             .ok_or(PairError::Unknown(id))?;
-        Ok(self.show(&row))
+        self.show(&row)
     }
 
     /// Changes what the patch names.
@@ -141,7 +141,7 @@ impl Pairs {
             .get::<PairsTable>(&id)?
             .ok_or(PairError::Unknown(id))?;
         let row = self.registry.keep(row.patched(patch)?, None).await?;
-        Ok(self.show(&row))
+        self.show(&row)
     }
 
     /// Sends nothing until it is resumed; what arrives is kept. May be repeated.
@@ -150,7 +150,7 @@ impl Pairs {
             .registry
             .set_state(id, PairState::Paused, None, false, |_| false)
             .await?;
-        Ok(self.show(&row))
+        self.show(&row)
     }
 
     /// Goes on, paused or held. May be repeated.
@@ -160,7 +160,7 @@ impl Pairs {
             // It was not quarantined.
             Ok(()) | Err(_) => {}
         }
-        Ok(self.show(&row))
+        self.show(&row)
     }
 
     /// Starts its worker anew, also out of quarantine; one that is held goes on.
@@ -239,19 +239,30 @@ impl Pairs {
         Ok(())
     }
 
-    fn show(&self, row: &PairRow) -> Pair {
+    fn show(&self, row: &PairRow) -> Result<Pair, PairError> {
         let stats = match self.registry.desk(row.id) {
             Some(desk) => desk.stats(),
             None => PairStats::default(),
         };
-        let lane = self
-            .registry
-            .store
-            .group_stats(LaneKind::Forward, row.id.to_bytes());
-        row.show(PairStats {
+        let group = row.id.to_bytes();
+        let lane = self.registry.store.group_stats(LaneKind::Forward, group);
+        let stats = PairStats {
             waiting: lane.depth,
             ..stats
-        })
+        };
+        Ok(row.show(stats, self.head(row.id)?))
+    }
+
+    /// How the task stands that is tried next, and that all others wait for.
+    fn head(&self, id: PairId) -> Result<Head, StoreError> {
+        let store = &self.registry.store;
+        let tasks = store.tasks::<serde::de::IgnoredAny>(LaneKind::Forward, Some(id.to_bytes()), None, 1)?;
+        let head = tasks.into_iter().next().map(|task| Head {
+            last_error: task.last_error,
+            attempts: task.attempts,
+            next_try: Some(task.due),
+        });
+        Ok(head.unwrap_or_default())
     }
 
     async fn clear(&self, id: PairId) -> Result<(), StoreError> {

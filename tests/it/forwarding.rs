@@ -553,3 +553,32 @@ async fn a_pair_is_changed_and_deleted_while_it_works() {
     assert_ne!(again, id);
     daemon.stop(PATIENCE).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pair_that_tries_again_says_why_and_until_when() {
+    let scene = Scene::new().await;
+    // Longer than the story waits: the second try is made when the pair is told to.
+    let patient = |config: &mut trunkline::config::Config| {
+        config.forward.retry_first = trunkline::base::Span::millis(600_000);
+        config.forward.retry_max = trunkline::base::Span::millis(600_000);
+    };
+    let daemon = scene.stage.daemon_with(patient).await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let id = scene.pair(&daemon, session, "").await.id;
+    let server = Kind::Error {
+        code: 500,
+        name: "INTERNAL".to_owned(),
+    };
+    scene.fault(server, "messages.sendMessage", 1, 10);
+    scene.say("one");
+    scene.say("two");
+    let shown = || daemon.handles.pairs.get(id).expect("there");
+    until("the first try failed", || shown().attempts == 1).await;
+    let pair = shown();
+    let error = pair.last_error.expect("a reason");
+    assert!(error.contains("INTERNAL"), "{error}");
+    assert!(!error.contains("one"), "no text is told");
+    assert!(pair.next_try.expect("a time") > trunkline::base::Timestamp::now());
+    assert_eq!(pair.stats.waiting, 2);
+    daemon.stop(PATIENCE).await;
+}
