@@ -165,6 +165,19 @@ impl World {
         })
     }
 
+    /// The last messages of a channel or supergroup that stand, oldest first; no more work in a long chat than in
+    /// a short one.
+    pub fn latest(&self, chat: i64, limit: usize) -> Result<Vec<MessageView>, Refusal> {
+        let Peer::Channel(channel) = peer(chat)? else {
+            return Err(Refusal::bad("CHANNEL_INVALID"));
+        };
+        self.telegram.world(|state| {
+            let held = &state.channel(channel)?.held;
+            let since = held.keys().rev().nth(limit).copied().unwrap_or(0);
+            Ok(state.view_messages(0, Peer::Channel(channel), since, limit, false))
+        })
+    }
+
     /// The last login code of a phone number, if one is open.
     pub fn code(&self, phone: &str) -> Option<String> {
         let phone = digits(phone);

@@ -4,10 +4,13 @@
 //! the daemon enters it, but for what the daemon says is still waiting. The demo and the fault campaign end
 //! with one.
 
+mod likeness;
+
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
+use self::likeness::Matched;
 use super::receiver::Received;
 use super::view::MessageView;
 
@@ -22,7 +25,7 @@ pub struct Ledger {
     pub deletions: usize,
     /// Messages of the source that have their copy, or had it.
     pub forwarded: usize,
-    /// Messages of the source that were deleted before they were copied.
+    /// Messages of the source that were deleted before a copy of them could stand.
     pub cancelled: usize,
     /// Webhook ids that were accepted.
     pub delivered: usize,
@@ -34,6 +37,11 @@ pub struct Ledger {
     pub duplicated: usize,
     /// Of these, messages told of under two webhook ids.
     pub told_anew: usize,
+    /// Copies that stand before the copy of an earlier message.
+    pub disordered: usize,
+    /// Copies that, when nothing waits any more, do not show what their source shows: text, formatting, kind and
+    /// content of media, what they answer, which album they are of, whether they still stand.
+    pub unlike: usize,
     /// What is still on its way: copies, edits, deletions, deliveries.
     pub pending: usize,
     /// What the daemon gave up, with its reason.
@@ -68,9 +76,14 @@ pub struct Evidence<'a> {
 }
 
 impl Ledger {
-    /// Whether nothing is lost, doubled or open.
+    /// Whether nothing is lost, doubled, misplaced or open.
     pub fn is_clean(&self) -> bool {
-        self.lost == 0 && self.duplicated == 0 && self.pending == 0
+        self.is_settled() && self.duplicated == 0 && self.disordered == 0
+    }
+
+    /// Whether nothing more is to come, nor anything to be changed.
+    pub fn is_settled(&self) -> bool {
+        self.lost == 0 && self.pending == 0 && self.unlike == 0
     }
 
     /// How many copies came later after their source than this.
@@ -99,44 +112,33 @@ impl Ledger {
             dead_lettered: evidence.dead,
             ..Self::default()
         };
-        let unsettled =
-            ledger.match_copies(&source, &destination) + ledger.match_deliveries(&source, evidence);
+        let matched = Matched::of(&source, &destination);
+        let missing = ledger.match_copies(&matched) + ledger.match_deliveries(&source, evidence);
         if evidence.waiting > 0 {
-            ledger.pending += unsettled;
+            ledger.pending += missing + matched.unlike();
         } else {
-            ledger.lost += unsettled;
+            ledger.lost += missing;
+            ledger.unlike += matched.unlike();
         }
         ledger
     }
 
-    /// Compares the chats message by message; how many copies are missing.
-    fn match_copies(&mut self, source: &[MessageView], destination: &[MessageView]) -> usize {
-        let mut copies: HashMap<String, Vec<&MessageView>> = HashMap::new();
-        for copy in destination {
-            copies.entry(number(&copy.text)).or_default().push(copy);
-        }
-        let mut latencies = Vec::new();
-        let mut missing = 0;
-        for message in source {
-            let found = copies.remove(&number(&message.text)).unwrap_or_default();
-            self.duplicated += found.len().saturating_sub(1);
-            match found.first() {
-                Some(copy) => {
-                    self.forwarded += 1;
-                    latencies.push((copy.stored_at - message.stored_at).max(0));
-                    let followed = message.deleted_at.is_some() == copy.deleted_at.is_some()
-                        && (message.deleted_at.is_some() || message.text == copy.text);
-                    self.pending += usize::from(!followed);
-                }
-                None if message.deleted_at.is_some() => self.cancelled += 1,
-                None => missing += 1,
-            }
-        }
-        self.duplicated += copies.into_values().map(|rest| rest.len()).sum::<usize>();
-        latencies.sort_unstable();
-        self.p50_ms = quantile(&latencies, 50);
-        self.p99_ms = quantile(&latencies, 99);
-        self.delays = latencies;
+    /// Counts the copies; how many are missing.
+    fn match_copies(&mut self, matched: &Matched<'_>) -> usize {
+        let mut delays: Vec<i64> = matched
+            .pairs
+            .iter()
+            .filter_map(|(message, copy)| Some((copy.as_ref()?.stored_at - message.stored_at).max(0)))
+            .collect();
+        delays.sort_unstable();
+        let (missing, cancelled) = matched.passed_over();
+        self.forwarded = delays.len();
+        self.duplicated += matched.rest;
+        self.cancelled = cancelled;
+        self.disordered = matched.disordered();
+        self.p50_ms = quantile(&delays, 50);
+        self.p99_ms = quantile(&delays, 99);
+        self.delays = delays;
         missing
     }
 
@@ -163,12 +165,6 @@ impl Ledger {
     }
 }
 
-/// The number that the script gives each message, at the end of its text.
-fn number(text: &str) -> String {
-    text.rsplit_once('№')
-        .map_or_else(|| text.to_owned(), |(_, number)| number.to_owned())
-}
-
 /// The message that a delivered body announces as new.
 fn new_message(body: &[u8], chat: i64) -> Option<i32> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
@@ -178,7 +174,8 @@ fn new_message(body: &[u8], chat: i64) -> Option<i32> {
         .and_then(|id| id.try_into().ok())
 }
 
-fn quantile(sorted: &[i64], percent: usize) -> i64 {
+/// The value below which so many of a hundred are.
+pub(crate) fn quantile(sorted: &[i64], percent: usize) -> i64 {
     let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(at).copied().unwrap_or(0)
 }
@@ -302,11 +299,83 @@ mod tests {
             },
         ];
         let copies = [message(7, "a №1", 110), message(8, "b №2", 120)];
-        assert_eq!(draw(&source, &copies, &[1, 2], 0).pending, 2);
+        assert_eq!(draw(&source, &copies, &[1, 2], 1).pending, 2);
+        assert_eq!(draw(&source, &copies, &[1, 2], 0).unlike, 2);
         let gone = [MessageView {
             deleted_at: Some(5),
             ..message(2, "b №2", 1)
         }];
         assert_eq!(draw(&gone, &[], &[2], 0).cancelled, 1);
+    }
+
+    #[test]
+    fn only_what_went_before_its_turn_is_cancelled() {
+        let gone = |deleted_at| MessageView {
+            deleted_at: Some(deleted_at),
+            ..message(1, "a №1", 100)
+        };
+        let later = message(2, "b №2", 200);
+        let copies = [message(8, "b №2", 230)];
+        let drawn = |first| draw(&[first, later.clone()], &copies, &[1, 2], 0);
+        let (early, late) = (drawn(gone(220)), drawn(gone(900)));
+        assert_eq!((early.cancelled, early.lost), (1, 0));
+        assert_eq!((late.cancelled, late.lost), (0, 1), "its turn had come");
+    }
+
+    #[test]
+    fn copies_keep_the_order() {
+        let source = [message(1, "a №1", 100), message(2, "b №2", 200)];
+        let copies = [message(7, "b №2", 210), message(8, "a №1", 230)];
+        let ledger = draw(&source, &copies, &[1, 2], 0);
+        assert_eq!((ledger.disordered, ledger.lost, ledger.duplicated), (1, 0, 0));
+        assert!(!ledger.is_clean());
+    }
+
+    #[test]
+    fn copies_show_what_their_sources_show() {
+        let photo = |size| {
+            let wanted = serde_json::json!({"kind": "photo", "size": size});
+            serde_json::from_value(wanted).expect("a picture")
+        };
+        let bold = serde_json::from_str(r#"[{"type":"bold","offset":0,"length":1}]"#).expect("entities");
+        let source = [
+            MessageView {
+                entities: bold,
+                ..message(1, "a №1", 100)
+            },
+            MessageView {
+                media: Some(photo(5)),
+                album: Some("x".to_owned()),
+                ..message(2, "b №2", 200)
+            },
+            MessageView {
+                media: Some(photo(6)),
+                album: Some("x".to_owned()),
+                ..message(3, "c №3", 200)
+            },
+            MessageView {
+                reply_to: Some(1),
+                ..message(4, "d №4", 300)
+            },
+        ];
+        let copy = |message: &MessageView| MessageView {
+            id: message.id + 10,
+            reply_to: message.reply_to.map(|id| id + 10),
+            album: message.album.as_ref().map(|_| "y".to_owned()),
+            ..message.clone()
+        };
+        let unlike = |change: &dyn Fn(&mut [MessageView])| {
+            let mut copies: Vec<MessageView> = source.iter().map(copy).collect();
+            change(&mut copies);
+            draw(&source, &copies, &[1, 2, 3, 4], 0).unlike
+        };
+        assert_eq!(unlike(&|_| {}), 0);
+        assert_eq!(unlike(&|copies| copies[0].entities.clear()), 1);
+        assert_eq!(unlike(&|copies| copies[1].media = Some(photo(6))), 1);
+        assert_eq!(unlike(&|copies| copies[2].media = None), 1);
+        assert_eq!(unlike(&|copies| copies[2].album = None), 2, "both parts");
+        assert_eq!(unlike(&|copies| copies[3].reply_to = None), 1);
+        assert_eq!(unlike(&|copies| copies[3].reply_to = Some(12)), 1);
+        assert_eq!(unlike(&|copies| copies[0].deleted_at = Some(900)), 1);
     }
 }

@@ -190,8 +190,8 @@ impl Class {
         row.injected = outcome.injected;
         for ledger in [Some(&ledger), outcome.beside.as_ref()].into_iter().flatten() {
             row.produced += ledger.produced;
-            // After all that patience, what still waits is no better than lost.
-            row.lost += ledger.lost + ledger.pending;
+            // After all that patience, what still waits is no better than lost; nor is what is not what it was.
+            row.lost += ledger.lost + ledger.pending + ledger.unlike + ledger.disordered;
             let anew = if outcome.tells_anew { ledger.told_anew } else { 0 };
             row.duplicated += ledger.duplicated - anew;
             if anew > 0 {
@@ -201,10 +201,12 @@ impl Class {
             row.late += ledger.later_than(self.aim.late);
             if !ledger.is_clean() {
                 row.notes.push(format!(
-                    "{} never came, {} still waited, {} dead letters; of {} messages {} were copied, {} cancelled, \
+                    "{} never came, {} still waited, {} unlike their source, {} out of order, {} dead letters; of {} messages {} were copied, {} cancelled, \
                      {} delivered",
                     ledger.lost,
                     ledger.pending,
+                    ledger.unlike,
+                    ledger.disordered,
                     ledger.dead_lettered,
                     ledger.produced,
                     ledger.forwarded,

@@ -459,10 +459,10 @@ impl Scene {
         loop {
             let asked = Instant::now();
             let ledger = self.ledger().await;
-            match (ledger.lost + ledger.pending, calm) {
-                (0, None) => calm = Some(Instant::now()),
-                (0, Some(since)) if since.elapsed() > QUIET => return ledger,
-                (0, Some(_)) => {}
+            match (ledger.is_settled(), calm) {
+                (true, None) => calm = Some(Instant::now()),
+                (true, Some(since)) if since.elapsed() > QUIET => return ledger,
+                (true, Some(_)) => {}
                 _ => calm = None,
             }
             if begun.elapsed() > patience {

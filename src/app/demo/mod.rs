@@ -62,7 +62,7 @@ async fn play(options: &DemoOptions) -> Result<Ledger, SceneError> {
     let interrupted = talk(options, &mut scene, &mut screen).await?;
     let mut ledger = settle(&scene, &mut screen, if interrupted { SETTLE / 6 } else { SETTLE }).await;
     ledger.wall_s = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-    screen.draw(&scene, &ledger);
+    screen.draw(&scene.glance());
     screen.leave();
     scene.clear_away().await;
     Ok(ledger)
@@ -83,7 +83,7 @@ async fn talk(options: &DemoOptions, scene: &mut Scene, screen: &mut Screen) -> 
         tokio::select! {
             _ = tokio::signal::ctrl_c() => return Ok(true),
             _ = pace.tick() => scene.play(script.next(room))?,
-            _ = frames.tick(), if !options.json => screen.draw(scene, &scene.ledger()),
+            _ = frames.tick(), if !options.json => screen.draw(&scene.glance()),
         }
     }
 }
@@ -92,11 +92,14 @@ async fn talk(options: &DemoOptions, scene: &mut Scene, screen: &mut Screen) -> 
 async fn settle(scene: &Scene, screen: &mut Screen, patience: Duration) -> Ledger {
     let begun = Instant::now();
     loop {
-        let ledger = scene.ledger();
-        if (ledger.is_clean() && scene.waiting() == 0) || begun.elapsed() >= patience {
-            return ledger;
+        let over = begun.elapsed() >= patience;
+        if scene.waiting() == 0 || over {
+            let ledger = scene.ledger();
+            if ledger.is_clean() || over {
+                return ledger;
+            }
         }
-        screen.draw(scene, &ledger);
+        screen.draw(&scene.glance());
         tokio::time::sleep(FRAME / 2).await;
     }
 }

@@ -1,6 +1,7 @@
 //! The scene of the demo: a sandbox with people and two chats, a daemon with one account, a pair and an
 //! endpoint, and a receiver.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -30,6 +31,9 @@ const PHONE: &str = "+999660001001";
 
 /// How long the account's login may take.
 const LOGIN: Duration = Duration::from_secs(30);
+
+/// So many of the last messages are looked at for the screen.
+const RECENT: usize = 200;
 
 /// Why the scene could not be set.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +86,23 @@ pub(super) struct Scene {
     spoken: Vec<Spoken>,
     produced: usize,
     edits: usize,
+    deletions: usize,
+}
+
+/// How things stand.
+pub(super) struct Glance {
+    /// New messages so far.
+    pub produced: usize,
+    /// Deliveries that the receiver accepted.
+    pub delivered: usize,
+    /// Edits so far.
+    pub edits: usize,
+    /// Deletions so far.
+    pub deletions: usize,
+    /// Tasks that the daemon has.
+    pub waiting: usize,
+    /// The last messages that stand, and how long after each its copy came, in milliseconds.
+    pub recent: Vec<(String, Option<i64>)>,
 }
 
 /// A message that was spoken and may be edited, answered or deleted.
@@ -138,6 +159,7 @@ impl Scene {
             spoken: Vec::new(),
             produced: 0,
             edits: 0,
+            deletions: 0,
         })
     }
 
@@ -188,6 +210,7 @@ impl Scene {
                 };
                 let spoken = self.spoken.remove(at);
                 self.world.delete(self.source, spoken.id, spoken.author)?;
+                self.deletions += 1;
             }
         }
         Ok(())
@@ -229,22 +252,33 @@ impl Scene {
         })
     }
 
-    /// The latest message and, if it is there, its copy.
-    pub fn latest(&self, most: usize) -> Vec<(MessageView, Option<MessageView>)> {
-        let copies = self.all(self.destination);
-        let mut source = self.all(self.source);
-        let from = source.len().saturating_sub(most);
-        let latest = source.split_off(from).into_iter();
-        latest
+    /// How things stand, for the screen: as cheap after hours as after a minute.
+    pub fn glance(&self) -> Glance {
+        let source = self.recent(self.source);
+        let copies = self.recent(self.destination);
+        let by_text: HashMap<&str, &MessageView> =
+            copies.iter().map(|copy| (copy.text.as_str(), copy)).collect();
+        let recent: Vec<_> = source
+            .iter()
             .map(|message| {
-                let copy = copies
-                    .iter()
-                    .rev()
-                    .find(|copy| copy.text == message.text)
-                    .cloned();
-                (message, copy)
+                let copy = by_text.get(message.text.as_str());
+                let took = copy.map(|copy| (copy.stored_at - message.stored_at).max(0));
+                (message.text.clone(), took)
             })
-            .collect()
+            .collect();
+        Glance {
+            produced: self.produced,
+            delivered: self.receiver.accepted(),
+            edits: self.edits,
+            deletions: self.deletions,
+            waiting: self.waiting(),
+            recent,
+        }
+    }
+
+    /// The last messages of a chat that stand.
+    fn recent(&self, chat: i64) -> Vec<MessageView> {
+        self.world.latest(chat, RECENT).unwrap_or_default()
     }
 
     /// Tasks in lanes.

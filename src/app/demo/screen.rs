@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
-use super::scene::Scene;
-use crate::sandbox::ledger::Ledger;
+use super::scene::Glance;
+use crate::sandbox::ledger::{Ledger, quantile};
 
 /// Messages shown at a time.
 const SHOWN: usize = 8;
@@ -59,21 +59,21 @@ impl Screen {
     }
 
     /// Shows the state of things.
-    pub fn draw(&mut self, scene: &Scene, ledger: &Ledger) {
+    pub fn draw(&mut self, glance: &Glance) {
         match self.mode {
             Mode::Silent => {}
             Mode::Lines => {
                 if self.last.is_none_or(|last| last.elapsed() >= LINE) {
                     self.last = Some(Instant::now());
-                    self.print(&format!("{}\n", counts(ledger)));
+                    self.print(&format!("{}\n", so_far(glance)));
                 }
             }
             Mode::Live => {
                 let text = format!(
                     "{}\n{}\n{}\n\nCtrl-C ends it.\n",
                     self.head,
-                    talk(scene),
-                    counts(ledger)
+                    talk(glance),
+                    so_far(glance)
                 );
                 let lines = text.lines().count();
                 // Back to the first line, each line cleared to its end before it is written anew.
@@ -105,7 +105,9 @@ impl Screen {
 pub(super) fn verdict(ledger: &Ledger) -> String {
     let whole = match ledger.is_clean() {
         true => "Nothing was lost, nothing came twice, nothing is open.",
-        false => "This is not as it should be: see what is lost, doubled, pending or discarded.",
+        false => {
+            "This is not as it should be: see what is lost, doubled, out of order, unlike, waiting or discarded."
+        }
     };
     format!(
         "{}\n  cancelled {}  discarded {}  in {:.1} s\n\n{whole}",
@@ -116,25 +118,41 @@ pub(super) fn verdict(ledger: &Ledger) -> String {
     )
 }
 
-fn talk(scene: &Scene) -> String {
+fn talk(glance: &Glance) -> String {
     let mut text = String::new();
-    for (message, copy) in scene.latest(SHOWN) {
-        let mark = match (&message.deleted_at, &copy) {
-            (Some(_), _) => "deleted   ".to_owned(),
-            (None, Some(copy)) => format!("→ {:>4} ms ", (copy.stored_at - message.stored_at).max(0)),
-            (None, None) => "→    …    ".to_owned(),
+    let from = glance.recent.len().saturating_sub(SHOWN);
+    for (said, took) in &glance.recent[from..] {
+        let mark = match took {
+            Some(took) => format!("→ {took:>4} ms "),
+            None => "→ waiting ".to_owned(),
         };
-        let line: String = message.text.chars().take(WIDTH).collect();
+        let line: String = said.chars().take(WIDTH).collect();
         // Writing to a string does not fail.
         let _ = writeln!(text, "  {mark} {line}");
     }
     text
 }
 
+/// How things stand while more is to come: what has not arrived is on its way.
+fn so_far(glance: &Glance) -> String {
+    let mut took: Vec<i64> = glance.recent.iter().filter_map(|(_, took)| *took).collect();
+    took.sort_unstable();
+    format!(
+        "  produced {}  delivered {}  edits {}  deletions {}  waiting {}  p50 {} ms  p99 {} ms",
+        glance.produced,
+        glance.delivered,
+        glance.edits,
+        glance.deletions,
+        glance.waiting,
+        quantile(&took, 50),
+        quantile(&took, 99),
+    )
+}
+
 fn counts(ledger: &Ledger) -> String {
     format!(
-        "  produced {}  forwarded {}  delivered {} (+{} again)  edits {}  deletions {}  pending {}  \
-         lost {}  doubled {}  p50 {} ms  p99 {} ms",
+        "  produced {}  forwarded {}  delivered {} (+{} again)  edits {}  deletions {}  waiting {}  \
+         lost {}  doubled {}  out of order {}  unlike {}  p50 {} ms  p99 {} ms",
         ledger.produced,
         ledger.forwarded,
         ledger.delivered,
@@ -144,6 +162,8 @@ fn counts(ledger: &Ledger) -> String {
         ledger.pending,
         ledger.lost,
         ledger.duplicated,
+        ledger.disordered,
+        ledger.unlike,
         ledger.p50_ms,
         ledger.p99_ms,
     )
@@ -170,5 +190,23 @@ mod tests {
             told.contains("lost 1") && !told.contains("Nothing was lost"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_said_to_wait() {
+        let glance = Glance {
+            produced: 2,
+            delivered: 2,
+            edits: 0,
+            deletions: 0,
+            waiting: 1,
+            recent: vec![("first".to_owned(), Some(7)), ("second".to_owned(), None)],
+        };
+        let told = format!("{}{}", talk(&glance), so_far(&glance));
+        assert!(
+            told.contains("→ waiting  second") && told.contains("waiting 1"),
+            "{told}"
+        );
+        assert!(!told.contains("lost"), "{told}");
     }
 }
