@@ -23,7 +23,12 @@ impl Viewer<'_> {
         if matches!(content.place, Place::Private(..)) {
             self.name(Peer::User(self.account));
         }
-        let out = content.author == self.account;
+        let own = content.author == self.account;
+        let saved = content.place == Place::Private(self.account, self.account);
+        // What one saves comes in; whose it is, the saved chat says.
+        let saved_in = saved && self.state.switches.saved_messages_incoming;
+        let out = own && !saved_in;
+        let saved_peer_id = saved_in.then(|| self.name(Peer::User(self.account)));
         let post = match content.place {
             Place::Channel(id) => self
                 .state
@@ -34,7 +39,7 @@ impl Viewer<'_> {
         };
         let from_id = match content.place {
             _ if post => None,
-            Place::Private(..) if !out => None,
+            Place::Private(..) if !own => None,
             _ => Some(self.name(Peer::User(content.author))),
         };
         let reply_to = content
@@ -47,6 +52,7 @@ impl Viewer<'_> {
                 silent: content.silent,
                 post,
                 from_id,
+                saved_peer_id,
                 reply_to,
                 ..blank::service(id, peer_id, content.date(), self.action(action))
             }
@@ -63,6 +69,7 @@ impl Viewer<'_> {
                 pinned: self.state.pinned(self.account, content),
                 noforwards: content.noforwards,
                 from_id,
+                saved_peer_id,
                 fwd_from: content.forward.as_ref().map(|forward| self.forward(forward)),
                 reply_to,
                 message: text.clone(),

@@ -145,6 +145,9 @@ switches! {
     duplicated_key_dies = true:
         "a key that two main connections use at a time ends: AUTH_KEY_DUPLICATED (406)",
         Source::Documentation("errors");
+    saved_messages_incoming = false:
+        "messages in the chat with oneself are not outgoing, and name the chat that they are saved under",
+        Source::Client("TDLib, MessagesManager.cpp: an outgoing message to oneself is taken as incoming");
 }
 
 impl Switches {

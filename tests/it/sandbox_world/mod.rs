@@ -6,6 +6,7 @@ mod ends;
 mod logins;
 mod media;
 mod outside;
+mod people;
 mod pushes;
 
 use client::*;
