@@ -22,6 +22,8 @@ pub struct Profile {
     pub last_name: Option<String>,
     /// A made-up picture, by the number that it is drawn from.
     pub picture: Option<u64>,
+    /// What others forward of it tells its name only.
+    pub hidden_forwards: Option<bool>,
 }
 
 fn channel(chat: i64) -> Result<i64, Refusal> {
@@ -97,6 +99,7 @@ impl World {
             let renamed = profile.first_name.is_some() || profile.last_name.is_some();
             account.first_name = profile.first_name.unwrap_or_else(|| account.first_name.clone());
             account.last_name = profile.last_name.unwrap_or_else(|| account.last_name.clone());
+            account.hidden_forwards = profile.hidden_forwards.unwrap_or(account.hidden_forwards);
             account.photo = picture.or(account.photo);
             if renamed {
                 state.tell_name(Peer::User(user));
@@ -121,6 +124,12 @@ impl World {
     pub fn set_role(&self, chat: i64, user: i64, role: Role) -> Result<(), Refusal> {
         let peer = peer(chat)?;
         self.telegram.world(|state| state.set_role(peer, user, role))
+    }
+
+    /// Says who of those who run a supergroup writes in its name: these and no others.
+    pub fn set_anonymous(&self, chat: i64, users: &[i64]) -> Result<(), Refusal> {
+        let id = channel(chat)?;
+        self.telegram.world(|state| state.set_anonymous(id, users))
     }
 
     /// Makes a supergroup of a basic group, as its creator; answers its number.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::acts::{NewChat, NewChatKind, NewMessage, NewUser, Who};
 use super::world::account::{DC, SECOND_DC};
+use super::world::marks::Marks;
 use super::world::password::Password;
 use super::world::{Peer, Refusal, State};
 
@@ -61,6 +62,9 @@ pub struct SeedUser {
     /// Whom it has in its contacts, by the file's names.
     #[serde(default)]
     pub contacts: Vec<String>,
+    /// What others forward of it tells its name only.
+    #[serde(default)]
+    pub hidden_forwards: bool,
 }
 
 /// A chat of a seed.
@@ -96,6 +100,12 @@ pub struct SeedChat {
     /// Its messages may not be forwarded.
     #[serde(default)]
     pub protected: bool,
+    /// Its posts are signed.
+    #[serde(default)]
+    pub signatures: bool,
+    /// Who of those who run it writes in its name.
+    #[serde(default)]
+    pub anonymous: Vec<String>,
 }
 
 /// A message of a seed.
@@ -179,6 +189,7 @@ impl Seed {
                 .map_err(|source| SeedError::Refused { place, source })?;
             let password = user.password.as_ref();
             account.password = password.map(|password| Password::new(password, &user.hint));
+            account.hidden_forwards = user.hidden_forwards;
             account.dc = user.dc.unwrap_or(account.dc);
             users.insert(user.name.clone(), id);
         }
@@ -218,9 +229,15 @@ impl Seed {
                 slow_mode: chat.slow_mode,
                 protected: chat.protected,
             };
-            let peer = state
+            let anonymous: Vec<i64> = chat
+                .anonymous
+                .iter()
+                .map(|name| find(&place, name))
+                .collect::<Result<_, _>>()?;
+            let made = state
                 .new_chat(new)
-                .map_err(|source| SeedError::Refused { place, source })?;
+                .and_then(|peer| voices(state, peer, chat.signatures, &anonymous).map(|()| peer));
+            let peer = made.map_err(|source| SeedError::Refused { place, source })?;
             chats.insert(chat.name, peer);
         }
         for (number, message) in self.messages.into_iter().enumerate() {
@@ -234,6 +251,22 @@ impl Seed {
             posted.map_err(|source| SeedError::Refused { place, source })?;
         }
         Ok(())
+    }
+}
+
+/// In whose names it is written in a chat.
+fn voices(state: &mut State, peer: Peer, signatures: bool, anonymous: &[i64]) -> Result<(), Refusal> {
+    if signatures {
+        let marks = Marks {
+            signatures,
+            ..Marks::default()
+        };
+        state.set_marks(peer, marks)?;
+    }
+    match peer {
+        Peer::Channel(id) if !anonymous.is_empty() => state.set_anonymous(id, anonymous),
+        _ if anonymous.is_empty() => Ok(()),
+        _ => Err(Refusal::bad("CHANNEL_INVALID")),
     }
 }
 

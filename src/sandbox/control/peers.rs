@@ -54,6 +54,13 @@ struct Hidden {
     hidden: bool,
 }
 
+/// Who writes in a supergroup's name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Anonymous {
+    users: Vec<i64>,
+}
+
 /// What a picture is drawn from.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,6 +91,7 @@ pub fn of_chat(
             ("POST", ["migration"]) => migrated(world, chat),
             ("POST", ["cleared"]) => cleared(world, chat, bytes),
             ("PUT", ["hidden_history"]) => hidden(world, chat, bytes),
+            ("PUT", ["anonymous"]) => anonymous(world, chat, bytes),
             _ => return None,
         })
     };
@@ -133,6 +141,11 @@ fn cleared(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
 
 fn hidden(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
     world.hide_history(chat, body::<Hidden>(bytes)?.hidden)?;
+    Ok(done())
+}
+
+fn anonymous(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
+    world.set_anonymous(chat, &body::<Anonymous>(bytes)?.users)?;
     Ok(done())
 }
 

@@ -20,7 +20,7 @@ The sandbox's control port. Chats are named by the Bot API's numbers.
 
 GET    /world                               users and chats
 POST   /users                               a user
-PATCH  /users/{user}                        {\"first_name\", \"last_name\", \"picture\"}
+PATCH  /users/{user}                        {\"first_name\", \"last_name\", \"picture\", \"hidden_forwards\"}
 DELETE /users/{user}                        the account is deleted
 PUT    /users/{user}/password               {\"password\", \"hint\"}; DELETE takes it away
 PUT    /users/{user}/home                   {\"dc\"}: the data centre where it lives
@@ -39,6 +39,7 @@ PUT    /chats/{id}/marks                    {\"verified\", \"scam\", \"restricte
 PUT    /chats/{id}/picture                  {\"generate\"}: a made-up one
 POST   /chats/{id}/migration                a basic group becomes a supergroup
 PUT    /chats/{id}/hidden_history           {\"hidden\"}: newcomers do not see what was said before
+PUT    /chats/{id}/anonymous                {\"users\"}: who of those who run it writes in its name
 POST   /chats/{id}/cleared                  {\"user\", \"max_id\"}: its history, for one member alone
 DELETE /chats/{id}                          the channel is deleted
 GET    /chats/{id}/messages                 ?as=USER &since=N &limit=N &deleted=true

@@ -141,7 +141,7 @@ impl Viewer<'_> {
             },
             date: group.created,
             version: group.version,
-            admin_rights: (role == Some(Role::Admin)).then(|| admin_rights(false)),
+            admin_rights: (role == Some(Role::Admin)).then(|| admin_rights(false, false)),
             default_banned_rights: Some(blank::banned_rights().into()),
             ..blank::group(group.id, group.title.clone())
         }
@@ -190,7 +190,7 @@ impl Viewer<'_> {
                 .map_or(channel.created, |member| member.since),
             admin_rights: role
                 .filter(|role| role.runs())
-                .map(|_| admin_rights(channel.broadcast)),
+                .map(|_| admin_rights(channel.broadcast, channel.anonymous.contains(&self.account))),
             banned_rights: (role == Some(Role::Muted)).then(|| muted().into()),
             default_banned_rights: (!channel.broadcast).then(|| {
                 if channel.muted {
@@ -255,7 +255,7 @@ impl Viewer<'_> {
         Some(match member.role {
             Role::Creator => types::ChannelParticipantCreator {
                 user_id,
-                admin_rights: admin_rights(channel.broadcast),
+                admin_rights: admin_rights(channel.broadcast, channel.anonymous.contains(&user)),
                 rank,
             }
             .into(),
@@ -266,7 +266,7 @@ impl Viewer<'_> {
                 inviter_id: (user == self.account).then_some(member.inviter),
                 promoted_by: member.inviter,
                 date,
-                admin_rights: admin_rights(channel.broadcast),
+                admin_rights: admin_rights(channel.broadcast, channel.anonymous.contains(&user)),
                 rank,
             }
             .into(),
@@ -365,7 +365,7 @@ fn restriction(marks: &Marks) -> Option<Vec<enums::RestrictionReason>> {
 }
 
 /// The rights of those who run a chat.
-pub fn admin_rights(broadcast: bool) -> enums::ChatAdminRights {
+pub fn admin_rights(broadcast: bool, anonymous: bool) -> enums::ChatAdminRights {
     types::ChatAdminRights {
         change_info: true,
         post_messages: broadcast,
@@ -377,6 +377,7 @@ pub fn admin_rights(broadcast: bool) -> enums::ChatAdminRights {
         add_admins: true,
         manage_call: true,
         other: true,
+        anonymous,
         ..blank::admin_rights()
     }
     .into()

@@ -40,7 +40,7 @@ impl Viewer<'_> {
         let from_id = match content.place {
             _ if post => None,
             Place::Private(..) if !own => None,
-            _ => Some(self.name(Peer::User(content.author))),
+            _ => Some(self.name(content.sender.unwrap_or(Peer::User(content.author)))),
         };
         let reply_to = content
             .reply
@@ -75,6 +75,7 @@ impl Viewer<'_> {
                 message: text.clone(),
                 media: media.as_ref().map(|media| self.media(media, Some(content.uid))),
                 entities: (!entities.is_empty()).then(|| self.entities(entities)),
+                post_author: content.signature.clone(),
                 views: post.then_some(1),
                 forwards: post.then_some(0),
                 // A reaction is told as an edit that does not show.
@@ -113,8 +114,10 @@ impl Viewer<'_> {
 
     fn forward(&self, forward: &Forward) -> enums::MessageFwdHeader {
         types::MessageFwdHeader {
-            from_id: Some(self.name(forward.from)),
+            from_id: (forward.hidden_name.is_none()).then(|| self.name(forward.from)),
+            from_name: forward.hidden_name.clone(),
             channel_post: forward.post,
+            post_author: forward.signature.clone(),
             saved_from_peer: forward.saved_from.map(|(peer, _)| self.name(peer)),
             saved_from_msg_id: forward.saved_from.map(|(_, id)| id),
             ..blank::forward(forward.date)

@@ -50,6 +50,9 @@ pub struct Account {
     /// What Telegram says about it.
     #[serde(default)]
     pub marks: Marks,
+    /// What others forward of it tells its name only.
+    #[serde(default)]
+    pub hidden_forwards: bool,
     /// Its password (2FA), if it has one.
     #[serde(default)]
     pub password: Option<Password>,
@@ -110,6 +113,7 @@ impl Account {
             deactivated: false,
             banned: false,
             marks: Marks::default(),
+            hidden_forwards: false,
             password: None,
             dc: DC,
             photo: None,

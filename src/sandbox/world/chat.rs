@@ -1,6 +1,6 @@
 //! Basic groups, supergroups and channels: members, rights, and a channel's own sequence.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +126,9 @@ pub struct Channel {
     /// What Telegram says about it.
     #[serde(default)]
     pub marks: Marks,
+    /// In a supergroup: who of those who run it writes in its name.
+    #[serde(default)]
+    pub anonymous: BTreeSet<i64>,
     /// Who comes in does not see what was said before.
     #[serde(default)]
     pub history_hidden: bool,

@@ -44,6 +44,12 @@ pub struct Content {
     /// What it carries was opened by somebody else than its author.
     #[serde(default)]
     pub opened: bool,
+    /// In whose name it stands, if not its author's.
+    #[serde(default)]
+    pub sender: Option<Peer>,
+    /// The name that a channel signs it with.
+    #[serde(default)]
+    pub signature: Option<String>,
     /// When the last copy was deleted.
     pub deleted_at: Option<i64>,
     /// Reactions to it, oldest first.
@@ -238,4 +244,24 @@ pub struct Forward {
     pub post: Option<i32>,
     /// In saved messages: the chat it was saved from and its number there.
     pub saved_from: Option<(Peer, i32)>,
+    /// The name that the channel signed it with.
+    #[serde(default)]
+    pub signature: Option<String>,
+    /// All that is told of an author who hides.
+    #[serde(default)]
+    pub hidden_name: Option<String>,
+}
+
+impl Forward {
+    /// From this peer, with nothing else to it.
+    pub fn of(from: Peer, date: i32) -> Self {
+        Self {
+            from,
+            date,
+            post: None,
+            saved_from: None,
+            signature: None,
+            hidden_name: None,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! How users, groups and channels come into the world, and what numbers they get. Nobody is told of it here.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::account::Account;
 use super::chat::{Channel, Group, Member, Role};
@@ -148,6 +148,7 @@ impl State {
             muted: false,
             photo: None,
             marks: Marks::default(),
+            anonymous: BTreeSet::new(),
             history_hidden: false,
             collectibles: Vec::new(),
             migrated_from: None,

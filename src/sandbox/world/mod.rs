@@ -34,6 +34,7 @@ pub mod switches;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod voices;
 pub mod weather;
 
 pub use place::{Peer, Place};

@@ -234,6 +234,7 @@ impl State {
     fn place(&mut self, author: i64, peer: Peer, draft: Draft, body: Body) -> Result<Uid, Refusal> {
         let place = Place::of(author, peer);
         let dc = self.home(author);
+        let voice = self.voice(author, place);
         let uid = self.next.uid;
         self.next.uid += 1;
         if let Body::Said {
@@ -258,6 +259,8 @@ impl State {
             silent: draft.silent,
             noforwards: draft.noforwards,
             random_id: draft.random_id,
+            sender: voice.sender,
+            signature: voice.signature,
             copies: Vec::new(),
             opened: false,
             deleted_at: None,
@@ -339,22 +342,8 @@ impl State {
         else {
             return Err(Refusal::bad("MESSAGE_ID_INVALID"));
         };
-        let origin = content.forward.clone().unwrap_or_else(|| match content.place {
-            Place::Channel(id) if self.channels.get(&id).is_some_and(|channel| channel.broadcast) => {
-                Forward {
-                    from: Peer::Channel(id),
-                    date: content.date(),
-                    post: content.number_for(account),
-                    saved_from: None,
-                }
-            }
-            _ => Forward {
-                from: Peer::User(content.author),
-                date: content.date(),
-                post: None,
-                saved_from: None,
-            },
-        });
+        let origin = content.forward.clone();
+        let origin = origin.unwrap_or_else(|| self.origin(content));
         let saved_from = (to == Peer::User(account)).then_some((from, id));
         let without_text = drop_captions && media.is_some();
         Ok(Draft {

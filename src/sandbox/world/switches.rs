@@ -148,6 +148,15 @@ switches! {
     saved_messages_incoming = false:
         "messages in the chat with oneself are not outgoing, and name the chat that they are saved under",
         Source::Client("TDLib, MessagesManager.cpp: an outgoing message to oneself is taken as incoming");
+    signed_posts = true:
+        "a channel with signatures tells the author's name with each post, and with forwards of it",
+        Source::Documentation("message");
+    anonymous_admins = true:
+        "who of those who run a supergroup is anonymous writes in its name: the group itself is the sender",
+        Source::Documentation("channel");
+    hidden_forwards = true:
+        "a forward of a user who hides tells the name and not the user",
+        Source::Documentation("messageFwdHeader");
 }
 
 impl Switches {

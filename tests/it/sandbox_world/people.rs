@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use grammers_tl_types::{enums, types};
 use trunkline::sandbox::World;
+use trunkline::sandbox::acts::NewChatKind;
+use trunkline::sandbox::people::Profile;
+use trunkline::sandbox::world::marks::Marks;
 
 use super::client::*;
-use super::two;
+use super::{channel, two};
 
 fn turn(world: &World, name: &str, on: bool) {
     world
@@ -55,4 +58,84 @@ async fn what_one_saves_comes_in_everywhere() {
     turn(&world, "saved_messages_incoming", false);
     let kinder = listed(&alice, &oneself).await;
     assert!(kinder[0].out && kinder[0].saved_peer_id.is_none());
+}
+
+/// Bob's forward of message `id` to himself.
+async fn forwarded(client: &Client, from: &enums::InputPeer, id: i32) -> types::MessageFwdHeader {
+    let oneself = enums::InputPeer::PeerSelf;
+    let answer = client.ask(forward(
+        from,
+        &oneself,
+        vec![id],
+        vec![i64::from(id) + 1000],
+        false,
+    ));
+    let mut messages = new_messages(updates(answer.await));
+    let message = messages.pop().expect("the forward");
+    let Some(enums::MessageFwdHeader::Header(header)) = message.fwd_from else {
+        panic!("where it is from")
+    };
+    header
+}
+
+#[tokio::test]
+async fn a_post_is_signed_and_so_is_its_forward() {
+    let (_telegram, world, alice, bob) = two().await;
+    let news = channel(&world, NewChatKind::Channel);
+    let place = alice.resolve("the_place").await;
+    alice.send(&place, "unsigned", 1).await;
+    let marks = Marks {
+        signatures: true,
+        ..Marks::default()
+    };
+    world.set_marks(news, marks).expect("set");
+    alice.send(&place, "signed", 2).await;
+    let theirs = bob.resolve("the_place").await;
+    let posts = listed(&bob, &theirs).await;
+    assert_eq!(posts[0].post_author.as_deref(), Some("alice"));
+    assert_eq!(posts[1].post_author, None);
+    let header = forwarded(&bob, &theirs, posts[0].id).await;
+    assert_eq!(header.post_author.as_deref(), Some("alice"));
+    assert_eq!(header.channel_post, Some(posts[0].id));
+}
+
+#[tokio::test]
+async fn an_anonymous_admin_writes_in_the_groups_name() {
+    let (_telegram, world, alice, bob) = two().await;
+    let group = channel(&world, NewChatKind::Supergroup);
+    world
+        .set_anonymous(group, &[id_of(&world, "alice")])
+        .expect("set");
+    assert!(world.set_anonymous(group, &[id_of(&world, "bobby")]).is_err());
+    let place = alice.resolve("the_place").await;
+    let own = new_messages(updates(alice.send(&place, "we say", 1).await));
+    let theirs = bob.resolve("the_place").await;
+    let seen = listed(&bob, &theirs).await;
+    let enums::Peer::Channel(named) = seen[0].peer_id.clone() else {
+        panic!("a channel")
+    };
+    let named: enums::Peer = named.into();
+    assert_eq!(seen[0].from_id.as_ref(), Some(&named));
+    assert_eq!(own[0].from_id.as_ref(), Some(&named));
+    assert!(own[0].out && !seen[0].out);
+    let header = forwarded(&bob, &theirs, seen[0].id).await;
+    assert_eq!((header.from_id, header.channel_post), (Some(named), None));
+}
+
+#[tokio::test]
+async fn a_forward_of_who_hides_tells_the_name_only() {
+    let (_telegram, world, alice, bob) = two().await;
+    let profile = Profile {
+        hidden_forwards: Some(true),
+        ..Profile::default()
+    };
+    world.set_profile(id_of(&world, "alice"), profile).expect("set");
+    alice.send(&alice.resolve("bobby").await, "between us", 1).await;
+    let theirs = bob.resolve("alice").await;
+    let seen = listed(&bob, &theirs).await;
+    let header = forwarded(&bob, &theirs, seen[0].id).await;
+    assert_eq!(
+        (header.from_id, header.from_name.as_deref()),
+        (None, Some("alice"))
+    );
 }
