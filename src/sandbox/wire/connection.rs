@@ -452,8 +452,7 @@ fn sequence_fault(slot: &Slot, message: &Message, manners: Manners) -> Option<i3
     })
 }
 
-/// Containers and acknowledgements have even numbers, calls odd ones. Of the protocol's other messages clients take
-/// either view.
+/// Containers have even numbers, calls odd ones. Of the protocol's other messages clients take either view.
 fn parity_fault(body: &[u8], seq_no: i32) -> Option<i32> {
     const EVEN_EXPECTED: i32 = 34;
     const ODD_EXPECTED: i32 = 35;

@@ -117,12 +117,12 @@ pub fn hear(slot: &Slot, on: ConnectionId, message: &Message, now: u64) -> Heard
 }
 
 /// Whether an object is content, which wants to be acknowledged; nothing of those of the protocol's own of which
-/// clients take either view.
+/// clients take either view. Acknowledgements are among these: clients that get on with Telegram count theirs as content.
 pub fn wants_acknowledgement(object: &[u8]) -> Option<bool> {
     match constructor(object)? {
-        tl::types::MsgsAck::CONSTRUCTOR_ID => Some(false),
         _ if is_container(object) => Some(false),
-        f::Ping::CONSTRUCTOR_ID
+        tl::types::MsgsAck::CONSTRUCTOR_ID
+        | f::Ping::CONSTRUCTOR_ID
         | f::PingDelayDisconnect::CONSTRUCTOR_ID
         | f::GetFutureSalts::CONSTRUCTOR_ID
         | f::RpcDropAnswer::CONSTRUCTOR_ID

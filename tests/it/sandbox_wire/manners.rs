@@ -42,9 +42,10 @@ async fn sequence_numbers_rise_with_ids_and_tell_content() {
     assert_eq!(complaint(&mut client).await, (id, 32));
     client.send_numbered(early, 99, &query).await;
     assert_eq!(complaint(&mut client).await, (early, 33));
-    let ack = tl::enums::MsgsAck::Ack(tl::types::MsgsAck { msg_ids: vec![4] });
+    let inner = client.next_id();
     let id = client.next_id();
-    client.send_numbered(id, 101, &ack.to_bytes()).await;
+    let object = container(&[(inner, 99, &query)]);
+    client.send_numbered(id, 101, &object).await;
     assert_eq!(complaint(&mut client).await, (id, 34));
     let id = client.next_id();
     client.send_numbered(id, 100, &query).await;
@@ -59,6 +60,27 @@ async fn sequence_numbers_rise_with_ids_and_tell_content() {
     let id = client.next_id();
     client.send_numbered(id, 0, &query).await;
     client.answer(id).await.expect("not judged");
+}
+
+#[tokio::test]
+async fn acknowledgements_are_taken_with_either_parity() {
+    let server = start().await;
+    let mut client = server.client().await;
+    let ack = tl::enums::MsgsAck::Ack(tl::types::MsgsAck { msg_ids: vec![4] }).to_bytes();
+    for seq_no in [51, 52] {
+        let id = client.next_id();
+        client.send_numbered(id, seq_no, &ack).await;
+    }
+    let id = client.next_id();
+    client
+        .send_numbered(id, 53, &f::Ping { ping_id: 1 }.to_bytes())
+        .await;
+    client
+        .wait(|it| {
+            assert_eq!(it.is::<tl::enums::BadMsgNotification>(), None);
+            it.is::<tl::enums::Pong>()
+        })
+        .await;
 }
 
 #[tokio::test]
