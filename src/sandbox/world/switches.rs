@@ -145,7 +145,7 @@ switches! {
     duplicated_key_dies = true:
         "a key that two main connections use at a time ends: AUTH_KEY_DUPLICATED (406)",
         Source::Documentation("errors");
-    saved_messages_incoming = false:
+    saved_messages_incoming = true:
         "messages in the chat with oneself are not outgoing, and name the chat that they are saved under",
         Source::Client("TDLib, MessagesManager.cpp: an outgoing message to oneself is taken as incoming");
     signed_posts = true:
