@@ -132,6 +132,15 @@ impl World {
         self.telegram.world(|state| state.set_anonymous(id, users))
     }
 
+    /// Lets nothing be forwarded out of a chat, or lets it again, as who made the chat.
+    pub fn protect(&self, chat: i64, protected: bool) -> Result<(), Refusal> {
+        let peer = peer(chat)?;
+        self.telegram.world(|state| {
+            let creator = state.head_of(peer)?;
+            state.protect(creator, peer, protected)
+        })
+    }
+
     /// Makes a supergroup of a basic group, as its creator; answers its number.
     pub fn migrate(&self, chat: i64) -> Result<i64, Refusal> {
         let Peer::Group(id) = peer(chat)? else {

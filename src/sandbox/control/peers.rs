@@ -61,6 +61,13 @@ struct Anonymous {
     users: Vec<i64>,
 }
 
+/// Whether anything may be forwarded out of a chat.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Protected {
+    protected: bool,
+}
+
 /// What a picture is drawn from.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +99,7 @@ pub fn of_chat(
             ("POST", ["cleared"]) => cleared(world, chat, bytes),
             ("PUT", ["hidden_history"]) => hidden(world, chat, bytes),
             ("PUT", ["anonymous"]) => anonymous(world, chat, bytes),
+            ("PUT", ["protected"]) => protected(world, chat, bytes),
             _ => return None,
         })
     };
@@ -146,6 +154,11 @@ fn hidden(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
 
 fn anonymous(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
     world.set_anonymous(chat, &body::<Anonymous>(bytes)?.users)?;
+    Ok(done())
+}
+
+fn protected(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
+    world.protect(chat, body::<Protected>(bytes)?.protected)?;
     Ok(done())
 }
 

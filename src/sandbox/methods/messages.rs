@@ -324,23 +324,8 @@ pub fn edit_chat_title(ctx: &mut Ctx<'_>, r: f::EditChatTitle) -> Answer<enums::
 /// `messages.toggleNoForwards`
 pub fn toggle_no_forwards(ctx: &mut Ctx<'_>, r: f::ToggleNoForwards) -> Answer<enums::Updates> {
     let me = ctx.me()?;
-    match ctx.peer(me, &r.peer)? {
-        Peer::Channel(id) => {
-            if ctx.state.channel(id)?.noforwards == r.enabled {
-                return Err(Refusal::bad("CHAT_NOT_MODIFIED"));
-            }
-            ctx.state
-                .adjust_channel(me, id, |channel| channel.noforwards = r.enabled)?;
-        }
-        Peer::Group(id) => {
-            let group = ctx.state.group_mut(id)?;
-            if !group.role(me).is_some_and(Role::runs) {
-                return Err(Refusal::bad("CHAT_ADMIN_REQUIRED"));
-            }
-            group.noforwards = r.enabled;
-        }
-        Peer::User(_) => return Err(Refusal::bad("PEER_ID_INVALID")),
-    }
+    let peer = ctx.peer(me, &r.peer)?;
+    ctx.state.protect(me, peer, r.enabled)?;
     Ok(ctx.told(me))
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::chat::Role;
 use super::content::Action;
 use super::place::{Peer, Place};
 use super::posting::Draft;
@@ -49,6 +50,31 @@ impl State {
             Peer::Group(_) => return Err(Refusal::bad("PEER_ID_INVALID")),
         }
         Ok(())
+    }
+
+    /// Lets nothing be forwarded out of a chat, what was said before included; or lets it again.
+    pub fn protect(&mut self, by: i64, peer: Peer, protected: bool) -> Result<(), Refusal> {
+        if self.protected(Place::of(by, peer)) == protected {
+            return Err(Refusal::bad("CHAT_NOT_MODIFIED"));
+        }
+        match peer {
+            Peer::User(_) => Err(Refusal::bad("PEER_ID_INVALID")),
+            Peer::Channel(id) => self.adjust_channel(by, id, |channel| channel.noforwards = protected),
+            Peer::Group(id) => {
+                self.not_migrated(id, "CHAT_ID_INVALID")?;
+                let group = self.group_mut(id)?;
+                if !group.role(by).is_some_and(Role::runs) {
+                    return Err(Refusal::bad("CHAT_ADMIN_REQUIRED"));
+                }
+                group.noforwards = protected;
+                if self.switches.protection_told {
+                    for member in self.audience(Place::Group(id)) {
+                        self.mention(member, Passing::Group { group: id });
+                    }
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Gives a basic group, supergroup or channel another picture, and says so in it.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use grammers_tl_types::{enums, types};
+use grammers_tl_types::{enums, functions as f, types};
 use trunkline::sandbox::World;
-use trunkline::sandbox::acts::NewChatKind;
+use trunkline::sandbox::acts::{NewChat, NewChatKind, Who};
 use trunkline::sandbox::people::Profile;
 use trunkline::sandbox::world::marks::Marks;
 
@@ -138,4 +138,48 @@ async fn a_forward_of_who_hides_tells_the_name_only() {
         (header.from_id, header.from_name.as_deref()),
         (None, Some("alice"))
     );
+}
+
+#[tokio::test]
+async fn protection_is_told_and_is_the_chats_and_not_its_messages() {
+    let (_telegram, world, alice, bob) = two().await;
+    let new = NewChat {
+        kind: NewChatKind::Group,
+        id: None,
+        title: "Small".into(),
+        about: String::new(),
+        username: None,
+        creator: Who::Name("alice".into()),
+        members: vec![Who::Name("bobby".into())],
+        admins: vec![],
+        slow_mode: 0,
+        protected: false,
+    };
+    let group = world.add_chat(new).expect("a group");
+    let peer: enums::InputPeer = types::InputPeerChat { chat_id: -group }.into();
+    bob.send(&peer, "before", 1).await;
+    let toggle = |enabled| f::messages::ToggleNoForwards {
+        peer: peer.clone(),
+        enabled,
+        request_msg_id: None,
+    };
+    assert_eq!(bob.refused(toggle(true)).await, "CHAT_ADMIN_REQUIRED");
+    let enums::Updates::Updates(told) = alice.ask(toggle(true)).await else {
+        panic!("updates")
+    };
+    assert!(matches!(told.updates.as_slice(), [enums::Update::Chat(it)] if it.chat_id == -group));
+    assert!(matches!(told.chats.as_slice(), [enums::Chat::Chat(it)] if it.noforwards));
+    assert_eq!(alice.refused(toggle(true)).await, "CHAT_NOT_MODIFIED");
+    let seen = listed(&bob, &peer).await;
+    assert!(!seen[0].noforwards, "the message has no flag of its own");
+    let out = forward(
+        &peer,
+        &enums::InputPeer::PeerSelf,
+        vec![seen[0].id],
+        vec![9],
+        false,
+    );
+    assert_eq!(bob.refused(out.clone()).await, "CHAT_FORWARDS_RESTRICTED");
+    world.protect(group, false).expect("let again");
+    assert_eq!(new_messages(updates(bob.ask(out).await)).len(), 1);
 }
