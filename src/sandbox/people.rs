@@ -141,6 +141,16 @@ impl World {
         })
     }
 
+    /// Lets a channel's posts be discussed in a supergroup, as who made the channel; without one, nowhere.
+    pub fn link(&self, chat: i64, group: Option<i64>) -> Result<(), Refusal> {
+        let id = channel(chat)?;
+        let group = group.map(channel).transpose()?;
+        self.telegram.world(|state| {
+            let creator = state.head_of(Peer::Channel(id))?;
+            state.link(creator, id, group)
+        })
+    }
+
     /// Makes a supergroup of a basic group, as its creator; answers its number.
     pub fn migrate(&self, chat: i64) -> Result<i64, Refusal> {
         let Peer::Group(id) = peer(chat)? else {

@@ -106,6 +106,9 @@ pub struct SeedChat {
     /// Who of those who run it writes in its name.
     #[serde(default)]
     pub anonymous: Vec<String>,
+    /// The supergroup, named further up, where a channel's posts are discussed.
+    #[serde(default)]
+    pub discussion: Option<String>,
 }
 
 /// A message of a seed.
@@ -238,6 +241,14 @@ impl Seed {
                 .new_chat(new)
                 .and_then(|peer| voices(state, peer, chat.signatures, &anonymous).map(|()| peer));
             let peer = made.map_err(|source| SeedError::Refused { place, source })?;
+            if let Some(name) = chat.discussion {
+                let place = format!("chat {:?}", chat.name);
+                let Some(group) = chats.get(&name).copied() else {
+                    return Err(SeedError::Unknown { place, name });
+                };
+                let linked = link(state, peer, group);
+                linked.map_err(|source| SeedError::Refused { place, source })?;
+            }
             chats.insert(chat.name, peer);
         }
         for (number, message) in self.messages.into_iter().enumerate() {
@@ -252,6 +263,15 @@ impl Seed {
         }
         Ok(())
     }
+}
+
+/// Lets a channel's posts be discussed in a supergroup.
+fn link(state: &mut State, channel: Peer, group: Peer) -> Result<(), Refusal> {
+    let (Peer::Channel(id), Peer::Channel(group)) = (channel, group) else {
+        return Err(Refusal::bad("MEGAGROUP_ID_INVALID"));
+    };
+    let creator = state.head_of(channel)?;
+    state.link(creator, id, Some(group))
 }
 
 /// In whose names it is written in a chat.

@@ -68,6 +68,13 @@ struct Protected {
     protected: bool,
 }
 
+/// Where a channel's posts are discussed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Discussion {
+    group: Option<i64>,
+}
+
 /// What a picture is drawn from.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,6 +107,7 @@ pub fn of_chat(
             ("PUT", ["hidden_history"]) => hidden(world, chat, bytes),
             ("PUT", ["anonymous"]) => anonymous(world, chat, bytes),
             ("PUT", ["protected"]) => protected(world, chat, bytes),
+            ("PUT", ["discussion"]) => discussion(world, chat, bytes),
             _ => return None,
         })
     };
@@ -159,6 +167,11 @@ fn anonymous(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> 
 
 fn protected(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
     world.protect(chat, body::<Protected>(bytes)?.protected)?;
+    Ok(done())
+}
+
+fn discussion(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
+    world.link(chat, body::<Discussion>(bytes)?.group)?;
     Ok(done())
 }
 

@@ -41,6 +41,7 @@ POST   /chats/{id}/migration                a basic group becomes a supergroup
 PUT    /chats/{id}/hidden_history           {\"hidden\"}: newcomers do not see what was said before
 PUT    /chats/{id}/anonymous                {\"users\"}: who of those who run it writes in its name
 PUT    /chats/{id}/protected                {\"protected\"}: nothing may be forwarded out of it
+PUT    /chats/{id}/discussion               {\"group\"}: the supergroup where its posts are discussed, or null
 POST   /chats/{id}/cleared                  {\"user\", \"max_id\"}: its history, for one member alone
 DELETE /chats/{id}                          the channel is deleted
 GET    /chats/{id}/messages                 ?as=USER &since=N &limit=N &deleted=true

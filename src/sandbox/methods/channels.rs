@@ -42,7 +42,11 @@ pub fn get_full_channel(ctx: &mut Ctx<'_>, r: f::GetFullChannel) -> Answer<enums
         .get(&me)
         .map(|member| member.posted_at / 1000 + i64::from(channel.slow_mode));
     let waits = next_post.filter(|at| channel.slow_mode > 0 && *at > i64::from(ctx.state.date()));
+    if let Some(linked) = channel.linked {
+        viewer.name(Peer::Channel(linked));
+    }
     let full = types::ChannelFull {
+        linked_chat_id: channel.linked,
         can_view_participants: !channel.broadcast || runs,
         can_set_username: channel.role(me) == Some(Role::Creator),
         can_delete_channel: channel.role(me) == Some(Role::Creator),
@@ -108,6 +112,18 @@ pub fn toggle_pre_history_hidden(ctx: &mut Ctx<'_>, r: f::TogglePreHistoryHidden
     let id = ctx.channel(me, &r.channel)?;
     ctx.state.hide_history(me, id, r.enabled)?;
     Ok(ctx.told(me))
+}
+
+/// `channels.setDiscussionGroup`
+pub fn set_discussion_group(ctx: &mut Ctx<'_>, r: f::SetDiscussionGroup) -> Answer<bool> {
+    let me = ctx.me()?;
+    let id = ctx.channel(me, &r.broadcast)?;
+    let group = match &r.group {
+        enums::InputChannel::Empty => None,
+        group => Some(ctx.channel(me, group)?),
+    };
+    ctx.state.link(me, id, group)?;
+    Ok(true)
 }
 
 /// `channels.inviteToChannel`

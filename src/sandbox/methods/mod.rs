@@ -395,6 +395,7 @@ table! {
     channels::DeleteChannel => channels::delete_channel;
     channels::DeleteHistory => channels::delete_history;
     channels::TogglePreHistoryHidden => channels::toggle_pre_history_hidden;
+    channels::SetDiscussionGroup => channels::set_discussion_group;
     channels::InviteToChannel => channels::invite_to_channel;
     channels::JoinChannel => channels::join_channel;
     channels::LeaveChannel => channels::leave_channel;

@@ -27,7 +27,9 @@ impl Viewer<'_> {
         let saved = content.place == Place::Private(self.account, self.account);
         // What one saves comes in; whose it is, the saved chat says.
         let saved_in = saved && self.state.switches.saved_messages_incoming;
-        let out = own && !saved_in;
+        // What a channel says elsewhere is nobody's own, be it posted by whom it may.
+        let spoken_for = content.sender.is_some_and(|sender| sender != peer);
+        let out = own && !saved_in && !spoken_for;
         let saved_peer_id = saved_in.then(|| self.name(Peer::User(self.account)));
         let post = match content.place {
             Place::Channel(id) => self
@@ -78,6 +80,7 @@ impl Viewer<'_> {
                 post_author: content.signature.clone(),
                 views: post.then_some(1),
                 forwards: post.then_some(0),
+                replies: self.comments(content),
                 // A reaction is told as an edit that does not show.
                 edit_hide: content.edited_at.is_none() && content.reacted_at.is_some(),
                 edit_date: content.edited_at.or(content.reacted_at).map(seconds),
@@ -107,6 +110,32 @@ impl Viewer<'_> {
                 quote_entities: spans,
                 quote_offset: quote.and_then(|quote| quote.offset),
                 ..blank::reply()
+            }
+            .into(),
+        )
+    }
+
+    /// Where a post is discussed, and how much is said there.
+    fn comments(&self, content: &Content) -> Option<enums::MessageReplies> {
+        let opened = self.state.contents.get(&content.discussion?)?;
+        let Place::Channel(group) = opened.place else {
+            return None;
+        };
+        let group = self.state.channels.get(&group)?;
+        let answers = group.held.values().filter(|uid| {
+            let answer = self.state.contents.get(uid);
+            let reply = answer.and_then(|answer| answer.reply.as_ref());
+            reply.is_some_and(|reply| reply.to == opened.uid)
+        });
+        Some(
+            types::MessageReplies {
+                comments: true,
+                replies: i32::try_from(answers.count()).unwrap_or(i32::MAX),
+                replies_pts: group.pts,
+                recent_repliers: None,
+                channel_id: Some(group.id),
+                max_id: None,
+                read_max_id: None,
             }
             .into(),
         )

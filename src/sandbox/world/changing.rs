@@ -82,6 +82,7 @@ impl State {
                 _ => self.tell(holder, 1, What::Edited { id: number }),
             };
         }
+        self.edit_discussion(uid);
         Ok(uid)
     }
 

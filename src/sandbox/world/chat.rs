@@ -126,6 +126,9 @@ pub struct Channel {
     /// What Telegram says about it.
     #[serde(default)]
     pub marks: Marks,
+    /// Of a channel the supergroup where its posts are discussed; of that the channel.
+    #[serde(default)]
+    pub linked: Option<i64>,
     /// In a supergroup: who of those who run it writes in its name.
     #[serde(default)]
     pub anonymous: BTreeSet<i64>,

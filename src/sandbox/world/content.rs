@@ -50,6 +50,9 @@ pub struct Content {
     /// The name that a channel signs it with.
     #[serde(default)]
     pub signature: Option<String>,
+    /// Of a channel's post: the message that begins its discussion.
+    #[serde(default)]
+    pub discussion: Option<Uid>,
     /// When the last copy was deleted.
     pub deleted_at: Option<i64>,
     /// Reactions to it, oldest first.

@@ -148,6 +148,7 @@ impl State {
             muted: false,
             photo: None,
             marks: Marks::default(),
+            linked: None,
             anonymous: BTreeSet::new(),
             history_hidden: false,
             collectibles: Vec::new(),

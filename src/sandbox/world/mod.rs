@@ -9,6 +9,7 @@ pub mod chat;
 pub mod codes;
 pub mod content;
 pub mod difference;
+pub mod discussion;
 pub mod entities;
 pub mod files;
 pub mod guests;

@@ -7,6 +7,7 @@ use super::entities::{self, Entity};
 use super::place::{Peer, Place};
 use super::refusal::Refusal;
 use super::state::{News, Passing, State};
+use super::voices::Voice;
 
 /// The longest text, in UTF-16 units.
 const TEXT_MAX: i32 = 4096;
@@ -37,6 +38,8 @@ pub struct Draft {
     pub noforwards: bool,
     /// What its sender names it; 0 for none.
     pub random_id: i64,
+    /// In whose name it stands; if not given, as is the way of the place.
+    pub sender: Option<Peer>,
 }
 
 impl Draft {
@@ -213,6 +216,7 @@ impl State {
         if reads && let Peer::Channel(id) = peer {
             self.read_by_posting(author, id, before);
         }
+        self.discuss(peer, &uids)?;
         Ok(uids)
     }
 
@@ -231,10 +235,21 @@ impl State {
     }
 
     /// Puts one settled message where it belongs.
-    fn place(&mut self, author: i64, peer: Peer, draft: Draft, body: Body) -> Result<Uid, Refusal> {
+    pub(super) fn place(
+        &mut self,
+        author: i64,
+        peer: Peer,
+        draft: Draft,
+        body: Body,
+    ) -> Result<Uid, Refusal> {
         let place = Place::of(author, peer);
         let dc = self.home(author);
-        let voice = self.voice(author, place);
+        let voice = match draft.sender {
+            Some(sender) => Voice::of(sender),
+            None => self.voice(author, place),
+        };
+        // Who speaks for a channel elsewhere has posted nothing there itself.
+        let by_itself = voice.sender.is_none_or(|sender| sender == peer);
         let uid = self.next.uid;
         self.next.uid += 1;
         if let Body::Said {
@@ -261,6 +276,7 @@ impl State {
             random_id: draft.random_id,
             sender: voice.sender,
             signature: voice.signature,
+            discussion: None,
             copies: Vec::new(),
             opened: false,
             deleted_at: None,
@@ -276,7 +292,7 @@ impl State {
             let number = channel.next_id;
             channel.next_id += 1;
             channel.held.insert(number, uid);
-            if let Some(member) = channel.members.get_mut(&author) {
+            if let Some(member) = channel.members.get_mut(&author).filter(|_| by_itself) {
                 member.posted_at = now;
                 member.read_in = number;
             }

@@ -157,6 +157,9 @@ switches! {
     hidden_forwards = true:
         "a forward of a user who hides tells the name and not the user",
         Source::Documentation("messageFwdHeader");
+    discussion_groups = true:
+        "a channel's posts are forwarded by themselves into the supergroup that is linked to it, in the channel's name",
+        Source::Documentation("discussion");
     protection_told = true:
         "those who are in a basic group are told when it is protected, or no longer",
         Source::Inferred("clients show it at once; a supergroup's members hear updateChannel");

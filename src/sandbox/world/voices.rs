@@ -18,6 +18,16 @@ pub struct Voice {
     pub signature: Option<String>,
 }
 
+impl Voice {
+    /// In this name.
+    pub fn of(sender: Peer) -> Self {
+        Self {
+            sender: Some(sender),
+            signature: None,
+        }
+    }
+}
+
 impl State {
     /// In whose name this author writes there.
     pub fn voice(&self, author: i64, place: Place) -> Voice {

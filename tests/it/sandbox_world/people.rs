@@ -183,3 +183,53 @@ async fn protection_is_told_and_is_the_chats_and_not_its_messages() {
     world.protect(group, false).expect("let again");
     assert_eq!(new_messages(updates(bob.ask(out).await)).len(), 1);
 }
+
+#[tokio::test]
+async fn a_post_is_forwarded_into_the_group_where_it_is_discussed() {
+    let (_telegram, world, alice, bob) = two().await;
+    let news = channel(&world, NewChatKind::Channel);
+    let talk = world
+        .add_chat(NewChat {
+            kind: NewChatKind::Supergroup,
+            id: None,
+            title: "Talk".into(),
+            about: String::new(),
+            username: Some("the_talk".into()),
+            creator: Who::Name("alice".into()),
+            members: vec![Who::Name("bobby".into())],
+            admins: vec![],
+            slow_mode: 30,
+            protected: false,
+        })
+        .expect("a supergroup");
+    world.link(news, Some(talk)).expect("linked");
+    assert!(world.link(talk, Some(news)).is_err());
+    let place = alice.resolve("the_place").await;
+    alice.send(&place, "news", 1).await;
+    let posts = listed(&bob, &bob.resolve("the_place").await).await;
+    let group = bob.resolve("the_talk").await;
+    let opened = listed(&bob, &group).await;
+    let [opened] = opened.as_slice() else {
+        panic!("one message: {opened:?}")
+    };
+    let enums::Peer::Channel(named) = posts[0].peer_id.clone() else {
+        panic!("a channel")
+    };
+    let named: enums::Peer = named.into();
+    let Some(enums::MessageFwdHeader::Header(header)) = opened.fwd_from.clone() else {
+        panic!("where it is from")
+    };
+    assert_eq!(opened.from_id.as_ref(), Some(&named));
+    assert_eq!(header.from_id.as_ref(), Some(&named));
+    assert_eq!(header.saved_from_peer.as_ref(), Some(&named));
+    assert_eq!(header.channel_post, Some(posts[0].id));
+    assert_eq!(header.saved_from_msg_id, Some(posts[0].id));
+    let own = listed(&alice, &alice.resolve("the_talk").await).await;
+    assert!(!own[0].out, "the channel's and not hers");
+    let enums::MessageReplies::Replies(replies) = posts[0].replies.clone().expect("comments");
+    assert!(replies.comments && replies.channel_id.is_some());
+    world
+        .edit(news, posts[0].id, id_of(&world, "alice"), "newer", vec![])
+        .expect("edited");
+    assert_eq!(listed(&bob, &group).await[0].message, "newer");
+}

@@ -1,0 +1,112 @@
+//! Channels whose posts are discussed in a supergroup: each post is forwarded there by itself, in the channel's name,
+//! and follows its edits. Not promised: that the forward goes when its post is deleted.
+
+use std::collections::BTreeMap;
+
+use super::account::What;
+use super::chat::Role;
+use super::content::{Body, Content, Forward, Uid};
+use super::place::{Peer, Place};
+use super::posting::Draft;
+use super::refusal::Refusal;
+use super::state::{Passing, State};
+
+impl State {
+    /// Lets a channel's posts be discussed in this supergroup from now on, or nowhere.
+    pub fn link(&mut self, by: i64, broadcast: i64, group: Option<i64>) -> Result<(), Refusal> {
+        let channel = self.channel(broadcast)?;
+        if !channel.broadcast {
+            return Err(Refusal::bad("BROADCAST_ID_INVALID"));
+        }
+        if channel.role(by) != Some(Role::Creator) {
+            return Err(Refusal::bad("CHAT_ADMIN_REQUIRED"));
+        }
+        let before = channel.linked;
+        if before == group {
+            return Err(Refusal::bad("LINK_NOT_MODIFIED"));
+        }
+        if let Some(id) = group {
+            let group = self.channel(id)?;
+            if group.broadcast || group.linked.is_some() {
+                return Err(Refusal::bad("MEGAGROUP_ID_INVALID"));
+            }
+            if group.history_hidden {
+                return Err(Refusal::bad("MEGAGROUP_PREHISTORY_HIDDEN"));
+            }
+        }
+        for (id, linked) in [(before, None), (Some(broadcast), group), (group, Some(broadcast))] {
+            let Some(id) = id else { continue };
+            self.channel_mut(id)?.linked = linked;
+            for member in self.audience(Place::Channel(id)) {
+                self.mention(member, Passing::Channel { channel: id });
+            }
+        }
+        Ok(())
+    }
+
+    /// Forwards what was posted in a channel into the supergroup where it is discussed.
+    pub(super) fn discuss(&mut self, peer: Peer, posts: &[Uid]) -> Result<(), Refusal> {
+        let Peer::Channel(id) = peer else { return Ok(()) };
+        let Some(channel) = self.channels.get(&id).filter(|channel| channel.broadcast) else {
+            return Ok(());
+        };
+        let Some(group) = channel.linked.filter(|_| self.switches.discussion_groups) else {
+            return Ok(());
+        };
+        let mut albums: BTreeMap<i64, i64> = BTreeMap::new();
+        for uid in posts {
+            let Some(post) = self.contents.get(uid) else {
+                continue;
+            };
+            let Some(draft) = self.discussed(id, post) else {
+                continue;
+            };
+            let (author, body, album) = (post.author, post.body.clone(), post.album);
+            let album = album.map(|album| *albums.entry(album).or_insert_with(|| self.new_album()));
+            let opened = self.place(author, Peer::Channel(group), Draft { album, ..draft }, body)?;
+            if let Some(post) = self.contents.get_mut(uid) {
+                post.discussion = Some(opened);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a post becomes where it is discussed; `None` for what is nobody's words.
+    fn discussed(&self, channel: i64, post: &Content) -> Option<Draft> {
+        if matches!(post.body, Body::Service(_)) {
+            return None;
+        }
+        let from = Peer::Channel(channel);
+        let number = post.number_for(0)?;
+        let origin = post.forward.clone().unwrap_or_else(|| self.origin(post));
+        Some(Draft {
+            forward: Some(Forward {
+                saved_from: Some((from, number)),
+                ..origin
+            }),
+            silent: post.silent,
+            noforwards: post.noforwards,
+            sender: Some(from),
+            ..Draft::default()
+        })
+    }
+
+    /// The message that begins a post's discussion says what the post says now.
+    pub(super) fn edit_discussion(&mut self, post: Uid) {
+        let Some(post) = self.contents.get(&post) else {
+            return;
+        };
+        let (body, edited_at, opened) = (post.body.clone(), post.edited_at, post.discussion);
+        let Some(opened) = opened.and_then(|uid| self.contents.get_mut(&uid)) else {
+            return;
+        };
+        if opened.deleted_at.is_some() {
+            return;
+        }
+        opened.body = body;
+        opened.edited_at = edited_at;
+        if let (Place::Channel(group), Some(id)) = (opened.place, opened.number_for(0)) {
+            self.tell_channel(group, 1, What::Edited { id });
+        }
+    }
+}
