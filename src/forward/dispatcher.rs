@@ -13,6 +13,7 @@ use super::desk::Hold;
 use super::error::PairError;
 use super::graph::Node;
 use super::map::{AlbumsTable, MapRow, MapTable, PairsTable};
+use super::moving::turns;
 use super::origins::origins;
 use super::pairs::Pairs;
 use super::plan::{Plan, Planner, View, Waits};
@@ -126,7 +127,16 @@ impl Dispatcher {
             return Ok(false);
         };
         let last = *last;
-        let (plan, upto) = self.dispatch(&events).await?;
+        let turning = events.iter().position(|(_, event)| turns(&event.body));
+        if turning == Some(0) {
+            self.turn_with(&events[0]).await?;
+            return Ok(true);
+        }
+        let (events, last) = match turning {
+            Some(at) => (&events[..at], events[at - 1].0),
+            None => (&events[..], last),
+        };
+        let (plan, upto) = self.dispatch(events).await?;
         for session in &plan.back {
             self.registry.refresh();
             self.registry.account_is_back(*session).await?;
@@ -139,6 +149,25 @@ impl Dispatcher {
             self.store_cursor().await?;
         }
         Ok(true)
+    }
+
+    /// Pairs change with an event; all before it is planned and committed.
+    async fn turn_with(&mut self, (seq, event): &(u64, Arc<Event>)) -> Result<(), PairError> {
+        let mut cursor = Batch::new();
+        cursor.set_cursor(CURSOR, *seq);
+        if let Some(session) = event.session {
+            match self.registry.turn_with(session, &event.body, cursor).await {
+                // A pair was deleted meanwhile: once more without it.
+                Err(PairError::Store(StoreError::Conflict { .. })) => {
+                    self.registry.load().await?;
+                    return Ok(());
+                }
+                done => done?,
+            }
+            self.stored = *seq;
+        }
+        self.cursor = *seq;
+        Ok(())
     }
 
     /// Plans and commits; tells up to where, if not all events found room in one commit.

@@ -22,6 +22,7 @@ mod find;
 mod graph;
 mod job;
 mod map;
+mod moving;
 mod name;
 mod origins;
 mod pair;

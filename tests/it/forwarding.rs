@@ -16,6 +16,7 @@ use crate::stage::{Stage, events, state, until};
 mod changes;
 mod gone;
 mod lanes;
+mod moving;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const PHONE: &str = "+989120000001";

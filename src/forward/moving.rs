@@ -1,0 +1,147 @@
+//! Chats that move or go: a group that became a supergroup takes its pairs with it, a chat that can no longer be
+//! read stops them.
+//!
+//! Rows of the message map stay under the chat whose numbers they are: a supergroup counts anew from 1, and a row
+//! under its name would be taken for another message. Pairs have no other word of a chat: no rule names one yet.
+
+use std::sync::Arc;
+
+use super::error::PairError;
+use super::graph::way_back;
+use super::map::PairsTable;
+use super::pair::{PairRow, PairState, Place};
+use super::registry::Registry;
+use crate::base::{PairId, SessionId};
+use crate::model::{ChatId, EventBody};
+use crate::store::Batch;
+
+/// Why a pair stops whose chat is lost.
+const CHAT_LOST: &str = "chat_lost";
+/// Why a pair stops that, with its chat's new number, would double another or go round.
+const CHAT_MIGRATED: &str = "chat_migrated";
+
+/// Whether pairs change with an event: what comes after it is planned with what they are then.
+pub(super) fn turns(body: &EventBody) -> bool {
+    matches!(body, EventBody::ChatMigrated { .. } | EventBody::ChatLost { .. })
+}
+
+/// A pair after a chat of a session took on another number; none if it does not concern it.
+fn moved(row: &PairRow, session: SessionId, from: ChatId, to: ChatId) -> Option<PairRow> {
+    let place = |place: &Place| {
+        let chat = if (place.session, place.chat) == (session, from) {
+            to
+        } else {
+            place.chat
+        };
+        Place { chat, ..*place }
+    };
+    let new = PairRow {
+        source: place(&row.source),
+        destination: place(&row.destination),
+        ..row.clone()
+    };
+    (new != *row).then_some(new)
+}
+
+impl Registry {
+    /// Carries out what such an event means; `cursor` is committed with it.
+    pub(super) async fn turn_with(
+        &self,
+        session: SessionId,
+        body: &EventBody,
+        cursor: Batch,
+    ) -> Result<(), PairError> {
+        match body {
+            EventBody::ChatMigrated { from, to } => self.migrate(session, *from, *to, cursor).await,
+            EventBody::ChatLost { chat, reason } => {
+                self.lose(session, *chat, reason).await?;
+                self.store.commit(cursor).await?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// All pairs of a chat that moved, in one commit. One that cannot go on there stops, and waits for a person.
+    async fn migrate(
+        &self,
+        session: SessionId,
+        from: ChatId,
+        to: ChatId,
+        mut batch: Batch,
+    ) -> Result<(), PairError> {
+        let (mut rows, mut stuck) = (Vec::new(), Vec::new());
+        {
+            let _turn = self.turn.lock().await;
+            for desk in self.desks() {
+                let old = desk.pair().borrow().clone();
+                let Some(new) = moved(&old, session, from, to) else {
+                    continue;
+                };
+                let ends = |place: &Place| self.node(place.session, place.chat);
+                let round = way_back(&self.edges(), ends(&new.source), ends(&new.destination));
+                if round.is_some() || self.twin(&new).is_some() {
+                    stuck.push(old.id);
+                    continue;
+                }
+                batch.require::<PairsTable>(&new.id, |row| row.is_some());
+                batch.put::<PairsTable>(&new.id, &new);
+                rows.push((desk, Arc::new(new)));
+            }
+            self.store.commit(batch).await?;
+            for (desk, row) in rows {
+                tracing::info!(pair = %row.id, "a chat of a pair became a supergroup");
+                desk.set_pair(row);
+                desk.wake();
+            }
+            self.refresh();
+        }
+        for id in stuck {
+            let cause = "its chat became a supergroup, from which another pair forwards already";
+            self.stop_if_there(id, CHAT_MIGRATED, cause).await?;
+        }
+        Ok(())
+    }
+
+    async fn lose(&self, session: SessionId, chat: ChatId, reason: &str) -> Result<(), PairError> {
+        for desk in self.desks() {
+            let pair = desk.pair().borrow().clone();
+            let lost = |place: &Place| (place.session, place.chat) == (session, chat);
+            if pair.state == PairState::Running && (lost(&pair.source) || lost(&pair.destination)) {
+                let cause = format!("the account can no longer read a chat of it: {reason}");
+                self.stop_if_there(pair.id, CHAT_LOST, &cause).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn stop_if_there(&self, id: PairId, reason: &str, cause: &str) -> Result<(), PairError> {
+        match self.hold(id, reason, cause).await {
+            Ok(()) | Err(PairError::Unknown(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{DESTINATION, pair};
+    use super::*;
+
+    #[test]
+    fn a_chat_that_moved_is_known_by_its_new_number_to_its_own_session_only() {
+        let (session, other) = (SessionId::generate(), SessionId::generate());
+        let group = ChatId(-5);
+        let mut row = pair(session);
+        row.source.chat = group;
+        let to = ChatId(-1_000_000_000_077);
+        let new = moved(&row, session, group, to).expect("moved");
+        assert_eq!((new.source.chat, new.destination.chat), (to, DESTINATION));
+        assert_eq!(moved(&row, other, group, to), None);
+        assert_eq!(moved(&row, session, ChatId(-6), to), None);
+        row.destination.chat = group;
+        row.source.chat = DESTINATION;
+        let new = moved(&row, session, group, to).expect("moved");
+        assert_eq!((new.source.chat, new.destination.chat), (DESTINATION, to));
+    }
+}

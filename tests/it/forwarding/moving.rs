@@ -1,0 +1,105 @@
+//! What a pair does when its chat becomes a supergroup, or can no longer be read.
+
+use trunkline::app::Daemon;
+use trunkline::base::{EventId, Owner, SessionId, Timestamp};
+use trunkline::forward::PairState;
+use trunkline::model::{ChatId, Event, EventBody};
+use trunkline::sandbox::acts::{NewChat, NewChatKind};
+use trunkline::sandbox::handle::peer;
+use trunkline::sandbox::world::Peer;
+use trunkline::store::Batch;
+
+use super::{PATIENCE, PHONE, Scene, pair, stats};
+use crate::stage::until;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_becomes_a_supergroup_takes_its_pair_with_it() {
+    let scene = Scene::new().await;
+    let group = scene
+        .world
+        .add_chat(NewChat {
+            kind: NewChatKind::Group,
+            id: None,
+            title: "Group".to_owned(),
+            about: String::new(),
+            username: None,
+            creator: scene.bob.into(),
+            members: vec![scene.ann.into()],
+            admins: Vec::new(),
+            slow_mode: 0,
+            protected: false,
+        })
+        .expect("made");
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let pairs = &daemon.handles.pairs;
+    let new = pair(session, group, scene.copies, "");
+    let id = pairs.create(new, Owner::admin()).await.expect("made").id;
+    scene.world.say(group, scene.bob, "before").expect("posted");
+    scene.arrives(&["before"]).await;
+
+    let Ok(Peer::Group(number)) = peer(group) else {
+        panic!("it is a basic group");
+    };
+    let channel = scene
+        .stage
+        .world
+        .world(|state| state.migrate(scene.bob, number))
+        .expect("migrated");
+    let to = Peer::Channel(channel).bot_api();
+    let moved = EventBody::ChatMigrated {
+        from: ChatId(group),
+        to: ChatId(to),
+    };
+    happens(&daemon, session, moved).await;
+    until("the pair is the supergroup's", || {
+        pairs.get(id).expect("there").source.chat == ChatId(to)
+    })
+    .await;
+    // The supergroup counts anew: its numbers were the group's messages' before.
+    for number in 0..4 {
+        let text = format!("after {number}");
+        scene.world.say(to, scene.bob, &text).expect("posted");
+    }
+    scene
+        .arrives(&["before", "after 0", "after 1", "after 2", "after 3"])
+        .await;
+    until("all is settled", || stats(&daemon, id).waiting == 0).await;
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_that_is_lost_holds_its_pairs_with_the_reason() {
+    let scene = Scene::new().await;
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let id = scene.pair(&daemon, session, "").await.id;
+    let lost = EventBody::ChatLost {
+        chat: ChatId(scene.source),
+        reason: "channel_private".to_owned(),
+    };
+    happens(&daemon, session, lost).await;
+    let pairs = &daemon.handles.pairs;
+    until("it is held", || {
+        let pair = pairs.get(id).expect("there");
+        (pair.state, pair.reason.as_deref()) == (PairState::Held, Some("chat_lost"))
+    })
+    .await;
+    let open = || daemon.handles.incidents.open_count().expect("counted");
+    until("an incident tells", || open() == 1).await;
+    daemon.stop(PATIENCE).await;
+}
+
+/// The intake puts an event into the journal.
+async fn happens(daemon: &Daemon, session: SessionId, body: EventBody) {
+    let mut batch = Batch::new();
+    let event = Event {
+        id: EventId::generate(),
+        at: Timestamp::now(),
+        session: Some(session),
+        owner: Owner::admin(),
+        body,
+    };
+    batch.append(event, None);
+    daemon.handles.store.commit(batch).await.expect("stored");
+}
