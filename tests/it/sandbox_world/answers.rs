@@ -80,7 +80,9 @@ async fn a_message_removed_at_once_is_answered_empty_and_unnamed() {
     let before = bob.state().await.pts;
     for peer in [place, alice.resolve("bobby").await] {
         world
-            .fault(fault(r#"{"kind":"removed_at_once"}"#))
+            .fault(fault(
+                r#"{"kind":"removed_at_once","method":"messages.sendMessage"}"#,
+            ))
             .expect("added");
         let state = alice.state().await.pts;
         let answer = updates(alice.send(&peer, "spam", 7).await);

@@ -1,0 +1,437 @@
+//! A commit in the making: what a batch of updates changes, and the events that it becomes.
+//!
+//! It decides what is told as new, as an edit or not at all, by what was told before; what it tells and the state behind
+//! it are one commit. It does not try again: that is the pen's business.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Context;
+use super::convert::{Change, form, identity, is_news, name_of_new};
+use crate::base::fault::fault_point;
+use crate::base::{EventId, Owner, SessionId, Timestamp};
+use crate::model::{Action, ChatId, Event, EventBody, Message, MessageId};
+use crate::store::{Batch, Scan, StoreError};
+use crate::telegram::link::Link;
+use crate::telegram::peers::{self, Departure};
+use crate::telegram::tables::{
+    HighWater, LeftOut, LeftOutMark, MessageChats, Peer, Peers, Seen, StoredState, ToldEdit, ToldEdits,
+    Tombstones, UpdateStates, Whereabouts,
+};
+use crate::telegram::updates::{Key, State};
+
+/// A commit in the making.
+pub(super) struct Draft<'a> {
+    context: &'a Context,
+    session: SessionId,
+    owner: Owner,
+    batch: Batch,
+    now: Timestamp,
+    events: u64,
+    high_water: HashMap<ChatId, MessageId>,
+    channels: HashMap<i64, i32>,
+    fresh_chats: HashMap<MessageId, ChatId>,
+    /// Marks of what is missing that this commit sets.
+    marks: HashMap<i64, LeftOutMark>,
+    /// Edits that this commit tells, and what it tells as new.
+    told_edits: HashMap<(SessionId, i64, MessageId), ToldEdit>,
+    fresh: HashMap<(ChatId, MessageId), ToldEdit>,
+    /// Chats that this commit tells to be lost.
+    departed: HashSet<ChatId>,
+    common: Option<StoredState>,
+}
+
+impl<'a> Draft<'a> {
+    pub fn new(context: &'a Context, link: &Link) -> Self {
+        Self {
+            context,
+            session: link.id,
+            owner: link.account().owner,
+            batch: Batch::new(),
+            now: Timestamp::now(),
+            events: 0,
+            high_water: HashMap::new(),
+            channels: HashMap::new(),
+            fresh_chats: HashMap::new(),
+            marks: HashMap::new(),
+            told_edits: HashMap::new(),
+            fresh: HashMap::new(),
+            departed: HashSet::new(),
+            common: None,
+        }
+    }
+
+    pub fn take_peers(&mut self, found: Vec<(ChatId, Peer)>) -> Result<(), StoreError> {
+        for (chat, peer) in found {
+            let key = (self.session, chat.0);
+            let known = self.context.store.get::<Peers>(&key)?;
+            let merged = peers::merge(known.clone().unwrap_or_default(), peer);
+            if known.as_ref() != Some(&merged) {
+                self.batch.put::<Peers>(&key, &merged);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn take(&mut self, change: Change) -> Result<(), StoreError> {
+        match change {
+            Change::New(message) => self.take_new(message),
+            Change::Edited(message) => self.take_edit(message),
+            Change::Deleted { channel, ids } => {
+                let name = identity(
+                    self.session,
+                    &Change::Deleted {
+                        channel,
+                        ids: ids.clone(),
+                    },
+                );
+                self.take_deletion(channel, ids, &name)
+            }
+        }
+    }
+
+    /// Takes a message that Telegram tells as new. What stands at or below the mark from which a gap is read was told
+    /// before; so was, where no gap is open, what is no higher than the highest that was stored before, if it is so old
+    /// that the journal need not remember it any more.
+    fn take_new(&mut self, mut message: Message) -> Result<(), StoreError> {
+        if self.is_buried(&message)? {
+            return Ok(());
+        }
+        let below = match self.mark(&message)? {
+            Some(mark) => Some(mark.above),
+            None if self.is_forgotten(&message) => {
+                let key = (self.session, message.chat.0);
+                self.context.store.get::<HighWater>(&key)?
+            }
+            None => None,
+        };
+        self.remember(&message)?;
+        let name = name_of_new(self.session, message.chat, message.id);
+        let told_before = below.is_some_and(|below| message.id <= below)
+            || (message.edit_date.is_some() && self.context.store.knows(&name)?);
+        if told_before {
+            // Perhaps in an older form: a difference that tells a message as new does not tell its edit.
+            return self.take_edit(message);
+        }
+        if let Some(Action::MigratedTo { chat }) = &message.action {
+            self.depart(Departure::Migrated(message.chat, *chat))?;
+        }
+        self.complete(&mut message)?;
+        if message.edit_date.is_some() {
+            self.note_told(&message);
+        }
+        self.fresh
+            .insert((message.chat, message.id), self.as_told(&message));
+        let body = match message.out {
+            true => EventBody::MessageSent(message),
+            false => EventBody::MessageNew(message),
+        };
+        self.event(body, Some(name));
+        Ok(())
+    }
+
+    fn take_edit(&mut self, mut message: Message) -> Result<(), StoreError> {
+        let told = self.told(&message)?;
+        if !is_news(&message, told.map(|told| (told.edited, told.form))) {
+            return Ok(());
+        }
+        self.note_told(&message);
+        self.complete(&mut message)?;
+        self.event(EventBody::MessageEdited(message), None);
+        Ok(())
+    }
+
+    /// The form in which a message was told last, as far as that is known.
+    fn told(&self, message: &Message) -> Result<Option<ToldEdit>, StoreError> {
+        let key = (self.session, message.chat.0, message.id);
+        if let Some(told) = self.told_edits.get(&key) {
+            return Ok(Some(*told));
+        }
+        let store = &self.context.store;
+        if let Some(told) = store.get::<ToldEdits>(&key)? {
+            return Ok(Some(told));
+        }
+        if let Some(first) = self.fresh.get(&(message.chat, message.id)) {
+            return Ok(Some(*first));
+        }
+        let name = name_of_new(self.session, message.chat, message.id);
+        let first = store.known_event(&name)?;
+        Ok(first.and_then(|event| match &event.body {
+            EventBody::MessageNew(first) | EventBody::MessageSent(first) => Some(self.as_told(first)),
+            _ => None,
+        }))
+    }
+
+    fn as_told(&self, message: &Message) -> ToldEdit {
+        ToldEdit {
+            edited: message.edit_date.unwrap_or_default(),
+            form: form(message),
+            at: self.now,
+        }
+    }
+
+    fn note_told(&mut self, message: &Message) {
+        let (key, told) = ((self.session, message.chat.0, message.id), self.as_told(message));
+        self.batch.put::<ToldEdits>(&key, &told);
+        self.told_edits.insert(key, told);
+    }
+
+    /// The mark above which messages of this one's chat are still to be read.
+    fn mark(&self, message: &Message) -> Result<Option<LeftOutMark>, StoreError> {
+        let place = if message.chat.is_channel() {
+            message.chat.0
+        } else {
+            0
+        };
+        match self.marks.get(&place) {
+            Some(mark) => Ok(Some(*mark)),
+            None => self.context.store.get::<LeftOut>(&(self.session, place)),
+        }
+    }
+
+    /// Whether the journal may have forgotten that the message was told. What is younger it recognises by name.
+    fn is_forgotten(&self, message: &Message) -> bool {
+        self.now.since(message.date) >= self.context.store.config().retention()
+    }
+
+    fn high_water_of(&self, chat: ChatId) -> Result<Option<MessageId>, StoreError> {
+        match self.high_water.get(&chat) {
+            Some(id) => Ok(Some(*id)),
+            None => self.context.store.get::<HighWater>(&(self.session, chat.0)),
+        }
+    }
+
+    /// Gives a message the name of its sender where Telegram named it by number only.
+    fn complete(&self, message: &mut Message) -> Result<(), StoreError> {
+        let Some(sender) = message
+            .sender
+            .as_mut()
+            .filter(|sender| sender.first_name.is_none())
+        else {
+            return Ok(());
+        };
+        if let Some(known) = self.context.store.get::<Peers>(&(self.session, sender.id))? {
+            sender.first_name = known.first_name.or(known.title);
+            (sender.last_name, sender.username) = (known.last_name, known.username);
+            sender.bot = known.bot;
+        }
+        Ok(())
+    }
+
+    /// Keeps by which message somebody can be named of whom Telegram shows only a part.
+    pub fn meet(&mut self, change: &Change, parts: &[(ChatId, Peer)]) -> Result<(), StoreError> {
+        let (Change::New(message) | Change::Edited(message)) = change else {
+            return Ok(());
+        };
+        let sender = message.sender.as_ref().map(|sender| ChatId(sender.id));
+        let Some((user, part)) = parts.iter().find(|(user, _)| Some(*user) == sender) else {
+            return Ok(());
+        };
+        let key = (self.session, user.0);
+        let known = self.context.store.get::<Peers>(&key)?;
+        if known.is_some_and(|known| known.hash.is_some() || known.seen.is_some()) {
+            return Ok(());
+        }
+        let chat = self.context.store.get::<Peers>(&(self.session, message.chat.0))?;
+        let Some(hash) = chat.and_then(|chat| chat.hash) else {
+            return Ok(());
+        };
+        let seen = Seen {
+            chat: message.chat,
+            hash,
+            message: message.id,
+        };
+        let met = Peer {
+            seen: Some(seen),
+            ..part.clone()
+        };
+        self.batch.put::<Peers>(&key, &met);
+        Ok(())
+    }
+
+    /// Tells that a chat moved or that the account is in it no more, once.
+    pub fn depart(&mut self, departure: Departure) -> Result<(), StoreError> {
+        let (chat, reason) = match departure {
+            Departure::Migrated(from, to) => {
+                let mut name = self.session.to_bytes().to_vec();
+                name.push(b'm');
+                name.extend(from.0.to_be_bytes());
+                self.event(EventBody::ChatMigrated { from, to }, Some(name));
+                return Ok(());
+            }
+            Departure::Left(chat) => (chat, "LEFT"),
+            Departure::Forbidden(chat) => (chat, "FORBIDDEN"),
+        };
+        let key = (self.session, chat.0);
+        let Some(known) = self
+            .context
+            .store
+            .get::<Peers>(&key)?
+            .filter(|known| known.member)
+        else {
+            return Ok(());
+        };
+        if !self.departed.insert(chat) {
+            return Ok(());
+        }
+        let gone = Peer {
+            member: false,
+            ..known
+        };
+        self.batch.put::<Peers>(&key, &gone);
+        let reason = reason.to_owned();
+        self.event(EventBody::ChatLost { chat, reason }, None);
+        Ok(())
+    }
+
+    /// Whether the message's deletion arrived before it.
+    fn is_buried(&self, message: &Message) -> Result<bool, StoreError> {
+        let place = if message.chat.is_channel() {
+            message.chat.0
+        } else {
+            0
+        };
+        Ok(self
+            .context
+            .store
+            .get::<Tombstones>(&(self.session, place, message.id))?
+            .is_some())
+    }
+
+    /// Keeps where a message stands, for deletions that name no chat, and how far a chat is stored.
+    fn remember(&mut self, message: &Message) -> Result<(), StoreError> {
+        if !message.chat.is_channel() {
+            self.fresh_chats.insert(message.id, message.chat);
+            self.batch.put::<MessageChats>(
+                &(self.session, message.id),
+                &Whereabouts::since(message.chat, self.now),
+            );
+        }
+        if self
+            .high_water_of(message.chat)?
+            .is_none_or(|known| message.id > known)
+        {
+            self.high_water.insert(message.chat, message.id);
+        }
+        Ok(())
+    }
+
+    /// Marks that messages above what is stored were left out. A mark that is there already lies deeper.
+    pub fn mark_left_out(&mut self, channel: Option<ChatId>, common: &StoredState) -> Result<(), StoreError> {
+        let place = channel.map_or(0, |chat| chat.0);
+        let key = (self.session, place);
+        if self.marks.contains_key(&place) || self.context.store.contains::<LeftOut>(&key)? {
+            return Ok(());
+        }
+        let concerned = |chat: ChatId| channel.map_or(!chat.is_channel(), |channel| channel == chat);
+        let stored = match channel {
+            Some(chat) => (self.context.store.get::<HighWater>(&(self.session, chat.0))?)
+                .map(|id| ((self.session, chat.0), id))
+                .into_iter()
+                .collect(),
+            None => self
+                .context
+                .store
+                .scan::<HighWater>(Scan::prefix(&self.session), usize::MAX)?,
+        };
+        let stored = stored.into_iter().map(|((_, chat), id)| (ChatId(chat), id));
+        let fresh = self.high_water.iter().map(|(chat, id)| (*chat, *id));
+        let above = stored.chain(fresh).filter(|(chat, _)| concerned(*chat));
+        let mark = LeftOutMark {
+            above: above.map(|(_, id)| id).max().unwrap_or(0),
+            since: Timestamp::from_secs(common.date.into()),
+        };
+        tracing::info!(session = %self.session, above = mark.above, "Telegram left messages out");
+        self.batch.put::<LeftOut>(&key, &mark);
+        self.marks.insert(place, mark);
+        Ok(())
+    }
+
+    /// One event for each chat the deleted messages stood in.
+    fn take_deletion(
+        &mut self,
+        channel: Option<ChatId>,
+        ids: Vec<MessageId>,
+        name: &[u8],
+    ) -> Result<(), StoreError> {
+        let mut by_chat: Vec<(Option<ChatId>, Vec<MessageId>)> = Vec::new();
+        for id in ids {
+            let place = channel.map_or(0, |chat| chat.0);
+            self.batch
+                .put::<Tombstones>(&(self.session, place, id), &self.now);
+            let chat = match channel {
+                Some(chat) => Some(chat),
+                None => self.chat_of(id)?,
+            };
+            match by_chat.iter_mut().find(|(known, _)| *known == chat) {
+                Some((_, ids)) => ids.push(id),
+                None => by_chat.push((chat, vec![id])),
+            }
+        }
+        for (chat, ids) in by_chat {
+            let mut name = name.to_vec();
+            name.extend(chat.map_or(0, |chat| chat.0).to_be_bytes());
+            self.event(EventBody::MessageDeleted { chat, ids }, Some(name));
+        }
+        Ok(())
+    }
+
+    fn chat_of(&self, id: MessageId) -> Result<Option<ChatId>, StoreError> {
+        match self.fresh_chats.get(&id) {
+            Some(chat) => Ok(Some(*chat)),
+            None => {
+                let place = self.context.store.get::<MessageChats>(&(self.session, id))?;
+                Ok(place.map(Whereabouts::chat))
+            }
+        }
+    }
+
+    pub fn take_state(&mut self, state: &State, common: &mut StoredState) {
+        if let Some(position) = state.position {
+            match position.key {
+                Key::Account => common.pts = position.pts,
+                Key::Secondary => common.qts = position.pts,
+                Key::Channel(channel) => {
+                    self.channels.insert(channel, position.pts);
+                }
+            }
+        }
+        (common.date, common.seq) = (state.date, state.seq);
+        self.common = Some(*common);
+    }
+
+    pub fn event(&mut self, body: EventBody, name: Option<Vec<u8>>) {
+        let event = Event {
+            id: EventId::generate(),
+            at: self.now,
+            session: Some(self.session),
+            owner: self.owner.clone(),
+            body,
+        };
+        self.batch.append(event, name);
+        self.events += 1;
+    }
+
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        for (chat, id) in &self.high_water {
+            self.batch.put::<HighWater>(&(self.session, chat.0), id);
+        }
+        for (channel, pts) in &self.channels {
+            let state = StoredState {
+                pts: *pts,
+                ..StoredState::default()
+            };
+            self.batch.put::<UpdateStates>(&(self.session, *channel), &state);
+        }
+        if let Some(common) = &self.common {
+            self.batch.put::<UpdateStates>(&(self.session, 0), common);
+        }
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        fault_point!("pump.commit.before");
+        self.context.store.commit(self.batch).await?;
+        fault_point!("pump.commit.after");
+        metrics::counter!("trunkline_updates_total").increment(self.events);
+        Ok(())
+    }
+}
