@@ -18,6 +18,7 @@ mod secrets;
 mod session_health;
 mod sessions;
 mod stage;
+mod told;
 mod updates;
 mod webhooks;
 mod websocket;

@@ -1,0 +1,149 @@
+//! What the journal tells of messages and chats: edits that are none, edits within one second, what one writes to
+//! oneself, chats that move or are lost.
+
+use std::time::Duration;
+
+use trunkline::app::Daemon;
+use trunkline::model::{Action, ChatId, EventBody};
+use trunkline::sandbox::world::Peer;
+use trunkline::sandbox::world::posting::Draft;
+
+use crate::stage::{Stage, events, received, until};
+
+const PHONE: &str = "+989120000001";
+
+/// Ann, whose daemon it is, and Bob.
+async fn two(stage: &Stage) -> (i64, i64, Daemon) {
+    let (ann, bob) = (stage.user(PHONE, "Ann"), stage.user("+989120000002", "Bob"));
+    let daemon = stage.daemon().await;
+    stage.log_in(&daemon, PHONE).await;
+    (ann, bob, daemon)
+}
+
+fn edits(daemon: &Daemon) -> Vec<String> {
+    let edit = |event: trunkline::model::Event| match event.body {
+        EventBody::MessageEdited(message) => Some(message.text),
+        _ => None,
+    };
+    events(daemon).into_iter().filter_map(edit).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_within_a_second_are_each_told_and_a_reaction_is_none() {
+    let stage = Stage::new().await;
+    let (ann, bob) = (stage.user(PHONE, "Ann"), stage.user("+989120000002", "Bob"));
+    let channel = stage
+        .world
+        .world(|world| world.add_channel(None, bob, "News", true, &[ann]).expect("made"));
+    let daemon = stage.daemon().await;
+    stage.log_in(&daemon, PHONE).await;
+    let (peer, world) = (Peer::Channel(channel), stage.handle());
+    let post = |text: &str| {
+        stage.world.world(|world| {
+            let uid = world.post(bob, peer, Draft::text(text)).expect("posted");
+            world.contents[&uid].number_for(bob).expect("a number")
+        })
+    };
+    let id = post("x");
+    until("it is told", || received(&daemon) == ["x"]).await;
+    stage
+        .world
+        .world(|world| world.react(ann, peer, id, Some("👍"), false).map(drop))
+        .expect("reacted");
+    for text in ["y", "x", "y"] {
+        world
+            .edit(peer.bot_api(), id, bob, text, Vec::new())
+            .expect("edited");
+    }
+    until("three edits are told", || edits(&daemon).len() == 3).await;
+    post("last");
+    until("the last is told", || received(&daemon) == ["x", "last"]).await;
+    assert_eq!(edits(&daemon), ["y", "x", "y"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_writes_to_oneself_is_sent_not_received() {
+    let stage = Stage::new().await;
+    let (ann, _, daemon) = two(&stage).await;
+    stage
+        .world
+        .world(|world| world.post(ann, Peer::User(ann), Draft::text("a note")))
+        .expect("posted");
+    let sent = || {
+        events(&daemon)
+            .iter()
+            .any(|event| matches!(&event.body, EventBody::MessageSent(note) if note.text == "a note"))
+    };
+    until("the note is told", sent).await;
+    assert!(received(&daemon).is_empty(), "nobody else wrote it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_in_a_short_form_has_a_name() {
+    let stage = Stage::new().await;
+    let (ann, bob, daemon) = two(&stage).await;
+    stage
+        .world
+        .world(|world| world.post(bob, Peer::User(ann), Draft::text("hello")))
+        .expect("posted");
+    let named = || {
+        events(&daemon).iter().any(|event| match &event.body {
+            EventBody::MessageNew(message) => {
+                message
+                    .sender
+                    .as_ref()
+                    .and_then(|sender| sender.first_name.as_deref())
+                    == Some("Bob")
+            }
+            _ => false,
+        })
+    };
+    until("it is told with a name", named).await;
+    assert_eq!(received(&daemon), ["hello"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chats_that_move_or_are_lost_while_the_daemon_is_away_are_told() {
+    let stage = Stage::new().await;
+    let (ann, bob) = (stage.user(PHONE, "Ann"), stage.user("+989120000002", "Bob"));
+    let (group, channel) = stage.world.world(|world| {
+        let group = world.add_group(None, bob, "Few", &[ann]).expect("made");
+        let channel = world.add_channel(None, bob, "Many", false, &[ann]).expect("made");
+        (group, channel)
+    });
+    let daemon = stage.daemon().await;
+    let session = stage.log_in(&daemon, PHONE).await;
+    stage.world.world(|world| {
+        for peer in [Peer::Group(group), Peer::Channel(channel)] {
+            world.post(bob, peer, Draft::text("before")).expect("posted");
+        }
+    });
+    until("both are told", || received(&daemon).len() == 2).await;
+    daemon.stop(Duration::from_secs(5)).await;
+    let to = stage.world.world(|world| {
+        world.take_out(bob, Peer::Channel(channel), ann).expect("put out");
+        world.migrate(bob, group).expect("moved")
+    });
+    let daemon = stage.daemon().await;
+    let (from, to) = (
+        ChatId(Peer::Group(group).bot_api()),
+        ChatId(Peer::Channel(to).bot_api()),
+    );
+    let lost = ChatId(Peer::Channel(channel).bot_api());
+    let count = |what: &dyn Fn(&EventBody) -> bool| {
+        events(&daemon)
+            .iter()
+            .filter(|event| event.session == Some(session) && what(&event.body))
+            .count()
+    };
+    let moved = |body: &EventBody| *body == EventBody::ChatMigrated { from, to };
+    let gone = |body: &EventBody| matches!(body, EventBody::ChatLost { chat, .. } if *chat == lost);
+    until("the move is told", || count(&moved) == 1).await;
+    until("the loss is told", || count(&gone) == 1).await;
+    let service = |body: &EventBody| match body {
+        EventBody::MessageNew(message) => message.action == Some(Action::MigratedTo { chat: to }),
+        _ => false,
+    };
+    until("the service message says so too", || count(&service) == 1).await;
+    assert_eq!((count(&moved), count(&gone)), (1, 1));
+}
