@@ -169,8 +169,8 @@ impl Pen {
     /// # Errors
     /// If the store did not keep it.
     pub async fn mark_gap(&self, chat: ChatId, above: MessageId) -> Result<bool, StoreError> {
-        let place = if chat.is_channel() { chat.0 } else { 0 };
-        let key = (self.link.id, place);
+        // Of this chat alone: a mark under 0 would have all private chats and basic groups read from there.
+        let key = (self.link.id, chat.0);
         if self.context.store.contains::<LeftOut>(&key)? {
             return Ok(false);
         }

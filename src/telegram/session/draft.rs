@@ -177,15 +177,18 @@ impl<'a> Draft<'a> {
 
     /// The mark above which messages of this one's chat are still to be read.
     fn mark(&self, message: &Message) -> Result<Option<LeftOutMark>, StoreError> {
-        let place = if message.chat.is_channel() {
-            message.chat.0
-        } else {
-            0
-        };
-        match self.marks.get(&place) {
-            Some(mark) => Ok(Some(*mark)),
-            None => self.context.store.get::<LeftOut>(&(self.session, place)),
+        // A chat may have a mark of its own; private chats and basic groups have one together besides.
+        let shared = (!message.chat.is_channel()).then_some(0);
+        for place in [message.chat.0].into_iter().chain(shared) {
+            let mark = match self.marks.get(&place) {
+                Some(mark) => Some(*mark),
+                None => self.context.store.get::<LeftOut>(&(self.session, place))?,
+            };
+            if mark.is_some() {
+                return Ok(mark);
+            }
         }
+        Ok(None)
     }
 
     /// Whether the journal may have forgotten that the message was told. What is younger it recognises by name.

@@ -111,7 +111,8 @@ async fn chats_above(context: &Context, link: &Link, above: MessageId) -> Result
             .filter(|dialog| !dialog.chat.is_channel() && dialog.top > above);
         chats.extend(wanted.map(|dialog| dialog.chat));
         // The latest come first.
-        if chats.len() > before {
+        let others = page.dialogs.iter().any(|dialog| !dialog.chat.is_channel());
+        if chats.len() > before || !others {
             request = page.next;
         }
     }
@@ -172,8 +173,7 @@ async fn fill(
         pen.write_history(std::mem::replace(&mut missing, rest)).await?;
     }
     if marked {
-        pen.settle_left_out(if chat.is_channel() { chat.0 } else { 0 })
-            .await?;
+        pen.settle_left_out(chat.0).await?;
     }
     if complete {
         link.vitals.gap_filled();

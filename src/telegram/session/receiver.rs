@@ -218,7 +218,7 @@ impl Receiver {
         self.link
             .vitals
             .asked_since(lag.map(|lag| Timestamp::now().minus(lag)));
-        if let Some(channel) = self.polls.turn(now, self.sequencer.asked(), &interest) {
+        if let Some(channel) = self.polls.turn(now, self.sequencer.pollable(now), &interest) {
             self.sequencer.poll(now, channel);
         }
     }

@@ -176,6 +176,13 @@ impl<U, P> Sequencer<U, P> {
         true
     }
 
+    /// The channels that may be asked now, with the time when each was last told to its end.
+    pub fn pollable(&self, now: Instant) -> impl Iterator<Item = (i64, Instant)> {
+        let may = move |channel: &Channel<U, P>| !channel.asking.is_wanted() && now >= channel.rests;
+        let channels = self.channels.iter().filter(move |(_, channel)| may(channel));
+        channels.map(|(id, channel)| (*id, channel.asked))
+    }
+
     /// The channels with the time when each was last told to its end.
     pub fn asked(&self) -> impl Iterator<Item = (i64, Instant)> {
         self.channels.iter().map(|(id, channel)| (*id, channel.asked))
