@@ -2,6 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+/// How long an update that does not follow waits for what is missing.
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+
+/// So many differences that know nothing of what is missing are waited for.
+pub(super) const KNOWS_NOTHING: u32 = 4;
+
 /// The rest after the first refusal.
 const FIRST_REST: Duration = Duration::from_secs(1);
 
@@ -60,6 +66,11 @@ impl Asking {
     /// Whether it was refused when it was asked for last.
     pub fn is_refused(&self) -> bool {
         self.refusals > 0
+    }
+
+    /// How often in a row it was refused.
+    pub fn refusals(&self) -> u32 {
+        self.refusals
     }
 
     /// It is being asked for, if it is due.

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::asking::Asking;
-use super::sequence::Sequence;
+use super::asking::{Asking, KNOWS_NOTHING, PATIENCE};
+use super::sequence::{Sequence, Told};
 
 /// A channel's sequence, with all that is known of it.
 #[derive(Debug)]
@@ -31,5 +31,24 @@ impl<U, P> Channel<U, P> {
             asked: now,
             rests: now,
         }
+    }
+
+    /// After an answer that did not close the gap. One that told something is followed by the next; one that knows
+    /// nothing of what is missing is asked again after a rest, and in the end what is missing counts as left out: told
+    /// is what waited, and given is where it begins.
+    pub fn waits_on(&mut self, now: Instant, moved: bool, told: &mut Vec<Told<U, P>>) -> Option<i32> {
+        if moved {
+            self.asking.answered();
+            self.asking.wait_for_gap(now + PATIENCE);
+            return None;
+        }
+        if self.asking.refusals() < KNOWS_NOTHING {
+            self.asking.refused(now, false);
+            return None;
+        }
+        self.asking.answered();
+        let skipped = self.sequence.skip_gap();
+        self.sequence.settle(told);
+        skipped
     }
 }

@@ -1,6 +1,7 @@
 //! The sequencer against a model of the server: random histories with loss, reordering, repetition, parts, "too long",
-//! refusals, waits and restarts at any step. Every event is told exactly once and in the order of its sequence, or lies
-//! inside a gap that was reported.
+//! refusals, waits, answers that lag behind and restarts at any step. Every event is told exactly once and in the order
+//! of its sequence, or lies inside a gap that was reported. In a third of them nothing is polled and no push is lost but
+//! with its connection: there the stored date alone has to find the channels that were not told to their end.
 //!
 //! `TRUNKLINE_SCHEDULES` says how many (`make schedules` runs 100,000), `TRUNKLINE_SEED` where they begin; both are
 //! printed.
@@ -12,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::model::{Event, Log, MARK, Server, Told};
-use super::position::{Key, Out, Packet, Refusal, Request, State};
+use super::position::{AccountDifference, ChannelDifference, Key, Out, Packet, Refusal, Request, State};
 use super::sequencer::{Sequencer, Stored};
 use crate::base::campaign;
 
@@ -100,6 +101,17 @@ struct Weather {
     refuses: u32,
     restarts: u32,
     quiet: u32,
+    lags: u32,
+    /// Whether channels are asked without cause at the end.
+    polls: bool,
+}
+
+/// A push on its way.
+#[derive(Clone)]
+enum Pushed {
+    Packet(Packet<Told, ()>),
+    /// The updates were too many to be pushed.
+    TooLong,
 }
 
 /// A history under way.
@@ -111,7 +123,7 @@ struct Play {
     sequencer: Sequencer<Told, ()>,
     now: Instant,
     /// Pushes on their way, which may overtake each other.
-    wire: Vec<Packet<Told, ()>>,
+    wire: Vec<Pushed>,
     /// Calls on their way.
     calls: Vec<Request>,
     /// Requests so far, with the key and the time: none may be made twice at once or inside a rest.
@@ -140,12 +152,17 @@ impl Play {
         let present = server.present();
         (journal.stored.pts, journal.stored.seq) = (present.pts, present.seq);
         journal.stored.date = present.date;
+        let polls = rng.random_range(0..3) > 0;
+        let mut often = |most: u32| if polls { rng.random_range(0..most) } else { 0 };
+        let (loses, quiet, lags) = (often(40), often(50), often(70));
         let weather = Weather {
-            loses: rng.random_range(0..40),
+            loses,
             repeats: rng.random_range(0..20),
             refuses: rng.random_range(0..40),
             restarts: rng.random_range(0..6),
-            quiet: rng.random_range(0..50),
+            quiet,
+            lags,
+            polls,
         };
         Self {
             sequencer: Sequencer::new(now, &journal.stored),
@@ -195,7 +212,7 @@ impl Play {
             if self.rng.random() {
                 let channel = self.rng.random_range(0..self.server.channels.len() as i64);
                 let packet = self.server.announcement(channel);
-                self.wire.push(packet);
+                self.wire.push(Pushed::Packet(packet));
             }
         }
         if events.len() > 1 && self.rng.random() {
@@ -209,7 +226,10 @@ impl Play {
         };
         let seq = if self.chance(20) { self.server.seq + 1 } else { 0 };
         self.server.seq = self.server.seq.max(seq);
-        let packet = self.server.packet(&events, &marks, seq);
+        let packet = match self.chance(5) {
+            true => Pushed::TooLong,
+            false => Pushed::Packet(self.server.packet(&events, &marks, seq)),
+        };
         let loses = self.weather.loses;
         if self.chance(loses) {
             return;
@@ -227,8 +247,20 @@ impl Play {
             i32::try_from(span.as_secs()).unwrap_or(i32::MAX) + i32::from(self.rng.random::<bool>());
     }
 
-    /// The daemon is killed, or its connection ends: what was not stored is forgotten.
+    fn arrive(&mut self) {
+        let pushed = self.wire.swap_remove(self.rng.random_range(0..self.wire.len()));
+        match pushed {
+            Pushed::Packet(packet) => self.sequencer.push(self.now, packet),
+            Pushed::TooLong => self.sequencer.lost_track(self.now),
+        }
+    }
+
+    /// The daemon is killed, or its connection ends: what was not stored is forgotten. It may be away for minutes.
     fn restart(&mut self) {
+        if self.chance(30) {
+            self.happen();
+            self.pass(Duration::from_secs(90));
+        }
         self.sequencer = Sequencer::new(self.now, &self.journal.stored);
         self.wire.clear();
         self.calls.clear();
@@ -267,7 +299,8 @@ impl Play {
             let wait = Duration::from_secs(self.rng.random_range(1..40));
             let refusal = match self.rng.random_range(0..5) {
                 0 => Refusal::Wait(wait),
-                1 => Refusal::Lost,
+                // Whoever tells nothing is found again by polls only.
+                1 if self.weather.polls => Refusal::Lost,
                 2 if self.chance(20) => Refusal::Unknown,
                 _ => Refusal::Again,
             };
@@ -277,8 +310,38 @@ impl Play {
             };
             self.resting.insert(place_of(&call), self.now + rest);
             self.sequencer.refused(self.now, call, refusal);
+        } else if !kind && self.lags(&call) {
+            self.tell_nothing(call);
         } else {
             self.tell(call);
+        }
+    }
+
+    fn lags(&mut self, call: &Request) -> bool {
+        let lags = self.weather.lags;
+        matches!(call, Request::Account { .. } | Request::Channel { .. }) && self.chance(lags)
+    }
+
+    /// The server that answers has not heard yet of what was pushed.
+    fn tell_nothing(&mut self, call: Request) {
+        match call {
+            Request::Account { date, .. } => {
+                let seq = self.server.seq;
+                let empty = AccountDifference::Empty { date, seq };
+                self.sequencer.account_answered(self.now, empty);
+            }
+            Request::Channel { channel, pts } => {
+                let empty = ChannelDifference {
+                    pts: Some(pts),
+                    updates: Vec::new(),
+                    peers: (),
+                    last: true,
+                    too_long: false,
+                    timeout: None,
+                };
+                self.sequencer.channel_answered(self.now, channel, empty);
+            }
+            Request::Present | Request::ChannelPresent { .. } => {}
         }
     }
 
@@ -307,8 +370,7 @@ impl Play {
         match self.rng.random_range(0..10) {
             0..4 => self.happen(),
             4..7 if !self.wire.is_empty() => {
-                let packet = self.wire.swap_remove(self.rng.random_range(0..self.wire.len()));
-                self.sequencer.push(self.now, packet);
+                self.arrive();
             }
             7 => self.answer(false),
             8 => {
@@ -332,16 +394,20 @@ impl Play {
         }
     }
 
-    /// No more trouble: what is on its way arrives, time passes, every channel is asked once.
+    /// No more trouble: what is on its way is gone, time passes, every channel is asked once. Without polls the
+    /// connection ended with what was on its way.
     fn rest(&mut self) {
         self.wire.clear();
+        if !self.weather.polls {
+            self.restart();
+        }
         for round in 0..200 {
             self.ask();
             while !self.calls.is_empty() {
                 self.answer(true);
                 self.ask();
             }
-            if round == 20 {
+            if round == 20 && self.weather.polls {
                 self.sequencer.lost_track(self.now);
                 let channels: Vec<i64> = self.server.channels.keys().copied().collect();
                 for channel in channels {

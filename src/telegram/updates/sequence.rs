@@ -89,6 +89,14 @@ impl<U, P> Sequence<U, P> {
             .retain(|held| held.to > pts || (held.from == pts && held.to == pts));
     }
 
+    /// Goes on where the first update that waits begins, though what comes before it was not told; where that is.
+    pub fn skip_gap(&mut self) -> Option<i32> {
+        let first = self.held.iter().map(|held| held.from).min()?;
+        // What begins before where we stand, and ends behind it, was told in part.
+        self.pts = first;
+        Some(first)
+    }
+
     /// Tells what waited and follows now.
     pub fn settle(&mut self, told: &mut Vec<Told<U, P>>) {
         // The first comes last. Those that count nothing come before those that move on from the same place.

@@ -3,26 +3,24 @@
 //! It hears of pushes, of answers to what it asked, and of the time; it tells by [`Sequencer::told`], asks by
 //! [`Sequencer::next_request`], and says by [`Sequencer::deadline`] when to come back.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+mod channels;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::asking::Asking;
+use super::asking::{Asking, KNOWS_NOTHING, PATIENCE};
 use super::channel::Channel;
 use super::position::{
-    AccountDifference, ChannelDifference, Item, Key, Out, Packet, Part, Place, Position, Present, Refusal,
-    Request, State,
+    AccountDifference, Item, Key, Out, Packet, Part, Place, Position, Present, Refusal, Request, State,
 };
 use super::sequence::Sequence;
 use super::telling::Telling;
 
-/// How long an update that does not follow waits for what is missing.
-const PATIENCE: Duration = Duration::from_millis(500);
-
 /// The silence after which the account's difference is asked for.
 const SILENCE: Duration = Duration::from_secs(15 * 60);
 
-/// So many seconds of what was told are asked for again after a connection ended.
+/// So many seconds of what was told are asked for again after a connection ended, or track was lost.
 const MARGIN: i32 = 30;
 
 /// Channels whose differences are asked for at the same time.
@@ -57,16 +55,22 @@ pub(in crate::telegram) struct Sequencer<U, P> {
     account: Sequence<U, P>,
     secondary: Sequence<U, P>,
     date: i32,
+    /// The date that may be stored: all channels that were named up to it have been asked.
+    stored_date: i32,
     seq: i32,
     /// For the account's and the second sequence, which have one difference.
     asking: Asking,
     /// Telegram does not know the position that we named.
     unknown: bool,
+    /// Updates are missing of which nobody knows what they were; what was told meanwhile may have overtaken them.
+    overtaken: bool,
     numbered: Vec<Numbered<U, P>>,
     channels: HashMap<i64, Channel<U, P>>,
     /// Channels that are to be asked, by time.
     agenda: BTreeSet<(Instant, i64)>,
     channels_under_way: usize,
+    /// Channels of which something is missing that they will tell.
+    owing: HashSet<i64>,
     silent_until: Instant,
     out: VecDeque<Out<U, P>>,
     /// Channels that the first difference named and that were not asked yet; none once the beginning is told.
@@ -84,13 +88,16 @@ impl<U, P> Sequencer<U, P> {
             account: Sequence::at(stored.pts),
             secondary: Sequence::at(stored.qts),
             date: stored.date,
+            stored_date: stored.date,
             seq: stored.seq,
             asking,
             unknown: stored.pts == 0,
+            overtaken: true,
             numbered: Vec::new(),
             channels: channels.collect(),
             agenda: BTreeSet::new(),
             channels_under_way: 0,
+            owing: HashSet::new(),
             silent_until: now + SILENCE,
             out: VecDeque::new(),
             beginning: Some(BTreeSet::new()),
@@ -102,9 +109,9 @@ impl<U, P> Sequencer<U, P> {
         self.out.pop_front()
     }
 
-    /// Whether something is missing.
+    /// Whether something is missing that will be told.
     pub fn has_gap(&self) -> bool {
-        self.asking.is_wanted() || !self.agenda.is_empty() || self.channels_under_way > 0
+        self.asking.is_wanted() || !self.owing.is_empty()
     }
 
     /// When to come back if nothing arrives; the past if something is to be asked now.
@@ -150,42 +157,17 @@ impl<U, P> Sequencer<U, P> {
     }
 
     /// By the date Telegram names the channels in which something happened. What was told in its last seconds may have
-    /// overtaken what a connection that ended did not bring any more.
+    /// overtaken what a connection that ended, or a push that was too long, did not bring any more.
     fn date_to_ask_from(&self) -> i32 {
-        let margin = if self.beginning.is_some() { MARGIN } else { 0 };
+        let margin = if self.overtaken { MARGIN } else { 0 };
         self.date.saturating_sub(margin).max(1)
     }
 
     /// Something is missing, nobody knows what: updates that were too many to be pushed, a container that could not be
     /// read, a session that Telegram had forgotten.
     pub fn lost_track(&mut self, now: Instant) {
+        self.overtaken = true;
         self.asking.want(now);
-    }
-
-    /// Has a channel be asked though nothing says that something is missing. False if it is being asked, rests, or is
-    /// not known.
-    pub fn poll(&mut self, now: Instant, channel: i64) -> bool {
-        let Some(known) = self.channels.get_mut(&channel) else {
-            return false;
-        };
-        if known.asking.is_wanted() || now < known.rests {
-            return false;
-        }
-        known.asking.want(now);
-        self.plan(channel);
-        true
-    }
-
-    /// The channels that may be asked now, with the time when each was last told to its end.
-    pub fn pollable(&self, now: Instant) -> impl Iterator<Item = (i64, Instant)> {
-        let may = move |channel: &Channel<U, P>| !channel.asking.is_wanted() && now >= channel.rests;
-        let channels = self.channels.iter().filter(move |(_, channel)| may(channel));
-        channels.map(|(id, channel)| (*id, channel.asked))
-    }
-
-    /// The channels with the time when each was last told to its end.
-    pub fn asked(&self) -> impl Iterator<Item = (i64, Instant)> {
-        self.channels.iter().map(|(id, channel)| (*id, channel.asked))
     }
 
     /// Takes what was pushed, or came as the answer to a call of one's own.
@@ -236,7 +218,13 @@ impl<U, P> Sequencer<U, P> {
         match difference {
             AccountDifference::Empty { date, seq } => {
                 (self.date, self.seq) = (date, seq);
-                self.asking.answered();
+                // Containers that waited for one before them: it counts anew from here.
+                self.numbered.clear();
+                match self.account.has_gap() || self.secondary.has_gap() {
+                    true => self.account_knows_nothing(now),
+                    false => self.asking.answered(),
+                }
+                self.overtaken &= self.asking.is_wanted();
                 self.end_of_difference(now, None);
             }
             AccountDifference::Part(part) => self.account_part(now, part),
@@ -247,6 +235,21 @@ impl<U, P> Sequencer<U, P> {
                 // What it left unsaid, news of channels too, is asked for from there.
                 self.ask_on(now, stands);
             }
+        }
+    }
+
+    /// What was pushed does not follow, and the difference knows nothing of what is missing before it. It may not have
+    /// heard of it yet; in the end what is missing counts as left out.
+    fn account_knows_nothing(&mut self, now: Instant) {
+        if self.asking.refusals() < KNOWS_NOTHING {
+            return self.asking.refused(now, false);
+        }
+        self.asking.answered();
+        if let Some(pts) = self.account.skip_gap() {
+            self.jump(Key::Account, pts);
+        }
+        if let Some(qts) = self.secondary.skip_gap() {
+            self.jump(Key::Secondary, qts);
         }
     }
 
@@ -270,6 +273,8 @@ impl<U, P> Sequencer<U, P> {
         let stands = before == (self.account.pts(), self.secondary.pts(), self.date);
         if part.last {
             self.asking.answered();
+            // Track may have been lost anew while the answer was on its way.
+            self.overtaken &= self.asking.is_wanted();
         }
         for other in part.others {
             match other {
@@ -337,76 +342,6 @@ impl<U, P> Sequencer<U, P> {
         self.finish(telling);
         // The date is still the old one: by it Telegram names the channels in which something happened.
         self.ask_on(now, false);
-    }
-
-    /// Takes a channel's difference.
-    pub fn channel_answered(&mut self, now: Instant, channel: i64, difference: ChannelDifference<U, P>) {
-        self.channels_under_way = self.channels_under_way.saturating_sub(1);
-        let Some(known) = self.channels.get_mut(&channel) else {
-            return;
-        };
-        let before = known.sequence.pts();
-        match difference.pts {
-            Some(pts) if difference.too_long => known.sequence.jump_to(pts),
-            Some(pts) => known.sequence.go_to(pts),
-            None => known.sequence.jump_to(0),
-        }
-        let pts = known.sequence.pts();
-        let position = Some(Position {
-            key: Key::Channel(channel),
-            pts,
-        });
-        let mut telling = Telling::new(Arc::new(difference.peers));
-        telling.tell(difference.updates.into_iter().map(|update| (position, update)));
-        if difference.last && pts != 0 {
-            known.asking.answered();
-            (known.lost, known.asked) = (false, now);
-            known.rests = now + difference.timeout.unwrap_or_default();
-            let mut told = Vec::new();
-            known.sequence.settle(&mut told);
-            if known.sequence.has_gap() {
-                known.asking.wait_for_gap(now + PATIENCE);
-            }
-            if difference.too_long {
-                self.jump(Key::Channel(channel), pts);
-            } else if pts != before {
-                telling.stand(position);
-            }
-            telling.tell_from(Key::Channel(channel), told);
-        } else {
-            match pts == before {
-                true => known.asking.refused(now, false),
-                false => {
-                    known.asking.answered();
-                    known.asking.want(now);
-                }
-            }
-            match difference.too_long {
-                true => self.jump(Key::Channel(channel), pts),
-                false if pts != before => telling.stand(position),
-                false => {}
-            }
-        }
-        let goes_on = (self.channels.get(&channel))
-            .is_some_and(|known| known.asking.is_wanted() && !known.asking.is_refused());
-        self.finish(telling);
-        self.plan(channel);
-        if !goes_on {
-            self.note_beginning(Some(channel));
-        }
-    }
-
-    /// Takes a channel's present position: what lies between ours and it is left out.
-    pub fn channel_present_answered(&mut self, now: Instant, channel: i64, pts: i32, peers: P) {
-        let difference = ChannelDifference {
-            pts: Some(pts),
-            updates: Vec::new(),
-            peers,
-            last: true,
-            too_long: true,
-            timeout: None,
-        };
-        self.channel_answered(now, channel, difference);
     }
 
     /// Takes a refusal of what was asked.
@@ -488,31 +423,6 @@ impl<U, P> Sequencer<U, P> {
         telling.tell_from(place.key, told);
     }
 
-    /// A channel that is new to us, at the position before its first update here. What came before may have been
-    /// meant for us, too.
-    fn meet(&mut self, now: Instant, channel: i64, pts: i32) {
-        self.channels.insert(channel, Channel::at(pts, now));
-        if pts > 1 {
-            self.jump(Key::Channel(channel), pts);
-        }
-    }
-
-    fn channel_too_long(&mut self, now: Instant, channel: i64, pts: Option<i32>) {
-        let known = match (self.channels.get_mut(&channel), pts) {
-            (Some(known), _) => known,
-            (None, Some(pts)) => return self.meet(now, channel, pts),
-            (None, None) => self.channels.entry(channel).or_insert(Channel::at(0, now)),
-        };
-        if pts.is_some_and(|pts| pts <= known.sequence.pts()) {
-            return;
-        }
-        known.asking.want(now);
-        self.plan(channel);
-        if let Some(named) = &mut self.beginning {
-            named.insert(channel);
-        }
-    }
-
     /// Tells the numbered containers that follow, and asks for those that are missing.
     fn tell_numbered(&mut self, now: Instant, telling: &mut Telling<U, P>) {
         if self.numbered.is_empty() {
@@ -541,9 +451,18 @@ impl<U, P> Sequencer<U, P> {
         }
     }
 
+    /// The date as it may be stored. Channels that a difference named are asked one after the other: until all have
+    /// answered, a connection that ends asks from before, and hears of them again.
+    fn date_to_store(&mut self) -> i32 {
+        if self.owing.is_empty() {
+            self.stored_date = self.date;
+        }
+        self.stored_date
+    }
+
     fn jump(&mut self, key: Key, pts: i32) {
         let to = State {
-            date: self.date,
+            date: self.date_to_store(),
             seq: self.seq,
             position: Some(Position { key, pts }),
         };
@@ -551,24 +470,6 @@ impl<U, P> Sequencer<U, P> {
             key,
             to: Some(to).filter(|_| pts != 0),
         });
-    }
-
-    /// Puts a channel into the agenda at the right time.
-    fn plan(&mut self, channel: i64) {
-        let Some(known) = self.channels.get_mut(&channel) else {
-            return;
-        };
-        let due = known.asking.due();
-        if due == known.due {
-            return;
-        }
-        if let Some(due) = known.due {
-            self.agenda.remove(&(due, channel));
-        }
-        if let Some(due) = due {
-            self.agenda.insert((due, channel));
-        }
-        known.due = due;
     }
 
     /// The beginning is told once the account's difference is, and every channel that it named was asked. A channel
@@ -585,6 +486,7 @@ impl<U, P> Sequencer<U, P> {
     }
 
     fn finish(&mut self, telling: Telling<U, P>) {
-        self.out.extend(telling.told(self.date, self.seq));
+        let date = self.date_to_store();
+        self.out.extend(telling.told(date, self.seq));
     }
 }
