@@ -7,6 +7,7 @@ use trunkline::app::Daemon;
 use trunkline::model::{Action, ChatId, EventBody};
 use trunkline::sandbox::world::Peer;
 use trunkline::sandbox::world::posting::Draft;
+use trunkline::telegram::{Outgoing, OutgoingBody};
 
 use crate::stage::{Stage, events, received, until};
 
@@ -76,6 +77,51 @@ async fn what_one_writes_to_oneself_is_sent_not_received() {
     };
     until("the note is told", sent).await;
     assert!(received(&daemon).is_empty(), "nobody else wrote it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_daemon_writes_is_told_once_as_telegram_stored_it() {
+    let stage = Stage::new().await;
+    let (ann, bob) = (stage.user(PHONE, "Ann"), stage.user("+989120000002", "Bob"));
+    stage
+        .world
+        .world(|world| world.post(bob, Peer::User(ann), Draft::text("hello")))
+        .expect("posted");
+    let daemon = stage.daemon().await;
+    let session = stage.log_in(&daemon, PHONE).await;
+    // Both are answered in the shortest form, which names neither chat nor text.
+    for (number, to) in [ann, bob].into_iter().enumerate() {
+        let text = format!(" note {number}\n");
+        let outgoing = Outgoing {
+            chat: ChatId::user(to),
+            topic: None,
+            reply_to: None,
+            silent: false,
+            body: OutgoingBody::Text {
+                text,
+                entities: Vec::new(),
+                preview: false,
+                random_id: 1 + number as i64,
+            },
+        };
+        let sent = daemon
+            .handles
+            .telegram
+            .send(session, &outgoing, Duration::from_secs(20))
+            .await;
+        sent.expect("sent");
+    }
+    let told = || {
+        let sent = events(&daemon).into_iter().filter_map(|event| match event.body {
+            EventBody::MessageSent(message) => Some((message.chat.0, message.text)),
+            _ => None,
+        });
+        sent.collect::<Vec<_>>()
+    };
+    let wanted = [(ann, "note 0".to_owned()), (bob, "note 1".to_owned())];
+    until("both are told", || told().len() >= 2).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(told(), wanted);
 }
 
 #[tokio::test(flavor = "multi_thread")]

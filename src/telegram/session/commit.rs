@@ -98,16 +98,17 @@ impl Pen {
                 }
                 Arrival::Complete => continue,
             };
-            for departure in peers::departures(chats) {
-                draft.depart(departure)?;
-            }
-            draft.take_peers(peers::of_containers(users, chats))?;
             let names = Names::from_containers(users, chats).seen_by(self.link.account().user_id);
             let parts = peers::shown_in_part(users);
             for change in changes(updates, &names) {
                 draft.meet(&change, &parts)?;
                 draft.take(change)?;
             }
+            // What was said in a chat comes before that it moved or is lost.
+            for departure in peers::departures(chats) {
+                draft.depart(departure)?;
+            }
+            draft.take_peers(peers::of_containers(users, chats))?;
             updates
                 .iter()
                 .for_each(|(_, state)| draft.take_state(state, common));

@@ -33,6 +33,9 @@ const CHANNEL_EVENTS: i32 = 100;
 /// The number of refusals that ask to wait.
 const FLOOD: i32 = 420;
 
+/// Why a channel is not asked whose access hash is not known.
+const UNNAMED: &str = "ACCESS_HASH_UNKNOWN";
+
 /// A wait that names no time takes so long.
 const UNNAMED_WAIT: Duration = Duration::from_secs(60);
 
@@ -190,7 +193,7 @@ impl Receiver {
         let pushed = if strangers {
             Pushed::LostTrack
         } else {
-            read::pushed(updates)
+            read::pushed(updates, self.link.account().user_id)
         };
         match pushed {
             Pushed::Packet(packet) => self.sequencer.push(now, packet),
@@ -301,6 +304,7 @@ impl Receiver {
             }
             (_, Ok(Answer::Present(state))) => self.sequencer.present_answered(now, read::present(state)),
             (Request::Channel { channel, .. }, Ok(Answer::ChannelDifference(answer))) => {
+                self.words.remove(&channel);
                 if !matches!(*answer, tl::enums::updates::ChannelDifference::Empty(_)) {
                     self.miss();
                 }
@@ -315,8 +319,10 @@ impl Receiver {
             }
             (_, Ok(_)) => self.sequencer.refused(now, request, Refusal::Again),
             (_, Err(Unanswered::Unnamed)) => {
-                self.note_word(request, "ACCESS_HASH_UNKNOWN");
-                self.sequencer.refused(now, request, Refusal::Lost);
+                // Who has just come into a channel hears of it before its name is stored.
+                let known = self.note_word(request, UNNAMED);
+                let refusal = if known { Refusal::Lost } else { Refusal::Again };
+                self.sequencer.refused(now, request, refusal);
             }
             (_, Err(Unanswered::Failed(error))) => match verdict(&request, &error) {
                 Some(refusal) => {
@@ -333,10 +339,13 @@ impl Receiver {
         Ok(())
     }
 
-    fn note_word(&mut self, request: Request, word: &str) {
-        if let Request::Channel { channel, .. } | Request::ChannelPresent { channel } = request {
-            self.words.insert(channel, word.to_owned());
-        }
+    /// Keeps why a channel tells nothing; whether that was the reason before.
+    fn note_word(&mut self, request: Request, word: &str) -> bool {
+        let (Request::Channel { channel, .. } | Request::ChannelPresent { channel }) = request else {
+            return false;
+        };
+        let before = self.words.insert(channel, word.to_owned());
+        before.is_some_and(|before| before == word)
     }
 }
 

@@ -8,7 +8,7 @@ use grammers_client::session::updates::UpdatesLike;
 use grammers_client::tl;
 
 use super::position::{AccountDifference, ChannelDifference, Item, Key, Packet, Part, Place, Present};
-use super::short::{empty_message, sent_message, short_chat_message, short_message};
+use super::short::{sent_message, short_chat_message, short_message};
 
 /// Users and chats that come along with updates.
 #[derive(Clone, Debug, Default)]
@@ -25,16 +25,19 @@ pub(in crate::telegram) enum Pushed {
     LostTrack,
 }
 
-/// Reads what a connection brought.
-pub(in crate::telegram) fn pushed(updates: UpdatesLike) -> Pushed {
+/// Reads what a connection of an account brought; `own` is the account's number.
+pub(in crate::telegram) fn pushed(updates: UpdatesLike, own: Option<i64>) -> Pushed {
     let lone = |update: tl::enums::Update, date| container(vec![update], date, (0, 0), Peers::default());
     match updates {
         UpdatesLike::Updates(updates) => of_updates(updates),
         UpdatesLike::ShortSentMessage { request, update } => {
+            let Some(message) = sent_message(request, &update, own) else {
+                return Pushed::LostTrack;
+            };
             let sent = tl::types::UpdateNewMessage {
                 pts: update.pts,
                 pts_count: update.pts_count,
-                message: sent_message(request, &update),
+                message,
             };
             lone(sent.into(), update.date)
         }
@@ -116,15 +119,8 @@ fn of_updates(updates: tl::enums::Updates) -> Pushed {
             let date = it.date;
             container(vec![short_chat_message(it)], date, (0, 0), none)
         }
-        // Without the call that it answers nothing is known of the message.
-        Updates::UpdateShortSentMessage(it) => {
-            let sent = tl::types::UpdateNewMessage {
-                message: empty_message(it.id),
-                pts: it.pts,
-                pts_count: it.pts_count,
-            };
-            container(vec![sent.into()], it.date, (0, 0), none)
-        }
+        // Without the call that it answers nothing is known of the message: the difference tells it.
+        Updates::UpdateShortSentMessage(_) => Pushed::LostTrack,
     }
 }
 

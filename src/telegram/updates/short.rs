@@ -42,32 +42,33 @@ pub(super) fn short_chat_message(it: tl::types::UpdateShortChatMessage) -> tl::e
     new_message(message.into(), it.pts, it.pts_count)
 }
 
-/// A text of one's own, from the call that sent it and what that was answered.
+/// A text of one's own, from the call that sent it and what that was answered; `own` is the account's number. None if
+/// the call does not say where it went.
 pub(super) fn sent_message(
     request: tl::functions::messages::SendMessage,
     answer: &tl::types::UpdateShortSentMessage,
-) -> tl::enums::Message {
-    let Some(peer) = peer_of(&request.peer) else {
-        return empty_message(answer.id);
-    };
+    own: Option<i64>,
+) -> Option<tl::enums::Message> {
+    let peer = peer_of(&request.peer, own)?;
+    let to_oneself = matches!(&peer, tl::enums::Peer::User(it) if Some(it.user_id) == own);
     let message = tl::types::Message {
-        out: answer.out,
+        // In the chat with oneself nothing is outgoing.
+        out: answer.out && !to_oneself,
         silent: request.silent,
         noforwards: request.noforwards,
         invert_media: request.invert_media,
-        from_id: request.send_as.as_ref().and_then(peer_of),
-        reply_to: request.reply_to.as_ref().and_then(reply_header),
+        from_id: request.send_as.as_ref().and_then(|peer| peer_of(peer, own)),
+        reply_to: request
+            .reply_to
+            .as_ref()
+            .and_then(|reply| reply_header(reply, own)),
         media: answer.media.clone(),
         entities: answer.entities.clone(),
         ttl_period: answer.ttl_period,
-        ..text(answer.id, peer, answer.date, request.message)
+        // Telegram stores it without the white space at its ends, and counts entities so.
+        ..text(answer.id, peer, answer.date, request.message.trim().to_owned())
     };
-    message.into()
-}
-
-/// A message of which nothing is known but its number.
-pub(super) fn empty_message(id: i32) -> tl::enums::Message {
-    tl::types::MessageEmpty { id, peer_id: None }.into()
+    Some(message.into())
 }
 
 fn new_message(message: tl::enums::Message, pts: i32, pts_count: i32) -> tl::enums::Update {
@@ -79,7 +80,7 @@ fn new_message(message: tl::enums::Message, pts: i32, pts_count: i32) -> tl::enu
     .into()
 }
 
-fn reply_header(reply: &tl::enums::InputReplyTo) -> Option<tl::enums::MessageReplyHeader> {
+fn reply_header(reply: &tl::enums::InputReplyTo, own: Option<i64>) -> Option<tl::enums::MessageReplyHeader> {
     let tl::enums::InputReplyTo::Message(reply) = reply else {
         return None;
     };
@@ -89,7 +90,10 @@ fn reply_header(reply: &tl::enums::InputReplyTo) -> Option<tl::enums::MessageRep
         quote: reply.quote_text.is_some(),
         reply_to_ephemeral: false,
         reply_to_msg_id: Some(reply.reply_to_msg_id),
-        reply_to_peer_id: reply.reply_to_peer_id.as_ref().and_then(peer_of),
+        reply_to_peer_id: reply
+            .reply_to_peer_id
+            .as_ref()
+            .and_then(|peer| peer_of(peer, own)),
         reply_from: None,
         reply_media: None,
         reply_to_top_id: reply.top_msg_id,
@@ -102,11 +106,12 @@ fn reply_header(reply: &tl::enums::InputReplyTo) -> Option<tl::enums::MessageRep
     Some(header.into())
 }
 
-/// The peer that a call names; none for "the account itself", whose number the call does not say.
-fn peer_of(peer: &tl::enums::InputPeer) -> Option<tl::enums::Peer> {
+/// The peer that a call of this account names.
+fn peer_of(peer: &tl::enums::InputPeer, own: Option<i64>) -> Option<tl::enums::Peer> {
     use tl::enums::InputPeer as P;
     Some(match peer {
-        P::Empty | P::PeerSelf => return None,
+        P::Empty => return None,
+        P::PeerSelf => tl::types::PeerUser { user_id: own? }.into(),
         P::Chat(it) => tl::types::PeerChat { chat_id: it.chat_id }.into(),
         P::User(it) => tl::types::PeerUser { user_id: it.user_id }.into(),
         P::UserFromMessage(it) => tl::types::PeerUser { user_id: it.user_id }.into(),
