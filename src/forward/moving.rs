@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::desk::Desk;
 use super::error::PairError;
 use super::graph::way_back;
 use super::map::PairsTable;
@@ -35,8 +36,14 @@ fn moved(row: &PairRow, session: SessionId, from: ChatId, to: ChatId) -> Option<
         };
         Place { chat, ..*place }
     };
+    let source = place(&row.source);
     let new = PairRow {
-        source: place(&row.source),
+        former: if source == row.source {
+            row.former
+        } else {
+            Some(from)
+        },
+        source,
         destination: place(&row.destination),
         ..row.clone()
     };
@@ -70,37 +77,39 @@ impl Registry {
         to: ChatId,
         mut batch: Batch,
     ) -> Result<(), PairError> {
-        let (mut rows, mut stuck) = (Vec::new(), Vec::new());
-        {
-            let _turn = self.turn.lock().await;
-            for desk in self.desks() {
-                let old = desk.pair().borrow().clone();
-                let Some(new) = moved(&old, session, from, to) else {
-                    continue;
-                };
-                let ends = |place: &Place| self.node(place.session, place.chat);
-                let round = way_back(&self.edges(), ends(&new.source), ends(&new.destination));
-                if round.is_some() || self.twin(&new).is_some() {
-                    stuck.push(old.id);
-                    continue;
-                }
-                batch.require::<PairsTable>(&new.id, |row| row.is_some());
-                batch.put::<PairsTable>(&new.id, &new);
-                rows.push((desk, Arc::new(new)));
+        let concerned = |desk: &Arc<Desk>| moved(&desk.pair().borrow(), session, from, to);
+        // They stop before the event counts as dealt with.
+        for new in self.desks().iter().filter_map(concerned) {
+            if self.is_stuck(&new) {
+                let cause = "its chat became a supergroup, from which another pair forwards already";
+                self.stop_if_there(new.id, CHAT_MIGRATED, cause).await?;
             }
-            self.store.commit(batch).await?;
-            for (desk, row) in rows {
-                tracing::info!(pair = %row.id, "a chat of a pair became a supergroup");
-                desk.set_pair(row);
-                desk.wake();
-            }
-            self.refresh();
         }
-        for id in stuck {
-            let cause = "its chat became a supergroup, from which another pair forwards already";
-            self.stop_if_there(id, CHAT_MIGRATED, cause).await?;
+        let _turn = self.turn.lock().await;
+        let mut rows = Vec::new();
+        for desk in self.desks() {
+            let Some(new) = concerned(&desk).filter(|new| !self.is_stuck(new)) else {
+                continue;
+            };
+            batch.require::<PairsTable>(&new.id, |row| row.is_some());
+            batch.put::<PairsTable>(&new.id, &new);
+            rows.push((desk, Arc::new(new)));
         }
+        self.store.commit(batch).await?;
+        for (desk, row) in rows {
+            tracing::info!(pair = %row.id, "a chat of a pair became a supergroup");
+            desk.set_pair(row);
+            desk.wake();
+        }
+        self.refresh();
         Ok(())
+    }
+
+    /// Whether a pair would double another, or go round.
+    fn is_stuck(&self, pair: &PairRow) -> bool {
+        let ends = |place: &Place| self.node(place.session, place.chat);
+        let round = way_back(&self.edges(), ends(&pair.source), ends(&pair.destination));
+        round.is_some() || self.twin(pair).is_some()
     }
 
     async fn lose(&self, session: SessionId, chat: ChatId, reason: &str) -> Result<(), PairError> {
@@ -137,11 +146,13 @@ mod tests {
         let to = ChatId(-1_000_000_000_077);
         let new = moved(&row, session, group, to).expect("moved");
         assert_eq!((new.source.chat, new.destination.chat), (to, DESTINATION));
+        assert_eq!(new.former, Some(group), "what was said there may be told later");
         assert_eq!(moved(&row, other, group, to), None);
         assert_eq!(moved(&row, session, ChatId(-6), to), None);
         row.destination.chat = group;
         row.source.chat = DESTINATION;
         let new = moved(&row, session, group, to).expect("moved");
         assert_eq!((new.source.chat, new.destination.chat), (DESTINATION, to));
+        assert_eq!(new.former, None);
     }
 }

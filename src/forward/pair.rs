@@ -229,6 +229,9 @@ pub(super) struct PairRow {
     pub(super) name: String,
     pub(super) kind: PairKind,
     pub(super) source: Place,
+    /// The basic group that became the source: what was said there may be told later than that it moved.
+    #[serde(default)]
+    pub(super) former: Option<ChatId>,
     pub(super) destination: Place,
     pub(super) mode: Mode,
     pub(super) silent: bool,
@@ -256,6 +259,7 @@ impl PairRow {
             name: new.name,
             kind: new.kind,
             source: new.source,
+            former: None,
             destination: new.destination,
             mode: new.mode,
             silent: new.silent,

@@ -61,7 +61,7 @@ pub(super) struct Route {
     pub(super) destination: Node,
 }
 
-/// All pairs by their source.
+/// All pairs by their source, and by the group that became it.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     by_source: HashMap<(SessionId, ChatId), Vec<Route>>,
@@ -72,10 +72,12 @@ impl FromIterator<Route> for Routes {
         let mut by_source: HashMap<_, Vec<Route>> = HashMap::new();
         for route in routes {
             let source = route.pair.source;
-            by_source
-                .entry((source.session, source.chat))
-                .or_default()
-                .push(route);
+            for chat in [Some(source.chat), route.pair.former].into_iter().flatten() {
+                by_source
+                    .entry((source.session, chat))
+                    .or_default()
+                    .push(route.clone());
+            }
         }
         Self { by_source }
     }
@@ -93,11 +95,12 @@ impl Routes {
         self.by_source.keys().filter_map(of).collect()
     }
 
-    /// The pairs of a session whose messages are numbered per account, for deletions that name no chat.
-    fn unnumbered(&self, session: SessionId) -> impl Iterator<Item = &Route> {
+    /// The chats of a session whose messages are numbered per account, with their pairs, for deletions that name no
+    /// chat.
+    fn unnumbered(&self, session: SessionId) -> impl Iterator<Item = (ChatId, &Route)> {
         let of = move |(known, chat): &(SessionId, ChatId)| *known == session && !chat.is_channel();
         let found = self.by_source.iter().filter(move |(source, _)| of(source));
-        found.flat_map(|(_, routes)| routes)
+        found.flat_map(|((_, chat), routes)| routes.iter().map(|route| (*chat, route)))
     }
 }
 
@@ -288,12 +291,17 @@ impl<V: View> Planner<'_, V> {
         chat: Option<ChatId>,
         ids: &[MessageId],
     ) -> Result<(), V::Error> {
-        let routes: Vec<Route> = match chat {
-            Some(chat) => self.routes.from(session, chat).to_vec(),
-            None => self.routes.unnumbered(session).cloned().collect(),
+        let routes: Vec<(ChatId, Arc<PairRow>)> = match chat {
+            Some(chat) => {
+                let routes = self.routes.from(session, chat).iter();
+                routes.map(|route| (chat, route.pair.clone())).collect()
+            }
+            None => {
+                let routes = self.routes.unnumbered(session);
+                routes.map(|(chat, route)| (chat, route.pair.clone())).collect()
+            }
         };
-        for route in routes {
-            let (pair, chat) = (&route.pair, route.pair.source.chat);
+        for (chat, pair) in routes {
             if pair.on_delete == OnDelete::Ignore {
                 continue;
             }

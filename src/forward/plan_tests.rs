@@ -422,3 +422,22 @@ fn a_copy_that_would_lead_back_is_not_forwarded_again() {
     scene.known.origins = vec![Node::Shared(ChatId(-5))];
     assert_eq!(scene.hear(vec![new(message(1, "a"))]).len(), 1);
 }
+
+#[test]
+fn what_was_said_in_a_group_before_it_moved_is_copied_and_deleted_too() {
+    const GROUP: ChatId = ChatId(-5);
+    let mut scene = Scene::new(|row| row.former = Some(GROUP));
+    let said = Message {
+        chat: GROUP,
+        ..message(7, "last words")
+    };
+    let drafts = scene.hear(vec![EventBody::MessageNew(said)]);
+    assert_eq!(drafts.len(), 1, "copied");
+    let deleted = |chat| EventBody::MessageDeleted { chat, ids: vec![7] };
+    assert!(
+        scene.hear(vec![deleted(Some(SOURCE))]).is_empty(),
+        "another message of that number"
+    );
+    let drafts = scene.hear(vec![deleted(None)]);
+    assert!(drafts.len() == 1 && drafts[0].cancelled, "withdrawn");
+}

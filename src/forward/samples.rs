@@ -57,6 +57,7 @@ pub(super) fn pair(session: SessionId) -> PairRow {
         name: String::new(),
         kind: PairKind::T2t,
         source: place(SOURCE),
+        former: None,
         destination: place(DESTINATION),
         mode: Mode::Copy,
         silent: false,

@@ -14,6 +14,15 @@ use crate::stage::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_becomes_a_supergroup_takes_its_pair_with_it() {
+    migrates(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_moves_while_the_daemon_is_away_loses_none_of_its_last_messages() {
+    migrates(true).await;
+}
+
+async fn migrates(away: bool) {
     let scene = Scene::new().await;
     let group = scene
         .world
@@ -32,11 +41,20 @@ async fn a_group_that_becomes_a_supergroup_takes_its_pair_with_it() {
         .expect("made");
     let daemon = scene.stage.daemon().await;
     let session = scene.stage.log_in(&daemon, PHONE).await;
-    let pairs = &daemon.handles.pairs;
     let new = pair(session, group, scene.copies, "");
-    let id = pairs.create(new, Owner::admin()).await.expect("made").id;
+    let made = daemon.handles.pairs.create(new, Owner::admin()).await;
+    let id = made.expect("made").id;
     scene.world.say(group, scene.bob, "before").expect("posted");
     scene.arrives(&["before"]).await;
+    let mut running = Some(daemon);
+    if away && let Some(daemon) = running.take() {
+        daemon.stop(PATIENCE).await;
+    }
+    // What is said last comes in the same difference as the word that the group moved.
+    for number in 0..3 {
+        let text = format!("last {number}");
+        scene.world.say(group, scene.bob, &text).expect("posted");
+    }
 
     let Ok(Peer::Group(number)) = peer(group) else {
         panic!("it is a basic group");
@@ -47,11 +65,11 @@ async fn a_group_that_becomes_a_supergroup_takes_its_pair_with_it() {
         .world(|state| state.migrate(scene.bob, number))
         .expect("migrated");
     let to = Peer::Channel(channel).bot_api();
-    let moved = EventBody::ChatMigrated {
-        from: ChatId(group),
-        to: ChatId(to),
+    let daemon = match running {
+        Some(daemon) => daemon,
+        None => scene.stage.daemon().await,
     };
-    happens(&daemon, session, moved).await;
+    let pairs = &daemon.handles.pairs;
     until("the pair is the supergroup's", || {
         pairs.get(id).expect("there").source.chat == ChatId(to)
     })
@@ -61,9 +79,9 @@ async fn a_group_that_becomes_a_supergroup_takes_its_pair_with_it() {
         let text = format!("after {number}");
         scene.world.say(to, scene.bob, &text).expect("posted");
     }
-    scene
-        .arrives(&["before", "after 0", "after 1", "after 2", "after 3"])
-        .await;
+    let said = ["before", "last 0", "last 1", "last 2"];
+    let then = ["after 0", "after 1", "after 2", "after 3"];
+    scene.arrives(&[&said[..], &then].concat()).await;
     until("all is settled", || stats(&daemon, id).waiting == 0).await;
     daemon.stop(PATIENCE).await;
 }
