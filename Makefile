@@ -4,7 +4,7 @@ CARGO ?= cargo
 MESSAGES ?= 500
 SCHEDULES ?= 100000
 
-.PHONY: run demo build test schedules bench faults lint fmt doc clean help
+.PHONY: run demo build test schedules beside bench faults lint fmt doc clean help
 
 run: ## build, then show it at work against the built-in sandbox, until Ctrl-C
 	$(CARGO) build --release --locked
@@ -23,6 +23,10 @@ test: ## every test; the clients of others too, where python3 is there
 schedules: ## 100,000 random schedules of the supervisor against a model of OTP, as many histories of updates; SEED= repeats a run
 	TRUNKLINE_SCHEDULES=$(SCHEDULES) $(if $(SEED),TRUNKLINE_SEED=$(SEED)) \
 	$(CARGO) test --locked --lib -- --nocapture --test-threads=1 as_under_otp told_once_and_in_order crash_at_once tenth_of_a_second while_others_crash
+
+beside: ## 500 random histories played to the daemon and to mtcute at once (needs node); HISTORIES= and SEED= change them
+	TRUNKLINE_REQUIRE_INTEROP=1 TRUNKLINE_BESIDE=$(or $(HISTORIES),500) $(if $(SEED),TRUNKLINE_SEED=$(SEED)) \
+	$(CARGO) test --locked --test it -- --nocapture the_daemon_tells_all_that_mtcute_tells
 
 bench: ## what it costs and how fast it is, each figure beside a named floor; QUICK=1 is a short form
 	./benches/run $(if $(QUICK),--quick)

@@ -1,5 +1,6 @@
 //! User stories over the real daemon and the sandbox.
 
+mod beside;
 mod carried;
 mod control_api;
 mod examples;
