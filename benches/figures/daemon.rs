@@ -1,7 +1,7 @@
 //! The daemon that is measured: the real binary, asked over its API.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ pub struct Daemon {
 
 /// What a daemon is started with again and again: its configuration and data.
 pub struct Home {
+    binary: PathBuf,
     config: PathBuf,
     data: PathBuf,
     api: u16,
@@ -49,18 +50,27 @@ impl Home {
         );
         std::fs::write(&config, text)?;
         Ok(Self {
+            binary: PathBuf::from(BINARY),
             config,
             data: folder.join("data"),
             api,
             metrics,
         })
     }
+
+    /// The same for another build of the daemon.
+    pub fn of(self, binary: &Path) -> Self {
+        Self {
+            binary: binary.to_owned(),
+            ..self
+        }
+    }
 }
 
 impl Daemon {
     /// Starts it and waits until it serves.
     pub async fn start(home: &Home) -> Result<Self, Failed> {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(&home.binary);
         command
             .args(["--data-dir".as_ref(), home.data.as_os_str()])
             .args(["run".as_ref(), "--config".as_ref(), home.config.as_os_str()])

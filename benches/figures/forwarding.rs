@@ -2,7 +2,7 @@
 //! it durably, beside it a bare loop of the client library and a Telethon script, each against the same sandbox.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -49,6 +49,18 @@ pub async fn measure(size: &Size) -> Result<Vec<Figure>, Failed> {
         figures.extend(contest(&scene, author, pairs, size).await?);
     }
     Ok(figures)
+}
+
+/// What a forward costs a build of the daemon, in microseconds of processor time, at a lenient sandbox of its own.
+pub async fn processor(binary: &Path, size: &Size) -> Result<f64, Failed> {
+    let scene = Scene::set_with(&["--lenient"]).await?;
+    let author = scene.user(&phone(0)).await?;
+    let job = Job::new(&scene, author, 1, size.pairs).await?;
+    let home = Home::new(&scene, "forwarding", "").await?.of(binary);
+    let daemon = start_daemon(&home, &job).await?;
+    let outcome = job.run(&scene, &daemon.process, size.forwards).await?;
+    daemon.stop().await;
+    Ok(outcome.cpu)
 }
 
 /// All contenders at the same job.

@@ -1,7 +1,8 @@
 //! What trunkline costs and how fast it is: each figure beside a named floor, measured in the same run.
 //!
 //! `make bench`, or `make bench QUICK=1`. Sandbox, daemon and floors are processes of their own, so that each one's
-//! processor time and memory are its own. The last line is one JSON object. `--only NAME` measures one part.
+//! processor time and memory are its own. The last line is one JSON object. `--only NAME` measures one part;
+//! `--beside BINARY` measures forwarding alone, this build and another in turns.
 
 mod bare;
 mod daemon;
@@ -12,9 +13,11 @@ mod post;
 mod process;
 mod receiver;
 mod report;
+mod rounds;
 mod scene;
 mod webhooks;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -30,6 +33,12 @@ struct Options {
     /// One part: forwarding, webhooks, fleet, logins
     #[arg(long)]
     only: Option<String>,
+    /// Another build of the daemon: what a forward costs each of the two, in turns
+    #[arg(long, value_name = "BINARY", conflicts_with = "only")]
+    beside: Option<PathBuf>,
+    /// How many turns each has
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: u32,
     /// Be a floor instead
     #[arg(long, num_args = 1.., allow_hyphen_values = true, hide = true)]
     role: Vec<String>,
@@ -117,6 +126,9 @@ async fn run(options: &Options) -> Result<(), Failed> {
         };
     }
     let size = if options.quick { &QUICK } else { &WHOLE };
+    if let Some(other) = &options.beside {
+        return rounds::measure(other, options.rounds, size).await;
+    }
     let wanted = |part: &str| options.only.as_deref().is_none_or(|only| only == part);
     let mut figures = Vec::new();
     if wanted("forwarding") {

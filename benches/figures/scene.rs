@@ -38,6 +38,11 @@ pub struct Stored {
 impl Scene {
     /// An empty world.
     pub async fn set() -> Result<Self, Failed> {
+        Self::set_with(&[]).await
+    }
+
+    /// An empty world, with options of the sandbox.
+    pub async fn set_with(options: &[&str]) -> Result<Self, Failed> {
         let folder = tempfile::tempdir()?;
         let seed = folder.path().join("seed.toml");
         std::fs::write(&seed, "")?;
@@ -46,6 +51,7 @@ impl Scene {
             .args(["--data-dir".as_ref(), folder.path().as_os_str()])
             .args(["sandbox", "--port", "0", "--control-port", "0", "--seed"])
             .arg(&seed)
+            .args(options)
             .stdout(Stdio::piped());
         let mut process = Process::start(&mut command)?;
         let output = process.child().stdout.take().ok_or("the sandbox has no output")?;
