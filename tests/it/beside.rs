@@ -90,7 +90,7 @@ impl Listener {
     }
 
     /// How often it told of each message as new.
-    fn new(&self) -> HashMap<Place, u32> {
+    fn told_new(&self) -> HashMap<Place, u32> {
         let mut new = HashMap::new();
         for line in self.heard().iter().filter(|line| line["kind"] == "new") {
             if let Some(place) = place(line) {
@@ -272,7 +272,7 @@ impl Play {
         }
         let begun = Instant::now();
         let heard = |other: &Listener| {
-            let new = other.new();
+            let new = other.told_new();
             ends.iter().all(|end| new.contains_key(end))
         };
         while !self.other.as_ref().is_none_or(heard) && begun.elapsed() < PATIENCE {
@@ -336,7 +336,7 @@ impl Play {
     fn judge(&self) -> (usize, usize) {
         let twice: Vec<_> = self.told.iter().filter(|(_, (times, _))| *times > 1).collect();
         assert!(twice.is_empty(), "told twice as new: {twice:?}");
-        let other = self.other.as_ref().map(Listener::new).unwrap_or_default();
+        let other = self.other.as_ref().map(Listener::told_new).unwrap_or_default();
         // It shows more than messages: notes of the server, and what is written for later.
         let stands = |place: &Place| self.truth.get(place).is_some_and(Option::is_some);
         let unheard = |place: &&Place| stands(place) && !self.told.contains_key(place);
