@@ -65,13 +65,20 @@ pub(super) struct Route {
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     by_source: HashMap<(SessionId, ChatId), Vec<Route>>,
+    /// Which pairs write into a chat.
+    writers: HashMap<ChatId, Vec<PairId>>,
 }
 
 impl FromIterator<Route> for Routes {
     fn from_iter<I: IntoIterator<Item = Route>>(routes: I) -> Self {
         let mut by_source: HashMap<_, Vec<Route>> = HashMap::new();
+        let mut writers: HashMap<_, Vec<PairId>> = HashMap::new();
         for route in routes {
             let source = route.pair.source;
+            writers
+                .entry(route.pair.destination.chat)
+                .or_default()
+                .push(route.pair.id);
             for chat in [Some(source.chat), route.pair.former].into_iter().flatten() {
                 by_source
                     .entry((source.session, chat))
@@ -79,7 +86,7 @@ impl FromIterator<Route> for Routes {
                     .push(route.clone());
             }
         }
-        Self { by_source }
+        Self { by_source, writers }
     }
 }
 
@@ -87,6 +94,11 @@ impl Routes {
     /// The pairs that a chat is the source of.
     pub(super) fn from(&self, session: SessionId, chat: ChatId) -> &[Route] {
         self.by_source.get(&(session, chat)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The pairs that write into a chat.
+    pub(super) fn writers(&self, chat: ChatId) -> &[PairId] {
+        self.writers.get(&chat).map_or(&[], Vec::as_slice)
     }
 
     /// The chats of a session that pairs forward from.

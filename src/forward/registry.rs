@@ -104,8 +104,12 @@ impl Registry {
 
     /// The desks of pairs that write into a chat.
     pub(super) fn desks_into(&self, chat: ChatId) -> Vec<Arc<Desk>> {
-        let into = |desk: &Arc<Desk>| desk.pair().borrow().destination.chat == chat;
-        self.desks().into_iter().filter(into).collect()
+        let routes = self.routes();
+        routes
+            .writers(chat)
+            .iter()
+            .filter_map(|id| self.desk(*id))
+            .collect()
     }
 
     /// The routes as they are now.

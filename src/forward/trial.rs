@@ -194,21 +194,25 @@ impl<'a> Trial<'a> {
         {
             return Ok(true);
         }
-        let node = registry.node(destination.session, destination.chat);
-        let known = origins(&registry, self.pair.source.session, first)?;
-        if !known.is_empty() {
-            return Ok(known.contains(&node));
-        }
+        // What the dispatcher knew, it heeded: only pairs that write there may have committed a copy since.
         let chats = [Some(first.chat), forwarded.map(|(chat, _)| chat)];
         let desks = chats
             .into_iter()
             .flatten()
             .flat_map(|chat| registry.desks_into(chat));
-        let others = desks.filter(|desk| desk.pair().borrow().id != self.pair.id);
-        let barriers = others.map(|desk| async move { desk.barrier(BARRIER).await });
-        if futures_util::future::join_all(barriers).await.is_empty() {
+        let others: Vec<_> = desks
+            .filter(|desk| desk.pair().borrow().id != self.pair.id)
+            .collect();
+        if others.is_empty() {
             return Ok(false);
         }
+        let node = registry.node(destination.session, destination.chat);
+        let known = origins(&registry, self.pair.source.session, first)?;
+        if !known.is_empty() {
+            return Ok(known.contains(&node));
+        }
+        let barriers = others.iter().map(|desk| desk.barrier(BARRIER));
+        futures_util::future::join_all(barriers).await;
         Ok(origins(&registry, self.pair.source.session, first)?.contains(&node))
     }
 

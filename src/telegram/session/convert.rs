@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::base::{SessionId, Timestamp};
 use crate::model::{ChatId, MediaKind, Message, MessageId};
 use crate::telegram::from_tl::{self, Names};
-use crate::telegram::updates::State;
+use crate::telegram::updates::{State, read};
 
 /// What an update says.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub(super) enum Change {
 }
 
 /// The changes of a batch, in order of use.
-pub(super) fn changes(updates: &[(tl::enums::Update, State)], names: &Names) -> Vec<Change> {
+pub(super) fn changes(updates: &[(read::Update, State)], names: &Names) -> Vec<Change> {
     let mut found: Vec<Change> = updates
         .iter()
         .filter_map(|(update, _)| change(update, names))

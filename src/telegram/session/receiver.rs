@@ -41,7 +41,7 @@ const UNNAMED_WAIT: Duration = Duration::from_secs(60);
 
 /// Updates with the state behind each, and the users and chats they speak of.
 pub(super) type Updates = (
-    Vec<(tl::enums::Update, State)>,
+    Vec<(read::Update, State)>,
     Vec<tl::enums::User>,
     Vec<tl::enums::Chat>,
 );
@@ -85,7 +85,7 @@ pub(super) struct Receiver {
     context: Arc<Context>,
     link: Arc<Link>,
     connection: Connection,
-    sequencer: Sequencer<tl::enums::Update, read::Peers>,
+    sequencer: Sequencer<read::Update, read::Peers>,
     polls: Polls,
     calls: FuturesUnordered<BoxFuture<'static, (Request, Result<Answer, Unanswered>)>>,
     /// In whose word a channel refused last.
@@ -162,7 +162,7 @@ impl Receiver {
         }
     }
 
-    fn arrival(&mut self, out: Out<tl::enums::Update, read::Peers>) -> Option<Arrival> {
+    fn arrival(&mut self, out: Out<read::Update, read::Peers>) -> Option<Arrival> {
         Some(match out {
             Out::Updates(batch) => Arrival::Updates(updates(batch)),
             Out::Stands(state) => Arrival::Stands(state),
@@ -350,7 +350,7 @@ impl Receiver {
 }
 
 /// A batch as it is stored.
-fn updates(batch: Batch<tl::enums::Update, read::Peers>) -> Updates {
+fn updates(batch: Batch<read::Update, read::Peers>) -> Updates {
     let (mut users, mut chats) = (Vec::new(), Vec::new());
     for peers in batch.peers {
         let peers = Arc::unwrap_or_clone(peers);

@@ -10,6 +10,9 @@ use grammers_client::tl;
 use super::position::{AccountDifference, ChannelDifference, Item, Key, Packet, Part, Place, Present};
 use super::short::{sent_message, short_chat_message, short_message};
 
+/// An update as it goes through the sequences. Telegram's record is large, and is moved often on its way.
+pub(in crate::telegram) type Update = Box<tl::enums::Update>;
+
 /// Users and chats that come along with updates.
 #[derive(Clone, Debug, Default)]
 pub(in crate::telegram) struct Peers {
@@ -20,7 +23,7 @@ pub(in crate::telegram) struct Peers {
 /// What a connection brought.
 pub(in crate::telegram) enum Pushed {
     /// Updates.
-    Packet(Packet<tl::enums::Update, Peers>),
+    Packet(Packet<Update, Peers>),
     /// Word that something is missing.
     LostTrack,
 }
@@ -140,7 +143,7 @@ fn container(
 }
 
 /// An update with its place.
-fn item(update: tl::enums::Update) -> Item<tl::enums::Update> {
+fn item(update: tl::enums::Update) -> Item<Update> {
     if let tl::enums::Update::ChannelTooLong(it) = &update {
         return Item::ChannelTooLong {
             channel: it.channel_id,
@@ -148,8 +151,8 @@ fn item(update: tl::enums::Update) -> Item<tl::enums::Update> {
         };
     }
     match place(&update) {
-        Some(place) => Item::Placed(place, update),
-        None => Item::Loose(update),
+        Some(place) => Item::Placed(place, Box::new(update)),
+        None => Item::Loose(Box::new(update)),
     }
 }
 
@@ -229,7 +232,7 @@ pub(in crate::telegram) fn present(state: tl::enums::updates::State) -> Present 
 /// The account's difference.
 pub(in crate::telegram) fn difference(
     answer: tl::enums::updates::Difference,
-) -> AccountDifference<tl::enums::Update, Peers> {
+) -> AccountDifference<Update, Peers> {
     use tl::enums::updates::Difference;
     match answer {
         Difference::Empty(it) => AccountDifference::Empty {
@@ -252,10 +255,7 @@ pub(in crate::telegram) fn difference(
     }
 }
 
-fn part(
-    difference: tl::types::updates::Difference,
-    last: bool,
-) -> AccountDifference<tl::enums::Update, Peers> {
+fn part(difference: tl::types::updates::Difference, last: bool) -> AccountDifference<Update, Peers> {
     let state = present(difference.state);
     // The state behind the part covers whatever stands in one of the account's sequences.
     let new = difference
@@ -264,7 +264,7 @@ fn part(
         .map(|message| new_message(message, 0));
     let encrypted = difference.new_encrypted_messages.into_iter();
     let encrypted = encrypted.map(|message| tl::types::UpdateNewEncryptedMessage { message, qts: 0 }.into());
-    let mut updates: Vec<tl::enums::Update> = new.chain(encrypted).collect();
+    let mut updates: Vec<Update> = new.chain(encrypted).map(Box::new).collect();
     let mut others = Vec::new();
     for other in difference.other_updates {
         match item(other) {
@@ -290,7 +290,7 @@ fn part(
 /// A channel's difference.
 pub(in crate::telegram) fn channel_difference(
     answer: tl::enums::updates::ChannelDifference,
-) -> ChannelDifference<tl::enums::Update, Peers> {
+) -> ChannelDifference<Update, Peers> {
     use tl::enums::updates::ChannelDifference as Answer;
     let span = |timeout: Option<i32>| {
         timeout
@@ -325,6 +325,7 @@ pub(in crate::telegram) fn channel_difference(
             updates: (it.new_messages.into_iter())
                 .map(|message| new_channel_message(message, it.pts))
                 .chain(it.other_updates)
+                .map(Box::new)
                 .collect(),
             peers: Peers {
                 users: it.users,
