@@ -156,6 +156,9 @@ pub struct NewMessage {
     /// May not be forwarded.
     #[serde(default)]
     pub protected: bool,
+    /// Without a preview of its links.
+    #[serde(default)]
+    pub no_webpage: bool,
 }
 
 impl NewMessage {
@@ -172,6 +175,7 @@ impl NewMessage {
             reply_to: None,
             silent: false,
             protected: false,
+            no_webpage: false,
         }
     }
 }
@@ -312,6 +316,7 @@ impl State {
                 album,
                 silent: new.silent,
                 noforwards: new.protected,
+                no_webpage: new.no_webpage,
                 random_id: self.name_for(from),
                 ..Draft::default()
             });
@@ -337,7 +342,7 @@ impl State {
         let editor = self.who(who)?;
         let change = Change {
             text: Some((text.to_owned(), entities)),
-            media: None,
+            ..Change::default()
         };
         self.edit(editor, peer, id, change)
     }

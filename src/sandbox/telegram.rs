@@ -65,6 +65,8 @@ impl Telegram {
     /// A service over a world. `api` are the application's id and hash it insists on.
     pub fn new(state: State, hub: Hub, api: Option<(i32, String)>) -> Self {
         hub.set_manners(manners(&state));
+        let mut state = state;
+        state.ask_again();
         let inner = Inner {
             state: Mutex::new(state),
             hub,
@@ -148,8 +150,24 @@ impl Telegram {
         state
     }
 
+    /// Looks for a page; a moment later it is there. Without a runtime nobody waits for it.
+    fn look_for(&self, url: String, delay: i64) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let telegram = self.clone();
+        let delay = Duration::from_millis(u64::try_from(delay).unwrap_or_default());
+        runtime.spawn(async move {
+            tokio::time::sleep(delay).await;
+            telegram.world(|state| state.page_comes(&url));
+        });
+    }
+
     /// Hands all news on. `caller` has its own as the answer to its call.
     fn tell(&self, state: &mut State, caller: Option<(i64, KeyId)>) {
+        for url in std::mem::take(&mut state.asked) {
+            self.look_for(url, state.settings.preview_delay);
+        }
         for news in std::mem::take(&mut state.news) {
             match &news {
                 News::Account { account, .. } | News::Passing { account, .. } => {
@@ -466,7 +484,7 @@ fn chat_of(state: &State, account: i64, news: &News) -> Option<Peer> {
             What::ReadInbox { peer, .. } | What::ReadOutbox { peer, .. } | What::Pinned { peer, .. } => {
                 Some(*peer)
             }
-            What::Deleted { .. } | What::Opened { .. } | What::Noise { .. } => None,
+            What::Deleted { .. } | What::Opened { .. } | What::Page { .. } | What::Noise { .. } => None,
         },
         News::Passing { .. } | News::TokenAccepted { .. } => None,
     }

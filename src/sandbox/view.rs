@@ -126,7 +126,8 @@ pub struct MessageView {
 /// What is attached to a message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MediaView {
-    /// `photo`, `document`, `video`, `audio`, `voice`, `sticker`, `animation`, `video_note`, `geo`, `contact`, `poll`.
+    /// `photo`, `document`, `video`, `audio`, `voice`, `sticker`, `animation`, `video_note`, `geo`, `contact`, `poll`,
+    /// `web_page`.
     pub kind: Cow<'static, str>,
     /// SHA-256 of the bytes.
     pub sha256: Option<String>,

@@ -12,6 +12,7 @@ mod logins;
 mod operation;
 mod returning;
 mod rotation;
+mod sandbox_messages;
 mod sandbox_people;
 mod sandbox_wire;
 mod sandbox_world;

@@ -25,6 +25,7 @@ pub fn edit_message(ctx: &mut Ctx<'_>, r: f::EditMessage) -> Answer<enums::Updat
     let change = Change {
         text: r.message.map(|text| (text, entities)),
         media,
+        no_webpage: r.no_webpage,
     };
     ctx.state.edit(me, peer, r.id, change)?;
     Ok(ctx.told(me))

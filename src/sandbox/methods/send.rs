@@ -26,6 +26,7 @@ pub fn send_message(ctx: &mut Ctx<'_>, r: f::SendMessage) -> Answer<enums::Updat
         reply: reply(ctx, me, peer, r.reply_to.as_ref())?,
         silent: r.silent,
         noforwards: r.noforwards,
+        no_webpage: r.no_webpage,
         random_id: r.random_id,
         ..Draft::default()
     };
@@ -54,13 +55,16 @@ fn short(ctx: &Ctx<'_>, me: i64, uid: Uid) -> Answer<enums::Updates> {
         }
         _ => None,
     };
+    let media = content
+        .media()
+        .map(|media| ctx.viewer(me).media(media, Some(uid)));
     Ok(types::UpdateShortSentMessage {
         out: true,
         id: content.number_for(me).unwrap_or_default(),
         pts: ctx.state.account(me)?.pts,
         pts_count: 1,
         date: content.date(),
-        media: None,
+        media,
         entities,
         ttl_period: None,
     }
@@ -495,6 +499,7 @@ pub fn media(ctx: &mut Ctx<'_>, me: i64, media: enums::InputMedia) -> Answer<Med
             first_name: contact.first_name,
             last_name: contact.last_name,
         }),
+        M::WebPage(page) => Ok(Media::Page { url: page.url }),
         M::Poll(poll) => super::polls::made(ctx, me, *poll),
         M::Empty => Err(Refusal::bad("MEDIA_EMPTY")),
         _ => Err(Refusal::bad("MEDIA_INVALID")),

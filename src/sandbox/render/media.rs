@@ -24,6 +24,8 @@ impl Viewer<'_> {
                 .into(),
             }
             .into(),
+            Media::Page { url } if self.has_no_page(url) => enums::MessageMedia::Empty,
+            Media::Page { url } => self.page_media(url),
             Media::Poll { poll } => self.poll_media(*poll),
             Media::Contact {
                 phone,

@@ -75,7 +75,9 @@ impl Viewer<'_> {
                 fwd_from: content.forward.as_ref().map(|forward| self.forward(forward)),
                 reply_to,
                 message: text.clone(),
-                media: media.as_ref().map(|media| self.media(media, Some(content.uid))),
+                media: (media.as_ref())
+                    .map(|media| self.media(media, Some(content.uid)))
+                    .filter(|media| !matches!(media, enums::MessageMedia::Empty)),
                 entities: (!entities.is_empty()).then(|| self.entities(entities)),
                 post_author: content.signature.clone(),
                 views: post.then_some(1),

@@ -12,6 +12,7 @@ pub mod chats;
 pub mod media;
 pub mod messages;
 pub mod min;
+mod pages;
 pub mod polls;
 pub mod reactions;
 pub mod standing;

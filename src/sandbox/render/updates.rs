@@ -53,6 +53,12 @@ impl Viewer<'_> {
                 date: Some(entry.date),
             }
             .into(),
+            What::Page { url } => types::UpdateWebPage {
+                webpage: self.page(url),
+                pts,
+                pts_count,
+            }
+            .into(),
             What::Noise { kind, drawn } => self.counted_noise(*kind, *drawn, pts, pts_count)?,
             What::Pinned { peer, ids, pinned } => types::UpdatePinnedMessages {
                 pinned: *pinned,
@@ -113,6 +119,16 @@ impl Viewer<'_> {
                     pinned: *pinned,
                     channel_id: channel,
                     messages: ids.clone(),
+                    pts,
+                    pts_count,
+                }
+                .into()
+            }
+            What::Page { url } => {
+                self.name(peer);
+                types::UpdateChannelWebPage {
+                    channel_id: channel,
+                    webpage: self.page(url),
                     pts,
                     pts_count,
                 }

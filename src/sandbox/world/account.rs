@@ -256,6 +256,11 @@ pub enum What {
         /// Their numbers.
         ids: Vec<i32>,
     },
+    /// The page behind a link is there, or there is none.
+    Page {
+        /// Its address.
+        url: String,
+    },
     /// Something that is nobody's message.
     Noise {
         /// What kind of thing.

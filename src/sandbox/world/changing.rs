@@ -20,6 +20,8 @@ pub struct Change {
     pub text: Option<(String, Vec<Entity>)>,
     /// The new media.
     pub media: Option<Media>,
+    /// Without a preview of its links.
+    pub no_webpage: bool,
 }
 
 impl State {
@@ -62,7 +64,8 @@ impl State {
         let draft = Draft {
             text: new_text,
             entities: new_entities,
-            media: change.media.or(media),
+            media: change.media.or(media.filter(Media::stands_alone)),
+            no_webpage: change.no_webpage,
             ..Draft::default()
         };
         let (_, body) = self.settle(draft)?;
@@ -75,6 +78,10 @@ impl State {
         };
         content.body = body;
         content.edited_at = Some(now);
+        self.ask_for_page(uid);
+        let Some(content) = self.contents.get(&uid) else {
+            return Err(Refusal::bad("MESSAGE_ID_INVALID"));
+        };
         let (place, copies) = (content.place, content.copies.clone());
         for (holder, number) in copies {
             match place {

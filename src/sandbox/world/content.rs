@@ -150,9 +150,19 @@ pub enum Media {
         /// Last name.
         last_name: String,
     },
+    /// The page behind a link of the text.
+    Page {
+        /// Its address.
+        url: String,
+    },
 }
 
 impl Media {
+    /// Whether it stands by itself: the page behind a link is only the text's preview.
+    pub fn stands_alone(&self) -> bool {
+        !matches!(self, Media::Page { .. })
+    }
+
     /// One word for what is no file.
     pub fn word(&self) -> &'static str {
         match self {
@@ -160,6 +170,7 @@ impl Media {
             Media::Geo { .. } => "geo",
             Media::Poll { .. } => "poll",
             Media::Contact { .. } => "contact",
+            Media::Page { .. } => "web_page",
         }
     }
 }

@@ -105,7 +105,9 @@ impl State {
         }
         opened.body = body;
         opened.edited_at = edited_at;
-        if let (Place::Channel(group), Some(id)) = (opened.place, opened.number_for(0)) {
+        let (place, number, uid) = (opened.place, opened.number_for(0), opened.uid);
+        self.ask_for_page(uid);
+        if let (Place::Channel(group), Some(id)) = (place, number) {
             self.tell_channel(group, 1, What::Edited { id });
         }
     }

@@ -21,6 +21,7 @@ pub mod migration;
 pub mod names;
 pub mod numbers;
 pub mod opening;
+pub mod pages;
 pub mod password;
 pub mod place;
 pub mod polls;

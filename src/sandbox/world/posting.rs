@@ -38,6 +38,8 @@ pub struct Draft {
     pub noforwards: bool,
     /// What its sender names it; 0 for none.
     pub random_id: i64,
+    /// Without a preview of its links.
+    pub no_webpage: bool,
     /// In whose name it stands; if not given, as is the way of the place.
     pub sender: Option<Peer>,
 }
@@ -49,6 +51,11 @@ impl Draft {
             text: text.to_owned(),
             ..Self::default()
         }
+    }
+
+    /// Whether something is attached that stands by itself.
+    fn carries_media(&self) -> bool {
+        self.media.as_ref().is_some_and(Media::stands_alone)
     }
 
     /// A service message.
@@ -141,8 +148,9 @@ impl State {
         let text = std::mem::take(&mut draft.text);
         let spans = std::mem::take(&mut draft.entities);
         let media = draft.media.take();
+        let alone = media.as_ref().filter(|media| media.stands_alone());
         let length = entities::units(text.trim());
-        match media {
+        match alone {
             None if length == 0 => return Err(Refusal::bad("MESSAGE_EMPTY")),
             None if length > TEXT_MAX => return Err(Refusal::bad("MESSAGE_TOO_LONG")),
             Some(_) if length > CAPTION_MAX => return Err(Refusal::bad("MEDIA_CAPTION_TOO_LONG")),
@@ -153,7 +161,11 @@ impl State {
         let entities = entities
             .into_iter()
             .filter(|entity| entity.user.is_none_or(|user| self.accounts.contains_key(&user)))
-            .collect();
+            .collect::<Vec<_>>();
+        let media = match media {
+            None if !draft.no_webpage => self.preview(&text, &entities),
+            media => media,
+        };
         Ok((
             draft,
             Body::Said {
@@ -172,7 +184,7 @@ impl State {
 
     /// Takes messages and removes them at once: numbers are used up and there is nothing to be told. Answers the numbers.
     pub fn swallow(&mut self, author: i64, peer: Peer, drafts: Vec<Draft>) -> Result<Vec<i32>, Refusal> {
-        self.may_write(author, peer, drafts.iter().any(|draft| draft.media.is_some()))?;
+        self.may_write(author, peer, drafts.iter().any(Draft::carries_media))?;
         let mut numbers = Vec::new();
         for draft in drafts {
             self.settle(draft)?;
@@ -195,7 +207,7 @@ impl State {
 
     /// Posts several messages as one act: either all of them are allowed or none is posted.
     pub fn post_all(&mut self, author: i64, peer: Peer, drafts: Vec<Draft>) -> Result<Vec<Uid>, Refusal> {
-        let media = drafts.iter().any(|draft| draft.media.is_some());
+        let media = drafts.iter().any(Draft::carries_media);
         if drafts.iter().any(|draft| draft.action.is_none()) {
             self.may_write(author, peer, media)?;
         }
@@ -322,6 +334,7 @@ impl State {
             }
         }
         self.contents.insert(uid, content);
+        self.ask_for_page(uid);
         if draft.random_id != 0 {
             self.sent.insert((author, peer, draft.random_id), uid);
         }
@@ -361,7 +374,8 @@ impl State {
         let origin = content.forward.clone();
         let origin = origin.unwrap_or_else(|| self.origin(content));
         let saved_from = (to == Peer::User(account)).then_some((from, id));
-        let without_text = drop_captions && media.is_some();
+        let captioned = media.as_ref().is_some_and(Media::stands_alone);
+        let without_text = drop_captions && captioned;
         Ok(Draft {
             text: if without_text { String::new() } else { text.clone() },
             entities: if without_text {
@@ -370,6 +384,7 @@ impl State {
                 entities.clone()
             },
             media: media.clone(),
+            no_webpage: true,
             forward: (!drop_author).then_some(Forward { saved_from, ..origin }),
             ..Draft::default()
         })

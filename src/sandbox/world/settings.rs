@@ -20,6 +20,8 @@ pub struct Settings {
     pub salt_life: i64,
     /// How far back an account's or a channel's events can be asked for; who missed more is told so ("too long").
     pub events_kept: i32,
+    /// How long the page behind a link is pending.
+    pub preview_delay: i64,
 }
 
 impl Default for Settings {
@@ -32,6 +34,7 @@ impl Default for Settings {
             file_reference_life: 10_800_000,
             salt_life: 1_800_000,
             events_kept: 50_000,
+            preview_delay: 200,
         }
     }
 }
@@ -54,6 +57,8 @@ pub struct Change {
     pub salt_life: Option<i64>,
     /// See [`Settings::events_kept`].
     pub events_kept: Option<i32>,
+    /// See [`Settings::preview_delay`].
+    pub preview_delay: Option<i64>,
 }
 
 impl Settings {
@@ -64,6 +69,7 @@ impl Settings {
         self.fresh_login = change.fresh_login.unwrap_or(self.fresh_login);
         self.remember_random_ids = change.remember_random_ids.unwrap_or(self.remember_random_ids);
         self.events_kept = change.events_kept.unwrap_or(self.events_kept);
+        self.preview_delay = change.preview_delay.unwrap_or(self.preview_delay);
         self.salt_life = change.salt_life.unwrap_or(self.salt_life);
         self.file_reference_life = change.file_reference_life.unwrap_or(self.file_reference_life);
     }

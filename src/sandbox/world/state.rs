@@ -12,6 +12,7 @@ use super::chat::{Channel, Group, Names};
 use super::content::{Content, Uid, seconds};
 use super::files::Files;
 use super::keys::Keys;
+use super::pages::Page;
 use super::place::{Peer, Place};
 use super::polls::Poll;
 use super::refusal::Refusal;
@@ -51,6 +52,12 @@ pub struct State {
     /// Polls by number.
     #[serde(default)]
     pub polls: BTreeMap<i64, Poll>,
+    /// Pages behind links by address.
+    #[serde(default)]
+    pub pages: BTreeMap<String, Page>,
+    /// Pages that somebody has to look for.
+    #[serde(skip)]
+    pub asked: Vec<String>,
     /// What is otherwise than on Telegram.
     #[serde(default)]
     pub settings: Settings,
@@ -273,6 +280,8 @@ impl State {
             keys: Keys::default(),
             files: Files::default(),
             polls: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            asked: Vec::new(),
             settings: Settings::default(),
             switches: Switches::default(),
             weather: None,

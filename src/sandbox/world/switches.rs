@@ -160,6 +160,9 @@ switches! {
     discussion_groups = true:
         "a channel's posts are forwarded by themselves into the supergroup that is linked to it, in the channel's name",
         Source::Documentation("discussion");
+    link_previews = true:
+        "a text with a link shows a preview: pending at first, if nobody asked for the page before, and a moment later the page comes (updateWebPage, updateChannelWebPage with an edit that has no date)",
+        Source::Client("TDLib, WebPagesManager.cpp:on_get_web_page");
     protection_told = true:
         "those who are in a basic group are told when it is protected, or no longer",
         Source::Inferred("clients show it at once; a supergroup's members hear updateChannel");

@@ -86,7 +86,7 @@ fn every_event_moves_the_state_by_its_count_and_is_told_in_order() {
 fn edit(text: &str) -> Change {
     Change {
         text: Some((text.to_owned(), Vec::new())),
-        media: None,
+        ..Change::default()
     }
 }
 

@@ -94,8 +94,8 @@ fn replace_photo(scene: &Scene, message: i32, seed: u64) {
         .world(|state| {
             let file = state.new_photo(&photo(seed))?;
             let change = Change {
-                text: None,
                 media: Some(Media::File { file, spoiler: false }),
+                ..Change::default()
             };
             state.edit(scene.bob, place, message, change)
         })

@@ -2,7 +2,7 @@
 
 mod brief;
 mod daemon;
-mod login;
+pub mod login;
 mod migration;
 mod min;
 mod names;
