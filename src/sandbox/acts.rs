@@ -150,6 +150,9 @@ pub struct NewMessage {
     /// The message it answers, as the sender numbers it.
     #[serde(default)]
     pub reply_to: Option<i32>,
+    /// In a forum: the topic where it is to stand.
+    #[serde(default)]
+    pub thread: Option<i32>,
     /// Without a sound.
     #[serde(default)]
     pub silent: bool,
@@ -173,6 +176,7 @@ impl NewMessage {
             album: Vec::new(),
             forward: None,
             reply_to: None,
+            thread: None,
             silent: false,
             protected: false,
             no_webpage: false,
@@ -282,6 +286,7 @@ impl State {
             let source = Peer::from_bot_api(forward.chat).ok_or(Refusal::bad("PEER_ID_INVALID"))?;
             let draft = self.forwarded(from, source, forward.message, peer, forward.drop_author, false)?;
             let draft = Draft {
+                topic: new.thread,
                 silent: new.silent,
                 random_id: self.name_for(from),
                 ..draft
@@ -313,6 +318,7 @@ impl State {
                 entities: part.entities,
                 media: media.map(|file| Media::File { file, spoiler: false }),
                 reply: reply.clone(),
+                topic: new.thread,
                 album,
                 silent: new.silent,
                 noforwards: new.protected,

@@ -198,6 +198,7 @@ mod tests {
             media: None,
             album: None,
             reply_to: None,
+            thread: None,
             forward: None,
             random_id: String::new(),
             silent: false,

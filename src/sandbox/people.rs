@@ -3,12 +3,13 @@
 
 use serde::Deserialize;
 
-use super::acts::NewFile;
+use super::acts::{NewFile, Who};
 use super::handle::{World, peer};
 use super::rpc::KeyId;
 use super::world::chat::Role;
 use super::world::marks::Marks;
 use super::world::names::Collectible;
+use super::world::topics::{COLOUR, TopicChange};
 use super::world::weather::Weather;
 use super::world::{Passing, Peer, Refusal, State};
 
@@ -202,6 +203,42 @@ impl World {
     pub fn clear_history(&self, chat: i64, user: i64, max_id: i32) -> Result<(), Refusal> {
         let id = channel(chat)?;
         self.telegram.world(|state| state.clear_for(user, id, max_id))
+    }
+
+    /// Makes a forum of a supergroup, or the other way round.
+    pub fn set_forum(&self, chat: i64, enabled: bool) -> Result<(), Refusal> {
+        let id = channel(chat)?;
+        self.telegram.world(|state| {
+            let creator = state.head_of(Peer::Channel(id))?;
+            state.toggle_forum(creator, id, enabled)
+        })
+    }
+
+    /// Begins a topic in a forum; answers its number.
+    pub fn add_topic(&self, chat: i64, from: impl Into<Who>, title: &str) -> Result<i32, Refusal> {
+        let (id, from) = (channel(chat)?, from.into());
+        self.telegram.world(|state| {
+            let by = state.who(&from)?;
+            state.create_topic(by, id, title, (COLOUR, None), 0)
+        })
+    }
+
+    /// Changes a topic of a forum.
+    pub fn edit_topic(&self, chat: i64, topic: i32, from: &Who, change: TopicChange) -> Result<(), Refusal> {
+        let id = channel(chat)?;
+        self.telegram.world(|state| {
+            let by = state.who(from)?;
+            state.edit_topic(by, id, topic, change)
+        })
+    }
+
+    /// Deletes a topic with all that stands in it; answers how many messages went.
+    pub fn delete_topic(&self, chat: i64, topic: i32) -> Result<i32, Refusal> {
+        let id = channel(chat)?;
+        self.telegram.world(|state| {
+            let creator = state.head_of(Peer::Channel(id))?;
+            state.delete_topic(creator, id, topic)
+        })
     }
 
     /// Hides a supergroup's history from all who come in from now on, or no longer.

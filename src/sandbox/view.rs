@@ -68,6 +68,9 @@ pub struct ChatView {
     pub slow_mode: i32,
     /// Its messages may not be forwarded.
     pub protected: bool,
+    /// Its topics and their titles, if it is a forum.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub topics: BTreeMap<i32, String>,
     /// Its invitation.
     pub invite: String,
 }
@@ -108,6 +111,9 @@ pub struct MessageView {
     pub album: Option<String>,
     /// The message it answers, in the viewer's numbers.
     pub reply_to: Option<i32>,
+    /// The topic it stands in, if not the general one.
+    #[serde(default)]
+    pub thread: Option<i32>,
     /// Where it was forwarded from.
     pub forward: Option<ForwardView>,
     /// What its sender named it.
@@ -212,6 +218,7 @@ impl State {
                 pts: None,
                 slow_mode: 0,
                 protected: group.noforwards,
+                topics: BTreeMap::new(),
                 invite: group.invite.clone(),
             }),
             Peer::Channel(channel) => self.channels.get(&channel).map(|channel| ChatView {
@@ -235,6 +242,9 @@ impl State {
                 pts: Some(channel.pts),
                 slow_mode: channel.slow_mode,
                 protected: channel.noforwards,
+                topics: (channel.topics.iter().filter(|_| channel.forum))
+                    .map(|(id, topic)| (*id, topic.title.clone()))
+                    .collect(),
                 invite: channel.invite.clone(),
             }),
         }
@@ -309,6 +319,7 @@ impl State {
             media: media.map(|media| self.view_media(media)),
             album: content.album.map(|album| album.to_string()),
             reply_to: answered.and_then(|answered| answered.number_for(viewer)),
+            thread: self.topic_of(content),
             forward: content.forward.as_ref().map(|forward| ForwardView {
                 from: forward.from.bot_api(),
                 date: forward.date,

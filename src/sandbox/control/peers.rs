@@ -6,9 +6,11 @@ use serde_json::json;
 
 use super::routes::{bad, body};
 use super::{Answer, Failure};
+use crate::sandbox::acts::Who;
 use crate::sandbox::handle::World;
 use crate::sandbox::world::chat::Role;
 use crate::sandbox::world::names::Collectible;
+use crate::sandbox::world::topics::TopicChange;
 
 /// A public name, or none.
 #[derive(Deserialize)]
@@ -75,6 +77,31 @@ struct Discussion {
     group: Option<i64>,
 }
 
+/// Whether a supergroup's messages stand in topics.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Forum {
+    enabled: bool,
+}
+
+/// A topic that begins.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewTopic {
+    from: Who,
+    title: String,
+}
+
+/// What changes about a topic.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TopicEdit {
+    from: Who,
+    title: Option<String>,
+    closed: Option<bool>,
+    hidden: Option<bool>,
+}
+
 /// What a picture is drawn from.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,6 +132,10 @@ pub fn of_chat(
             ("POST", ["migration"]) => migrated(world, chat),
             ("POST", ["cleared"]) => cleared(world, chat, bytes),
             ("PUT", ["hidden_history"]) => hidden(world, chat, bytes),
+            ("PUT", ["forum"]) => forum(world, chat, bytes),
+            ("POST", ["topics"]) => new_topic(world, chat, bytes),
+            ("PATCH", ["topics", topic]) => topic_changed(world, chat, topic, bytes),
+            ("DELETE", ["topics", topic]) => topic_deleted(world, chat, topic),
             ("PUT", ["anonymous"]) => anonymous(world, chat, bytes),
             ("PUT", ["protected"]) => protected(world, chat, bytes),
             ("PUT", ["discussion"]) => discussion(world, chat, bytes),
@@ -158,6 +189,38 @@ fn cleared(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
 fn hidden(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
     world.hide_history(chat, body::<Hidden>(bytes)?.hidden)?;
     Ok(done())
+}
+
+fn forum(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
+    world.set_forum(chat, body::<Forum>(bytes)?.enabled)?;
+    Ok(done())
+}
+
+fn new_topic(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
+    let new = body::<NewTopic>(bytes)?;
+    let id = world.add_topic(chat, new.from, &new.title)?;
+    Ok(Answer::Created(json!({"id": id})))
+}
+
+fn number(topic: &str) -> Result<i32, Failure> {
+    topic.parse().map_err(|_| bad("a topic is a number"))
+}
+
+fn topic_changed(world: &World, chat: i64, topic: &str, bytes: &[u8]) -> Result<Answer, Failure> {
+    let edit = body::<TopicEdit>(bytes)?;
+    let change = TopicChange {
+        title: edit.title,
+        icon: None,
+        closed: edit.closed,
+        hidden: edit.hidden,
+    };
+    world.edit_topic(chat, number(topic)?, &edit.from, change)?;
+    Ok(done())
+}
+
+fn topic_deleted(world: &World, chat: i64, topic: &str) -> Result<Answer, Failure> {
+    let count = world.delete_topic(chat, number(topic)?)?;
+    Ok(Answer::Json(json!({"deleted": count})))
 }
 
 fn anonymous(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {

@@ -39,6 +39,9 @@ PUT    /chats/{id}/marks                    {\"verified\", \"scam\", \"restricte
 PUT    /chats/{id}/picture                  {\"generate\"}: a made-up one
 POST   /chats/{id}/migration                a basic group becomes a supergroup
 PUT    /chats/{id}/hidden_history           {\"hidden\"}: newcomers do not see what was said before
+PUT    /chats/{id}/forum                   {\"enabled\"}: its messages stand in topics
+POST   /chats/{id}/topics                  a topic: {\"from\", \"title\"}
+PATCH  /chats/{id}/topics/{topic}          {\"from\", \"title\", \"closed\", \"hidden\"}; DELETE takes it away
 PUT    /chats/{id}/anonymous                {\"users\"}: who of those who run it writes in its name
 PUT    /chats/{id}/protected                {\"protected\"}: nothing may be forwarded out of it
 PUT    /chats/{id}/discussion               {\"group\"}: the supergroup where its posts are discussed, or null

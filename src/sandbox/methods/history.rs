@@ -128,11 +128,22 @@ pub fn get_history(ctx: &mut Ctx<'_>, r: f::messages::GetHistory) -> Answer<enum
         min_id: r.min_id,
     };
     let ids = ids_of(ctx.state, me, peer);
+    Ok(listed_of(ctx, me, peer, &ids, window))
+}
+
+/// A window of some messages of a chat, given by their numbers, ascending.
+pub fn listed_of(
+    ctx: &Ctx<'_>,
+    me: i64,
+    peer: Peer,
+    ids: &[i32],
+    window: Window,
+) -> enums::messages::Messages {
     let date_of = |id| ctx.state.find(me, peer, id).map_or(0, Content::date);
-    let picked = pick(&ids, date_of, window);
+    let picked = pick(ids, date_of, window);
     let viewer = ctx.viewer(me);
     let messages = picked.iter().map(|id| viewer.message(peer, *id)).collect();
-    Ok(listed(&viewer, peer, ids.len(), messages))
+    listed(&viewer, peer, ids.len(), messages)
 }
 
 /// `messages.search`

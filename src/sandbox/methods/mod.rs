@@ -16,6 +16,7 @@ mod polls;
 mod reactions;
 mod send;
 mod tokens;
+mod topics;
 mod updates;
 mod upload;
 mod users;
@@ -366,6 +367,12 @@ table! {
     messages::SetTyping => messages::set_typing;
     messages::UpdatePinnedMessage => messages::update_pinned_message;
     messages::UnpinAllMessages => messages::unpin_all_messages;
+    messages::CreateForumTopic => topics::create_forum_topic;
+    messages::EditForumTopic => topics::edit_forum_topic;
+    messages::DeleteTopicHistory => topics::delete_topic_history;
+    messages::GetForumTopics => topics::get_forum_topics;
+    messages::GetForumTopicsById => topics::get_forum_topics_by_id;
+    messages::GetReplies => topics::get_replies;
     messages::SendReaction => reactions::send_reaction;
     messages::GetMessagesReactions => reactions::get_messages_reactions;
     messages::GetMessageReactionsList => reactions::get_message_reactions_list;
@@ -409,6 +416,7 @@ table! {
     channels::EditBanned => channels::edit_banned;
     channels::CheckUsername => channels::check_username;
     channels::UpdateUsername => channels::update_username;
+    channels::ToggleForum => topics::toggle_forum;
     channels::ToggleSlowMode => channels::toggle_slow_mode;
     channels::ExportMessageLink => channels::export_message_link;
 

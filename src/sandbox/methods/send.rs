@@ -20,10 +20,12 @@ pub fn send_message(ctx: &mut Ctx<'_>, r: f::SendMessage) -> Answer<enums::Updat
     if let Some(uid) = repeated(ctx, me, peer, r.random_id)? {
         return Ok(again(ctx, me, &[uid]));
     }
+    let answered = answered(ctx, me, peer, r.reply_to.as_ref())?;
     let draft = Draft {
         text: r.message,
         entities: ctx.entities(me, r.entities),
-        reply: reply(ctx, me, peer, r.reply_to.as_ref())?,
+        reply: answered.reply,
+        topic: answered.topic,
         silent: r.silent,
         noforwards: r.noforwards,
         no_webpage: r.no_webpage,
@@ -78,13 +80,14 @@ pub fn send_media(ctx: &mut Ctx<'_>, r: f::SendMedia) -> Answer<enums::Updates> 
     if let Some(uid) = repeated(ctx, me, peer, r.random_id)? {
         return Ok(again(ctx, me, &[uid]));
     }
-    let reply = reply(ctx, me, peer, r.reply_to.as_ref())?;
+    let answered = answered(ctx, me, peer, r.reply_to.as_ref())?;
     ctx.state.may_write(me, peer, true)?;
     let draft = Draft {
         text: r.message,
         entities: ctx.entities(me, r.entities),
         media: Some(media(ctx, me, r.media)?),
-        reply,
+        reply: answered.reply,
+        topic: answered.topic,
         silent: r.silent,
         noforwards: r.noforwards,
         random_id: r.random_id,
@@ -123,7 +126,7 @@ pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums
     }
     let names: Vec<i64> = items.iter().map(|item| item.random_id).collect();
     let (old, fresh) = sort_out(ctx, me, peer, &names)?;
-    let reply = reply(ctx, me, peer, r.reply_to.as_ref())?;
+    let answered = answered(ctx, me, peer, r.reply_to.as_ref())?;
     let album = (items.len() > 1).then(|| ctx.state.new_album());
     let mut drafts = Vec::new();
     let items = items.into_iter().enumerate();
@@ -138,7 +141,8 @@ pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums
             text: item.message,
             entities: ctx.entities(me, item.entities),
             media: Some(media(ctx, me, item.media).map_err(|refusal| of_part(ctx, part, refusal))?),
-            reply: reply.clone(),
+            reply: answered.reply.clone(),
+            topic: answered.topic,
             album,
             silent: r.silent,
             noforwards: r.noforwards,
@@ -191,6 +195,9 @@ pub fn forward_messages(ctx: &mut Ctx<'_>, r: f::ForwardMessages) -> Answer<enum
         return Err(Refusal::bad("RANDOM_ID_INVALID"));
     }
     let (old, fresh) = sort_out(ctx, me, to, &r.random_id)?;
+    if r.reply_to.is_some() {
+        return Err(Refusal::bad("REPLY_TO_MONOFORUM_PEER_INVALID"));
+    }
     let mut albums: Vec<(i64, i64)> = Vec::new();
     let mut drafts = Vec::new();
     for (id, random_id) in
@@ -223,6 +230,7 @@ pub fn forward_messages(ctx: &mut Ctx<'_>, r: f::ForwardMessages) -> Answer<enum
         });
         drafts.push(Draft {
             album,
+            topic: r.top_msg_id,
             silent: r.silent,
             noforwards: r.noforwards,
             random_id: *random_id,
@@ -298,11 +306,29 @@ fn finish(ctx: &mut Ctx<'_>, me: i64, peer: Peer, drafts: Vec<Draft>, old: &[Uid
 }
 
 /// The message that this random id named before.
-fn repeated(ctx: &Ctx<'_>, me: i64, peer: Peer, random_id: i64) -> Answer<Option<Uid>> {
+pub fn repeated(ctx: &Ctx<'_>, me: i64, peer: Peer, random_id: i64) -> Answer<Option<Uid>> {
     if random_id == 0 {
         return Err(Refusal::bad("RANDOM_ID_EMPTY"));
     }
     Ok(ctx.state.repeated(me, peer, random_id))
+}
+
+/// Whether the name that a call asks to post in is the one in which the caller posts there anyway.
+pub fn as_oneself(ctx: &Ctx<'_>, me: i64, peer: Peer, send_as: Option<&enums::InputPeer>) -> Answer<()> {
+    let Some(send_as) = send_as else { return Ok(()) };
+    let invalid = Refusal::bad("SEND_AS_PEER_INVALID");
+    let wanted = ctx.peer(me, send_as).map_err(|_| invalid.clone())?;
+    let place = Place::of(me, peer);
+    let broadcast = match peer {
+        Peer::Channel(id) => ctx.state.channel(id)?.broadcast,
+        _ => false,
+    };
+    let own = match ctx.state.voice(me, place).sender {
+        Some(sender) => sender,
+        None if broadcast => peer,
+        None => Peer::User(me),
+    };
+    (wanted == own).then_some(()).ok_or(invalid)
 }
 
 /// Splits random ids into messages that are there and names that are new.
@@ -321,7 +347,7 @@ fn sort_out(ctx: &Ctx<'_>, me: i64, peer: Peer, names: &[i64]) -> Answer<(Vec<Ui
 }
 
 /// The answer to a repeated call: the first messages in their present form; what is not known any more counts nothing.
-fn again(ctx: &Ctx<'_>, me: i64, uids: &[Uid]) -> enums::Updates {
+pub fn again(ctx: &Ctx<'_>, me: i64, uids: &[Uid]) -> enums::Updates {
     let viewer = ctx.viewer(me);
     let known: Vec<(&Content, i32)> = uids
         .iter()
@@ -379,26 +405,35 @@ fn first_told(log: &VecDeque<Entry>, number: i32) -> Option<(i32, i32)> {
     log.iter().rev().find(came).map(|entry| (entry.pts, entry.count))
 }
 
+/// What a call answers, and the topic that it names.
+#[derive(Default)]
+struct Answered {
+    reply: Option<Reply>,
+    topic: Option<i32>,
+}
+
 /// The message that a call answers.
-pub fn reply(
-    ctx: &Ctx<'_>,
-    me: i64,
-    peer: Peer,
-    reply: Option<&enums::InputReplyTo>,
-) -> Answer<Option<Reply>> {
-    let Some(reply) = reply else { return Ok(None) };
+fn answered(ctx: &Ctx<'_>, me: i64, peer: Peer, reply: Option<&enums::InputReplyTo>) -> Answer<Answered> {
+    let Some(reply) = reply else {
+        return Ok(Answered::default());
+    };
     let enums::InputReplyTo::Message(reply) = reply else {
         return Err(Refusal::bad("REPLY_TO_INVALID"));
     };
+    let topic = reply.top_msg_id;
     if reply.reply_to_msg_id == 0 {
-        return Ok(None);
+        return Ok(Answered { reply: None, topic });
     }
     let place = match &reply.reply_to_peer_id {
         Some(peer) => ctx.peer(me, peer)?,
         None => peer,
     };
     let Some(answered) = ctx.state.find(me, place, reply.reply_to_msg_id) else {
-        return Err(Refusal::bad("REPLY_MESSAGE_ID_INVALID"));
+        let topic_gone = topic == Some(reply.reply_to_msg_id);
+        return Err(Refusal::bad(match topic_gone {
+            true => "TOPIC_DELETED",
+            false => "REPLY_MESSAGE_ID_INVALID",
+        }));
     };
     let quote = match &reply.quote_text {
         Some(text) if text.encode_utf16().count() > 1024 || !answered.text().contains(text.as_str()) => {
@@ -411,10 +446,11 @@ pub fn reply(
         }),
         None => None,
     };
-    Ok(Some(Reply {
-        to: answered.uid,
-        quote,
-    }))
+    let to = answered.uid;
+    Ok(Answered {
+        reply: Some(Reply { to, quote }),
+        topic,
+    })
 }
 
 /// The file that a client names by id, hash and reference.

@@ -180,6 +180,7 @@ impl Viewer<'_> {
             join_to_send: channel.marks.join_to_send && !channel.broadcast,
             join_request: channel.marks.join_request && !channel.broadcast,
             gigagroup: channel.marks.gigagroup && !channel.broadcast,
+            forum: channel.forum,
             has_link: channel.linked.is_some(),
             slowmode_enabled: channel.slow_mode > 0,
             access_hash: Some(access_hash),

@@ -44,10 +44,12 @@ impl Viewer<'_> {
             Place::Private(..) if !own => None,
             _ => Some(self.name(content.sender.unwrap_or(Peer::User(content.author)))),
         };
-        let reply_to = content
+        let topic = self.state.topic_of(content);
+        let answers = content
             .reply
             .as_ref()
-            .and_then(|reply| self.reply(content, reply));
+            .and_then(|reply| self.reply(content, reply, topic));
+        let reply_to = answers.or_else(|| topic.map(|topic| in_topic(topic).into()));
         match &content.body {
             Body::Service(action) => types::MessageService {
                 out,
@@ -94,7 +96,12 @@ impl Viewer<'_> {
         }
     }
 
-    fn reply(&self, content: &Content, reply: &Reply) -> Option<enums::MessageReplyHeader> {
+    fn reply(
+        &self,
+        content: &Content,
+        reply: &Reply,
+        topic: Option<i32>,
+    ) -> Option<enums::MessageReplyHeader> {
         let answered = self.state.contents.get(&reply.to)?;
         let elsewhere = answered.place != content.place;
         let id = answered.number_for(self.account);
@@ -105,6 +112,8 @@ impl Viewer<'_> {
             .filter(|spans| !spans.is_empty());
         Some(
             types::MessageReplyHeader {
+                forum_topic: topic.is_some(),
+                reply_to_top_id: topic,
                 quote: quote.is_some(),
                 reply_to_msg_id: id,
                 reply_to_peer_id: peer,
@@ -190,6 +199,25 @@ impl Viewer<'_> {
                 }
                 .into()
             }
+            Action::TopicCreated { title, colour, icon } => types::MessageActionTopicCreate {
+                title_missing: false,
+                title: title.clone(),
+                icon_color: *colour,
+                icon_emoji_id: *icon,
+            }
+            .into(),
+            Action::TopicEdited {
+                title,
+                icon,
+                closed,
+                hidden,
+            } => types::MessageActionTopicEdit {
+                title: title.clone(),
+                icon_emoji_id: *icon,
+                closed: *closed,
+                hidden: *hidden,
+            }
+            .into(),
             Action::MigratedTo { channel } => {
                 self.name(Peer::Channel(*channel));
                 types::MessageActionChatMigrateTo { channel_id: *channel }.into()
@@ -272,6 +300,15 @@ impl Viewer<'_> {
             }
             Kind::BankCard => types::MessageEntityBankCard { offset, length }.into(),
         }
+    }
+}
+
+/// What stands in a topic "answers" the message that began it.
+fn in_topic(topic: i32) -> types::MessageReplyHeader {
+    types::MessageReplyHeader {
+        forum_topic: true,
+        reply_to_msg_id: Some(topic),
+        ..blank::reply()
     }
 }
 

@@ -8,6 +8,7 @@ use super::account::{Entry, What, keep};
 use super::content::Uid;
 use super::marks::Marks;
 use super::names::Collectible;
+use super::topics::Topic;
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +139,12 @@ pub struct Channel {
     /// The basic group that it was, and the last message there as its creator numbers it.
     #[serde(default)]
     pub migrated_from: Option<(i64, i32)>,
+    /// Its messages stand in topics.
+    #[serde(default)]
+    pub forum: bool,
+    /// Its topics by the number of the message that began each.
+    #[serde(default)]
+    pub topics: BTreeMap<i32, Topic>,
     /// Pinned messages, ascending.
     pub pinned: Vec<i32>,
     /// Its invitation.

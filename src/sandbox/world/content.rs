@@ -53,6 +53,9 @@ pub struct Content {
     /// Of a channel's post: the message that begins its discussion.
     #[serde(default)]
     pub discussion: Option<Uid>,
+    /// The topic that it stands in, if not the general one.
+    #[serde(default)]
+    pub topic: Option<i32>,
     /// When the last copy was deleted.
     pub deleted_at: Option<i64>,
     /// Reactions to it, oldest first.
@@ -212,6 +215,26 @@ pub enum Action {
     Pictured {
         /// The new one, a file of the world.
         photo: i64,
+    },
+    /// A topic was begun.
+    TopicCreated {
+        /// Its title.
+        title: String,
+        /// The colour of its sign.
+        colour: i32,
+        /// Its sign, a custom emoji.
+        icon: Option<i64>,
+    },
+    /// The topic in which this stands was changed; what did not change is not there.
+    TopicEdited {
+        /// The new title.
+        title: Option<String>,
+        /// The new sign.
+        icon: Option<i64>,
+        /// Whether it is closed now.
+        closed: Option<bool>,
+        /// Whether it is hidden now.
+        hidden: Option<bool>,
     },
     /// The basic group became a supergroup.
     MigratedTo {

@@ -153,6 +153,8 @@ impl State {
             history_hidden: false,
             collectibles: Vec::new(),
             migrated_from: None,
+            forum: false,
+            topics: BTreeMap::new(),
             pinned: Vec::new(),
             invite: format!("c{:x}", self.derive(12, id, 0).cast_unsigned()),
         };

@@ -36,6 +36,7 @@ pub mod switches;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod topics;
 pub mod voices;
 pub mod weather;
 

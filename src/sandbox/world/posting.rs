@@ -30,6 +30,8 @@ pub struct Draft {
     pub reply: Option<Reply>,
     /// Where it comes from.
     pub forward: Option<Forward>,
+    /// In a forum: the topic where it is to stand; if not given, that of what it answers.
+    pub topic: Option<i32>,
     /// The album it is a part of.
     pub album: Option<i64>,
     /// Without a sound.
@@ -213,7 +215,10 @@ impl State {
         }
         let settled: Vec<_> = drafts
             .into_iter()
-            .map(|draft| self.settle(draft))
+            .map(|mut draft| {
+                self.settle_topic(author, peer, &mut draft)?;
+                self.settle(draft)
+            })
             .collect::<Result<_, _>>()?;
         let said = settled.iter().any(|(_, body)| matches!(body, Body::Said { .. }));
         let reads = said && self.switches.read_by_posting;
@@ -289,6 +294,7 @@ impl State {
             sender: voice.sender,
             signature: voice.signature,
             discussion: None,
+            topic: draft.topic,
             copies: Vec::new(),
             opened: false,
             deleted_at: None,

@@ -2,61 +2,12 @@
 
 use std::time::Duration;
 
-use grammers_tl_types::{enums, functions as f, types};
-use trunkline::app::Daemon;
-use trunkline::base::Owner;
-use trunkline::model::{Event, EventBody};
-use trunkline::sandbox::acts::{NewChat, NewChatKind, NewMessage, Who};
-use trunkline::sandbox::{World, view::MessageView};
+use grammers_tl_types::enums;
+use trunkline::sandbox::acts::{NewChatKind, NewMessage};
+use trunkline::sandbox::view::MessageView;
 
-use crate::sandbox_people::login::Login;
-use crate::stage::{Stage, events, received, until};
-
-const ANN: &str = "+15550001";
-const BOB: &str = "+15550002";
-
-fn channel(world: &World, title: &str, creator: i64, member: i64) -> i64 {
-    let new = NewChat {
-        kind: NewChatKind::Channel,
-        id: None,
-        title: title.into(),
-        about: String::new(),
-        username: None,
-        creator: Who::Id(creator),
-        members: vec![Who::Id(member)],
-        admins: vec![],
-        slow_mode: 0,
-        protected: false,
-    };
-    world.add_chat(new).expect("a channel")
-}
-
-fn text(peer: enums::InputPeer, message: &str, no_webpage: bool) -> f::messages::SendMessage {
-    f::messages::SendMessage {
-        no_webpage,
-        silent: false,
-        background: false,
-        clear_draft: false,
-        noforwards: false,
-        update_stickersets_order: false,
-        invert_media: false,
-        allow_paid_floodskip: false,
-        peer,
-        reply_to: None,
-        message: message.into(),
-        random_id: i64::try_from(message.len()).expect("short") + i64::from(no_webpage),
-        reply_markup: None,
-        entities: None,
-        schedule_date: None,
-        schedule_repeat_period: None,
-        send_as: None,
-        quick_reply_shortcut: None,
-        effect: None,
-        allow_paid_stars: None,
-        suggested_post: None,
-        rich_message: None,
-    }
-}
+use super::{ANN, BOB, ann, chat, edits, pair, peer_of, text};
+use crate::stage::{Stage, received, until};
 
 fn page(media: Option<&enums::MessageMedia>) -> Option<&enums::WebPage> {
     match media {
@@ -84,42 +35,13 @@ fn came(update: &enums::Update) -> Option<(enums::WebPage, i32, i32)> {
     }
 }
 
-async fn ann(stage: &Stage) -> (Login, World, i64, i64) {
-    let (ann, bob) = (stage.user(ANN, "Ann"), stage.user(BOB, "Bob"));
-    let login = Login::new(stage, ANN).await;
-    let world = stage.handle();
-    (login, world, ann, bob)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_with_a_link_is_answered_with_a_pending_page_that_comes_a_moment_later() {
     let stage = Stage::new().await;
     let (mut ann, world, ann_id, bob) = ann(&stage).await;
     world.say(ann_id, bob, "hello").expect("posted");
     world.say(bob, ann_id, "hello").expect("posted");
-    let users = match ann
-        .ask(&f::messages::GetDialogs {
-            exclude_pinned: false,
-            folder_id: None,
-            offset_date: 0,
-            offset_id: 0,
-            offset_peer: enums::InputPeer::Empty,
-            limit: 10,
-            hash: 0,
-        })
-        .await
-    {
-        enums::messages::Dialogs::Dialogs(found) => found.users,
-        other => panic!("another list: {other:?}"),
-    };
-    let peer = users.iter().find_map(|user| match user {
-        enums::User::User(user) if user.id == bob => {
-            let (user_id, access_hash) = (bob, user.access_hash.expect("a hash"));
-            Some(types::InputPeerUser { user_id, access_hash }.into())
-        }
-        _ => None,
-    });
-    let peer: enums::InputPeer = peer.expect("Bob");
+    let peer = peer_of(&stage, ann_id, bob);
     let before = ann.state().await;
     let sent = ann
         .ask(&text(peer.clone(), "see https://a.example/x", false))
@@ -163,7 +85,7 @@ async fn a_text_with_a_link_is_answered_with_a_pending_page_that_comes_a_moment_
 async fn in_a_channel_the_page_comes_with_an_edit_without_a_date() {
     let stage = Stage::new().await;
     let (mut ann, world, ann_id, bob) = ann(&stage).await;
-    let news = channel(&world, "News", bob, ann_id);
+    let news = chat(&world, NewChatKind::Channel, bob, ann_id);
     world.say(news, bob, "see https://a.example").expect("posted");
     let new = |update: &enums::Update| match update {
         enums::Update::NewChannelMessage(it) => Some((it.message.clone(), it.pts)),
@@ -194,34 +116,18 @@ async fn in_a_channel_the_page_comes_with_an_edit_without_a_date() {
     assert_eq!((message.edit_date, pts), (None, first + 2));
 }
 
-fn edits(daemon: &Daemon) -> Vec<(i64, String)> {
-    let edit = |event: Event| match event.body {
-        EventBody::MessageEdited(message) => Some((message.chat.0, message.text)),
-        _ => None,
-    };
-    events(daemon).into_iter().filter_map(edit).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_copies_texts_with_links_once_and_tells_no_edit_that_shows_nothing() {
     let stage = Stage::new().await;
     let (ann, bob) = (stage.user(ANN, "Ann"), stage.user(BOB, "Bob"));
     let world = stage.handle();
     let (source, copies) = (
-        channel(&world, "Source", bob, ann),
-        channel(&world, "Copies", ann, bob),
+        chat(&world, NewChatKind::Channel, bob, ann),
+        chat(&world, NewChatKind::Channel, ann, bob),
     );
     let daemon = stage.daemon().await;
     let session = stage.log_in(&daemon, ANN).await;
-    let place = |chat: i64| format!(r#"{{"session":"{session}","chat":{chat}}}"#);
-    let new = format!(
-        r#"{{"source":{},"destination":{}}}"#,
-        place(source),
-        place(copies)
-    );
-    let new = serde_json::from_str(&new).expect("a pair");
-    let pairs = &daemon.handles.pairs;
-    pairs.create(new, Owner::admin()).await.expect("made");
+    pair(&daemon, session, source, (copies, None)).await;
 
     let seen = || -> Vec<MessageView> {
         let all = world.messages(copies, None, 0, 100, false).expect("there");

@@ -1,0 +1,194 @@
+//! Forums and their topics.
+
+use grammers_tl_types::{enums, functions as f, types};
+
+use super::history::{Window, listed_of};
+use super::{Answer, Ctx};
+use crate::sandbox::render::{Viewer, blank};
+use crate::sandbox::world::topics::{COLOUR, Topic, TopicChange};
+use crate::sandbox::world::{Peer, Refusal};
+
+/// The forum that a peer is.
+fn forum(ctx: &Ctx<'_>, me: i64, peer: &enums::InputPeer) -> Answer<i64> {
+    match ctx.peer(me, peer)? {
+        Peer::Channel(id) => ctx.state.topics(id).map(|_| id),
+        _ => Err(Refusal::bad("CHANNEL_FORUM_MISSING")),
+    }
+}
+
+/// `channels.toggleForum`
+pub fn toggle_forum(ctx: &mut Ctx<'_>, r: f::channels::ToggleForum) -> Answer<enums::Updates> {
+    let me = ctx.me()?;
+    let id = ctx.channel(me, &r.channel)?;
+    ctx.state.toggle_forum(me, id, r.enabled)?;
+    Ok(ctx.told(me))
+}
+
+/// `messages.createForumTopic`
+pub fn create_forum_topic(ctx: &mut Ctx<'_>, r: f::messages::CreateForumTopic) -> Answer<enums::Updates> {
+    let me = ctx.me()?;
+    let id = forum(ctx, me, &r.peer)?;
+    let peer = Peer::Channel(id);
+    if let Some(uid) = super::send::repeated(ctx, me, peer, r.random_id)? {
+        return Ok(super::send::again(ctx, me, &[uid]));
+    }
+    super::send::as_oneself(ctx, me, peer, r.send_as.as_ref())?;
+    let sign = (r.icon_color.unwrap_or(COLOUR), r.icon_emoji_id);
+    ctx.state.create_topic(me, id, &r.title, sign, r.random_id)?;
+    Ok(ctx.told(me))
+}
+
+/// `messages.editForumTopic`
+pub fn edit_forum_topic(ctx: &mut Ctx<'_>, r: f::messages::EditForumTopic) -> Answer<enums::Updates> {
+    let me = ctx.me()?;
+    let id = forum(ctx, me, &r.peer)?;
+    let change = TopicChange {
+        title: r.title,
+        icon: r.icon_emoji_id,
+        closed: r.closed,
+        hidden: r.hidden,
+    };
+    ctx.state.edit_topic(me, id, r.topic_id, change)?;
+    Ok(ctx.told(me))
+}
+
+/// `messages.deleteTopicHistory`
+pub fn delete_topic_history(
+    ctx: &mut Ctx<'_>,
+    r: f::messages::DeleteTopicHistory,
+) -> Answer<enums::messages::AffectedHistory> {
+    let me = ctx.me()?;
+    let id = forum(ctx, me, &r.peer)?;
+    let pts_count = ctx.state.delete_topic(me, id, r.top_msg_id)?;
+    Ok(types::messages::AffectedHistory {
+        pts: ctx.state.channel(id)?.pts,
+        pts_count,
+        offset: 0,
+    }
+    .into())
+}
+
+/// `messages.getForumTopics`: those with the latest messages first.
+pub fn get_forum_topics(
+    ctx: &mut Ctx<'_>,
+    r: f::messages::GetForumTopics,
+) -> Answer<enums::messages::ForumTopics> {
+    let me = ctx.me()?;
+    let id = forum(ctx, me, &r.peer)?;
+    let wanted = r.q.unwrap_or_default().to_lowercase();
+    let topics = ctx.state.topics(id)?.iter();
+    let named = topics.filter(|(_, topic)| topic.title.to_lowercase().contains(&wanted));
+    let mut found: Vec<(i32, i32)> = named
+        .map(|(number, _)| (top(ctx, id, *number), *number))
+        .collect();
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    let count = found.len();
+    if r.offset_topic != 0 || r.offset_id != 0 {
+        found.retain(|place| *place < (r.offset_id, r.offset_topic));
+    }
+    found.truncate(usize::try_from(r.limit.clamp(0, 100)).unwrap_or(100));
+    let numbers: Vec<i32> = found.into_iter().map(|(_, number)| number).collect();
+    answer(ctx, me, id, &numbers, count)
+}
+
+/// `messages.getForumTopicsByID`
+pub fn get_forum_topics_by_id(
+    ctx: &mut Ctx<'_>,
+    r: f::messages::GetForumTopicsById,
+) -> Answer<enums::messages::ForumTopics> {
+    let me = ctx.me()?;
+    let id = forum(ctx, me, &r.peer)?;
+    if r.topics.is_empty() {
+        return Err(Refusal::bad("TOPICS_EMPTY"));
+    }
+    answer(ctx, me, id, &r.topics, r.topics.len())
+}
+
+/// `messages.getReplies` of a topic.
+pub fn get_replies(ctx: &mut Ctx<'_>, r: f::messages::GetReplies) -> Answer<enums::messages::Messages> {
+    let me = ctx.me()?;
+    let id = forum(ctx, me, &r.peer)?;
+    if !ctx.state.topics(id)?.contains_key(&r.msg_id) {
+        return Err(Refusal::bad("TOPIC_ID_INVALID"));
+    }
+    let window = Window {
+        offset_id: r.offset_id,
+        offset_date: r.offset_date,
+        add_offset: r.add_offset,
+        limit: r.limit,
+        max_id: r.max_id,
+        min_id: r.min_id,
+    };
+    let ids = ctx.state.in_topic(id, r.msg_id);
+    Ok(listed_of(ctx, me, Peer::Channel(id), &ids, window))
+}
+
+/// The last message of a topic.
+fn top(ctx: &Ctx<'_>, id: i64, number: i32) -> i32 {
+    let last = ctx.state.in_topic(id, number).last().copied();
+    last.unwrap_or(number)
+}
+
+fn answer(
+    ctx: &Ctx<'_>,
+    me: i64,
+    id: i64,
+    numbers: &[i32],
+    count: usize,
+) -> Answer<enums::messages::ForumTopics> {
+    let known = ctx.state.topics(id)?;
+    let viewer = ctx.viewer(me);
+    let peer = Peer::Channel(id);
+    viewer.name(peer);
+    let topics = numbers.iter().map(|number| match known.get(number) {
+        Some(topic) => record(&viewer, id, (*number, topic), top(ctx, id, *number)).into(),
+        None => types::ForumTopicDeleted { id: *number }.into(),
+    });
+    let topics = topics.collect();
+    let tops = numbers.iter().filter(|number| known.contains_key(number));
+    let messages = tops.map(|number| viewer.message(peer, top(ctx, id, *number)));
+    let messages = messages.collect();
+    let (users, chats) = viewer.named();
+    Ok(types::messages::ForumTopics {
+        order_by_create_date: false,
+        count: i32::try_from(count).unwrap_or(i32::MAX),
+        topics,
+        messages,
+        chats,
+        users,
+        pts: ctx.state.channel(id)?.pts,
+    }
+    .into())
+}
+
+fn record(viewer: &Viewer<'_>, id: i64, (number, topic): (i32, &Topic), top: i32) -> types::ForumTopic {
+    let read = viewer.state.channels.get(&id);
+    let read = read.and_then(|channel| channel.members.get(&viewer.account));
+    let read_in = read.map_or(0, |member| member.read_in);
+    let messages = viewer.state.in_topic(id, number);
+    let unread = messages.iter().filter(|message| **message > read_in).count();
+    types::ForumTopic {
+        my: topic.creator == viewer.account,
+        closed: topic.closed,
+        pinned: false,
+        short: false,
+        hidden: topic.hidden,
+        title_missing: false,
+        id: number,
+        date: topic.date,
+        peer: viewer.name(Peer::Channel(id)),
+        title: topic.title.clone(),
+        icon_color: topic.colour,
+        icon_emoji_id: topic.icon,
+        top_message: top,
+        read_inbox_max_id: read_in,
+        read_outbox_max_id: 0,
+        unread_count: i32::try_from(unread).unwrap_or(i32::MAX),
+        unread_mentions_count: 0,
+        unread_reactions_count: 0,
+        unread_poll_votes_count: 0,
+        from_id: viewer.name(Peer::User(topic.creator)),
+        notify_settings: blank::notify_settings().into(),
+        draft: None,
+    }
+}
