@@ -10,6 +10,7 @@ use super::world::chat::Role;
 use super::world::marks::Marks;
 use super::world::names::Collectible;
 use super::world::topics::{COLOUR, TopicChange};
+use super::world::touching::Touch;
 use super::world::weather::Weather;
 use super::world::{Passing, Peer, Refusal, State};
 
@@ -203,6 +204,28 @@ impl World {
     pub fn clear_history(&self, chat: i64, user: i64, max_id: i32) -> Result<(), Refusal> {
         let id = channel(chat)?;
         self.telegram.world(|state| state.clear_for(user, id, max_id))
+    }
+
+    /// Changes a message in a way that is no edit: counters, a keyboard, or nothing that shows. `viewer` says whose
+    /// number is meant; in channels it is nobody's.
+    pub fn touch(&self, chat: i64, id: i32, viewer: Option<&Who>, touch: Touch) -> Result<(), Refusal> {
+        let peer = peer(chat)?;
+        self.telegram.world(|state| {
+            let viewer = match viewer {
+                Some(viewer) => state.who(viewer)?,
+                None => state.head_of(peer)?,
+            };
+            state.touch(viewer, peer, id, touch)
+        })
+    }
+
+    /// Puts a reaction on a message, or takes it away.
+    pub fn react(&self, chat: i64, id: i32, from: &Who, emoji: Option<&str>) -> Result<(), Refusal> {
+        let peer = peer(chat)?;
+        self.telegram.world(|state| {
+            let from = state.who(from)?;
+            state.react(from, peer, id, emoji, false)
+        })
     }
 
     /// Makes a forum of a supergroup, or the other way round.

@@ -11,6 +11,7 @@ use crate::sandbox::handle::World;
 use crate::sandbox::world::chat::Role;
 use crate::sandbox::world::names::Collectible;
 use crate::sandbox::world::topics::TopicChange;
+use crate::sandbox::world::touching::Touch;
 
 /// A public name, or none.
 #[derive(Deserialize)]
@@ -77,6 +78,24 @@ struct Discussion {
     group: Option<i64>,
 }
 
+/// What changes about a message and is no edit.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HiddenEdit {
+    from: Option<Who>,
+    views: Option<i32>,
+    forwards: Option<i32>,
+    keyboard: Option<String>,
+}
+
+/// A reaction, or none any more.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reaction {
+    from: Who,
+    emoji: Option<String>,
+}
+
 /// Whether a supergroup's messages stand in topics.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,6 +151,8 @@ pub fn of_chat(
             ("POST", ["migration"]) => migrated(world, chat),
             ("POST", ["cleared"]) => cleared(world, chat, bytes),
             ("PUT", ["hidden_history"]) => hidden(world, chat, bytes),
+            ("POST", ["messages", id, "hidden_edit"]) => hidden_edit(world, chat, id, bytes),
+            ("POST", ["messages", id, "reactions"]) => reaction(world, chat, id, bytes),
             ("PUT", ["forum"]) => forum(world, chat, bytes),
             ("POST", ["topics"]) => new_topic(world, chat, bytes),
             ("PATCH", ["topics", topic]) => topic_changed(world, chat, topic, bytes),
@@ -191,6 +212,23 @@ fn hidden(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
     Ok(done())
 }
 
+fn hidden_edit(world: &World, chat: i64, id: &str, bytes: &[u8]) -> Result<Answer, Failure> {
+    let edit = body::<HiddenEdit>(bytes)?;
+    let touch = Touch {
+        views: edit.views,
+        forwards: edit.forwards,
+        keyboard: edit.keyboard,
+    };
+    world.touch(chat, number(id)?, edit.from.as_ref(), touch)?;
+    Ok(done())
+}
+
+fn reaction(world: &World, chat: i64, id: &str, bytes: &[u8]) -> Result<Answer, Failure> {
+    let reaction = body::<Reaction>(bytes)?;
+    world.react(chat, number(id)?, &reaction.from, reaction.emoji.as_deref())?;
+    Ok(done())
+}
+
 fn forum(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
     world.set_forum(chat, body::<Forum>(bytes)?.enabled)?;
     Ok(done())
@@ -202,8 +240,8 @@ fn new_topic(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> 
     Ok(Answer::Created(json!({"id": id})))
 }
 
-fn number(topic: &str) -> Result<i32, Failure> {
-    topic.parse().map_err(|_| bad("a topic is a number"))
+fn number(text: &str) -> Result<i32, Failure> {
+    text.parse().map_err(|_| bad(format!("{text:?} is not a number")))
 }
 
 fn topic_changed(world: &World, chat: i64, topic: &str, bytes: &[u8]) -> Result<Answer, Failure> {

@@ -52,6 +52,8 @@ POST   /chats/{id}/messages                 a message, as a user
 POST   /chats/{id}/burst                    many texts at once: {\"from\", \"text\", \"count\"}
 PATCH  /chats/{id}/messages/{number}        an edit: {\"from\", \"text\", \"entities\"}
 DELETE /chats/{id}/messages/{number}        a deletion for all: ?from=USER
+POST   /chats/{id}/messages/{number}/hidden_edit   {\"from\", \"views\", \"forwards\", \"keyboard\"}: changes that are no edit
+POST   /chats/{id}/messages/{number}/reactions     {\"from\", \"emoji\"}: a reaction, or none any more
 GET    /codes/{phone}                       the login code, plain text
 PUT    /codes/{phone}                       {\"refuse\"}: it gets none any more; DELETE takes it back
 GET    /settings   PATCH /settings          times that are otherwise than on Telegram

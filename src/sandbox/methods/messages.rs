@@ -6,7 +6,7 @@ use super::{Answer, Ctx};
 use crate::sandbox::render::{blank, blank_full};
 use crate::sandbox::world::changing::Change;
 use crate::sandbox::world::chat::Role;
-use crate::sandbox::world::content::{Action, Reply};
+use crate::sandbox::world::content::{Action, Content, Reply};
 use crate::sandbox::world::posting::Draft;
 use crate::sandbox::world::{Passing, Peer, Place, Refusal};
 
@@ -176,16 +176,22 @@ pub fn get_messages_views(
     r: f::GetMessagesViews,
 ) -> Answer<enums::messages::MessageViews> {
     let me = ctx.me()?;
-    ctx.peer(me, &r.peer)?;
-    let one = || {
+    let peer = ctx.peer(me, &r.peer)?;
+    if let Peer::Channel(channel) = peer
+        && r.increment
+    {
+        ctx.state.look_at(me, channel, &r.id);
+    }
+    let one = |id: &i32| {
+        let post = ctx.state.find(me, peer, *id);
         types::MessageViews {
-            views: Some(1),
-            forwards: Some(0),
+            views: post.map(Content::views),
+            forwards: post.map(|post| post.forwards),
             replies: None,
         }
         .into()
     };
-    let views = r.id.iter().map(|_| one()).collect();
+    let views = r.id.iter().map(one).collect();
     Ok(types::messages::MessageViews {
         views,
         chats: Vec::new(),

@@ -82,12 +82,13 @@ impl Viewer<'_> {
                     .filter(|media| !matches!(media, enums::MessageMedia::Empty)),
                 entities: (!entities.is_empty()).then(|| self.entities(entities)),
                 post_author: content.signature.clone(),
-                views: post.then_some(1),
-                forwards: post.then_some(0),
+                views: post.then(|| content.views()),
+                forwards: post.then_some(content.forwards),
+                reply_markup: content.keyboard.clone().map(asks),
                 replies: self.comments(content),
                 // A reaction is told as an edit that does not show.
-                edit_hide: content.edited_at.is_none() && content.reacted_at.is_some(),
-                edit_date: content.edited_at.or(content.reacted_at).map(seconds),
+                edit_hide: content.edited_at.is_none() && content.hidden_edit().is_some(),
+                edit_date: content.edited_at.or(content.hidden_edit()).map(seconds),
                 reactions: self.reactions(content),
                 grouped_id: content.album,
                 ..blank::message(id, peer_id, content.date())
@@ -301,6 +302,16 @@ impl Viewer<'_> {
             Kind::BankCard => types::MessageEntityBankCard { offset, length }.into(),
         }
     }
+}
+
+/// A keyboard that asks for an answer.
+fn asks(words: String) -> enums::ReplyMarkup {
+    types::ReplyKeyboardForceReply {
+        single_use: true,
+        selective: false,
+        placeholder: Some(words),
+    }
+    .into()
 }
 
 /// What stands in a topic "answers" the message that began it.

@@ -4,6 +4,7 @@ use grammers_tl_types::{Deserializable, enums, types};
 
 use super::{Viewer, brief};
 use crate::sandbox::world::account::{Entry, What};
+use crate::sandbox::world::content::Content;
 use crate::sandbox::world::{News, Passing, Peer};
 
 impl Viewer<'_> {
@@ -151,6 +152,13 @@ impl Viewer<'_> {
         }
     }
 
+    /// A post of a channel, which is named with it.
+    fn post(&self, channel: i64, id: i32) -> Option<&Content> {
+        let peer = Peer::Channel(channel);
+        self.name(peer);
+        self.state.find(self.account, peer, id)
+    }
+
     /// What is told in passing.
     pub fn passing(&self, passing: &Passing) -> Option<enums::Updates> {
         let date = self.state.date();
@@ -227,6 +235,18 @@ impl Viewer<'_> {
             | Passing::User { .. } => self.standing_update(passing)?,
             Passing::Weather { kind, drawn } => self.noise(*kind, *drawn)?,
             Passing::Reactions { peer, id } => self.reactions_update(*peer, *id)?,
+            Passing::Views { channel, id } => types::UpdateChannelMessageViews {
+                channel_id: *channel,
+                id: *id,
+                views: self.post(*channel, *id)?.views(),
+            }
+            .into(),
+            Passing::Forwards { channel, id } => types::UpdateChannelMessageForwards {
+                channel_id: *channel,
+                id: *id,
+                forwards: self.post(*channel, *id)?.forwards,
+            }
+            .into(),
             Passing::Poll { peer, id } => self.poll_update(*peer, *id)?,
             Passing::Login { key } => {
                 let known = self.state.keys.known.get(key)?;

@@ -79,16 +79,7 @@ impl State {
         content.body = body;
         content.edited_at = Some(now);
         self.ask_for_page(uid);
-        let Some(content) = self.contents.get(&uid) else {
-            return Err(Refusal::bad("MESSAGE_ID_INVALID"));
-        };
-        let (place, copies) = (content.place, content.copies.clone());
-        for (holder, number) in copies {
-            match place {
-                Place::Channel(channel) => self.tell_channel(channel, 1, What::Edited { id: number }),
-                _ => self.tell(holder, 1, What::Edited { id: number }),
-            };
-        }
+        self.tell_edited(uid);
         self.edit_discussion(uid);
         Ok(uid)
     }

@@ -3,6 +3,8 @@
 //! A message in a private chat or a basic group exists once a member, each under the member's own
 //! number; in a channel it exists once. The [`Content`] is what those copies share.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::entities::Entity;
@@ -56,6 +58,21 @@ pub struct Content {
     /// The topic that it stands in, if not the general one.
     #[serde(default)]
     pub topic: Option<i32>,
+    /// How many others saw it, if it is a channel's post.
+    #[serde(default)]
+    pub views: i32,
+    /// Who of them is known.
+    #[serde(default)]
+    pub viewed_by: BTreeSet<i64>,
+    /// How often it was forwarded, if it is a channel's post.
+    #[serde(default)]
+    pub forwards: i32,
+    /// The words in the input field of its keyboard, which asks for an answer.
+    #[serde(default)]
+    pub keyboard: Option<String>,
+    /// When it was last changed in a way that does not show, in milliseconds since the epoch.
+    #[serde(default)]
+    pub touched_at: Option<i64>,
     /// When the last copy was deleted.
     pub deleted_at: Option<i64>,
     /// Reactions to it, oldest first.

@@ -37,6 +37,7 @@ pub mod switches;
 mod tests;
 pub mod tokens;
 pub mod topics;
+pub mod touching;
 pub mod voices;
 pub mod weather;
 

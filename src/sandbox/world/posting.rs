@@ -1,5 +1,7 @@
 //! Posting: who may write where, what becomes of the words, and a copy for everybody concerned.
 
+use std::collections::BTreeSet;
+
 use super::account::What;
 use super::chat::Role;
 use super::content::{Action, Body, Content, Forward, Media, Reply, Uid};
@@ -278,6 +280,7 @@ impl State {
             stored.home.get_or_insert(place);
             stored.dc.get_or_insert(dc);
         }
+        let counted = draft.forward.clone().filter(|_| draft.sender.is_none());
         let mut content = Content {
             uid,
             place,
@@ -295,6 +298,11 @@ impl State {
             signature: voice.signature,
             discussion: None,
             topic: draft.topic,
+            views: 0,
+            viewed_by: BTreeSet::new(),
+            forwards: 0,
+            keyboard: None,
+            touched_at: None,
             copies: Vec::new(),
             opened: false,
             deleted_at: None,
@@ -350,6 +358,7 @@ impl State {
                 _ => self.tell(holder, 1, event),
             };
         }
+        self.count_forward(counted.as_ref());
         Ok(uid)
     }
 

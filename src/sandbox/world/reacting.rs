@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::account::What;
 use super::chat::Role;
 use super::content::Body;
 use super::place::{Peer, Place};
@@ -71,7 +70,6 @@ impl State {
             big,
         }));
         content.reacted_at = Some(now);
-        let copies = content.copies.clone();
         let broadcast = matches!(place, Place::Channel(id) if self.channel(id)?.broadcast);
         let mut hear = vec![account];
         hear.extend((author != account && !broadcast).then_some(author));
@@ -82,12 +80,7 @@ impl State {
                 self.mention(user, Passing::Reactions { peer, id });
             }
         }
-        for (holder, number) in copies {
-            match place {
-                Place::Channel(channel) => self.tell_channel(channel, 1, What::Edited { id: number }),
-                _ => self.tell(holder, 1, What::Edited { id: number }),
-            };
-        }
+        self.tell_edited(uid);
         Ok(())
     }
 
@@ -107,6 +100,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use super::super::account::What;
     use super::super::posting::Draft;
     use super::super::state::News;
     use super::*;

@@ -243,6 +243,20 @@ pub enum Passing {
         /// To which message.
         id: i32,
     },
+    /// A channel's post was seen.
+    Views {
+        /// Which channel.
+        channel: i64,
+        /// Which post.
+        id: i32,
+    },
+    /// A channel's post was forwarded.
+    Forwards {
+        /// Which channel.
+        channel: i64,
+        /// Which post.
+        id: i32,
+    },
     /// A poll stands otherwise.
     Poll {
         /// Where.

@@ -160,6 +160,9 @@ switches! {
     discussion_groups = true:
         "a channel's posts are forwarded by themselves into the supergroup that is linked to it, in the channel's name",
         Source::Documentation("discussion");
+    counters_told = true:
+        "views and forwards of a channel's posts are counted and told without a place in the sequence",
+        Source::Documentation("updateChannelMessageViews, updateChannelMessageForwards");
     link_previews = true:
         "a text with a link shows a preview: pending at first, if nobody asked for the page before, and a moment later the page comes (updateWebPage, updateChannelWebPage with an edit that has no date)",
         Source::Client("TDLib, WebPagesManager.cpp:on_get_web_page");

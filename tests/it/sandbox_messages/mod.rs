@@ -1,5 +1,7 @@
-//! Messages as the sandbox tells them where Telegram has ways of its own: previews of links, topics of forums.
+//! Messages as the sandbox tells them where Telegram has ways of its own: previews of links, topics of forums,
+//! changes that are no edits.
 
+mod hidden;
 mod previews;
 mod topics;
 
