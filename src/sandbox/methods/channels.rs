@@ -79,7 +79,15 @@ pub fn get_full_channel(ctx: &mut Ctx<'_>, r: f::GetFullChannel) -> Answer<enums
 /// `channels.createChannel`
 pub fn create_channel(ctx: &mut Ctx<'_>, r: f::CreateChannel) -> Answer<enums::Updates> {
     let me = ctx.me()?;
-    ctx.state.create_channel(me, &r.title, &r.about, !r.megagroup)?;
+    if ctx.state.switches.parameters_refused && r.ttl_period.is_some_and(|period| period != 0) {
+        return Err(Refusal::bad("TTL_PERIOD_INVALID"));
+    }
+    let id = ctx
+        .state
+        .create_channel(me, &r.title, &r.about, !(r.megagroup || r.forum))?;
+    if r.forum {
+        ctx.state.toggle_forum(me, id, true)?;
+    }
     Ok(ctx.told(me))
 }
 

@@ -17,6 +17,18 @@ pub fn edit_message(ctx: &mut Ctx<'_>, r: f::EditMessage) -> Answer<enums::Updat
     if let Some(enums::InputMedia::Poll(media)) = &r.media {
         return super::polls::close(ctx, me, peer, r.id, &media.poll);
     }
+    if ctx.state.switches.parameters_refused {
+        if r.schedule_date.is_some() || r.schedule_repeat_period.is_some() {
+            return Err(Refusal::bad("SCHEDULE_DATE_INVALID"));
+        }
+        if r.quick_reply_shortcut_id.is_some() {
+            return Err(Refusal::bad("MESSAGE_ID_INVALID"));
+        }
+        if r.rich_message.is_some() {
+            return Err(Refusal::bad("INPUT_CONSTRUCTOR_INVALID"));
+        }
+        super::manner::keyboard(r.reply_markup.as_ref(), ctx.state.account(me)?.bot)?;
+    }
     let entities = ctx.entities(me, r.entities);
     let media = match r.media {
         Some(media) => Some(super::send::media(ctx, me, media)?),
@@ -26,6 +38,7 @@ pub fn edit_message(ctx: &mut Ctx<'_>, r: f::EditMessage) -> Answer<enums::Updat
         text: r.message.map(|text| (text, entities)),
         media,
         no_webpage: r.no_webpage,
+        invert_media: r.invert_media,
     };
     ctx.state.edit(me, peer, r.id, change)?;
     Ok(ctx.told(me))
@@ -277,6 +290,9 @@ pub fn create_chat(ctx: &mut Ctx<'_>, r: f::CreateChat) -> Answer<enums::message
         .collect::<Answer<_>>()?;
     if users.iter().all(|user| *user == me) {
         return Err(Refusal::bad("USERS_TOO_FEW"));
+    }
+    if ctx.state.switches.parameters_refused && r.ttl_period.is_some_and(|period| period != 0) {
+        return Err(Refusal::bad("TTL_PERIOD_INVALID"));
     }
     ctx.state.create_group(me, &r.title, &users)?;
     Ok(types::messages::InvitedUsers {

@@ -9,6 +9,7 @@ mod dialogs;
 mod help;
 mod history;
 mod lenient;
+mod manner;
 mod messages;
 pub mod password;
 mod photos;

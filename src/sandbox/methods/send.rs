@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use grammers_tl_types::{enums, functions::messages as f, types};
 
+use super::manner::{Asked, asked, check, vanishes};
 use super::{Answer, Ctx};
 use crate::sandbox::render::media::read_attribute;
 use crate::sandbox::world::account::{Entry, What};
@@ -20,6 +21,14 @@ pub fn send_message(ctx: &mut Ctx<'_>, r: f::SendMessage) -> Answer<enums::Updat
     if let Some(uid) = repeated(ctx, me, peer, r.random_id)? {
         return Ok(again(ctx, me, &[uid]));
     }
+    let asked = Asked {
+        schedule_repeat_period: r.schedule_repeat_period,
+        suggested_post: r.suggested_post.is_some(),
+        reply_markup: r.reply_markup.as_ref(),
+        rich_message: r.rich_message.is_some(),
+        ..asked!(r)
+    };
+    let keyboard = check(ctx, me, peer, &asked)?;
     let answered = answered(ctx, me, peer, r.reply_to.as_ref())?;
     let draft = Draft {
         text: r.message,
@@ -29,6 +38,9 @@ pub fn send_message(ctx: &mut Ctx<'_>, r: f::SendMessage) -> Answer<enums::Updat
         silent: r.silent,
         noforwards: r.noforwards,
         no_webpage: r.no_webpage,
+        effect: r.effect,
+        invert_media: r.invert_media,
+        keyboard,
         random_id: r.random_id,
         ..Draft::default()
     };
@@ -80,6 +92,13 @@ pub fn send_media(ctx: &mut Ctx<'_>, r: f::SendMedia) -> Answer<enums::Updates> 
     if let Some(uid) = repeated(ctx, me, peer, r.random_id)? {
         return Ok(again(ctx, me, &[uid]));
     }
+    let asked = Asked {
+        schedule_repeat_period: r.schedule_repeat_period,
+        suggested_post: r.suggested_post.is_some(),
+        reply_markup: r.reply_markup.as_ref(),
+        ..asked!(r)
+    };
+    let keyboard = check(ctx, me, peer, &asked)?;
     let answered = answered(ctx, me, peer, r.reply_to.as_ref())?;
     ctx.state.may_write(me, peer, true)?;
     let draft = Draft {
@@ -90,6 +109,9 @@ pub fn send_media(ctx: &mut Ctx<'_>, r: f::SendMedia) -> Answer<enums::Updates> 
         topic: answered.topic,
         silent: r.silent,
         noforwards: r.noforwards,
+        effect: r.effect,
+        invert_media: r.invert_media,
+        keyboard,
         random_id: r.random_id,
         ..Draft::default()
     };
@@ -126,6 +148,7 @@ pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums
     }
     let names: Vec<i64> = items.iter().map(|item| item.random_id).collect();
     let (old, fresh) = sort_out(ctx, me, peer, &names)?;
+    check(ctx, me, peer, &asked!(r))?;
     let answered = answered(ctx, me, peer, r.reply_to.as_ref())?;
     let album = (items.len() > 1).then(|| ctx.state.new_album());
     let mut drafts = Vec::new();
@@ -146,6 +169,8 @@ pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums
             album,
             silent: r.silent,
             noforwards: r.noforwards,
+            effect: r.effect,
+            invert_media: r.invert_media,
             random_id: item.random_id,
             ..Draft::default()
         });
@@ -195,6 +220,12 @@ pub fn forward_messages(ctx: &mut Ctx<'_>, r: f::ForwardMessages) -> Answer<enum
         return Err(Refusal::bad("RANDOM_ID_INVALID"));
     }
     let (old, fresh) = sort_out(ctx, me, to, &r.random_id)?;
+    let asked = Asked {
+        schedule_repeat_period: r.schedule_repeat_period,
+        suggested_post: r.suggested_post.is_some(),
+        ..asked!(r)
+    };
+    check(ctx, me, to, &asked)?;
     if r.reply_to.is_some() {
         return Err(Refusal::bad("REPLY_TO_MONOFORUM_PEER_INVALID"));
     }
@@ -233,6 +264,7 @@ pub fn forward_messages(ctx: &mut Ctx<'_>, r: f::ForwardMessages) -> Answer<enum
             topic: r.top_msg_id,
             silent: r.silent,
             noforwards: r.noforwards,
+            effect: r.effect,
             random_id: *random_id,
             ..draft
         });
@@ -311,24 +343,6 @@ pub fn repeated(ctx: &Ctx<'_>, me: i64, peer: Peer, random_id: i64) -> Answer<Op
         return Err(Refusal::bad("RANDOM_ID_EMPTY"));
     }
     Ok(ctx.state.repeated(me, peer, random_id))
-}
-
-/// Whether the name that a call asks to post in is the one in which the caller posts there anyway.
-pub fn as_oneself(ctx: &Ctx<'_>, me: i64, peer: Peer, send_as: Option<&enums::InputPeer>) -> Answer<()> {
-    let Some(send_as) = send_as else { return Ok(()) };
-    let invalid = Refusal::bad("SEND_AS_PEER_INVALID");
-    let wanted = ctx.peer(me, send_as).map_err(|_| invalid.clone())?;
-    let place = Place::of(me, peer);
-    let broadcast = match peer {
-        Peer::Channel(id) => ctx.state.channel(id)?.broadcast,
-        _ => false,
-    };
-    let own = match ctx.state.voice(me, place).sender {
-        Some(sender) => sender,
-        None if broadcast => peer,
-        None => Peer::User(me),
-    };
-    (wanted == own).then_some(()).ok_or(invalid)
 }
 
 /// Splits random ids into messages that are there and names that are new.
@@ -485,6 +499,9 @@ fn by_reference(ctx: &mut Ctx<'_>, me: i64, id: i64, hash: i64, reference: &[u8]
 /// What a client attaches.
 pub fn media(ctx: &mut Ctx<'_>, me: i64, media: enums::InputMedia) -> Answer<Media> {
     use enums::InputMedia as M;
+    if ctx.state.switches.parameters_refused && vanishes(&media) {
+        return Err(Refusal::bad("TTL_MEDIA_INVALID"));
+    }
     match media {
         M::UploadedPhoto(photo) => {
             let bytes = super::upload::whole(ctx, me, &photo.file)?;

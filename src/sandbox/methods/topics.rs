@@ -32,7 +32,7 @@ pub fn create_forum_topic(ctx: &mut Ctx<'_>, r: f::messages::CreateForumTopic) -
     if let Some(uid) = super::send::repeated(ctx, me, peer, r.random_id)? {
         return Ok(super::send::again(ctx, me, &[uid]));
     }
-    super::send::as_oneself(ctx, me, peer, r.send_as.as_ref())?;
+    super::manner::as_oneself(ctx, me, peer, r.send_as.as_ref())?;
     let sign = (r.icon_color.unwrap_or(COLOUR), r.icon_emoji_id);
     ctx.state.create_topic(me, id, &r.title, sign, r.random_id)?;
     Ok(ctx.told(me))

@@ -80,6 +80,8 @@ fn is_plain(message: &types::Message) -> bool {
         && message.via_bot_id.is_none()
         && message.reply_markup.is_none()
         && message.reactions.is_none()
+        && message.effect.is_none()
+        && !message.invert_media
         && message.edit_date.is_none()
         && message.grouped_id.is_none()
         && message.saved_peer_id.is_none()

@@ -84,6 +84,8 @@ impl Viewer<'_> {
                 post_author: content.signature.clone(),
                 views: post.then(|| content.views()),
                 forwards: post.then_some(content.forwards),
+                effect: content.effect,
+                invert_media: content.invert_media,
                 reply_markup: content.keyboard.clone().map(asks),
                 replies: self.comments(content),
                 // A reaction is told as an edit that does not show.

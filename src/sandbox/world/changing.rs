@@ -22,6 +22,8 @@ pub struct Change {
     pub media: Option<Media>,
     /// Without a preview of its links.
     pub no_webpage: bool,
+    /// Its words stand on the other side of what is attached.
+    pub invert_media: bool,
 }
 
 impl State {
@@ -69,7 +71,8 @@ impl State {
             ..Draft::default()
         };
         let (_, body) = self.settle(draft)?;
-        if body == before {
+        let inverted = self.contents.get(&uid).map(|content| content.invert_media);
+        if body == before && inverted == Some(change.invert_media) {
             return Err(Refusal::bad("MESSAGE_NOT_MODIFIED"));
         }
         let now = self.now;
@@ -77,6 +80,7 @@ impl State {
             return Err(Refusal::bad("MESSAGE_ID_INVALID"));
         };
         content.body = body;
+        content.invert_media = change.invert_media;
         content.edited_at = Some(now);
         self.ask_for_page(uid);
         self.tell_edited(uid);

@@ -58,6 +58,12 @@ pub struct Content {
     /// The topic that it stands in, if not the general one.
     #[serde(default)]
     pub topic: Option<i32>,
+    /// The effect that it came with.
+    #[serde(default)]
+    pub effect: Option<i64>,
+    /// Its words stand on the other side of what is attached.
+    #[serde(default)]
+    pub invert_media: bool,
     /// How many others saw it, if it is a channel's post.
     #[serde(default)]
     pub views: i32,

@@ -44,6 +44,12 @@ pub struct Draft {
     pub random_id: i64,
     /// Without a preview of its links.
     pub no_webpage: bool,
+    /// The effect that it comes with.
+    pub effect: Option<i64>,
+    /// Its words stand below what is attached, or above.
+    pub invert_media: bool,
+    /// The words in the input field of a keyboard that asks for an answer.
+    pub keyboard: Option<String>,
     /// In whose name it stands; if not given, as is the way of the place.
     pub sender: Option<Peer>,
 }
@@ -301,7 +307,9 @@ impl State {
             views: 0,
             viewed_by: BTreeSet::new(),
             forwards: 0,
-            keyboard: None,
+            keyboard: draft.keyboard,
+            effect: draft.effect,
+            invert_media: draft.invert_media,
             touched_at: None,
             copies: Vec::new(),
             opened: false,

@@ -160,6 +160,9 @@ switches! {
     discussion_groups = true:
         "a channel's posts are forwarded by themselves into the supergroup that is linked to it, in the channel's name",
         Source::Documentation("discussion");
+    parameters_refused = true:
+        "a parameter of a sending call that can have no effect is refused with the documented name: times to come, names of others, keyboards of users, media that vanish",
+        Source::Documentation("messages.sendMessage, messages.sendMedia, messages.forwardMessages");
     counters_told = true:
         "views and forwards of a channel's posts are counted and told without a place in the sequence",
         Source::Documentation("updateChannelMessageViews, updateChannelMessageForwards");
