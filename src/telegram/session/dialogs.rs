@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use grammers_client::tl;
+use tl::functions::messages::GetDialogs;
 
 use super::{Context, Msg};
 use crate::base::Timestamp;
@@ -33,16 +34,18 @@ pub(super) struct Dialog {
     pub date: Option<Timestamp>,
     /// The channel's pts, if it is one.
     pub pts: Option<i32>,
+    /// Whether it is pinned: then it stands out of order.
+    pub pinned: bool,
 }
 
-/// A page of dialogs, the most recent first.
+/// A page of dialogs, the most recent first, but for pinned ones.
 pub(super) struct Page {
     /// The dialogs.
     pub dialogs: Vec<Dialog>,
     /// The chats and users behind them.
     pub peers: Vec<(ChatId, Peer)>,
     /// The request for what follows.
-    pub next: Option<tl::functions::messages::GetDialogs>,
+    pub next: Option<GetDialogs>,
 }
 
 /// Reads all dialogs, unless that has been done since the last login.
@@ -53,12 +56,13 @@ pub(super) async fn read_once(context: &Arc<Context>, link: &Arc<Link>) -> Resul
     if link.account().dialogs_read {
         return Ok(());
     }
-    let mut request = Some(first_page());
+    let (mut request, mut asked) = (Some(first_page()), Vec::new());
     for _ in 0..MAX_PAGES {
         let Some(page_request) = request.take() else { break };
         let page = read_page(context, link, &page_request).await?;
         keep(context, link, &page).await?;
-        request = page.next.filter(|next| *next != page_request);
+        asked.push(page_request);
+        request = page.next.filter(|next| !asked.contains(next));
     }
     if request.is_some() {
         tracing::warn!(session = %link.id, dialogs = MAX_PAGES * PAGE as usize, "more dialogs than are read");
@@ -71,8 +75,8 @@ pub(super) async fn read_once(context: &Arc<Context>, link: &Arc<Link>) -> Resul
 }
 
 /// The request for the most recent dialogs.
-pub(super) fn first_page() -> tl::functions::messages::GetDialogs {
-    tl::functions::messages::GetDialogs {
+pub(super) fn first_page() -> GetDialogs {
+    GetDialogs {
         exclude_pinned: false,
         folder_id: None,
         offset_date: 0,
@@ -90,13 +94,13 @@ pub(super) fn first_page() -> tl::functions::messages::GetDialogs {
 pub(super) async fn read_page(
     context: &Context,
     link: &Link,
-    request: &tl::functions::messages::GetDialogs,
+    request: &GetDialogs,
 ) -> Result<Page, TelegramError> {
     let answer = limits::read(&context.limiter, link, None, request).await?;
     let (dialogs, messages, chats, users, complete) = match answer {
         tl::enums::messages::Dialogs::Dialogs(it) => (it.dialogs, it.messages, it.chats, it.users, true),
         tl::enums::messages::Dialogs::Slice(it) => {
-            let last = it.dialogs.len() < PAGE as usize;
+            let last = it.dialogs.is_empty();
             (it.dialogs, it.messages, it.chats, it.users, last)
         }
         tl::enums::messages::Dialogs::NotModified(_) => (vec![], vec![], vec![], vec![], true),
@@ -109,7 +113,7 @@ pub(super) async fn read_page(
     let next = if complete {
         None
     } else {
-        page_after(&dialogs, &peers)
+        page_after(request, &dialogs, &peers)
     };
     Ok(Page { dialogs, peers, next })
 }
@@ -134,25 +138,41 @@ fn take(dialog: &tl::enums::Dialog, messages: &[tl::enums::Message]) -> Option<D
         top: dialog.top_message,
         date,
         pts: dialog.pts,
+        pinned: dialog.pinned,
     })
 }
 
-/// The request for what follows a page: after its last dialog that can be named and that has a date. Those behind that
-/// one come again, which costs nothing; none if nothing of the page can be named.
-fn page_after(dialogs: &[Dialog], peers: &[(ChatId, Peer)]) -> Option<tl::functions::messages::GetDialogs> {
-    dialogs.iter().rev().find_map(|last| {
-        let peer = peers
-            .iter()
-            .find(|(chat, _)| *chat == last.chat)
-            .map(|(_, peer)| peer);
-        Some(tl::functions::messages::GetDialogs {
+/// The request for what follows a page: after its last dialog that stands in order, can be named and has a date. Those
+/// behind that one come again, which costs nothing. If none has a date, the last one's name has to do; if none can be
+/// named, the pinned ones are left out. None if that was asked for already.
+fn page_after(asked: &GetDialogs, dialogs: &[Dialog], peers: &[(ChatId, Peer)]) -> Option<GetDialogs> {
+    let named = |dialog: &Dialog| {
+        let peer = peers.iter().find(|(chat, _)| *chat == dialog.chat);
+        peers::input_peer(dialog.chat, peer.map(|(_, peer)| peer))
+    };
+    let in_order = || dialogs.iter().rev().filter(|dialog| !dialog.pinned);
+    let dated = in_order().find_map(|last| {
+        Some(GetDialogs {
             exclude_pinned: true,
             offset_date: i32::try_from(last.date?.as_secs()).ok()?,
             offset_id: last.top,
-            offset_peer: peers::input_peer(last.chat, peer)?,
+            offset_peer: named(last)?,
             ..first_page()
         })
-    })
+    });
+    let by_name = || {
+        Some(GetDialogs {
+            exclude_pinned: true,
+            offset_peer: in_order().find_map(named)?,
+            ..first_page()
+        })
+    };
+    let in_order_only = || GetDialogs {
+        exclude_pinned: true,
+        ..asked.clone()
+    };
+    let next = dated.or_else(by_name).unwrap_or_else(in_order_only);
+    Some(next).filter(|next| next != asked)
 }
 
 async fn keep(context: &Context, link: &Link, page: &Page) -> Result<(), StoreError> {
@@ -185,4 +205,61 @@ async fn keep(context: &Context, link: &Link, page: &Page) -> Result<(), StoreEr
         }
     }
     context.store.commit(batch).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAR: i32 = 1_000;
+
+    fn dialog(group: i64, date: Option<i64>, pinned: bool) -> Dialog {
+        Dialog {
+            chat: ChatId::group(group),
+            top: 10,
+            date: date.map(Timestamp::from_secs),
+            pts: None,
+            pinned,
+        }
+    }
+
+    fn after(asked: &GetDialogs, dialogs: &[Dialog]) -> Option<(bool, i32, tl::enums::InputPeer)> {
+        let next = page_after(asked, dialogs, &[])?;
+        Some((next.exclude_pinned, next.offset_date, next.offset_peer))
+    }
+
+    fn group(id: i64) -> tl::enums::InputPeer {
+        tl::types::InputPeerChat { chat_id: id }.into()
+    }
+
+    #[test]
+    fn what_follows_begins_after_the_last_dialog_that_stands_in_order() {
+        let page = [
+            dialog(1, Some(5), true),
+            dialog(2, Some(90), false),
+            dialog(3, None, false),
+            dialog(4, Some(7), true),
+        ];
+        assert_eq!(after(&first_page(), &page), Some((true, 90, group(2))));
+        let pinned = &page[..1];
+        assert_eq!(
+            after(&first_page(), pinned),
+            Some((true, 0, tl::enums::InputPeer::Empty)),
+            "the same without what is pinned"
+        );
+        let later = GetDialogs {
+            exclude_pinned: true,
+            offset_date: FAR,
+            offset_peer: group(9),
+            ..first_page()
+        };
+        let dateless = [dialog(5, None, false), dialog(6, None, false)];
+        assert_eq!(after(&later, &dateless), Some((true, 0, group(6))));
+        let again = GetDialogs {
+            exclude_pinned: true,
+            offset_peer: group(6),
+            ..first_page()
+        };
+        assert_eq!(after(&again, &dateless), None, "it comes to an end");
+    }
 }

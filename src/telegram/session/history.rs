@@ -101,7 +101,7 @@ async fn read_left_out(context: &Arc<Context>, link: &Arc<Link>, pen: &Pen) -> R
 
 /// The chats other than channels in which there are messages above this one: their numbers are of one sequence.
 async fn chats_above(context: &Context, link: &Link, above: MessageId) -> Result<Vec<ChatId>, TelegramError> {
-    let (mut chats, mut request) = (Vec::new(), Some(dialogs::first_page()));
+    let (mut chats, mut request, mut asked) = (Vec::new(), Some(dialogs::first_page()), Vec::new());
     while let Some(page_request) = request.take() {
         let page = dialogs::read_page(context, link, &page_request).await?;
         let before = chats.len();
@@ -110,10 +110,12 @@ async fn chats_above(context: &Context, link: &Link, above: MessageId) -> Result
             .iter()
             .filter(|dialog| !dialog.chat.is_channel() && dialog.top > above);
         chats.extend(wanted.map(|dialog| dialog.chat));
-        // The latest come first.
-        let others = page.dialogs.iter().any(|dialog| !dialog.chat.is_channel());
+        // The latest come first, but for those that are pinned.
+        let in_order = |dialog: &dialogs::Dialog| !dialog.chat.is_channel() && !dialog.pinned;
+        let others = page.dialogs.iter().any(in_order);
         if chats.len() > before || !others {
-            request = page.next;
+            asked.push(page_request);
+            request = page.next.filter(|next| !asked.contains(next));
         }
     }
     Ok(chats)
