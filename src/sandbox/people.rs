@@ -206,6 +206,12 @@ impl World {
         self.telegram.world(|state| state.clear_for(user, id, max_id))
     }
 
+    /// Pins chats to the top of a user's list, in this order; all others are pinned no longer.
+    pub fn pin_dialogs(&self, user: i64, chats: &[i64]) -> Result<(), Refusal> {
+        let chats: Vec<Peer> = chats.iter().map(|chat| peer(*chat)).collect::<Result<_, _>>()?;
+        self.telegram.world(|state| state.pin_dialogs(user, chats))
+    }
+
     /// Changes a message in a way that is no edit: counters, a keyboard, or nothing that shows. `viewer` says whose
     /// number is meant; in channels it is nobody's.
     pub fn touch(&self, chat: i64, id: i32, viewer: Option<&Who>, touch: Touch) -> Result<(), Refusal> {

@@ -25,6 +25,13 @@ struct Home {
     dc: i32,
 }
 
+/// Which chats stand on top of an account's list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pinned {
+    chats: Vec<i64>,
+}
+
 /// What a QR code says.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +88,10 @@ pub fn of_user(
         }
         ("PUT", ["home"]) => {
             world.set_home(user, body::<Home>(bytes)?.dc)?;
+            Ok(done())
+        }
+        ("PUT", ["pinned"]) => {
+            world.pin_dialogs(user, &body::<Pinned>(bytes)?.chats)?;
             Ok(done())
         }
         ("PUT", ["ban"]) => {

@@ -1,11 +1,21 @@
 //! Lists of dialogs.
 
+use std::cmp::Reverse;
+
 use grammers_tl_types::{enums, functions::messages as f, types};
 
 use super::{Answer, Ctx};
 use crate::sandbox::render::Viewer;
 use crate::sandbox::world::content::seconds;
 use crate::sandbox::world::{Peer, Refusal};
+
+/// A dialog's place in the list: the newest first, by the second, then by the number of the last message.
+type Rank = (Reverse<i32>, Reverse<i32>, Peer);
+
+/// Where a dialog stands in the list, without regard to pins.
+fn rank((peer, top, at): &(Peer, i32, i64)) -> Rank {
+    (Reverse(seconds(*at)), Reverse(*top), *peer)
+}
 
 /// The dialogs of an account, the one with the newest message first: peer, top message, its time.
 fn all(viewer: &Viewer<'_>) -> Vec<(Peer, i32, i64)> {
@@ -23,8 +33,27 @@ fn all(viewer: &Viewer<'_>) -> Vec<(Peer, i32, i64)> {
             None => (!matches!(peer, Peer::User(_))).then_some((peer, 0, 0)),
         })
         .collect();
-    found.sort_by_key(|(peer, _, at)| (std::cmp::Reverse(*at), *peer));
+    found.sort_by_key(rank);
     found
+}
+
+/// The part of a list that a page is taken of: what stands behind the dialog that the page before ended with, by the
+/// date and the number of its last message then. The place of a chat that has risen meanwhile counts nothing.
+fn rest(found: Vec<(Peer, i32, i64)>, r: &f::GetDialogs, after: Option<Peer>) -> Vec<(Peer, i32, i64)> {
+    if r.offset_date == 0 {
+        // With a chat alone, behind that one as it stands now.
+        let at = after.and_then(|peer| found.iter().position(|it| it.0 == peer));
+        return found.into_iter().skip(at.map_or(0, |at| at + 1)).collect();
+    }
+    let last = (Reverse(r.offset_date), Reverse(r.offset_id));
+    let behind = |it: &(Peer, i32, i64)| {
+        let (date, top, peer) = rank(it);
+        match after {
+            Some(after) => (date, top, peer) > (last.0, last.1, after),
+            None => (date, top) > last,
+        }
+    };
+    found.into_iter().filter(behind).collect()
 }
 
 struct Rendered {
@@ -34,13 +63,24 @@ struct Rendered {
     users: Vec<enums::User>,
 }
 
+/// The last message of a dialog. What its owner may not see is told as empty, or not at all.
+fn top(viewer: &Viewer<'_>, peer: Peer, id: i32) -> Option<enums::Message> {
+    if id == 0 {
+        return None;
+    }
+    if viewer.state.find(viewer.account, peer, id).is_some() {
+        return Some(viewer.message(peer, id));
+    }
+    let told = !matches!(peer, Peer::Channel(channel) if channel % 2 == 1);
+    let peer_id = Some(viewer.name(peer));
+    told.then(|| types::MessageEmpty { id, peer_id }.into())
+}
+
 fn render(viewer: &Viewer<'_>, peers: &[Peer]) -> Rendered {
     let (mut dialogs, mut messages) = (Vec::new(), Vec::new());
     for peer in peers {
         if let Some(dialog) = viewer.dialog(*peer) {
-            if dialog.top_message > 0 {
-                messages.push(viewer.message(*peer, dialog.top_message));
-            }
+            messages.extend(top(viewer, *peer, dialog.top_message));
             dialogs.push(dialog.into());
         }
     }
@@ -63,21 +103,24 @@ pub fn get_dialogs(ctx: &mut Ctx<'_>, r: f::GetDialogs) -> Answer<enums::message
     } else {
         Vec::new()
     };
-    let after = offset.and_then(|peer| found.iter().position(|(known, _, _)| *known == peer));
-    let start = match (after, r.offset_date) {
-        (Some(at), _) => at + 1,
-        (None, 0) => 0,
-        (None, date) => found.partition_point(|(_, _, at)| seconds(*at) >= date),
-    };
     let limit = usize::try_from(r.limit.clamp(1, 100)).unwrap_or(1);
     let count = found.len();
-    let page: Vec<Peer> = found
-        .into_iter()
-        .skip(start)
-        .take(limit)
-        .map(|(peer, _, _)| peer)
-        .collect();
-    let whole = start == 0 && page.len() == count;
+    let by_date = ctx.state.switches.dialogs_by_date;
+    let pinned = ctx.state.account(me)?.pinned_dialogs.clone();
+    let is_pinned = |it: &(Peer, i32, i64)| pinned.contains(&it.0);
+    let first = r.offset_date == 0 && offset.is_none();
+    let (on_top, others): (Vec<_>, Vec<_>) = found.into_iter().partition(is_pinned);
+    let others = match offset.and_then(|peer| others.iter().position(|it| it.0 == peer)) {
+        Some(at) if !by_date => others.into_iter().skip(at + 1).collect(),
+        _ => rest(others, &r, offset),
+    };
+    // Pinned ones stand on top of the first page, in the order of their owner.
+    let shown = pinned
+        .iter()
+        .filter(|peer| on_top.iter().any(|it| it.0 == **peer));
+    let shown = shown.filter(|_| first && !r.exclude_pinned).copied();
+    let page: Vec<Peer> = shown.chain(others.iter().map(|it| it.0)).take(limit).collect();
+    let whole = page.len() == count;
     let Rendered {
         dialogs,
         messages,
@@ -119,10 +162,27 @@ pub fn get_peer_dialogs(ctx: &mut Ctx<'_>, r: f::GetPeerDialogs) -> Answer<enums
     peer_dialogs(ctx, me, &peers)
 }
 
-/// `messages.getPinnedDialogs`: none is ever pinned.
+/// `messages.getPinnedDialogs`
 pub fn get_pinned_dialogs(ctx: &mut Ctx<'_>, _: f::GetPinnedDialogs) -> Answer<enums::messages::PeerDialogs> {
     let me = ctx.me()?;
-    peer_dialogs(ctx, me, &[])
+    let pinned = ctx.state.account(me)?.pinned_dialogs.clone();
+    peer_dialogs(ctx, me, &pinned)
+}
+
+/// `messages.toggleDialogPin`
+pub fn toggle_dialog_pin(ctx: &mut Ctx<'_>, r: f::ToggleDialogPin) -> Answer<bool> {
+    let me = ctx.me()?;
+    let enums::InputDialogPeer::Peer(peer) = &r.peer else {
+        return Err(Refusal::bad("PEER_ID_INVALID"));
+    };
+    let peer = ctx.peer(me, &peer.peer)?;
+    let mut pinned = ctx.state.account(me)?.pinned_dialogs.clone();
+    pinned.retain(|known| *known != peer);
+    if r.pinned {
+        pinned.insert(0, peer);
+    }
+    ctx.state.pin_dialogs(me, pinned)?;
+    Ok(true)
 }
 
 fn peer_dialogs(ctx: &Ctx<'_>, me: i64, peers: &[Peer]) -> Answer<enums::messages::PeerDialogs> {

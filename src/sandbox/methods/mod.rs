@@ -350,6 +350,7 @@ table! {
     messages::GetDialogs => dialogs::get_dialogs;
     messages::GetPeerDialogs => dialogs::get_peer_dialogs;
     messages::GetPinnedDialogs => dialogs::get_pinned_dialogs;
+    messages::ToggleDialogPin => dialogs::toggle_dialog_pin;
     messages::GetDialogFilters => dialogs::get_dialog_filters;
 
     messages::GetHistory => history::get_history;

@@ -323,7 +323,8 @@ impl Viewer<'_> {
                     .get(&self.account)
                     .map_or(0, |member| member.read_in);
                 Some(types::Dialog {
-                    top_message: channel.seen_by(self.account).next_back().unwrap_or(0),
+                    pinned: self.is_pinned(peer),
+                    top_message: self.last_of(channel).unwrap_or(0),
                     read_inbox_max_id: mark,
                     read_outbox_max_id: channel.read_by_others(self.account),
                     unread_count: channel.unread_of(self.account),
@@ -334,6 +335,7 @@ impl Viewer<'_> {
             _ => {
                 let dialog = self.state.dialog(self.account, peer)?;
                 Some(types::Dialog {
+                    pinned: self.is_pinned(peer),
                     top_message: dialog.ids.last().copied().unwrap_or(0),
                     read_inbox_max_id: dialog.read_in,
                     read_outbox_max_id: dialog.read_out,
@@ -344,10 +346,31 @@ impl Viewer<'_> {
         }
     }
 
-    /// The last message of a chat that this account holds, and when it was posted.
+    fn is_pinned(&self, peer: Peer) -> bool {
+        let account = self.state.accounts.get(&self.account);
+        account.is_some_and(|account| account.pinned_dialogs.contains(&peer))
+    }
+
+    /// The number of a channel's last message; where the account may see none, that of one that it does not see.
+    fn last_of(&self, channel: &Channel) -> Option<i32> {
+        let hidden = || channel.held.keys().next_back().copied();
+        let seen = channel.seen_by(self.account).next_back();
+        seen.or_else(|| hidden().filter(|_| self.state.switches.hidden_tops))
+    }
+
+    /// The last message of a chat that this account holds, and when it was posted; of one that it does not see, since
+    /// when it is there.
     pub fn top_message(&self, peer: Peer) -> Option<(i32, i64)> {
         let id = match peer {
-            Peer::Channel(id) => self.state.channels.get(&id)?.seen_by(self.account).next_back()?,
+            Peer::Channel(id) => {
+                let channel = self.state.channels.get(&id)?;
+                let last = self.last_of(channel)?;
+                if last <= channel.hidden_from(self.account) {
+                    let since = channel.members.get(&self.account)?.since;
+                    return Some((last, i64::from(since) * 1000));
+                }
+                last
+            }
             _ => self.state.dialog(self.account, peer)?.ids.last().copied()?,
         };
         let content = self.state.find(self.account, peer, id)?;

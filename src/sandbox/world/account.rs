@@ -81,6 +81,9 @@ pub struct Account {
     pub log: VecDeque<Entry>,
     /// Its private chats and basic groups.
     pub dialogs: BTreeMap<Peer, Dialog>,
+    /// Chats that it has pinned to the top of its list, the first on top.
+    #[serde(default)]
+    pub pinned_dialogs: Vec<Peer>,
     /// Channels and supergroups it is in.
     pub channels: BTreeSet<i64>,
     /// How chats stand to it: what changed about them last.
@@ -126,6 +129,7 @@ impl Account {
             held: HashMap::new(),
             log: VecDeque::new(),
             dialogs: BTreeMap::new(),
+            pinned_dialogs: Vec::new(),
             channels: BTreeSet::new(),
             standings: BTreeMap::new(),
             keys: Vec::new(),

@@ -144,6 +144,15 @@ impl State {
         Ok(())
     }
 
+    /// Pins chats to the top of an account's list, in this order; all others are pinned no longer.
+    pub fn pin_dialogs(&mut self, user: i64, chats: Vec<Peer>) -> Result<(), Refusal> {
+        if !chats.iter().all(|peer| self.exists(*peer)) {
+            return Err(Refusal::bad("PEER_ID_INVALID"));
+        }
+        self.account_mut(user)?.pinned_dialogs = chats;
+        Ok(())
+    }
+
     /// Hides what was said before somebody came in from all who come in from now on, or no longer.
     pub fn hide_history(&mut self, by: i64, id: i64, hidden: bool) -> Result<(), Refusal> {
         let channel = self.channel(id)?;

@@ -163,6 +163,12 @@ switches! {
     parameters_refused = true:
         "a parameter of a sending call that can have no effect is refused with the documented name: times to come, names of others, keyboards of users, media that vanish",
         Source::Documentation("messages.sendMessage, messages.sendMedia, messages.forwardMessages");
+    dialogs_by_date = true:
+        "a page of dialogs begins behind the date and the number that the client names, wherever the chat that it names stands now",
+        Source::Documentation("offsets");
+    hidden_tops = true:
+        "a chat whose owner may see none of its messages has a last one all the same, which is told as empty or not at all",
+        Source::Client("TDLib, MessagesManager.cpp:on_get_dialogs; Telethon, client/dialogs.py");
     counters_told = true:
         "views and forwards of a channel's posts are counted and told without a place in the sequence",
         Source::Documentation("updateChannelMessageViews, updateChannelMessageForwards");

@@ -1,6 +1,8 @@
 //! Messages as the sandbox tells them where Telegram has ways of its own: previews of links, topics of forums,
-//! changes that are no edits, parameters that have an effect or are refused.
+//! changes that are no edits, parameters that have an effect or are refused; and
+//! lists of dialogs.
 
+mod dialogs;
 mod hidden;
 mod manner;
 mod previews;

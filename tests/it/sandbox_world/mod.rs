@@ -348,6 +348,10 @@ async fn lists_of_messages_and_dialogs_come_in_pages() {
         (first.count, first.dialogs.len(), first.messages.len()),
         (2, 1, 1)
     );
+    let enums::Message::Message(last) = &first.messages[0] else {
+        panic!("a text")
+    };
+    (ask.offset_date, ask.offset_id) = (last.date, last.id);
     ask.offset_peer = peer;
     ask.limit = 10;
     let enums::messages::Dialogs::Slice(rest) = alice.ask(ask).await else {
