@@ -315,7 +315,7 @@ impl State {
             };
             drafts.push(Draft {
                 text: part.text,
-                entities: part.entities,
+                entities: self.allowed(from, peer, part.entities),
                 media: media.map(|file| Media::File { file, spoiler: false }),
                 reply: reply.clone(),
                 topic: new.thread,
@@ -347,7 +347,7 @@ impl State {
     ) -> Result<Uid, Refusal> {
         let editor = self.who(who)?;
         let change = Change {
-            text: Some((text.to_owned(), entities)),
+            text: Some((text.to_owned(), self.allowed(editor, peer, entities))),
             ..Change::default()
         };
         self.edit(editor, peer, id, change)

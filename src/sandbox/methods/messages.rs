@@ -29,7 +29,7 @@ pub fn edit_message(ctx: &mut Ctx<'_>, r: f::EditMessage) -> Answer<enums::Updat
         }
         super::manner::keyboard(r.reply_markup.as_ref(), ctx.state.account(me)?.bot)?;
     }
-    let entities = ctx.entities(me, r.entities);
+    let entities = ctx.spans(me, peer, r.entities);
     let media = match r.media {
         Some(media) => Some(super::send::media(ctx, me, media)?),
         None => None,

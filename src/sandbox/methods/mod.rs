@@ -177,6 +177,11 @@ impl Ctx<'_> {
         }
     }
 
+    /// The spans of a text that the caller may send there.
+    pub fn spans(&self, me: i64, peer: Peer, entities: Option<Vec<enums::MessageEntity>>) -> Vec<Entity> {
+        self.state.allowed(me, peer, self.entities(me, entities))
+    }
+
     /// The spans that a client sent.
     pub fn entities(&self, me: i64, entities: Option<Vec<enums::MessageEntity>>) -> Vec<Entity> {
         let read = |entity| super::render::messages::read_entity(entity, |user| self.user(me, user).ok());

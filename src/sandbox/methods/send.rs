@@ -32,7 +32,7 @@ pub fn send_message(ctx: &mut Ctx<'_>, r: f::SendMessage) -> Answer<enums::Updat
     let answered = answered(ctx, me, peer, r.reply_to.as_ref())?;
     let draft = Draft {
         text: r.message,
-        entities: ctx.entities(me, r.entities),
+        entities: ctx.spans(me, peer, r.entities),
         reply: answered.reply,
         topic: answered.topic,
         silent: r.silent,
@@ -103,7 +103,7 @@ pub fn send_media(ctx: &mut Ctx<'_>, r: f::SendMedia) -> Answer<enums::Updates> 
     ctx.state.may_write(me, peer, true)?;
     let draft = Draft {
         text: r.message,
-        entities: ctx.entities(me, r.entities),
+        entities: ctx.spans(me, peer, r.entities),
         media: Some(media(ctx, me, r.media)?),
         reply: answered.reply,
         topic: answered.topic,
@@ -162,7 +162,7 @@ pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums
         }
         drafts.push(Draft {
             text: item.message,
-            entities: ctx.entities(me, item.entities),
+            entities: ctx.spans(me, peer, item.entities),
             media: Some(media(ctx, me, item.media).map_err(|refusal| of_part(ctx, part, refusal))?),
             reply: answered.reply.clone(),
             topic: answered.topic,

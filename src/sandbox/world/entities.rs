@@ -67,7 +67,8 @@ impl Entity {
         }
     }
 
-    fn end(&self) -> i32 {
+    /// Where it ends, in UTF-16 units.
+    pub(super) fn end(&self) -> i32 {
         self.offset.saturating_add(self.length)
     }
 }

@@ -30,6 +30,7 @@ pub mod reacting;
 pub mod references;
 pub mod refusal;
 pub mod settings;
+pub mod spans;
 pub mod standing;
 pub mod state;
 pub mod switches;

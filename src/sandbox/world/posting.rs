@@ -8,6 +8,7 @@ use super::content::{Action, Body, Content, Forward, Media, Reply, Uid};
 use super::entities::{self, Entity};
 use super::place::{Peer, Place};
 use super::refusal::Refusal;
+use super::spans;
 use super::state::{News, Passing, State};
 use super::voices::Voice;
 
@@ -156,7 +157,7 @@ impl State {
             return Ok((draft, Body::Service(action)));
         }
         let text = std::mem::take(&mut draft.text);
-        let spans = std::mem::take(&mut draft.entities);
+        let given = std::mem::take(&mut draft.entities);
         let media = draft.media.take();
         let alone = media.as_ref().filter(|media| media.stands_alone());
         let length = entities::units(text.trim());
@@ -167,11 +168,15 @@ impl State {
             _ => {}
         }
         let (text, entities) =
-            entities::settle(&text, spans).map_err(|_| Refusal::bad("ENTITY_BOUNDS_INVALID"))?;
+            entities::settle(&text, given).map_err(|_| Refusal::bad("ENTITY_BOUNDS_INVALID"))?;
         let entities = entities
             .into_iter()
             .filter(|entity| entity.user.is_none_or(|user| self.accounts.contains_key(&user)))
             .collect::<Vec<_>>();
+        let entities = match self.switches.spans_settled {
+            true => spans::nest(entities),
+            false => entities,
+        };
         let media = match media {
             None if !draft.no_webpage => self.preview(&text, &entities),
             media => media,
@@ -184,6 +189,16 @@ impl State {
                 media,
             },
         ))
+    }
+
+    /// The spans that an account may give a text there: custom emoji are for subscribers, but in the chat with oneself.
+    pub fn allowed(&self, author: i64, peer: Peer, spans: Vec<Entity>) -> Vec<Entity> {
+        let account = self.accounts.get(&author);
+        let free =
+            account.is_some_and(|account| account.marks.premium || account.bot) || peer == Peer::User(author);
+        let emoji = |span: &Entity| span.kind == entities::Kind::CustomEmoji;
+        let all = free || !self.switches.emoji_of_subscribers;
+        spans.into_iter().filter(|span| all || !emoji(span)).collect()
     }
 
     /// Posts a message: a copy for each member, an event for each copy.

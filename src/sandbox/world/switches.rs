@@ -169,6 +169,12 @@ switches! {
     hidden_tops = true:
         "a chat whose owner may see none of its messages has a last one all the same, which is told as empty or not at all",
         Source::Client("TDLib, MessagesManager.cpp:on_get_dialogs; Telethon, client/dialogs.py");
+    spans_settled = true:
+        "spans of one kind that touch are made one, nothing stands in code, and spans that overlap are split; the same at each edit",
+        Source::Client("TDLib, MessageEntity.cpp:fix_formatted_text");
+    emoji_of_subscribers = true:
+        "custom emoji of who has no Premium are dropped, but in the chat with oneself",
+        Source::Documentation("custom-emoji");
     counters_told = true:
         "views and forwards of a channel's posts are counted and told without a place in the sequence",
         Source::Documentation("updateChannelMessageViews, updateChannelMessageForwards");

@@ -1,11 +1,12 @@
 //! Messages as the sandbox tells them where Telegram has ways of its own: previews of links, topics of forums,
-//! changes that are no edits, parameters that have an effect or are refused; and
-//! lists of dialogs.
+//! changes that are no edits, parameters that have an effect or are refused, spans of
+//! texts; and lists of dialogs.
 
 mod dialogs;
 mod hidden;
 mod manner;
 mod previews;
+mod spans;
 mod topics;
 
 use grammers_tl_types::{enums, functions as f, types};
