@@ -170,16 +170,16 @@ impl Effects<'_> {
 
     /// Deletes messages for everybody; those that are gone already are fine.
     pub async fn delete(&self, chat: ChatId, ids: Vec<MessageId>) -> Result<(), TelegramError> {
-        if chat.is_channel() {
-            let channel = self.channel(chat)?;
-            let request = tl::functions::channels::DeleteMessages { channel, id: ids };
-            self.call(Some(chat), CostClass::Delete, 1, &request).await?;
-        } else {
-            let request = tl::functions::messages::DeleteMessages {
-                revoke: true,
-                id: ids,
-            };
-            self.call(Some(chat), CostClass::Delete, 1, &request).await?;
+        for ids in ids.chunks(PAGE) {
+            let id = ids.to_vec();
+            if chat.is_channel() {
+                let channel = self.channel(chat)?;
+                let request = tl::functions::channels::DeleteMessages { channel, id };
+                self.call(Some(chat), CostClass::Delete, 1, &request).await?;
+            } else {
+                let request = tl::functions::messages::DeleteMessages { revoke: true, id };
+                self.call(Some(chat), CostClass::Delete, 1, &request).await?;
+            }
         }
         Ok(())
     }
