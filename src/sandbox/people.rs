@@ -128,6 +128,12 @@ impl World {
         self.telegram.world(|state| state.set_role(peer, user, role))
     }
 
+    /// Lets a member's ban or muteness in a channel end at a time, in seconds.
+    pub fn limit_ban(&self, chat: i64, user: i64, until: i32) -> Result<(), Refusal> {
+        let id = channel(chat)?;
+        self.telegram.world(|state| state.limit_ban(id, user, until))
+    }
+
     /// Says who of those who run a supergroup writes in its name: these and no others.
     pub fn set_anonymous(&self, chat: i64, users: &[i64]) -> Result<(), Refusal> {
         let id = channel(chat)?;

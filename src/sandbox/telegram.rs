@@ -147,6 +147,7 @@ impl Telegram {
     fn lock_to_read(&self) -> MutexGuard<'_, State> {
         let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.now = Timestamp::now().0.max(state.now);
+        state.end_bans();
         state
     }
 

@@ -142,6 +142,11 @@ class Story:
         await self.bob.delete_messages(self.alice_id, answer.id)
         gone = await self.alice_ear.wait("DeletedMessages", lambda it: any(one.id == answered.id for one in it))
         expect(len(gone) == 1, "one message was deleted")
+        # Its page is pending at first, and comes as an update of its own.
+        link = "see https://example.org/page"
+        linked = await self.alice.send_message(self.bob_id, link)
+        expect(linked.text == link, "a text with a link is sent")
+        await self.bob_ear.wait("Message", lambda it: it.text == link)
 
     async def album(self):
         shades = (10, 90, 170)

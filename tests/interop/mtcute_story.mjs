@@ -198,6 +198,11 @@ class Story {
         const long = 'All work and no play. '.repeat(100).trim()
         await this.alice.sendText(this.bobId, long)
         await this.bobEar.text(long)
+        // Its page is pending at first, and comes as an update of its own.
+        const link = 'see https://example.org/page'
+        const linked = await this.alice.sendText(this.bobId, link)
+        expect(linked.text === link, 'a text with a link is sent')
+        await this.bobEar.text(link)
     }
 
     async album() {

@@ -39,6 +39,7 @@ struct Holder {
 #[serde(deny_unknown_fields)]
 struct NewRole {
     role: Role,
+    until: Option<i32>,
 }
 
 /// Whose history is cleared, and up to where.
@@ -183,7 +184,11 @@ fn collectibles(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failur
 
 fn role(world: &World, chat: i64, user: &str, bytes: &[u8]) -> Result<Answer, Failure> {
     let user = user.parse().map_err(|_| bad("a member is a number"))?;
-    world.set_role(chat, user, body::<NewRole>(bytes)?.role)?;
+    let new = body::<NewRole>(bytes)?;
+    world.set_role(chat, user, new.role)?;
+    if let Some(until) = new.until {
+        world.limit_ban(chat, user, until)?;
+    }
     Ok(done())
 }
 

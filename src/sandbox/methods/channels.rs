@@ -190,7 +190,8 @@ pub fn read_message_contents(ctx: &mut Ctx<'_>, r: f::ReadMessageContents) -> An
 pub fn delete_messages(ctx: &mut Ctx<'_>, r: f::DeleteMessages) -> Answer<enums::messages::AffectedMessages> {
     let me = ctx.me()?;
     let id = ctx.channel(me, &r.channel)?;
-    let pts_count = ctx.state.delete_in_channel(me, id, &r.id)?;
+    let ids = ctx.looked_at(r.id);
+    let pts_count = ctx.state.delete_in_channel(me, id, &ids)?;
     Ok(types::messages::AffectedMessages {
         pts: ctx.state.channel(id)?.pts,
         pts_count,
@@ -349,6 +350,7 @@ pub fn edit_banned(ctx: &mut Ctx<'_>, r: f::EditBanned) -> Answer<enums::Updates
         ctx.state
             .assign(me, id, user, if inside { Role::Member } else { Role::Left })?;
     }
+    ctx.state.limit_ban(id, user, rights.until_date)?;
     Ok(ctx.told(me))
 }
 

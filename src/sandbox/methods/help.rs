@@ -1,5 +1,6 @@
 //! `help.*` and `langpack.*`: what the server says of itself.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use grammers_tl_types::{enums, functions as f, types};
@@ -11,24 +12,12 @@ use crate::sandbox::world::account::DC;
 /// `help.getConfig`
 pub fn get_config(ctx: &mut Ctx<'_>, _: f::help::GetConfig) -> Answer<enums::Config> {
     let date = ctx.state.date();
-    let option = |(id, address): (&i32, &SocketAddr)| types::DcOption {
-        ipv6: address.is_ipv6(),
-        media_only: false,
-        tcpo_only: false,
-        cdn: false,
-        r#static: true,
-        this_port_only: false,
-        id: *id,
-        ip_address: address.ip().to_string(),
-        port: i32::from(address.port()),
-        secret: None,
-    };
     Ok(types::Config {
         revoke_pm_inbox: true,
         date,
         expires: date + 3600,
         this_dc: ctx.dc,
-        dc_options: ctx.centres.iter().map(|it| option(it).into()).collect(),
+        dc_options: options(ctx.centres, ctx.state.switches.many_options),
         dc_txt_domain_name: "sandbox.invalid".to_owned(),
         chat_size_max: 200,
         megagroup_size_max: 200_000,
@@ -58,6 +47,60 @@ pub fn get_config(ctx: &mut Ctx<'_>, _: f::help::GetConfig) -> Answer<enums::Con
         ..blank_full::config()
     }
     .into())
+}
+
+/// The centre for files that are asked for by many, as clients know it.
+const CDN: i32 = 203;
+
+/// Where each data centre is found: its main address first, and on Telegram others beside it that are good for some
+/// things or some clients only. Nobody listens at the address of version 6.
+fn options(centres: &BTreeMap<i32, SocketAddr>, many: bool) -> Vec<enums::DcOption> {
+    let main = |(id, address): (&i32, &SocketAddr)| types::DcOption {
+        ipv6: address.is_ipv6(),
+        media_only: false,
+        tcpo_only: false,
+        cdn: false,
+        r#static: true,
+        this_port_only: false,
+        id: *id,
+        ip_address: address.ip().to_string(),
+        port: i32::from(address.port()),
+        secret: None,
+    };
+    let others = |main: &types::DcOption| {
+        [
+            types::DcOption {
+                ipv6: true,
+                ip_address: "::1".to_owned(),
+                ..main.clone()
+            },
+            types::DcOption {
+                media_only: true,
+                r#static: false,
+                ..main.clone()
+            },
+            types::DcOption {
+                tcpo_only: true,
+                r#static: false,
+                secret: Some(vec![0xdd; 16]),
+                ..main.clone()
+            },
+        ]
+    };
+    let cdn = |main: &types::DcOption| types::DcOption {
+        cdn: true,
+        id: CDN,
+        ..main.clone()
+    };
+    let mut found: Vec<types::DcOption> = Vec::new();
+    for main in centres.iter().map(main) {
+        let others = others(&main);
+        found.push(main);
+        found.extend(others.into_iter().filter(|_| many));
+    }
+    let cdn = found.first().filter(|_| many).map(cdn);
+    found.extend(cdn);
+    found.into_iter().map(Into::into).collect()
 }
 
 /// `help.getAppConfig`

@@ -261,22 +261,23 @@ pub fn get_unread_mentions(
 /// `messages.getMessages`
 pub fn get_messages(ctx: &mut Ctx<'_>, r: f::messages::GetMessages) -> Answer<enums::messages::Messages> {
     let me = ctx.me()?;
+    let ids = ctx.looked_at(r.id);
     let viewer = ctx.viewer(me);
-    let messages: Vec<enums::Message> =
-        r.id.iter()
-            .map(|wanted| {
-                let held = |id: i32| ctx.state.held(me, id);
-                let content = match wanted {
-                    enums::InputMessage::Id(wanted) => held(wanted.id),
-                    enums::InputMessage::ReplyTo(wanted) => {
-                        let answered = held(wanted.id).and_then(|content| content.reply.as_ref());
-                        answered.and_then(|reply| ctx.state.contents.get(&reply.to))
-                    }
-                    _ => None,
-                };
-                shown(&viewer, content, number(wanted))
-            })
-            .collect();
+    let messages: Vec<enums::Message> = ids
+        .iter()
+        .map(|wanted| {
+            let held = |id: i32| ctx.state.held(me, id);
+            let content = match wanted {
+                enums::InputMessage::Id(wanted) => held(wanted.id),
+                enums::InputMessage::ReplyTo(wanted) => {
+                    let answered = held(wanted.id).and_then(|content| content.reply.as_ref());
+                    answered.and_then(|reply| ctx.state.contents.get(&reply.to))
+                }
+                _ => None,
+            };
+            shown(&viewer, content, number(wanted))
+        })
+        .collect();
     Ok(listed(&viewer, Peer::User(me), messages.len(), messages))
 }
 
@@ -291,26 +292,27 @@ pub fn get_channel_messages(
         return Err(Refusal::bad("MESSAGE_IDS_EMPTY"));
     }
     let peer = Peer::Channel(id);
+    let ids = ctx.looked_at(r.id);
     let viewer = ctx.viewer(me);
     let channel = ctx.state.channel(id)?;
-    let messages: Vec<enums::Message> =
-        r.id.iter()
-            .map(|wanted| {
-                let content = match wanted {
-                    enums::InputMessage::Id(wanted) => ctx.state.find(me, peer, wanted.id),
-                    enums::InputMessage::ReplyTo(wanted) => {
-                        let answering = ctx.state.find(me, peer, wanted.id);
-                        let reply = answering.and_then(|content| content.reply.as_ref());
-                        reply.and_then(|reply| ctx.state.contents.get(&reply.to))
-                    }
-                    enums::InputMessage::Pinned => {
-                        channel.pinned.last().and_then(|id| ctx.state.find(me, peer, *id))
-                    }
-                    enums::InputMessage::CallbackQuery(_) => None,
-                };
-                shown(&viewer, content, number(wanted))
-            })
-            .collect();
+    let messages: Vec<enums::Message> = ids
+        .iter()
+        .map(|wanted| {
+            let content = match wanted {
+                enums::InputMessage::Id(wanted) => ctx.state.find(me, peer, wanted.id),
+                enums::InputMessage::ReplyTo(wanted) => {
+                    let answering = ctx.state.find(me, peer, wanted.id);
+                    let reply = answering.and_then(|content| content.reply.as_ref());
+                    reply.and_then(|reply| ctx.state.contents.get(&reply.to))
+                }
+                enums::InputMessage::Pinned => {
+                    channel.pinned.last().and_then(|id| ctx.state.find(me, peer, *id))
+                }
+                enums::InputMessage::CallbackQuery(_) => None,
+            };
+            shown(&viewer, content, number(wanted))
+        })
+        .collect();
     Ok(listed(&viewer, peer, messages.len(), messages))
 }
 

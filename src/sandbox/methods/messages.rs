@@ -55,7 +55,8 @@ fn affected(ctx: &Ctx<'_>, me: i64, pts_count: i32) -> Answer<enums::messages::A
 /// `messages.deleteMessages`
 pub fn delete_messages(ctx: &mut Ctx<'_>, r: f::DeleteMessages) -> Answer<enums::messages::AffectedMessages> {
     let me = ctx.me()?;
-    let count = ctx.state.delete(me, &r.id, r.revoke)?;
+    let ids = ctx.looked_at(r.id);
+    let count = ctx.state.delete(me, &ids, r.revoke)?;
     affected(ctx, me, count)
 }
 
@@ -103,7 +104,8 @@ pub fn read_message_contents(
 ) -> Answer<enums::messages::AffectedMessages> {
     let me = ctx.me()?;
     let before = ctx.state.account(me)?.pts;
-    ctx.state.open(me, &r.id)?;
+    let ids = ctx.looked_at(r.id);
+    ctx.state.open(me, &ids)?;
     let count = ctx.state.account(me)?.pts - before;
     affected(ctx, me, count)
 }

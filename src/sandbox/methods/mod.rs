@@ -177,6 +177,14 @@ impl Ctx<'_> {
         }
     }
 
+    /// Of what a call names by number, as many as are looked at.
+    pub fn looked_at<T>(&self, mut named: Vec<T>) -> Vec<T> {
+        if self.state.switches.hundred_numbers {
+            named.truncate(100);
+        }
+        named
+    }
+
     /// The spans of a text that the caller may send there.
     pub fn spans(&self, me: i64, peer: Peer, entities: Option<Vec<enums::MessageEntity>>) -> Vec<Entity> {
         self.state.allowed(me, peer, self.entities(me, entities))

@@ -159,7 +159,7 @@ impl Viewer<'_> {
                 id: channel.id,
                 access_hash,
                 title: channel.title.clone(),
-                until_date: None,
+                until_date: channel.members.get(&self.account).and_then(|member| member.until),
             }
             .into();
         }
@@ -193,7 +193,14 @@ impl Viewer<'_> {
             admin_rights: role
                 .filter(|role| role.runs())
                 .map(|_| admin_rights(channel.broadcast, channel.anonymous.contains(&self.account))),
-            banned_rights: (role == Some(Role::Muted)).then(|| muted().into()),
+            banned_rights: (role == Some(Role::Muted)).then(|| {
+                let until = channel.members.get(&self.account).and_then(|member| member.until);
+                types::ChatBannedRights {
+                    until_date: until.unwrap_or_default(),
+                    ..muted()
+                }
+                .into()
+            }),
             default_banned_rights: (!channel.broadcast).then(|| {
                 if channel.muted {
                     muted()
@@ -296,7 +303,7 @@ impl Viewer<'_> {
                 banned_rights: if member.role == Role::Banned {
                     types::ChatBannedRights {
                         view_messages: true,
-                        until_date: i32::MAX,
+                        until_date: member.until.unwrap_or(i32::MAX),
                         ..muted()
                     }
                     .into()

@@ -53,6 +53,9 @@ pub struct Member {
     pub read_in: i32,
     /// In a channel: when it last posted, in milliseconds.
     pub posted_at: i64,
+    /// In a channel: when it may write or come in again, in seconds, if it may not.
+    #[serde(default)]
+    pub until: Option<i32>,
     /// In a channel: what it does not see, up to this message; 0 for nothing.
     #[serde(default)]
     pub hidden_up_to: i32,
@@ -194,8 +197,10 @@ impl Channel {
             inviter,
             read_in: top,
             posted_at: 0,
+            until: None,
             hidden_up_to: 0,
         });
+        member.until = None;
         if !was && role.present() {
             member.since = now;
             member.inviter = inviter;

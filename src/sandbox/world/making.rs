@@ -84,6 +84,7 @@ impl State {
                 inviter: creator,
                 read_in: 0,
                 posted_at: 0,
+                until: None,
                 hidden_up_to: 0,
             });
         }

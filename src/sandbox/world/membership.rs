@@ -69,6 +69,7 @@ impl State {
                         inviter,
                         read_in: 0,
                         posted_at: 0,
+                        until: None,
                         hidden_up_to: 0,
                     };
                     let group = self.group_mut(id)?;

@@ -70,6 +70,9 @@ pub struct State {
     /// The data centres that there are.
     #[serde(skip)]
     pub centres: Vec<i32>,
+    /// When whose ban from which channel ends, in seconds.
+    #[serde(default)]
+    pub bans: Vec<(i32, i64, i64)>,
     /// The next number of each kind.
     pub next: Next,
     /// What has not been told yet.
@@ -296,6 +299,7 @@ impl State {
             polls: BTreeMap::new(),
             pages: BTreeMap::new(),
             asked: Vec::new(),
+            bans: Vec::new(),
             settings: Settings::default(),
             switches: Switches::default(),
             weather: None,

@@ -175,6 +175,12 @@ switches! {
     emoji_of_subscribers = true:
         "custom emoji of who has no Premium are dropped, but in the chat with oneself",
         Source::Documentation("custom-emoji");
+    many_options = true:
+        "help.getConfig names more than one address of a data centre: of version 6, for media, obfuscated only, and a CDN",
+        Source::Documentation("dcOption");
+    hundred_numbers = true:
+        "of the messages that a call names by number the first hundred are looked at",
+        Source::Inferred("clients name no more at a time");
     counters_told = true:
         "views and forwards of a channel's posts are counted and told without a place in the sequence",
         Source::Documentation("updateChannelMessageViews, updateChannelMessageForwards");

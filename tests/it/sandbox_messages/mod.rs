@@ -1,9 +1,10 @@
 //! Messages as the sandbox tells them where Telegram has ways of its own: previews of links, topics of forums,
 //! changes that are no edits, parameters that have an effect or are refused, spans of
-//! texts; and lists of dialogs.
+//! texts; lists of dialogs, and what is little.
 
 mod dialogs;
 mod hidden;
+mod little;
 mod manner;
 mod previews;
 mod spans;
