@@ -181,6 +181,7 @@ mod tests {
         };
         let file = state.keep_file(b"hello".to_vec(), kind);
         state.sent.insert((1, super::super::world::Peer::Group(2), 3), 4);
+        state.keys.known.entry(5).or_default().seq = 6;
         let snapshot = disk.snapshot(&state).expect("written down");
         disk.save(snapshot).expect("saved");
 
@@ -191,6 +192,7 @@ mod tests {
             .expect("a world");
         assert_eq!(again.view().chats.len(), state.view().chats.len());
         assert_eq!(again.sent, state.sent);
+        assert_eq!(again.keys.known[&5].seq, 6, "numbers of updates go on");
         let stored = &again.files.stored[&file];
         assert_eq!(again.bytes_of(stored).as_deref(), Some(&b"hello".to_vec()));
     }

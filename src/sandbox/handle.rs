@@ -207,6 +207,7 @@ impl World {
     }
 
     fn strike(&self, fault: &Fault) -> Result<(), Refusal> {
+        self.telegram.flush_all();
         let hub = self.telegram.hub();
         let keys: Vec<i64> = self.telegram.world(|state| match fault.account {
             Some(account) => state.account(account).map(|account| account.keys.clone()),

@@ -13,6 +13,7 @@ mod arithmetic;
 pub mod control;
 pub mod disk;
 pub mod faults;
+mod gathering;
 mod group;
 pub mod handle;
 mod hash;

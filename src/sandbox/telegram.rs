@@ -1,8 +1,9 @@
-//! The service behind the wire: takes calls, lets faults have their way, changes the world under its
-//! one lock, and hands what is to be told to the hub before the lock is let go, so that every account
-//! hears its events in order.
+//! The service behind the wire: takes calls, lets faults have their way, and changes the world under its one lock. What
+//! that tells others goes out by `telling`.
 //!
 //! Not promised: that a push arrives. A fault may drop, double or swap it, and a client may be away.
+
+mod telling;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -10,18 +11,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use grammers_tl_types::{Serializable, name_for_id};
+use grammers_tl_types::name_for_id;
 
 use super::arithmetic::calculate;
 use super::faults::{Faults, Kind};
+use super::gathering::Gathering;
 use super::layers;
 use super::methods::{self, Arithmetic, Ctx};
-use super::render::{self, Viewer};
 use super::requests::{Request, Requests};
 use super::rpc::{self, Call, ClientInfo, Hub, KeyId, KnownKey, Reply, Service};
 use super::sending::{Sending, UnderWay};
 use super::world::account::DC;
-use super::world::{News, Passing, Peer, Place, Refusal, State};
+use super::world::{News, Peer, Refusal, State};
 use crate::base::Timestamp;
 
 /// The sandbox's Telegram. Cheap to clone.
@@ -35,7 +36,9 @@ struct Inner {
     hub: Hub,
     faults: Mutex<Faults>,
     requests: Mutex<Requests>,
-    /// A push that waits for the next one of its account.
+    /// What waits for a moment to be told together.
+    gathering: Mutex<Gathering>,
+    /// A push that waits for the next one of its login.
     late: Mutex<HashMap<KeyId, Vec<u8>>>,
     /// What is being posted.
     sending: Sending,
@@ -72,6 +75,7 @@ impl Telegram {
             hub,
             faults: Mutex::default(),
             requests: Mutex::default(),
+            gathering: Mutex::default(),
             late: Mutex::default(),
             sending: Sending::default(),
             centres: RwLock::default(),
@@ -139,8 +143,13 @@ impl Telegram {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.inner.revision.fetch_add(1, Ordering::Relaxed);
+        self.touch();
         self.lock_to_read()
+    }
+
+    /// The world has changed.
+    fn touch(&self) {
+        self.inner.revision.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The world at the present, by who will not change what is kept of it.
@@ -162,98 +171,6 @@ impl Telegram {
             tokio::time::sleep(delay).await;
             telegram.world(|state| state.page_comes(&url));
         });
-    }
-
-    /// Hands all news on. `caller` has its own as the answer to its call.
-    fn tell(&self, state: &mut State, caller: Option<(i64, KeyId)>) {
-        for url in std::mem::take(&mut state.asked) {
-            self.look_for(url, state.settings.preview_delay);
-        }
-        for news in std::mem::take(&mut state.news) {
-            match &news {
-                News::Account { account, .. } | News::Passing { account, .. } => {
-                    self.tell_one(state, *account, &news, caller);
-                }
-                News::Channel { channel, .. } => {
-                    for account in state.audience(Place::Channel(*channel)) {
-                        self.tell_one(state, account, &news, caller);
-                    }
-                }
-                News::TokenAccepted { key, account } => {
-                    let times = match self.faults().on_push(*account, None) {
-                        Some(Kind::Gap) => 0,
-                        Some(Kind::Duplicate) => 2,
-                        _ => 1,
-                    };
-                    let update = render::updates::token_accepted(state.date()).to_bytes();
-                    for _ in 0..times {
-                        self.inner.hub.push(KeyId(*key), update.clone());
-                    }
-                }
-            }
-        }
-    }
-
-    fn tell_one(&self, state: &State, account: i64, news: &News, caller: Option<(i64, KeyId)>) {
-        let present = state.accounts.get(&account).filter(|account| !account.is_gone());
-        let Some(keys) = present.map(|account| &account.keys) else {
-            return;
-        };
-        let concerns_caller = |key: i64| caller == Some((account, KeyId(key)));
-        let login = match news {
-            News::Passing {
-                what: Passing::Login { key },
-                ..
-            } => Some(*key),
-            _ => None,
-        };
-        let heard =
-            |key: &i64| !concerns_caller(*key) && login != Some(*key) && self.inner.hub.hears(KeyId(*key));
-        let keys: Vec<KeyId> = keys
-            .iter()
-            .filter(|key| heard(key))
-            .map(|key| KeyId(*key))
-            .collect();
-        if keys.is_empty() {
-            return;
-        }
-        let Some(updates) = Viewer::new(state, account).news(news) else {
-            return;
-        };
-        let bytes = updates.to_bytes();
-        let mut late = self.inner.late.lock().unwrap_or_else(PoisonError::into_inner);
-        for key in keys {
-            // Loss and order differ from login to login.
-            let fault = self.push_fault(state, account, news);
-            if fault == Some(Kind::Gap) {
-                continue;
-            }
-            let mut bytes = bytes.clone();
-            if let Some(layer) = state.keys.known.get(&key.0).and_then(|known| known.layer) {
-                layers::write(layer, &mut bytes, |peer| state.exists(peer));
-            }
-            let waiting = late.remove(&key);
-            if fault == Some(Kind::Reorder) && waiting.is_none() {
-                late.insert(key, bytes);
-                continue;
-            }
-            if fault == Some(Kind::Duplicate) {
-                self.inner.hub.push(key, bytes.clone());
-            }
-            self.inner.hub.push(key, bytes);
-            if let Some(waiting) = waiting {
-                self.inner.hub.push(key, waiting);
-            }
-        }
-    }
-
-    /// What faults make of a push to one login.
-    fn push_fault(&self, state: &State, account: i64, news: &News) -> Option<Kind> {
-        let mut faults = self.faults();
-        match faults.list().is_empty() {
-            true => None,
-            false => faults.on_push(account, chat_of(state, account, news).map(Peer::bot_api)),
-        }
     }
 
     /// What faults make of a call.
@@ -366,6 +283,7 @@ impl Telegram {
             layers::write(call.layer, bytes, |peer| state.exists(peer));
         }
         self.tell(&mut state, user.map(|user| (user, call.key)));
+        self.flush_before_answer(&mut state, call.key);
         drop(state);
         answer.unwrap_or_else(|| {
             tracing::info!(

@@ -7,8 +7,8 @@ use trunkline::base::{SessionId, Span};
 use trunkline::config::Config;
 use trunkline::model::{EventBody, SessionState};
 use trunkline::sandbox::faults::{Fault, Kind};
-use trunkline::sandbox::world::Peer;
 use trunkline::sandbox::world::posting::Draft;
+use trunkline::sandbox::world::{Passing, Peer};
 
 use crate::stage::{Stage, events, received, state, until, view};
 
@@ -231,4 +231,32 @@ async fn a_channel_that_matters_is_polled_though_nothing_is_pushed() {
         view(&it.daemon, it.session).health.poll_lag.is_none()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_without_a_state_that_is_lost_has_the_difference_asked_once() {
+    let it = Channels::new().await;
+    let tell = || {
+        let channel = it.channels[0];
+        it.stage
+            .world
+            .world(|world| world.mention(it.ann, Passing::Channel { channel }));
+    };
+    let patience = Duration::from_millis(800);
+    let asked = it.calls("updates.getDifference");
+    tell();
+    tokio::time::sleep(patience).await;
+    assert_eq!(it.calls("updates.getDifference"), asked, "it follows");
+    let lost = serde_json::json!({"kind": "gap", "account": it.ann});
+    let lost = serde_json::from_value(lost).expect("a fault");
+    it.stage.handle().fault(lost).expect("set");
+    tell();
+    tell();
+    until("the difference is asked", || {
+        it.calls("updates.getDifference") > asked
+    })
+    .await;
+    tell();
+    tokio::time::sleep(patience).await;
+    assert_eq!(it.calls("updates.getDifference"), asked + 1, "it follows again");
 }

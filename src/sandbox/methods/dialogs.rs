@@ -192,7 +192,7 @@ fn peer_dialogs(ctx: &Ctx<'_>, me: i64, peers: &[Peer]) -> Answer<enums::message
         chats,
         users,
     } = render(&ctx.viewer(me), peers);
-    let state = super::updates::state_of(ctx.state, me)?.into();
+    let state = super::updates::state_of(ctx.state, me, ctx.key)?.into();
     Ok(types::messages::PeerDialogs {
         dialogs,
         messages,

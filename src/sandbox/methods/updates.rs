@@ -5,6 +5,7 @@ use grammers_tl_types::{enums, functions::updates as f, types};
 use super::{Answer, Ctx};
 use crate::sandbox::render::Viewer;
 use crate::sandbox::render::updates::named_message;
+use crate::sandbox::rpc::KeyId;
 use crate::sandbox::world::account::{Entry, What};
 use crate::sandbox::world::content::Content;
 use crate::sandbox::world::difference::{Missed, Portion, missed};
@@ -16,22 +17,30 @@ const TIMEOUT: i32 = 30;
 /// About the most bytes in a difference: well below what clients take in one message.
 const BYTES: usize = 600_000;
 
-/// An account's present state.
-pub fn state_of(state: &State, me: i64) -> Answer<types::updates::State> {
+/// An account's present state, as a login with this key has it.
+pub fn state_of(state: &State, me: i64, key: KeyId) -> Answer<types::updates::State> {
     let account = state.account(me)?;
     Ok(types::updates::State {
         pts: account.pts,
         qts: account.qts,
         date: state.date(),
-        seq: 0,
+        seq: seq_of(state, key),
         unread_count: account.unread(),
     })
+}
+
+/// The number of the last update without a state that a login was told; 0 where they have none.
+fn seq_of(state: &State, key: KeyId) -> i32 {
+    let known = state.keys.known.get(&key.0);
+    known
+        .filter(|_| state.switches.gathered)
+        .map_or(0, |known| known.seq)
 }
 
 /// `updates.getState`
 pub fn get_state(ctx: &mut Ctx<'_>, _: f::GetState) -> Answer<enums::updates::State> {
     let me = ctx.me()?;
-    Ok(state_of(ctx.state, me)?.into())
+    Ok(state_of(ctx.state, me, ctx.key)?.into())
 }
 
 /// About how many bytes a message takes.
@@ -77,7 +86,7 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
         Missed::Nothing if channels.is_empty() && secrets.is_empty() => {
             return Ok(types::updates::DifferenceEmpty {
                 date: ctx.state.date(),
-                seq: 0,
+                seq: seq_of(ctx.state, ctx.key),
             }
             .into());
         }
@@ -98,7 +107,7 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
     other_updates.extend(other.iter().filter_map(|entry| viewer.account_update(entry)));
     let state = types::updates::State {
         pts,
-        ..state_of(ctx.state, me)?
+        ..state_of(ctx.state, me, ctx.key)?
     };
     if !complete {
         let (users, chats) = viewer.named();

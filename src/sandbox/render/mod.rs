@@ -7,7 +7,7 @@
 
 pub mod blank;
 pub mod blank_full;
-mod brief;
+pub mod brief;
 pub mod chats;
 pub mod media;
 pub mod messages;

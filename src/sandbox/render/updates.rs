@@ -2,7 +2,7 @@
 
 use grammers_tl_types::{Deserializable, enums, types};
 
-use super::{Viewer, brief};
+use super::Viewer;
 use crate::sandbox::world::account::{Entry, What};
 use crate::sandbox::world::content::Content;
 use crate::sandbox::world::{News, Passing, Peer};
@@ -290,8 +290,7 @@ impl Viewer<'_> {
         match news {
             News::Account { entry, .. } => {
                 let update = self.account_update(entry)?;
-                let short = self.state.switches.short_updates.then(|| brief::brief(&update));
-                Some(short.flatten().unwrap_or_else(|| self.updates(vec![update])))
+                Some(self.updates(vec![update]))
             }
             News::Channel { channel, entry } => {
                 let update = self.reduced(|viewer| viewer.channel_update(*channel, entry));

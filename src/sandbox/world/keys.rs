@@ -71,6 +71,9 @@ pub struct Key {
     pub auth_key: Vec<u8>,
     /// The layer its client speaks.
     pub layer: Option<i32>,
+    /// The number of the last update without a state that it was told.
+    #[serde(default)]
+    pub seq: i32,
 }
 
 impl Keys {

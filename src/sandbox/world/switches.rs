@@ -82,6 +82,9 @@ switches! {
     short_updates = true:
         "a plain text in a private chat or basic group is pushed as updateShortMessage or updateShortChatMessage, without users and chats",
         Source::Client("TDLib, UpdatesManager.cpp:on_get_updates");
+    gathered = true:
+        "what a login hears within a moment comes in one container, of several kinds; updates without a state of their own are numbered (seq), which getState and getDifference tell",
+        Source::Documentation("Working with Updates; updatesCombined");
     read_by_posting = true:
         "who posts has read what was there: the answer and the other sessions have updateReadHistoryInbox, or updateReadChannelInbox before the message",
         Source::Client("Telethon");

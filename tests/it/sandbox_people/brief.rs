@@ -10,6 +10,9 @@ use crate::sandbox_people::login::Login;
 async fn brief_updates_tell_of_plain_texts_without_naming_anybody() {
     let (stage, world, mut ann, ann_id, bob) = ann_and_bob().await;
     let group = chat(&world, NewChatKind::Group, ann_id, bob);
+    // Only what comes alone comes in brief: not with the mark of somebody who reads by posting.
+    world.say(group, bob, "read").expect("posted");
+    ann.pushed().await;
     world.say(ann_id, bob, "to you").expect("posted");
     let private = ann.hear_container(|container| match container {
         enums::Updates::UpdateShortMessage(it) => Some(it),
@@ -28,6 +31,11 @@ async fn brief_updates_tell_of_plain_texts_without_naming_anybody() {
     let said = said.await;
     assert_eq!((said.from_id, said.chat_id, said.pts_count), (bob, -group, 1));
 
+    let read = f::messages::ReadHistory {
+        peer: types::InputPeerChat { chat_id: -group }.into(),
+        max_id: 0,
+    };
+    ann.ask(&read).await;
     let mut other = Login::new(&stage, ANN).await;
     let own = f::messages::GetHistory {
         peer: types::InputPeerChat { chat_id: -group }.into(),

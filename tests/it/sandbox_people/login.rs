@@ -1,14 +1,21 @@
 //! A login over real MTProto that hears pushes: what another client of the sandbox is told, as records of the schema.
 
+use std::collections::VecDeque;
+
 use grammers_tl_types as tl;
 use tl::{Deserializable, RemoteCall, enums, functions as f, types};
 
 use crate::sandbox_wire::client::{Client, introduced};
 use crate::stage::Stage;
 
+/// What is gathered is told by then.
+const MOMENT: std::time::Duration = std::time::Duration::from_millis(80);
+
 /// A logged-in session.
 pub struct Login {
     wire: Client,
+    /// Updates that stood behind the one that was waited for.
+    rest: VecDeque<(enums::Update, Told)>,
 }
 
 /// What is told at once: updates with the users and chats that they name.
@@ -44,7 +51,8 @@ impl Login {
         })
         .await
         .expect("logged in");
-        let mut login = Self { wire };
+        let rest = VecDeque::new();
+        let mut login = Self { wire, rest };
         login.ask(&f::updates::GetState {}).await;
         login
     }
@@ -90,8 +98,9 @@ impl Login {
         }
     }
 
-    /// All updates that were pushed up to now.
+    /// All updates that were pushed up to now, and those that are gathered still.
     pub async fn pushed(&mut self) -> Vec<enums::Update> {
+        tokio::time::sleep(MOMENT).await;
         let rest = self.wire.rest().await;
         let containers = rest
             .iter()
@@ -109,14 +118,21 @@ impl Login {
             .await
     }
 
-    /// Waits for a push that holds an update of the kind that `wanted` knows.
+    /// Waits for an update of the kind that `wanted` knows; answers it and the container in which it came.
     pub async fn hear<T>(&mut self, wanted: impl Fn(&enums::Update) -> Option<T>) -> (T, Told) {
-        self.wire
-            .wait(|message| {
-                let told = told(enums::Updates::from_bytes(&message.body).ok()?)?;
-                told.updates.iter().find_map(&wanted).map(|found| (found, told))
-            })
-            .await
+        loop {
+            while let Some((update, told)) = self.rest.pop_front() {
+                if let Some(found) = wanted(&update) {
+                    return (found, told);
+                }
+            }
+            let told = self
+                .wire
+                .wait(|message| told(enums::Updates::from_bytes(&message.body).ok()?))
+                .await;
+            let updates = told.updates.clone().into_iter();
+            self.rest.extend(updates.map(|update| (update, told.clone())));
+        }
     }
 }
 

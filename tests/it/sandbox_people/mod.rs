@@ -2,6 +2,7 @@
 
 mod brief;
 mod daemon;
+mod gathered;
 pub mod login;
 mod migration;
 mod min;

@@ -102,6 +102,13 @@ async fn story(between: impl Fn(&trunkline::sandbox::World)) -> Vec<String> {
         .expect("edited");
     heard("two, again").await;
     world.delete(place, last, bob).expect("deleted");
+    // What comes together is told in an order of its own: new messages first.
+    until("the deletion is told", || {
+        journal(&daemon)
+            .iter()
+            .any(|line| line.starts_with("MessageDeleted"))
+    })
+    .await;
     between(&world);
     world.say(place, bob, "four").expect("posted");
     heard("four").await;

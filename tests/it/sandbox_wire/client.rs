@@ -1,6 +1,7 @@
 //! A small MTProto client of another make than the server: its cryptography and schema are grammers'.
 
 use std::collections::VecDeque;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(10);
+const GZIP_PACKED: u32 = 0x3072_cfa1;
 
 /// A TCP connection with the full transport.
 pub struct Pipe {
@@ -230,6 +232,14 @@ impl Incoming {
         u32::from_le_bytes(self.body[..4].try_into().unwrap())
     }
 
+    /// The message without gzip around it. An answer's is within the answer, and stays.
+    fn unpacked(mut self) -> Self {
+        if self.constructor() == GZIP_PACKED {
+            self.body = unpack(&self.body);
+        }
+        self
+    }
+
     /// The protocol's object of that type, if it is one.
     pub fn is<T: Deserializable>(&self) -> Option<T> {
         T::from_bytes(&self.body).ok()
@@ -356,7 +366,7 @@ impl Client {
             body: plain[32..32 + length].to_vec(),
         };
         if message.constructor() != 0x73f1_f8dc {
-            self.heard.push_back(message);
+            self.heard.push_back(message.unpacked());
             return;
         }
         let mut rest = &message.body[8..];
@@ -368,7 +378,7 @@ impl Client {
                 body: rest[16..16 + length].to_vec(),
             };
             assert!(inner.id < message.id);
-            self.heard.push_back(inner);
+            self.heard.push_back(inner.unpacked());
             rest = &rest[16 + length..];
         }
     }
@@ -419,20 +429,24 @@ impl Client {
 
 /// The unpacked result, if the message answers that question.
 pub fn answer_to(message: &Incoming, question: i64) -> Option<Vec<u8>> {
-    use std::io::Read;
     if message.constructor() != 0xf35c_6d01 || message.body[4..12] != question.to_le_bytes() {
         return None;
     }
     let result = &message.body[12..];
-    if result[..4] != 0x3072_cfa1u32.to_le_bytes() {
-        return Some(result.to_vec());
+    match result[..4] == GZIP_PACKED.to_le_bytes() {
+        true => Some(unpack(result)),
+        false => Some(result.to_vec()),
     }
-    let packed = Vec::<u8>::from_bytes(&result[4..]).expect("packed data");
+}
+
+/// What a `gzip_packed` object holds.
+fn unpack(object: &[u8]) -> Vec<u8> {
+    let packed = Vec::<u8>::from_bytes(&object[4..]).expect("packed data");
     let mut out = Vec::new();
     flate2::read::GzDecoder::new(&packed[..])
         .read_to_end(&mut out)
         .expect("gzip");
-    Some(out)
+    out
 }
 
 /// Wraps a first call as clients do.

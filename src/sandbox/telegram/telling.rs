@@ -1,0 +1,198 @@
+//! How news reach the logins that are to hear them: gathered for a moment, numbered, spoiled by faults, written in the
+//! layer of each, and handed to the hub while the world is locked, so that every account hears its events in order.
+
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+
+use grammers_tl_types::{Serializable, enums};
+
+use super::{Telegram, chat_of};
+use crate::sandbox::faults::Kind;
+use crate::sandbox::gathering::{Gathering, MOMENT, Piece, Then, Waiting};
+use crate::sandbox::layers;
+use crate::sandbox::render::{self, Viewer};
+use crate::sandbox::rpc::KeyId;
+use crate::sandbox::world::{News, Passing, Peer, Place, State};
+
+/// What moments and the order of answers are drawn with.
+const OF_MOMENTS: u64 = 91;
+const OF_ANSWERS: u64 = 92;
+
+impl Telegram {
+    /// Hands all news on. `caller` has its own as the answer to its call.
+    pub(super) fn tell(&self, state: &mut State, caller: Option<(i64, KeyId)>) {
+        for url in std::mem::take(&mut state.asked) {
+            self.look_for(url, state.settings.preview_delay);
+        }
+        for news in std::mem::take(&mut state.news) {
+            match &news {
+                News::Account { account, .. } | News::Passing { account, .. } => {
+                    self.tell_one(state, *account, &news, caller);
+                }
+                News::Channel { channel, .. } => {
+                    for account in state.audience(Place::Channel(*channel)) {
+                        self.tell_one(state, account, &news, caller);
+                    }
+                }
+                News::TokenAccepted { key, account } => {
+                    let times = match self.faults().on_push(*account, None) {
+                        Some(Kind::Gap) => 0,
+                        Some(Kind::Duplicate) => 2,
+                        _ => 1,
+                    };
+                    let update = render::updates::token_accepted(state.date()).to_bytes();
+                    for _ in 0..times {
+                        self.inner.hub.push(KeyId(*key), update.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell_one(&self, state: &mut State, account: i64, news: &News, caller: Option<(i64, KeyId)>) {
+        let present = state.accounts.get(&account).filter(|account| !account.is_gone());
+        let Some(keys) = present.map(|account| &account.keys) else {
+            return;
+        };
+        let concerns_caller = |key: i64| caller == Some((account, KeyId(key)));
+        let login = match news {
+            News::Passing {
+                what: Passing::Login { key },
+                ..
+            } => Some(*key),
+            _ => None,
+        };
+        let heard =
+            |key: &i64| !concerns_caller(*key) && login != Some(*key) && self.inner.hub.hears(KeyId(*key));
+        let keys: Vec<KeyId> = keys
+            .iter()
+            .filter(|key| heard(key))
+            .map(|key| KeyId(*key))
+            .collect();
+        if keys.is_empty() {
+            return;
+        }
+        let Some(updates) = Viewer::new(state, account).news(news) else {
+            return;
+        };
+        let piece = Piece::of(&updates);
+        for key in keys {
+            // Loss and order differ from login to login.
+            let fault = self.push_fault(state, account, news);
+            match &piece {
+                Some(piece) => self.hand(state, key, account, piece.clone(), fault),
+                None => {
+                    self.flush(state, key);
+                    self.spoil(state, key, fault, updates.clone());
+                }
+            }
+        }
+    }
+
+    /// What faults make of a push to one login.
+    fn push_fault(&self, state: &State, account: i64, news: &News) -> Option<Kind> {
+        let mut faults = self.faults();
+        match faults.list().is_empty() {
+            true => None,
+            false => faults.on_push(account, chat_of(state, account, news).map(Peer::bot_api)),
+        }
+    }
+
+    /// Lets a piece wait for others. What a fault concerns goes alone, and what came before it goes first.
+    fn hand(&self, state: &mut State, key: KeyId, account: i64, piece: Piece, fault: Option<Kind>) {
+        let runtime = tokio::runtime::Handle::try_current();
+        let (true, None, Ok(runtime)) = (state.switches.gathered, &fault, runtime) else {
+            self.flush(state, key);
+            let updates = self.contain(state, key, Waiting::alone(account, piece));
+            return self.spoil(state, key, fault, updates);
+        };
+        let then = self.gathering().add(key, account, piece);
+        match then {
+            Then::Wait => {}
+            Then::Send => self.flush(state, key),
+            Then::Begin(number) => {
+                let drawn = state.derive(OF_MOMENTS, key.0, number).cast_unsigned();
+                let moment = Duration::from_millis(drawn % (MOMENT + 1));
+                let telegram = self.clone();
+                runtime.spawn(async move {
+                    tokio::time::sleep(moment).await;
+                    telegram.flush(&mut telegram.lock_to_read(), key);
+                });
+            }
+        }
+    }
+
+    /// Sends a login what was gathered for it.
+    pub(super) fn flush(&self, state: &mut State, key: KeyId) {
+        let waiting = self.gathering().take(key);
+        let known = state.keys.known.get(&key.0);
+        let login = known.and_then(|known| known.user);
+        if let Some(waiting) = waiting.filter(|waiting| login == Some(waiting.account)) {
+            let updates = self.contain(state, key, waiting);
+            self.spoil(state, key, None, updates);
+        }
+    }
+
+    /// Sends all logins what was gathered for them.
+    pub fn flush_all(&self) {
+        let mut state = self.lock_to_read();
+        let keys = self.gathering().keys();
+        keys.into_iter().for_each(|key| self.flush(&mut state, key));
+    }
+
+    /// A call is answered: what was gathered for the login goes before the answer, or after it where answers keep no
+    /// order.
+    pub(super) fn flush_before_answer(&self, state: &mut State, key: KeyId) {
+        let after = state.switches.unordered_answers
+            && state.derive(OF_ANSWERS, key.0, state.next.uid.cast_signed()) & 1 == 0;
+        if !after {
+            self.flush(state, key);
+        }
+    }
+
+    /// Puts pieces into a container under the next numbers of their login.
+    fn contain(&self, state: &mut State, key: KeyId, waiting: Waiting) -> enums::Updates {
+        let (date, briefly) = (state.date(), state.switches.short_updates);
+        let numbers = waiting.numbers();
+        let known = state.keys.known.get_mut(&key.0);
+        let before = known
+            .filter(|_| state.switches.gathered && numbers > 0)
+            .map(|known| {
+                self.touch();
+                known.seq += numbers;
+                known.seq - numbers
+            });
+        waiting.container(before, date, briefly)
+    }
+
+    /// Sends a container, as a fault has it.
+    fn spoil(&self, state: &State, key: KeyId, fault: Option<Kind>, updates: enums::Updates) {
+        if fault == Some(Kind::Gap) {
+            return;
+        }
+        let mut bytes = updates.to_bytes();
+        if let Some(layer) = state.keys.known.get(&key.0).and_then(|known| known.layer) {
+            layers::write(layer, &mut bytes, |peer| state.exists(peer));
+        }
+        let mut late = self.inner.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = late.remove(&key);
+        if fault == Some(Kind::Reorder) && waiting.is_none() {
+            late.insert(key, bytes);
+            return;
+        }
+        if fault == Some(Kind::Duplicate) {
+            self.inner.hub.push(key, bytes.clone());
+        }
+        self.inner.hub.push(key, bytes);
+        if let Some(waiting) = waiting {
+            self.inner.hub.push(key, waiting);
+        }
+    }
+
+    fn gathering(&self) -> MutexGuard<'_, Gathering> {
+        self.inner
+            .gathering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
