@@ -1,9 +1,9 @@
 //! The seam between the wire (MTProto: connections, keys, sessions) and the world (users, chats, methods).
 //!
 //! The wire asks a [`Service`]; the world pushes through a [`Hub`]. Neither knows more of the other.
-//! Promised: calls of one session begin in the order in which the client sent them, and the next one
-//! waits for the one before unless that takes long; a call's `msg_id` is executed once per session.
-//! Not promised: that an answer or a push arrives. Clients find that out as with the real server.
+//! Promised: a call's `msg_id` is executed once per session, and after those that it names (`invokeAfterMsg`).
+//! Not promised: an order of calls and answers beyond that, and that an answer or a push arrives. Clients find that out
+//! as with the real server.
 
 use std::fmt;
 use std::future::Future;
@@ -82,6 +82,8 @@ pub struct Manners {
     pub parity: bool,
     /// The ids of the messages in a container are judged like its own.
     pub inner_ids: bool,
+    /// Calls of a session run side by side, and their answers leave in any order.
+    pub side_by_side: bool,
     /// For how many seconds a salt is the current one.
     pub salt_period: u64,
 }
@@ -92,6 +94,7 @@ impl Default for Manners {
             sequence: true,
             parity: true,
             inner_ids: true,
+            side_by_side: true,
             salt_period: 1800,
         }
     }
@@ -138,7 +141,7 @@ pub struct KnownKey {
 
 /// What the wire asks of the world.
 pub trait Service: Send + Sync + 'static {
-    /// Executes one call. It may await long (other calls of the session then go ahead).
+    /// Executes one call. It may await long (other calls of the session go ahead).
     fn call(&self, call: Call) -> impl Future<Output = Reply> + Send;
 
     /// A connection speaks under this key for the first time: how it is refused, if it is.

@@ -385,6 +385,7 @@ fn manners(state: &State) -> rpc::Manners {
         sequence: state.switches.sequence_numbers,
         parity: state.switches.sequence_parity,
         inner_ids: state.switches.inner_ids,
+        side_by_side: state.switches.calls_side_by_side,
         salt_period: u64::try_from(state.settings.salt_life / 1000)
             .unwrap_or_default()
             .max(1),

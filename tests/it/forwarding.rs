@@ -542,6 +542,8 @@ async fn a_pair_is_changed_and_deleted_while_it_works() {
     scene.say("two");
     scene.arrives(&["one", "two"]).await;
     assert!(scene.seen()[1].silent);
+    // A copy may stand there before the send that made it is answered.
+    until("it is done with", || stats(&daemon, id).waiting == 0).await;
     pairs.pause(id).await.expect("paused");
     scene.say("three");
     until("it waits", || stats(&daemon, id).waiting == 1).await;

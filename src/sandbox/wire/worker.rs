@@ -1,7 +1,9 @@
-//! One session's worker: takes its calls in order to the world and its answers back.
+//! One session's worker: takes its calls to the world and its answers back.
 //!
-//! A call waits for the one before it, but not long: a slow one is acknowledged and then goes on beside
-//! the others. What reads the connection never waits here, so pings are answered meanwhile.
+//! What a call says about its client counts from when it came; then it runs beside the others, and their answers leave
+//! in any order. Who wants an order says so (`invokeAfterMsg`). Where the switch `calls_side_by_side` is off, a call
+//! waits for the one before it, but not long. A slow call is acknowledged in either case. What reads the connection
+//! never waits here, so pings are answered meanwhile.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -13,7 +15,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use grammers_tl_types as tl;
 use tl::{Deserializable, Identifiable, Serializable, functions as f};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::binding::{Statement, proves};
 use super::envelope;
@@ -24,8 +26,12 @@ use super::wrappers::{Unwrapped, unwrap};
 use crate::sandbox::layers;
 use crate::sandbox::rpc::{Call, ClientInfo, KeyId, KnownKey, Refusal, Reply, Service};
 
-/// After this long a call no longer holds back the next one.
+/// After this long a call is acknowledged, and holds back no other one.
 const SLOW: Duration = Duration::from_millis(50);
+/// So many calls of a session run at a time.
+const AT_ONCE: usize = 256;
+/// A call's way to where it is worked on, and its answer's way back, take less than this (milliseconds).
+const WAY: u64 = 3;
 /// How long a call waits for those that it names as its predecessors.
 const PREDECESSORS: Duration = Duration::from_millis(500);
 /// How far the end that a client counted may lie behind ours (seconds).
@@ -78,11 +84,20 @@ impl<S: Service> AnyService for S {
     }
 }
 
+/// A call as it came in, after what it says about its client was taken note of.
+enum Taken {
+    /// It is answered.
+    Answered(Reply),
+    /// The world is to be asked, once these calls have succeeded.
+    Asks { call: Call, after: Vec<i64> },
+}
+
 /// Works until the session is forgotten.
 pub async fn work(slot: Arc<Slot>, world: World, registry: Arc<Registry>, mut jobs: mpsc::Receiver<Job>) {
     let mut running = FuturesUnordered::new();
     // The call that the next one waits for, and until when.
     let mut ahead: Option<(i64, Instant)> = None;
+    let mut count = 0;
     loop {
         tokio::select! {
             biased;
@@ -90,27 +105,48 @@ pub async fn work(slot: Arc<Slot>, world: World, registry: Arc<Registry>, mut jo
             Some(done) = running.next(), if !running.is_empty() => {
                 ahead = ahead.filter(|(id, _)| *id != done);
             }
-            job = jobs.recv(), if ahead.is_none() => {
+            job = jobs.recv(), if ahead.is_none() && running.len() < AT_ONCE => {
                 let Some(job) = job else { return };
                 slot.took(&job);
-                ahead = Some((job.id, Instant::now() + SLOW));
-                running.push(run(slot.clone(), world.clone(), registry.clone(), job));
+                count += 1;
+                let ways = match registry.manners().side_by_side {
+                    true => ways(count),
+                    false => {
+                        ahead = Some((job.id, Instant::now() + SLOW));
+                        (Duration::ZERO, Duration::ZERO)
+                    }
+                };
+                let taken = std::panic::catch_unwind(AssertUnwindSafe(|| take(&slot, &*world, &registry, &job)));
+                let taken = taken.unwrap_or_else(|_| Taken::Answered(broken(&job)));
+                running.push(run(slot.clone(), world.clone(), job, taken, ways));
             }
-            id = too_slow(ahead) => {
-                acknowledge(&slot, id);
-                ahead = None;
-            }
+            () = passed(ahead) => ahead = None,
         }
     }
 }
 
-async fn too_slow(ahead: Option<(i64, Instant)>) -> i64 {
+async fn passed(ahead: Option<(i64, Instant)>) {
     match ahead {
-        Some((id, until)) => {
-            sleep_until(until).await;
-            id
-        }
+        Some((_, until)) => sleep_until(until).await,
         None => std::future::pending().await,
+    }
+}
+
+/// How long the ways of a session's call of that number are; they differ, so that calls overtake each other, and a
+/// session that calls the same has the same again.
+fn ways(count: u64) -> (Duration, Duration) {
+    let mut mixed = count.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed ^= mixed >> 31;
+    (
+        Duration::from_millis(mixed % WAY),
+        Duration::from_millis((mixed >> 32) % WAY),
+    )
+}
+
+async fn pass(way: Duration) {
+    if !way.is_zero() {
+        sleep(way).await;
     }
 }
 
@@ -119,60 +155,80 @@ fn acknowledge(slot: &Slot, id: i64) {
     slot.with(|session| session.note(ack.to_bytes()));
 }
 
+fn broken(job: &Job) -> Reply {
+    tracing::error!(constructor = ?envelope::constructor(&job.body), "a call panicked");
+    Reply::error(500, "RPC_CALL_FAIL")
+}
+
 /// Executes one call and delivers what comes of it; gives its id back.
-async fn run(slot: Arc<Slot>, world: World, registry: Arc<Registry>, job: Job) -> i64 {
-    let execution = AssertUnwindSafe(execute(&slot, world, &registry, &job)).catch_unwind();
-    let reply = execution.await.unwrap_or_else(|_| {
-        tracing::error!(constructor = ?envelope::constructor(&job.body), "a call panicked");
-        Reply::error(500, "RPC_CALL_FAIL")
-    });
-    deliver(&slot, &job, reply);
+async fn run(slot: Arc<Slot>, world: World, job: Job, taken: Taken, ways: (Duration, Duration)) -> i64 {
+    let execution = async {
+        let reply = match taken {
+            Taken::Answered(reply) => reply,
+            Taken::Asks { call, after } => match predecessors(&slot, &after).await {
+                Ok(()) => {
+                    pass(ways.0).await;
+                    world.call(call).await
+                }
+                Err(reply) => reply,
+            },
+        };
+        pass(ways.1).await;
+        reply
+    };
+    let mut execution = Box::pin(AssertUnwindSafe(execution).catch_unwind());
+    let reply = match timeout(SLOW, &mut execution).await {
+        Ok(reply) => reply,
+        Err(_) => {
+            acknowledge(&slot, job.id);
+            execution.await
+        }
+    };
+    deliver(&slot, &job, reply.unwrap_or_else(|_| broken(&job)));
     job.id
 }
 
-async fn execute(slot: &Slot, world: World, registry: &Registry, job: &Job) -> Reply {
+/// Takes note of what a call says about its client, in the order in which calls came.
+fn take(slot: &Slot, world: &dyn AnyService, registry: &Registry, job: &Job) -> Taken {
+    let refused = |code, name| Taken::Answered(Reply::error(code, name));
     let Ok(call) = unwrap(job.body.clone(), &job.room) else {
-        return Reply::error(400, "INPUT_FETCH_ERROR");
+        return refused(400, "INPUT_FETCH_ERROR");
     };
     if call.layer.is_some_and(|layer| !layers::serves(layer)) {
-        return Reply::error(400, "CONNECTION_LAYER_INVALID");
-    }
-    if let Err(reply) = predecessors(slot, &call.after).await {
-        return reply;
+        return refused(400, "CONNECTION_LAYER_INVALID");
     }
     let Unwrapped {
         client,
         without_updates,
+        after,
         body,
         ..
     } = call;
     if nests_deeply(&body) {
-        return Reply::error(400, "INPUT_FETCH_ERROR");
+        return refused(400, "INPUT_FETCH_ERROR");
     }
     if envelope::constructor(&body) == Some(f::auth::BindTempAuthKey::CONSTRUCTOR_ID) {
-        return bind(slot, registry, job.id, &body);
+        return Taken::Answered(bind(slot, registry, job.id, &body));
     }
     let Some(key) = slot.key.speaks_for() else {
-        return Reply::error(401, "AUTH_KEY_PERM_EMPTY");
+        return refused(401, "AUTH_KEY_PERM_EMPTY");
     };
     if let Some(client) = client {
         slot.key.set_layer(client.layer);
         world.client_known(key, client);
     }
     let Some(layer) = slot.key.layer() else {
-        return Reply::error(400, "CONNECTION_NOT_INITED");
+        return refused(400, "CONNECTION_NOT_INITED");
     };
-    let session = slot.id;
-    world
-        .call(Call {
-            dc: slot.key.dc,
-            key,
-            session,
-            layer,
-            without_updates,
-            body: body.into(),
-        })
-        .await
+    let call = Call {
+        dc: slot.key.dc,
+        key,
+        session: slot.id,
+        layer,
+        without_updates,
+        body: body.into(),
+    };
+    Taken::Asks { call, after }
 }
 
 /// `auth.bindTempAuthKey`: from now on the session's key speaks for the permanent one that it names.

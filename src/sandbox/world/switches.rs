@@ -85,6 +85,9 @@ switches! {
     gathered = true:
         "what a login hears within a moment comes in one container, of several kinds; updates without a state of their own are numbered (seq), which getState and getDifference tell",
         Source::Documentation("Working with Updates; updatesCombined");
+    calls_side_by_side = true:
+        "calls of a connection run side by side and their answers leave in any order, unless one names others to come after (invokeAfterMsg)",
+        Source::Documentation("Calling methods");
     read_by_posting = true:
         "who posts has read what was there: the answer and the other sessions have updateReadHistoryInbox, or updateReadChannelInbox before the message",
         Source::Client("Telethon");

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use grammers_tl_types as tl;
 use tl::{Deserializable, RemoteCall, enums, functions as f, types};
 
-use crate::sandbox_wire::client::{Client, introduced};
+use crate::sandbox_wire::client::{Client, answer_to, introduced};
 use crate::stage::Stage;
 
 /// What is gathered is told by then.
@@ -65,6 +65,37 @@ impl Login {
     /// A call that is not refused.
     pub async fn ask<F: RemoteCall>(&mut self, function: &F) -> F::Return {
         self.call(function).await.expect("not refused")
+    }
+
+    /// Sends a call without waiting for its answer; its number.
+    pub async fn begin(&mut self, call: &[u8]) -> i64 {
+        self.wire.send(call).await
+    }
+
+    /// The answers to calls under way, in the order of the calls.
+    pub async fn answers(&mut self, calls: Vec<i64>) -> Vec<Result<Vec<u8>, String>> {
+        let mut answers = vec![None; calls.len()];
+        while answers.iter().any(Option::is_none) {
+            let message = self.wire.next().await;
+            for (call, answer) in calls.iter().zip(&mut answers) {
+                if let Some(result) = answer_to(&message, *call) {
+                    *answer = Some(match enums::RpcError::from_bytes(&result) {
+                        Ok(enums::RpcError::Error(error)) => Err(error.error_message),
+                        Err(_) => Ok(result),
+                    });
+                }
+            }
+        }
+        answers.into_iter().flatten().collect()
+    }
+
+    /// Several calls at once, and their answers in the order of the calls.
+    pub async fn at_once(&mut self, calls: Vec<Vec<u8>>) -> Vec<Result<Vec<u8>, String>> {
+        let mut under_way = Vec::new();
+        for call in calls {
+            under_way.push(self.begin(&call).await);
+        }
+        self.answers(under_way).await
     }
 
     /// The account's state.

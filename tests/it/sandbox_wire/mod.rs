@@ -1,5 +1,6 @@
 //! The sandbox's wire as a client of another make sees it: keys, salts, order, repetition, loss.
 
+mod beside;
 pub mod client;
 mod endings;
 mod little;

@@ -1,7 +1,7 @@
 //! The sandbox's world as a client's calls meet it: answers, refusals, sequences, files, faults.
 
 mod answers;
-mod client;
+pub mod client;
 mod ends;
 mod logins;
 mod media;
