@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod logins;
 pub mod methods;
 pub mod people;
+mod quiet;
 pub mod receiver;
 pub mod render;
 pub mod requests;

@@ -84,6 +84,8 @@ pub struct Manners {
     pub inner_ids: bool,
     /// Calls of a session run side by side, and their answers leave in any order.
     pub side_by_side: bool,
+    /// Who does not keep up is told `updatesTooLong`, and is not cut off.
+    pub laggards_told: bool,
     /// For how many seconds a salt is the current one.
     pub salt_period: u64,
 }
@@ -95,6 +97,7 @@ impl Default for Manners {
             parity: true,
             inner_ids: true,
             side_by_side: true,
+            laggards_told: true,
             salt_period: 1800,
         }
     }

@@ -18,6 +18,7 @@ use super::faults::{Faults, Kind};
 use super::gathering::Gathering;
 use super::layers;
 use super::methods::{self, Arithmetic, Ctx};
+use super::quiet::Looks;
 use super::requests::{Request, Requests};
 use super::rpc::{self, Call, ClientInfo, Hub, KeyId, KnownKey, Reply, Service};
 use super::sending::{Sending, UnderWay};
@@ -38,6 +39,8 @@ struct Inner {
     requests: Mutex<Requests>,
     /// What waits for a moment to be told together.
     gathering: Mutex<Gathering>,
+    /// Which channels each login looks at.
+    looks: Mutex<Looks>,
     /// A push that waits for the next one of its login.
     late: Mutex<HashMap<KeyId, Vec<u8>>>,
     /// What is being posted.
@@ -76,6 +79,7 @@ impl Telegram {
             faults: Mutex::default(),
             requests: Mutex::default(),
             gathering: Mutex::default(),
+            looks: Mutex::default(),
             late: Mutex::default(),
             sending: Sending::default(),
             centres: RwLock::default(),
@@ -256,6 +260,9 @@ impl Telegram {
                 self.watch_rivals(call);
                 self.inner.hub.subscribe(call.key, call.session);
             }
+            if let Some(Peer::Channel(channel)) = methods::target(user, &call.body) {
+                self.looks().note(call.key, channel, state.now);
+            }
         } else if !call.without_updates && state.shows_token(call.key.0) {
             // It may have come back with another session.
             self.inner.hub.subscribe(call.key, call.session);
@@ -386,6 +393,7 @@ fn manners(state: &State) -> rpc::Manners {
         parity: state.switches.sequence_parity,
         inner_ids: state.switches.inner_ids,
         side_by_side: state.switches.calls_side_by_side,
+        laggards_told: state.switches.quiet_channels,
         salt_period: u64::try_from(state.settings.salt_life / 1000)
             .unwrap_or_default()
             .max(1),

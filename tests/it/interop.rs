@@ -11,8 +11,19 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 /// A sandbox of two data centres.
 const TWO_CENTRES: [&str; 2] = ["--second-port", "0"];
 
-/// The same without the one way of Telegram that mtcute does not bear ("Clients and switches" in docs/sandbox.md).
-const FOR_MTCUTE: [&str; 4] = ["--second-port", "0", "--switch", "min_peers=off"];
+/// Without the one way of Telegram that none of them bears in stories about channels ("Clients and switches" in
+/// docs/sandbox.md).
+const NOT_QUIET: [&str; 2] = ["--switch", "quiet_channels=off"];
+
+/// Two data centres without that, and without the one that mtcute does not bear.
+const FOR_MTCUTE: [&str; 6] = [
+    "--second-port",
+    "0",
+    "--switch",
+    "min_peers=off",
+    "--switch",
+    "quiet_channels=off",
+];
 
 /// The real binary's sandbox; killed when the story is over.
 struct Sandbox {
@@ -91,7 +102,7 @@ pub fn found_or_passed_over<T>(found: Option<T>, what: &str) -> Option<T> {
 
 /// Has the story told that stands in `tests/interop`, against a sandbox of its own.
 fn tell(package: &str, story: &str, arguments: &[&str]) {
-    tell_with(package, story, &[], arguments);
+    tell_with(package, story, &NOT_QUIET, arguments);
 }
 
 /// The same against a sandbox that is started with more arguments.

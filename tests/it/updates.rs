@@ -260,3 +260,29 @@ async fn an_update_without_a_state_that_is_lost_has_the_difference_asked_once() 
     tokio::time::sleep(patience).await;
     assert_eq!(it.calls("updates.getDifference"), asked + 1, "it follows again");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn channels_that_are_announced_or_late_are_told_whole_and_in_order() {
+    let it = Channels::new().await;
+    let mut said = [Vec::new(), Vec::new()];
+    for n in 0..40 {
+        for (channel, said) in said.iter_mut().enumerate() {
+            let text = format!("{channel} {n}");
+            it.post(channel, &text);
+            said.push(text);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    until("all of it is told", || received(&it.daemon).len() == 80).await;
+    let told = received(&it.daemon);
+    for (channel, said) in said.iter().enumerate() {
+        let mark = format!("{channel} ");
+        let of_it: Vec<&String> = told.iter().filter(|text| text.starts_with(&mark)).collect();
+        assert_eq!(of_it, said.iter().collect::<Vec<_>>());
+    }
+    assert!(
+        it.calls("updates.getChannelDifference") > 0,
+        "something was announced"
+    );
+    assert_eq!(state(&it.daemon, it.session), SessionState::Connected);
+}

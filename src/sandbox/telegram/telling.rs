@@ -10,6 +10,7 @@ use super::{Telegram, chat_of};
 use crate::sandbox::faults::Kind;
 use crate::sandbox::gathering::{Gathering, MOMENT, Piece, Then, Waiting};
 use crate::sandbox::layers;
+use crate::sandbox::quiet::{Looks, Way};
 use crate::sandbox::render::{self, Viewer};
 use crate::sandbox::rpc::KeyId;
 use crate::sandbox::world::{News, Passing, Peer, Place, State};
@@ -79,14 +80,43 @@ impl Telegram {
         for key in keys {
             // Loss and order differ from login to login.
             let fault = self.push_fault(state, account, news);
-            match &piece {
-                Some(piece) => self.hand(state, key, account, piece.clone(), fault),
-                None => {
-                    self.flush(state, key);
-                    self.spoil(state, key, fault, updates.clone());
+            let Some(piece) = &piece else {
+                self.flush(state, key);
+                self.spoil(state, key, fault, updates.clone());
+                continue;
+            };
+            let way = match (news, &fault) {
+                (News::Channel { channel, entry }, None) => {
+                    self.looks().way(state, key, account, *channel, entry.pts)
+                }
+                _ => Way::Told,
+            };
+            match way {
+                Way::Told => self.hand(state, key, account, piece.clone(), fault),
+                Way::Late(span) => self.hand_late(key, account, piece.clone(), span),
+                Way::Untold => {}
+                Way::Announced => {
+                    if let News::Channel { channel, .. } = *news
+                        && let Some(word) = announcement(state, account, channel)
+                    {
+                        self.hand(state, key, account, word, None);
+                    }
                 }
             }
         }
+    }
+
+    /// Lets a login hear something later, if it is logged in then.
+    fn hand_late(&self, key: KeyId, account: i64, piece: Piece, span: Duration) {
+        let telegram = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(span).await;
+            let mut state = telegram.lock_to_read();
+            let known = state.keys.known.get(&key.0);
+            if known.is_some_and(|known| known.user == Some(account)) {
+                telegram.hand(&mut state, key, account, piece, None);
+            }
+        });
     }
 
     /// What faults make of a push to one login.
@@ -111,7 +141,7 @@ impl Telegram {
             Then::Wait => {}
             Then::Send => self.flush(state, key),
             Then::Begin(number) => {
-                let drawn = state.derive(OF_MOMENTS, key.0, number).cast_unsigned();
+                let drawn = state.derive(OF_MOMENTS, account, number).cast_unsigned();
                 let moment = Duration::from_millis(drawn % (MOMENT + 1));
                 let telegram = self.clone();
                 runtime.spawn(async move {
@@ -189,10 +219,21 @@ impl Telegram {
         }
     }
 
+    /// Which channels each login looks at.
+    pub(super) fn looks(&self) -> MutexGuard<'_, Looks> {
+        self.inner.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn gathering(&self) -> MutexGuard<'_, Gathering> {
         self.inner
             .gathering
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Word that something happened in a channel.
+fn announcement(state: &State, account: i64, channel: i64) -> Option<Piece> {
+    let what = Passing::ChannelTooLong { channel };
+    Piece::of(&Viewer::new(state, account).passing(&what)?)
 }

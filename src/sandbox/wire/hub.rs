@@ -1,18 +1,20 @@
 //! The world's handle on the wire: who hears updates, and who is cut off.
 //!
-//! A push goes to one session of a key, the one subscribed last; in order; it never waits. A session
-//! that does not keep up is disconnected and forgotten: its client finds the gap by itself.
+//! A push goes to one session of a key, the one subscribed last; in order; it never waits. A session that does not keep
+//! up is told that it missed something, in place of what waits for it; or it is disconnected and forgotten, and its client
+//! finds the gap by itself.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use grammers_tl_types::{Serializable, enums};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::super::rpc::{KeyId, Manners, MtSession};
 use super::envelope;
 use super::registry::Registry;
-use super::session::Session;
+use super::session::{Lagging, Session};
 
 /// A connection that its client has closed is known to be so after this time.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -48,7 +50,12 @@ impl Hub {
             return;
         };
         let updates = envelope::pushed(updates);
-        if slot.is_stale() || slot.with(|session| session.push(updates)).is_err() {
+        let told = self.registry.manners().laggards_told;
+        let push = |session: &mut Session| match session.push(updates) {
+            Err(Lagging) if told => session.leave_out(enums::Updates::TooLong.to_bytes()),
+            pushed => pushed,
+        };
+        if slot.is_stale() || slot.with(push).is_err() {
             slot.give_up();
         }
     }

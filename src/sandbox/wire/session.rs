@@ -79,7 +79,9 @@ struct Queued {
 enum Class {
     /// An answer to that call.
     Answer(i64),
-    /// Content that the server speaks of by itself.
+    /// Word that the session is new.
+    News,
+    /// Other content that the server speaks of by itself.
     Push,
     /// No content; for whatever connection is there.
     Note,
@@ -231,7 +233,7 @@ impl Session {
             };
             self.enqueue(
                 tl::enums::NewSession::Created(created).to_bytes().into(),
-                Class::Push,
+                Class::News,
             );
         }
     }
@@ -400,6 +402,13 @@ impl Session {
         self.keeps_up()
     }
 
+    /// The updates that wait are left out, and this word comes in their place.
+    pub fn leave_out(&mut self, word: Vec<u8>) -> Result<(), Lagging> {
+        self.queue.retain(|it| it.class != Class::Push);
+        self.queued_bytes = self.queue.iter().map(|it| it.body.len()).sum();
+        self.push(word.into())
+    }
+
     /// Whether what waits is within bounds.
     pub fn keeps_up(&self) -> Result<(), Lagging> {
         let most = if self.is_offline() {
@@ -493,9 +502,9 @@ impl Session {
     fn send(&mut self, next: Queued, connection: ConnectionId, now: Duration) -> Message {
         let Queued { body, class } = next;
         self.queued_bytes -= body.len();
-        let id = self.next_id(now, !matches!(class, Class::Push));
+        let id = self.next_id(now, !matches!(class, Class::Push | Class::News));
         let mut seq_no = self.content_sent * 2;
-        if matches!(class, Class::Answer(_) | Class::Push) {
+        if matches!(class, Class::Answer(_) | Class::Push | Class::News) {
             seq_no += 1;
             self.content_sent += 1;
             self.unacked_bytes += body.len();

@@ -88,6 +88,12 @@ switches! {
     calls_side_by_side = true:
         "calls of a connection run side by side and their answers leave in any order, unless one names others to come after (invokeAfterMsg)",
         Source::Documentation("Calling methods");
+    quiet_channels = true:
+        "of a channel that a login does not look at, events are told late now and then, or only announced (updateChannelTooLong); who does not keep up hears updatesTooLong instead of what waits for it",
+        Source::Documentation("Working with Updates; updatesTooLong");
+    untold_channels = false:
+        "of a channel that a login does not look at, events are now and then not told at all",
+        Source::Inferred("clients poll the channels that they show");
     read_by_posting = true:
         "who posts has read what was there: the answer and the other sessions have updateReadHistoryInbox, or updateReadChannelInbox before the message",
         Source::Client("Telethon");

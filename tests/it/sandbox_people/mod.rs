@@ -9,6 +9,7 @@ mod migration;
 mod min;
 mod names;
 mod opening;
+mod quiet;
 mod standing;
 mod weather;
 
@@ -21,9 +22,11 @@ use crate::stage::Stage;
 const ANN: &str = "+15550001";
 const BOB: &str = "+15550002";
 
-/// Ann is logged in; Bob is not, and acts through the world.
+/// Ann is logged in; Bob is not, and acts through the world. She looks at every channel: it is told at once and whole.
 async fn ann_and_bob() -> (Stage, World, Login, i64, i64) {
     let stage = Stage::new().await;
+    let off = [("quiet_channels".to_owned(), false)].into();
+    stage.handle().turn(&off).expect("known");
     let (ann, bob) = (stage.user(ANN, "Ann"), stage.user(BOB, "Bob"));
     let world = stage.handle();
     let login = Login::new(&stage, ANN).await;

@@ -318,15 +318,35 @@ async fn pushes_keep_their_order_and_survive_a_new_connection() {
 }
 
 #[tokio::test]
-async fn who_does_not_listen_is_cut_off_and_nobody_waits_for_it() {
+async fn who_does_not_listen_misses_updates_or_is_cut_off_and_nobody_waits_for_it() {
     let server = start().await;
     let mut client = server.client().await;
     let question = client.send(&f::updates::GetState {}.to_bytes()).await;
     client.answer(question).await.unwrap();
     let text: String = (0..2000).map(|_| rand::random_range('a'..='z')).collect();
-    for _ in 0..40_000 {
-        server.world.hub.push(server.key(), nearest(&text));
+    let manners = |laggards_told| trunkline::sandbox::rpc::Manners {
+        laggards_told,
+        ..Default::default()
+    };
+    server.world.hub.set_manners(manners(true));
+    let push_many = || (0..40_000).for_each(|_| server.world.hub.push(server.key(), nearest(&text)));
+    push_many();
+    let mut pushed = 0;
+    loop {
+        let message = client.next().await;
+        if let Some(tl::enums::Updates::TooLong) = message.is() {
+            break;
+        }
+        pushed += usize::from(message.is::<tl::enums::NearestDc>().is_some());
     }
+    assert!(pushed < 30_000, "what waited was left out: {pushed}");
+    client
+        .call(&f::help::GetNearestDc {})
+        .await
+        .expect("the connection stays");
+
+    server.world.hub.set_manners(manners(false));
+    push_many();
     while client.pipe.hear().await != Heard::Closed {}
     client.reconnect(server.wire.address()).await;
     client.send(&f::help::GetNearestDc {}.to_bytes()).await;
