@@ -68,6 +68,11 @@ impl Asking {
         self.refusals > 0
     }
 
+    /// Whether it was wanted once more since it is being asked for.
+    pub fn is_wanted_again(&self) -> bool {
+        self.under_way && self.due.is_some()
+    }
+
     /// How often in a row it was refused.
     pub fn refusals(&self) -> u32 {
         self.refusals

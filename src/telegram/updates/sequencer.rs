@@ -218,13 +218,13 @@ impl<U, P> Sequencer<U, P> {
         match difference {
             AccountDifference::Empty { date, seq } => {
                 (self.date, self.seq) = (date, seq);
+                self.overtaken &= self.asking.is_wanted_again();
                 // Containers that waited for one before them: it counts anew from here.
                 self.numbered.clear();
                 match self.account.has_gap() || self.secondary.has_gap() {
                     true => self.account_knows_nothing(now),
                     false => self.asking.answered(),
                 }
-                self.overtaken &= self.asking.is_wanted();
                 self.end_of_difference(now, None);
             }
             AccountDifference::Part(part) => self.account_part(now, part),
@@ -256,6 +256,9 @@ impl<U, P> Sequencer<U, P> {
     fn account_part(&mut self, now: Instant, part: Part<U, P>) {
         let before = (self.account.pts(), self.secondary.pts(), self.date);
         (self.date, self.seq) = (part.date, part.seq);
+        // The margin is asked for once: a part that moves the date alone would else be told again and again. Unless
+        // track was lost anew while the answer was on its way.
+        self.overtaken &= self.asking.is_wanted_again();
         self.account.go_to(part.pts);
         self.secondary.go_to(part.qts);
         let peers = Arc::new(part.peers);
@@ -273,8 +276,6 @@ impl<U, P> Sequencer<U, P> {
         let stands = before == (self.account.pts(), self.secondary.pts(), self.date);
         if part.last {
             self.asking.answered();
-            // Track may have been lost anew while the answer was on its way.
-            self.overtaken &= self.asking.is_wanted();
         }
         for other in part.others {
             match other {
