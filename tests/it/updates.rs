@@ -8,6 +8,7 @@ use trunkline::config::Config;
 use trunkline::model::{EventBody, SessionState};
 use trunkline::sandbox::faults::{Fault, Kind};
 use trunkline::sandbox::world::posting::Draft;
+use trunkline::sandbox::world::weather::Secret;
 use trunkline::sandbox::world::{Passing, Peer};
 
 use crate::stage::{Stage, events, received, state, until, view};
@@ -285,4 +286,52 @@ async fn channels_that_are_announced_or_late_are_told_whole_and_in_order() {
         "something was announced"
     );
     assert_eq!(state(&it.daemon, it.session), SessionState::Connected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_a_difference_that_move_the_date_or_secret_chats_alone_lead_on() {
+    let it = Channels::new().await;
+    it.daemon.stop(Duration::from_secs(5)).await;
+    // So that the date of what was missed is a later one.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let long = "x".repeat(4000);
+    it.stage.world.world(|world| {
+        let date = world.date();
+        let account = world.account_mut(it.ann).expect("Ann");
+        account.qts += 1;
+        account.secrets.push(Secret {
+            qts: account.qts,
+            date,
+            random_id: 1,
+        });
+        let elsewhere = Peer::Channel(it.channels[0]);
+        world
+            .post(it.bob, elsewhere, Draft::text("elsewhere"))
+            .expect("posted");
+        // More than one part holds.
+        for n in 0..300 {
+            let text = format!("{n} {long}");
+            world
+                .post(it.bob, Peer::User(it.ann), Draft::text(&text))
+                .expect("posted");
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let handle = it.stage.handle();
+    let calls = || {
+        handle
+            .requests(Some(it.ann), Some("updates.getDifference"), 1000)
+            .len()
+    };
+    let asked = calls();
+    let daemon = it.stage.daemon().await;
+    until("all of it is told", || received(&daemon).len() == 301).await;
+    let told = received(&daemon).into_iter().filter(|text| text != "elsewhere");
+    let numbers: Vec<String> = told
+        .filter_map(|text| text.split(' ').next().map(str::to_owned))
+        .collect();
+    assert_eq!(numbers, (0..300).map(|n| n.to_string()).collect::<Vec<_>>());
+    let calls = calls() - asked;
+    assert!((4..=8).contains(&calls), "asked {calls} times");
+    daemon.stop(Duration::from_secs(5)).await;
 }
