@@ -369,3 +369,72 @@ async fn the_control_port_changes_people_and_chats_themselves() {
     );
     sandbox.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forums_hidden_edits_and_pins_are_made_from_outside_and_stay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = SandboxConfig {
+        data: Some(folder.path().join("world")),
+        ..SandboxConfig::default()
+    };
+    let sandbox = Sandbox::start(config.clone()).await.expect("starts");
+    let control = Control::new(&sandbox);
+    let (ann, bob) = (
+        sandbox.world().user("+15550001", "Ann").expect("a user"),
+        sandbox.world().user("+15550002", "Bob").expect("a user"),
+    );
+    let chat = json!({"kind": "supergroup", "title": "Team", "creator": ann, "members": [bob]});
+    let chat = control.post("/chats", chat).await["id"]
+        .as_i64()
+        .expect("a number");
+    let done = |method: &'static str, path: String, body: Value| {
+        let control = &control;
+        async move {
+            let (status, text) = control.ask(method, &path, Some(body)).await;
+            assert_eq!(status, 200, "{path}: {text}");
+        }
+    };
+    done("PUT", format!("/chats/{chat}/forum"), json!({"enabled": true})).await;
+    let topic = json!({"from": ann, "title": "News"});
+    let topic = control.post(&format!("/chats/{chat}/topics"), topic).await["id"].clone();
+    let text = json!({"from": bob, "thread": topic, "text": "see https://a.example"});
+    let post = control.post(&format!("/chats/{chat}/messages"), text).await["items"][0].clone();
+    assert_eq!((&post["thread"], &post["reply_to"]), (&topic, &Value::Null));
+    let renamed = json!({"from": ann, "title": "Old news"});
+    done("PATCH", format!("/chats/{chat}/topics/{topic}"), renamed).await;
+    let path = format!("/chats/{chat}/messages/{}", post["id"]);
+    done(
+        "POST",
+        format!("{path}/hidden_edit"),
+        json!({"keyboard": "Well?"}),
+    )
+    .await;
+    done(
+        "POST",
+        format!("{path}/reactions"),
+        json!({"from": ann, "emoji": "👍"}),
+    )
+    .await;
+    done("PUT", format!("/users/{ann}/pinned"), json!({"chats": [chat]})).await;
+    let muted = json!({"role": "muted", "until": 2_000_000_000});
+    done("PUT", format!("/chats/{chat}/members/{bob}"), muted).await;
+    sandbox.stop().await;
+
+    let sandbox = Sandbox::start(config).await.expect("starts again");
+    let control = Control::new(&sandbox);
+    let world = control.get("/world").await;
+    assert_eq!(world["chats"][0]["topics"][topic.to_string()], "Old news");
+    let all = control.get(&format!("/chats/{chat}/messages?since=1")).await;
+    let kept = all["items"].as_array().expect("a list");
+    let kept = kept.iter().find(|it| it["id"] == post["id"]).expect("the post");
+    assert_eq!((&kept["thread"], &kept["edited_at"]), (&topic, &Value::Null));
+    assert_eq!(
+        (&kept["media"]["kind"], &kept["reactions"]["👍"]),
+        (&json!("web_page"), &json!(1))
+    );
+    let gone = control
+        .ask("DELETE", &format!("/chats/{chat}/topics/{topic}"), None)
+        .await;
+    assert_eq!(gone, (200, r#"{"deleted":3}"#.to_owned()));
+    sandbox.stop().await;
+}
