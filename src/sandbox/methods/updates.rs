@@ -80,7 +80,7 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
     let mut channels = channel_news(&viewer, since);
     let secrets = ctx.state.secrets_after(me, r.qts).iter();
     let secrets: Vec<_> = secrets.map(|secret| viewer.secret(secret)).collect();
-    let (new, named, other, pts, complete) = match found {
+    let (new, named, other, pts, part) = match found {
         _ if too_long => return Ok(types::updates::DifferenceTooLong { pts: account.pts }.into()),
         Missed::TooMuch => return Ok(types::updates::DifferenceTooLong { pts: account.pts }.into()),
         Missed::Nothing if channels.is_empty() && secrets.is_empty() => {
@@ -90,41 +90,56 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
             }
             .into());
         }
-        Missed::Nothing => (Vec::new(), Vec::new(), Vec::new(), account.pts, true),
+        Missed::Nothing => (Vec::new(), Vec::new(), Vec::new(), account.pts, None),
         Missed::Events {
             new,
             named,
             other,
             pts,
+            date,
             complete,
-        } => (new, named, other, pts, complete),
+        } => (new, named, other, pts, (!complete).then_some(date)),
     };
-    let new_messages = new
+    let present = state_of(ctx.state, me, ctx.key)?;
+    let alone = ctx.state.switches.parts_move_alone;
+    // Where the client stands, if this is not all.
+    let here = part.map(|_| types::updates::State {
+        pts: r.pts,
+        qts: r.qts.max(0),
+        date: r.date,
+        ..present.clone()
+    });
+    // What stands in no sequence, or in another one, then comes first, and moves its own state only.
+    if let Some(here) = here.clone().filter(|_| alone) {
+        if let Some(last) = ctx.state.secrets_after(me, r.qts).last() {
+            let qts = last.qts;
+            return Ok(slice(
+                &viewer,
+                (Vec::new(), secrets),
+                Vec::new(),
+                types::updates::State { qts, ..here },
+            ));
+        }
+        if !channels.is_empty() && r.date < present.date {
+            let date = present.date;
+            return Ok(slice(
+                &viewer,
+                (Vec::new(), Vec::new()),
+                channels,
+                types::updates::State { date, ..here },
+            ));
+        }
+    }
+    let new_messages: Vec<enums::Message> = new
         .iter()
         .filter_map(|id| ctx.state.held(me, *id).map(|content| viewer.render(content, *id)))
         .collect();
     let mut other_updates: Vec<enums::Update> = names(&named).collect();
     other_updates.extend(other.iter().filter_map(|entry| viewer.account_update(entry)));
-    let state = types::updates::State {
-        pts,
-        ..state_of(ctx.state, me, ctx.key)?
-    };
-    if !complete {
-        let (users, chats) = viewer.named();
-        return Ok(types::updates::DifferenceSlice {
-            new_messages,
-            new_encrypted_messages: Vec::new(),
-            other_updates,
-            chats,
-            users,
-            intermediate_state: types::updates::State {
-                date: r.date,
-                qts: r.qts.max(0),
-                ..state
-            }
-            .into(),
-        }
-        .into());
+    if let Some((here, date)) = here.zip(part) {
+        let date = if alone { date.max(here.date) } else { here.date };
+        let state = types::updates::State { pts, date, ..here };
+        return Ok(slice(&viewer, (new_messages, Vec::new()), other_updates, state));
     }
     other_updates.append(&mut channels);
     let (users, chats) = viewer.named();
@@ -134,9 +149,28 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
         other_updates,
         chats,
         users,
-        state: state.into(),
+        state: types::updates::State { pts, ..present }.into(),
     }
     .into())
+}
+
+/// A part of a difference: messages, those of secret chats, everything else, and the state behind it.
+fn slice(
+    viewer: &Viewer<'_>,
+    (new_messages, new_encrypted_messages): (Vec<enums::Message>, Vec<enums::EncryptedMessage>),
+    other_updates: Vec<enums::Update>,
+    state: types::updates::State,
+) -> enums::updates::Difference {
+    let (users, chats) = viewer.named();
+    types::updates::DifferenceSlice {
+        new_messages,
+        new_encrypted_messages,
+        other_updates,
+        chats,
+        users,
+        intermediate_state: state.into(),
+    }
+    .into()
 }
 
 fn names(named: &[(i32, i64)]) -> impl Iterator<Item = enums::Update> + '_ {
@@ -221,6 +255,7 @@ pub fn get_channel_difference(
             other,
             pts,
             complete,
+            ..
         } => (new, named, other, pts, complete),
     };
     let new_messages = new.iter().map(|number| viewer.message(peer, *number)).collect();

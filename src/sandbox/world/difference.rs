@@ -22,6 +22,8 @@ pub enum Missed {
         other: Vec<Entry>,
         /// The state after the last of them.
         pts: i32,
+        /// When the last of them was, in seconds.
+        date: i32,
         /// Whether this is the present.
         complete: bool,
     },
@@ -77,7 +79,7 @@ pub fn missed(
         bytes += size;
         taken.push(entry);
     }
-    let pts = taken.last().map_or(present, |entry| entry.pts);
+    let (pts, date) = taken.last().map_or((present, 0), |entry| (entry.pts, entry.date));
     let (mut new, mut named) = (Vec::new(), Vec::new());
     for entry in &taken {
         if let What::New { id, random_id } = entry.what
@@ -108,6 +110,7 @@ pub fn missed(
         named,
         other,
         pts,
+        date,
         complete: pts == present,
     })
 }

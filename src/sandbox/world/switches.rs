@@ -103,6 +103,9 @@ switches! {
     repeat_keeps_pts = true:
         "a repeated random id is answered with the state that the first message had, not with the present one",
         Source::Client("a log of a client");
+    parts_move_alone = true:
+        "a part of a difference has a date and a qts of its own, and may move nothing else: secret chats, and news of chats, come before the rest",
+        Source::Client("TDLib, UpdatesManager.cpp:on_get_difference");
     timeout_when_final = true:
         "a channel's difference says when to ask again only if it is final",
         Source::Client("TDLib, MessagesManager.cpp:on_get_channel_difference");

@@ -1,5 +1,7 @@
 //! What a call that sends is answered with: read marks, states, order; and what a channel's difference says beside.
 
+use trunkline::sandbox::world::weather::Secret;
+
 use super::*;
 
 fn read_marks(updates: &[enums::Update]) -> Vec<(i32, i32)> {
@@ -152,4 +154,72 @@ async fn a_channel_difference_names_a_time_only_when_it_is_final_and_has_a_reach
     });
     let answer = bob.ask(request).await;
     assert!(matches!(answer, enums::updates::ChannelDifference::TooLong(_)));
+}
+
+#[tokio::test]
+async fn parts_of_a_difference_move_what_is_not_of_the_sequence_alone() {
+    let (telegram, world, alice, bob) = two().await;
+    let place = channel(&world, NewChatKind::Channel);
+    let before = bob.state().await;
+    world.say(place, 5_000_001, "news").expect("posted");
+    let peer = alice.resolve("bobby").await;
+    for n in 1..=30 {
+        alice.send(&peer, &format!("text {n}"), n).await;
+    }
+    telegram.world(|state| {
+        let date = state.date();
+        let account = state.account_mut(5_000_002).expect("bob");
+        account.qts += 2;
+        account.secrets.extend([1, 2].map(|qts| Secret {
+            qts,
+            date,
+            random_id: qts.into(),
+        }));
+    });
+    let mut here = (before.pts, before.qts, before.date - 10);
+    let (mut moved, mut texts, mut secrets, mut announced) = (Vec::new(), Vec::new(), 0, 0);
+    loop {
+        let request = f::updates::GetDifference {
+            pts: here.0,
+            pts_limit: Some(10),
+            pts_total_limit: None,
+            date: here.2,
+            qts: here.1,
+            qts_limit: None,
+        };
+        let (part, last) = match bob.ask(request).await {
+            enums::updates::Difference::Slice(it) => (
+                types::updates::Difference {
+                    new_messages: it.new_messages,
+                    new_encrypted_messages: it.new_encrypted_messages,
+                    other_updates: it.other_updates,
+                    chats: it.chats,
+                    users: it.users,
+                    state: it.intermediate_state,
+                },
+                false,
+            ),
+            enums::updates::Difference::Difference(it) => (it, true),
+            other => panic!("{other:?}"),
+        };
+        let enums::updates::State::State(state) = part.state;
+        texts.extend(said(part.new_messages).into_iter().map(|message| message.message));
+        secrets += part.new_encrypted_messages.len();
+        let is_word = |update: &&enums::Update| matches!(update, enums::Update::ChannelTooLong(_));
+        announced += part.other_updates.iter().filter(is_word).count();
+        moved.push((state.pts != here.0, state.qts != here.1, state.date != here.2));
+        here = (state.pts, state.qts, state.date);
+        if last {
+            break;
+        }
+        assert!(moved.len() < 20, "it leads nowhere: {moved:?}");
+    }
+    assert_eq!(moved[0], (false, true, false), "secret chats first");
+    assert_eq!(moved[1], (false, false, true), "then chats");
+    assert!(moved[2..].iter().all(|(pts, qts, _)| *pts && !qts), "{moved:?}");
+    let all: Vec<String> = (1..=30).map(|n| format!("text {n}")).collect();
+    assert_eq!((texts, secrets), (all, 2));
+    assert!(announced > 0);
+    let present = bob.state().await;
+    assert_eq!((here.0, here.1), (present.pts, present.qts));
 }
