@@ -104,7 +104,7 @@ pub enum Kind {
         #[serde(default)]
         framed: bool,
     },
-    /// At once: all connections are cut and new ones refused for this long.
+    /// At once: all connections are cut and new ones refused for this long; those of the account only, if one is named.
     Outage {
         /// How long.
         milliseconds: u64,

@@ -215,11 +215,18 @@ impl World {
         })?;
         match &fault.kind {
             Kind::Outage { milliseconds } => {
-                hub.pause();
+                let all = fault.account.is_none();
+                match all {
+                    true => hub.pause(),
+                    false => keys.iter().for_each(|key| hub.set_away(KeyId(*key), true)),
+                }
                 let (hub, length) = (hub.clone(), std::time::Duration::from_millis(*milliseconds));
                 tokio::spawn(async move {
                     tokio::time::sleep(length).await;
-                    hub.resume();
+                    match all {
+                        true => hub.resume(),
+                        false => keys.iter().for_each(|key| hub.set_away(KeyId(*key), false)),
+                    }
                 });
             }
             Kind::Disconnect => keys.iter().for_each(|key| hub.disconnect(KeyId(*key))),

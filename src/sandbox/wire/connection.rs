@@ -291,6 +291,9 @@ impl Reader {
         let now = now();
         let known = self.context.registry.key(id, self.context.dc, now.as_secs());
         let key = known.ok_or_else(refused)?;
+        if self.context.registry.is_away(&key) {
+            return Err(End::Closed);
+        }
         if self.greeted.replace(id) != Some(id)
             && let Some(speaks_for) = key.speaks_for()
             && let Some(refusal) = self.context.world.greets(speaks_for)

@@ -143,9 +143,15 @@ impl Hub {
         self.registry.set_paused(true);
     }
 
-    /// Ends the outage.
+    /// Ends the outage, and those of single keys.
     pub fn resume(&self) {
         self.registry.set_paused(false);
+        self.registry.none_away();
+    }
+
+    /// An outage of one key: its connections are cut, and new ones closed at their first packet; or its end.
+    pub fn set_away(&self, key: KeyId, away: bool) {
+        self.registry.set_away(key, away);
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Key {
     pub salts: Salts,
     /// When it ends (unix seconds), if it is a temporary one.
     pub expires: Option<u64>,
+    /// Whether there is no network for it: see [`Registry::set_away`].
+    away: AtomicBool,
     state: Mutex<KeyState>,
 }
 
@@ -140,6 +142,7 @@ impl Registry {
                 dc,
                 salts,
                 expires,
+                away: AtomicBool::new(false),
                 state,
             }),
         );
@@ -254,6 +257,29 @@ impl Registry {
         if paused {
             lines.values().for_each(|line| line.cut.cancel());
         }
+    }
+
+    /// Begins an outage of one key, and of those that speak for it, or ends it: its connections are cut, and a new one
+    /// is closed at its first packet under the key.
+    pub fn set_away(&self, id: KeyId, away: bool) {
+        if let Some(key) = self.peek(id) {
+            key.away.store(away, Ordering::SeqCst);
+            if away {
+                key.cut();
+            }
+        }
+    }
+
+    /// Ends the outages of all keys.
+    pub fn none_away(&self) {
+        (lock(&self.keys).values()).for_each(|key| key.away.store(false, Ordering::SeqCst));
+    }
+
+    /// Whether there is no network for a key, or for the one that it speaks for.
+    pub fn is_away(&self, key: &Key) -> bool {
+        let speaks_for = key.speaks_for().filter(|id| *id != key.id);
+        let permanent = speaks_for.and_then(|id| self.peek(id));
+        key.away.load(Ordering::SeqCst) || permanent.is_some_and(|key| key.away.load(Ordering::SeqCst))
     }
 }
 

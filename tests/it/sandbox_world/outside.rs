@@ -85,7 +85,7 @@ async fn the_control_port_shows_and_changes_the_world() {
     let path = format!("/chats/{chat}/messages/{}", first["id"]);
     assert_eq!(control.ask("PATCH", &path, Some(edit)).await.0, 200);
 
-    let all = control.get(&format!("/chats/{chat}/messages?since=1")).await;
+    let all = control.get(&format!("/chats/{chat}/messages?since=2")).await;
     let items = all["items"].as_array().expect("a list");
     assert_eq!(items.len(), 3);
     assert_eq!(
@@ -337,6 +337,14 @@ async fn the_control_port_changes_people_and_chats_themselves() {
     .await;
     put("PUT", format!("/chats/{channel}/picture"), json!({"generate": 2})).await;
     put("POST", format!("/chats/{channel}/cleared"), json!({"user": bob})).await;
+    let post = json!({"from": ann, "text": "look"});
+    let posted = control.post(&format!("/chats/{channel}/messages"), post).await;
+    let reaction = format!("/chats/{channel}/messages/{}/reaction", posted["items"][0]["id"]);
+    put("PUT", reaction.clone(), json!({"from": bob, "emoji": "👍"})).await;
+    let held = control.get(&format!("/chats/{channel}/messages?since=2")).await;
+    assert_eq!(held["items"][0]["reactions"]["👍"], 1, "{held}");
+    assert_eq!(held["items"][0]["edited_at"], json!(null));
+    put("PUT", reaction, json!({"from": bob, "emoji": null})).await;
     let path = format!("/chats/{group}/migration");
     let place = control.post(&path, json!({})).await["id"]
         .as_i64()

@@ -91,6 +91,40 @@ async fn an_outage_is_survived_and_what_was_said_meanwhile_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_account_may_be_without_a_network_alone() {
+    let stage = Stage::new().await;
+    let phones = ["+989120000001", "+989120000002"];
+    let (ann, bob) = (stage.user(phones[0], "Ann"), stage.user(phones[1], "Bob"));
+    let carl = stage.user("+989120000003", "Carl");
+    let world = World::new(stage.world.clone());
+    let daemon = stage.daemon().await;
+    for phone in phones {
+        stage.log_in(&daemon, phone).await;
+    }
+    let outage = format!(r#"{{"kind":"outage","milliseconds":60000,"account":{ann}}}"#);
+    world
+        .fault(serde_json::from_str(&outage).expect("a fault"))
+        .expect("begun");
+    let refused = world.connections().turned_away;
+    world.say(ann, carl, "to Ann").expect("posted");
+    world.say(bob, carl, "to Bob").expect("posted");
+    until("the other one hears", || received(&daemon) == ["to Bob"]).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(received(&daemon), ["to Bob"], "nothing comes through");
+    assert_eq!(
+        world.connections().turned_away,
+        refused,
+        "the door is open to others"
+    );
+    world.clear_faults(None);
+    until("she hears when it is over", || {
+        received(&daemon) == ["to Bob", "to Ann"]
+    })
+    .await;
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_kept_sandbox_restarts_under_a_daemon_that_stays_logged_in() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut config = SandboxConfig {
