@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 
 use self::likeness::Matched;
+pub use self::likeness::{Jump, Line, Name, Terms};
 use super::receiver::Received;
 use super::view::MessageView;
 
@@ -37,8 +38,16 @@ pub struct Ledger {
     pub duplicated: usize,
     /// Of these, messages told of under two webhook ids.
     pub told_anew: usize,
+    /// Of these, copies of what was never said in the source: of another chat's messages, say.
+    pub strayed: usize,
     /// Copies that stand before the copy of an earlier message.
     pub disordered: usize,
+    /// Copies that stand after that of a later message since Telegram left their sources out at first.
+    pub displaced: usize,
+    /// Copies that do not follow an edit or deletion since Telegram left it out.
+    pub untold: usize,
+    /// Messages that the account could not read when they were posted: they may have a copy, and need none.
+    pub unread: usize,
     /// Copies that, when nothing waits any more, do not show what their source shows: text, formatting, kind and
     /// content of media, what they answer, which album they are of, whether they still stand.
     pub unlike: usize,
@@ -55,16 +64,15 @@ pub struct Ledger {
     /// How long each copy came after its source, in milliseconds, the shortest first.
     #[serde(skip)]
     pub delays: Vec<i64>,
+    /// What is missing, too much or unlike, a line each.
+    #[serde(skip)]
+    pub remarks: Vec<String>,
 }
 
 /// What the ledger is made of.
 pub struct Evidence<'a> {
-    /// The source.
-    pub chat: i64,
-    /// Every message ever stored in the source.
-    pub source: &'a [MessageView],
-    /// Every message ever stored in the destination.
-    pub destination: &'a [MessageView],
+    /// Sources with their destinations; most runs have one.
+    pub lines: &'a [Line<'a>],
     /// Everything the receiver was sent.
     pub received: &'a HashMap<String, Received>,
     /// Edits made in the source.
@@ -94,63 +102,75 @@ impl Ledger {
 
     /// Draws the ledger up.
     pub fn draw(evidence: &Evidence<'_>) -> Self {
-        let said = |messages: &'_ [MessageView]| {
-            messages
-                .iter()
-                .filter(|message| message.service.is_none())
-                .cloned()
-                .collect::<Vec<_>>()
-        };
-        let (source, destination) = (said(evidence.source), said(evidence.destination));
         let mut ledger = Self {
-            produced: source.len(),
             edits: evidence.edits,
-            deletions: source
-                .iter()
-                .filter(|message| message.deleted_at.is_some())
-                .count(),
             dead_lettered: evidence.dead,
             ..Self::default()
         };
-        let matched = Matched::of(&source, &destination);
-        let missing = ledger.match_copies(&matched) + ledger.match_deliveries(&source, evidence);
+        let (mut missing, mut unlike) = (ledger.match_deliveries(evidence), 0);
+        for line in evidence.lines {
+            let matched = Matched::of(line);
+            missing += ledger.match_copies(&matched);
+            let (others, untold) = matched.unlike();
+            unlike += others.len();
+            ledger.untold += untold;
+            ledger.remark("unlike its source", &others);
+        }
+        ledger.delays.sort_unstable();
+        ledger.p50_ms = quantile(&ledger.delays, 50);
+        ledger.p99_ms = quantile(&ledger.delays, 99);
         if evidence.waiting > 0 {
-            ledger.pending += missing + matched.unlike();
+            ledger.pending += missing + unlike;
         } else {
             ledger.lost += missing;
-            ledger.unlike += matched.unlike();
+            ledger.unlike += unlike;
         }
         ledger
     }
 
-    /// Counts the copies; how many are missing.
+    /// Counts the copies of a line; how many are missing.
     fn match_copies(&mut self, matched: &Matched<'_>) -> usize {
-        let mut delays: Vec<i64> = matched
-            .pairs
-            .iter()
-            .filter_map(|(message, copy)| Some((copy.as_ref()?.stored_at - message.stored_at).max(0)))
-            .collect();
-        delays.sort_unstable();
         let (missing, cancelled) = matched.passed_over();
-        self.forwarded = delays.len();
-        self.duplicated += matched.rest;
-        self.cancelled = cancelled;
-        self.disordered = matched.disordered();
-        self.p50_ms = quantile(&delays, 50);
-        self.p99_ms = quantile(&delays, 99);
-        self.delays = delays;
-        missing
+        self.remark("without a copy", &missing);
+        self.remark("a copy too many", &matched.rest);
+        let (disordered, displaced) = matched.disordered();
+        let copied = (matched.pairs.iter())
+            .filter_map(|(message, copy)| Some((copy.as_ref()?.stored_at - message.stored_at).max(0)));
+        self.delays.extend(copied);
+        self.forwarded = self.delays.len();
+        self.produced += matched.pairs.len();
+        self.deletions += matched.deletions();
+        self.unread += matched.unread();
+        self.duplicated += matched.rest.len();
+        self.strayed += matched.strayed().len();
+        self.cancelled += cancelled;
+        self.disordered += disordered;
+        self.displaced += displaced;
+        missing.len()
     }
 
-    /// Compares the source with what the receiver accepted; how many messages it never heard of.
-    fn match_deliveries(&mut self, source: &[MessageView], evidence: &Evidence<'_>) -> usize {
+    fn remark(&mut self, what: &str, messages: &[&MessageView]) {
+        let words = |message: &&MessageView| {
+            let (chat, id, text) = (message.chat, message.id, &message.text);
+            format!(
+                "{what}: {text:?}, {id} of {chat}, stored at {}",
+                message.stored_at
+            )
+        };
+        self.remarks.extend(messages.iter().map(words));
+    }
+
+    /// Compares the sources with what the receiver accepted; how many messages it never heard of.
+    fn match_deliveries(&mut self, evidence: &Evidence<'_>) -> usize {
+        let owed = || evidence.lines.iter().flat_map(Line::owed);
+        let chats: HashSet<i64> = owed().map(|message| message.chat).collect();
         let mut told = HashSet::new();
         for one in evidence.received.values() {
             self.delivered += usize::from(one.accepted > 0);
             self.redelivered += (one.tries as usize).saturating_sub(1);
             self.duplicated += usize::from(one.changed);
             if one.accepted > 0
-                && let Some(message) = new_message(&one.body, evidence.chat)
+                && let Some(message) = new_message(&one.body).filter(|(chat, _)| chats.contains(chat))
             {
                 let known = usize::from(!told.insert(message));
                 self.told_anew += known;
@@ -158,20 +178,21 @@ impl Ledger {
             }
         }
         // What was deleted before the daemon could see it is never told of.
-        source
-            .iter()
-            .filter(|message| message.deleted_at.is_none() && !told.contains(&message.id))
-            .count()
+        let heard = |message: &MessageView| told.contains(&(message.chat, message.id));
+        let missing: Vec<_> = owed()
+            .filter(|message| message.deleted_at.is_none() && !heard(message))
+            .collect();
+        self.remark("without a delivery", &missing);
+        missing.len()
     }
 }
 
-/// The message that a delivered body announces as new.
-fn new_message(body: &[u8], chat: i64) -> Option<i32> {
+/// The message that a delivered body announces as new; by the account itself, as all in its Saved Messages is, or not.
+fn new_message(body: &[u8]) -> Option<Name> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let wanted = body["type"] == "message.new" && body["data"]["chat"] == chat;
-    wanted
-        .then(|| body["data"]["id"].as_i64())?
-        .and_then(|id| id.try_into().ok())
+    let tells = body["type"] == "message.new" || body["type"] == "message.sent";
+    let data = tells.then(|| &body["data"])?;
+    Some((data["chat"].as_i64()?, data["id"].as_i64()?.try_into().ok()?))
 }
 
 /// The value below which so many of a hundred are.
@@ -222,11 +243,23 @@ mod tests {
     }
 
     fn draw(source: &[MessageView], destination: &[MessageView], ids: &[i32], waiting: usize) -> Ledger {
+        draw_by(&Terms::default(), source, destination, ids, waiting)
+    }
+
+    fn draw_by(
+        terms: &Terms,
+        source: &[MessageView],
+        destination: &[MessageView],
+        ids: &[i32],
+        waiting: usize,
+    ) -> Ledger {
         let received = told(ids);
         Ledger::draw(&Evidence {
-            chat: -100,
-            source,
-            destination,
+            lines: &[Line {
+                source,
+                destination,
+                terms,
+            }],
             received: &received,
             edits: 0,
             waiting,
@@ -268,7 +301,8 @@ mod tests {
             message(8, "a №1", 120),
             message(9, "x №5", 130),
         ];
-        assert_eq!(draw(&source, &copies, &[1], 0).duplicated, 2);
+        let ledger = draw(&source, &copies, &[1], 0);
+        assert_eq!((ledger.duplicated, ledger.strayed), (2, 1));
     }
 
     #[test]
@@ -279,9 +313,11 @@ mod tests {
         let again = received["1"].clone();
         received.insert("another".to_owned(), again);
         let ledger = Ledger::draw(&Evidence {
-            chat: -100,
-            source: &source,
-            destination: &copies,
+            lines: &[Line {
+                source: &source,
+                destination: &copies,
+                terms: &Terms::default(),
+            }],
             received: &received,
             edits: 0,
             waiting: 0,
@@ -378,5 +414,85 @@ mod tests {
         assert_eq!(unlike(&|copies| copies[3].reply_to = None), 1);
         assert_eq!(unlike(&|copies| copies[3].reply_to = Some(12)), 1);
         assert_eq!(unlike(&|copies| copies[0].deleted_at = Some(900)), 1);
+    }
+
+    #[test]
+    fn what_the_account_could_not_see_is_not_asked_for() {
+        let source = [
+            message(1, "a №1", 100),
+            message(2, "b №2", 200),
+            message(3, "c №3", 300),
+            message(4, "d №4", 400),
+        ];
+        let copies = [
+            message(6, "c №3", 310),
+            message(7, "a №1", 510),
+            message(8, "old №4", 520),
+        ];
+        let terms = Terms {
+            unread: [(-100, 2)].into(),
+            unseen: [(-100, 4)].into(),
+            jumps: vec![Jump {
+                blind: 120,
+                since: 150,
+                until: 160,
+            }],
+        };
+        let ledger = draw_by(&terms, &source, &copies, &[1, 3, 4], 0);
+        assert!(ledger.is_clean(), "{ledger:?}");
+        assert_eq!((ledger.displaced, ledger.unread, ledger.forwarded), (1, 1, 3));
+        let strict = draw(&source, &copies, &[1, 3, 4], 0);
+        assert_eq!((strict.lost, strict.unlike, strict.disordered), (2, 1, 1));
+        let late = Terms {
+            jumps: vec![Jump {
+                blind: 600,
+                since: 600,
+                until: 610,
+            }],
+            ..terms
+        };
+        let ledger = draw_by(&late, &source, &copies, &[1, 3, 4], 0);
+        assert_eq!(
+            (ledger.disordered, ledger.displaced),
+            (1, 0),
+            "it was told before"
+        );
+    }
+
+    #[test]
+    fn messages_of_two_sources_may_have_one_number() {
+        let other = |id, text| MessageView {
+            chat: -200,
+            ..message(id, text, 50)
+        };
+        let (first, second) = ([message(1, "a №1.1", 100)], [other(1, "b №2.1")]);
+        let (here, there) = (
+            [message(7, "a №1.1", 110)],
+            [other(7, "b №2.1"), other(8, "a №1.1")],
+        );
+        let body =
+            |chat| serde_json::json!({"type": "message.new", "data": {"id": 1, "chat": chat}}).to_string();
+        let one = |chat| Received {
+            tries: 1,
+            accepted: 1,
+            body: body(chat).into(),
+            changed: false,
+        };
+        let received = HashMap::from([("x".to_owned(), one(-100)), ("y".to_owned(), one(-200))]);
+        let terms = Terms::default();
+        let line = |source, destination| Line {
+            source,
+            destination,
+            terms: &terms,
+        };
+        let ledger = Ledger::draw(&Evidence {
+            lines: &[line(&first, &here), line(&second, &there)],
+            received: &received,
+            edits: 0,
+            waiting: 0,
+            dead: 0,
+        });
+        assert_eq!((ledger.produced, ledger.forwarded, ledger.lost), (2, 2, 0));
+        assert_eq!((ledger.duplicated, ledger.strayed), (1, 1));
     }
 }

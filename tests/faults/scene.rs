@@ -14,7 +14,7 @@ use rand::RngExt;
 use reqwest::Method;
 use serde_json::{Value, json};
 use trunkline::base::Timestamp;
-use trunkline::sandbox::ledger::{Evidence, Ledger};
+use trunkline::sandbox::ledger::{Evidence, Ledger, Line, Terms};
 use trunkline::sandbox::receiver::Received;
 
 use super::client::{Api, World, http};
@@ -413,9 +413,11 @@ impl Scene {
         let destination = self.world.messages(self.destination).await;
         let source = self.world.messages(self.source).await;
         Ledger::draw(&Evidence {
-            chat: self.source,
-            source: &source,
-            destination: &destination,
+            lines: &[Line {
+                source: &source,
+                destination: &destination,
+                terms: &Terms::default(),
+            }],
             received: &received,
             edits: self.author.edits(),
             waiting: self.waiting().await,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
-use trunkline::sandbox::ledger::{Evidence, Ledger};
+use trunkline::sandbox::ledger::{Evidence, Ledger, Line, Terms};
 use trunkline::sandbox::view::MessageView;
 
 use super::load::Author;
@@ -67,9 +67,11 @@ impl Side {
         let destination = self.copies(scene).await;
         let source = scene.world.messages_as(self.source, Some(scene.agent)).await;
         Ledger::draw(&Evidence {
-            chat: self.source,
-            source: &source,
-            destination: &destination,
+            lines: &[Line {
+                source: &source,
+                destination: &destination,
+                terms: &Terms::default(),
+            }],
             received: &received,
             edits: self.author.edits(),
             waiting: scene.waiting().await,

@@ -14,7 +14,7 @@ use crate::forward::{ForwardConfig, NewPair, PairError};
 use crate::limiter::LimiterConfig;
 use crate::model::SessionState;
 use crate::sandbox::acts::{NewChat, NewMessage};
-use crate::sandbox::ledger::{Evidence, Ledger};
+use crate::sandbox::ledger::{Evidence, Ledger, Line, Terms};
 use crate::sandbox::receiver::Receiver;
 use crate::sandbox::view::MessageView;
 use crate::sandbox::world::Refusal;
@@ -242,9 +242,11 @@ impl Scene {
     pub fn ledger(&self) -> Ledger {
         let received = self.receiver.received();
         Ledger::draw(&Evidence {
-            chat: self.source,
-            source: &self.all(self.source),
-            destination: &self.all(self.destination),
+            lines: &[Line {
+                source: &self.all(self.source),
+                destination: &self.all(self.destination),
+                terms: &Terms::default(),
+            }],
             received: &received,
             edits: self.edits,
             waiting: self.waiting(),

@@ -6,74 +6,179 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::sandbox::view::MessageView;
 
+/// A message: its chat, its number there.
+pub type Name = (i64, i32);
+
+/// A source, and where it is copied to.
+#[derive(Clone, Copy)]
+pub struct Line<'a> {
+    /// Every message ever stored in the source.
+    pub source: &'a [MessageView],
+    /// Every message ever stored in the destination.
+    pub destination: &'a [MessageView],
+    /// What is not asked of it.
+    pub terms: &'a Terms,
+}
+
+/// What cannot be asked of a line, for the account could not see it.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Messages that the account could not read when they were posted: they may have a copy, and need none.
+    pub unread: HashSet<Name>,
+    /// Messages that changed while the account could not read them: a copy may show them as they were.
+    pub unseen: HashSet<Name>,
+    /// When Telegram told the account that it had missed too much here.
+    pub jumps: Vec<Jump>,
+}
+
+/// Between these two moments, in milliseconds, a difference was too long.
+#[derive(Clone, Copy, Debug)]
+pub struct Jump {
+    /// The account had heard of everything up to here.
+    pub blind: i64,
+    /// Not before.
+    pub since: i64,
+    /// Not after.
+    pub until: i64,
+}
+
+impl Terms {
+    /// Whether Telegram had left a message out at first: it was there before a jump, its copy was not.
+    fn left_out(&self, message: &MessageView, copy: &MessageView) -> bool {
+        let over = |jump: &Jump| message.stored_at <= jump.until && copy.stored_at >= jump.since;
+        self.jumps.iter().any(over)
+    }
+
+    /// Whether Telegram may never have told the last change of a message: it fell into what was left out, of which the
+    /// history tells new messages only.
+    fn untold(&self, message: &MessageView) -> bool {
+        let changed = message.deleted_at.or(message.edited_at);
+        let within = |at: i64| (self.jumps.iter()).any(|jump| (jump.blind..=jump.until).contains(&at));
+        changed.is_some_and(within)
+    }
+}
+
+impl<'a> Line<'a> {
+    fn said(messages: &'a [MessageView]) -> impl Iterator<Item = &'a MessageView> {
+        messages.iter().filter(|message| message.service.is_none())
+    }
+
+    /// The messages that the account could read when they were posted.
+    pub(super) fn owed(&self) -> impl Iterator<Item = &'a MessageView> {
+        let terms = self.terms;
+        Self::said(self.source).filter(|message| !terms.unread.contains(&name(message)))
+    }
+}
+
 /// Each message of the source with its copy, if it has one; and the copies that are nobody's, or second ones.
 pub(super) struct Matched<'a> {
     pub(super) pairs: Vec<(&'a MessageView, Option<&'a MessageView>)>,
-    pub(super) rest: usize,
+    pub(super) rest: Vec<&'a MessageView>,
+    terms: &'a Terms,
 }
 
 impl<'a> Matched<'a> {
     /// Messages of the same words are matched in their order.
-    pub(super) fn of(source: &'a [MessageView], destination: &'a [MessageView]) -> Self {
+    pub(super) fn of(line: &Line<'a>) -> Self {
         let mut copies: HashMap<&str, VecDeque<&MessageView>> = HashMap::new();
-        for copy in destination {
+        for copy in Line::said(line.destination) {
             copies.entry(number(&copy.text)).or_default().push_back(copy);
         }
         let mut take = |message: &MessageView| copies.get_mut(number(&message.text))?.pop_front();
-        let pairs = source.iter().map(|message| (message, take(message))).collect();
-        let rest = copies.into_values().map(|rest| rest.len()).sum();
-        Self { pairs, rest }
+        let pairs = Line::said(line.source)
+            .map(|message| (message, take(message)))
+            .collect();
+        let rest = copies.into_values().flatten().collect();
+        Self {
+            pairs,
+            rest,
+            terms: line.terms,
+        }
     }
 
-    /// Messages of the source that were passed over: deleted or not, a later one had its copy before they went.
-    pub(super) fn passed_over(&self) -> (usize, usize) {
-        let (mut missing, mut cancelled) = (0, 0);
+    fn is_unread(&self, message: &MessageView) -> bool {
+        self.terms.unread.contains(&name(message))
+    }
+
+    /// How many messages the account could not read when they were posted.
+    pub(super) fn unread(&self) -> usize {
+        (self.pairs.iter())
+            .filter(|(message, _)| self.is_unread(message))
+            .count()
+    }
+
+    /// How many messages were deleted.
+    pub(super) fn deletions(&self) -> usize {
+        (self.pairs.iter())
+            .filter(|(message, _)| message.deleted_at.is_some())
+            .count()
+    }
+
+    /// Copies of what was never said in the source.
+    pub(super) fn strayed(&self) -> Vec<&'a MessageView> {
+        let known: HashSet<&str> = (self.pairs.iter())
+            .map(|(message, _)| number(&message.text))
+            .collect();
+        let stray = |copy: &&&MessageView| !known.contains(number(&copy.text));
+        self.rest.iter().filter(stray).copied().collect()
+    }
+
+    /// Messages of the source that were passed over, deleted or not, while a later one had its copy before they went;
+    /// and how many went before their turn.
+    pub(super) fn passed_over(&self) -> (Vec<&'a MessageView>, usize) {
+        let (mut missing, mut cancelled) = (Vec::new(), 0);
         let mut later: Option<i64> = None;
         for (message, copy) in self.pairs.iter().rev() {
             match (copy, message.deleted_at) {
                 (Some(copy), _) => {
                     later = Some(later.map_or(copy.stored_at, |known| known.min(copy.stored_at)));
                 }
+                (None, _) if self.is_unread(message) => {}
                 (None, Some(deleted)) if later.is_none_or(|stored| stored >= deleted) => cancelled += 1,
-                (None, _) => missing += 1,
+                (None, _) => missing.push(*message),
             }
         }
         (missing, cancelled)
     }
 
-    /// Copies that stand before the copy of an earlier message.
-    pub(super) fn disordered(&self) -> usize {
-        let ids: Vec<i32> = self
-            .pairs
-            .iter()
-            .filter_map(|(_, copy)| copy.map(|copy| copy.id))
-            .collect();
-        ids.windows(2).filter(|pair| pair[0] > pair[1]).count()
+    /// Copies that stand before the copy of an earlier message; and, besides, those that stand elsewhere since Telegram
+    /// left their sources out at first, or the account could not read them then.
+    pub(super) fn disordered(&self) -> (usize, usize) {
+        let (mut all, mut strict) = (Vec::new(), Vec::new());
+        for (message, copy) in &self.pairs {
+            let Some(copy) = copy else { continue };
+            all.push(copy.id);
+            if !self.is_unread(message) && !self.terms.left_out(message, copy) {
+                strict.push(copy.id);
+            }
+        }
+        let falls = |ids: &[i32]| ids.windows(2).filter(|pair| pair[0] > pair[1]).count();
+        let disordered = falls(&strict);
+        (disordered, falls(&all).saturating_sub(disordered))
     }
 
-    /// Messages whose copy does not show what they show.
-    pub(super) fn unlike(&self) -> usize {
-        let known: HashMap<i32, (&MessageView, &MessageView)> = self
+    /// Messages whose copy does not show what they show; and how many more there are since Telegram left the change out.
+    pub(super) fn unlike(&self) -> (Vec<&'a MessageView>, usize) {
+        let known: HashMap<Name, (&MessageView, &MessageView)> = self
             .pairs
             .iter()
-            .filter_map(|(message, copy)| Some((message.id, (*message, (*copy)?))))
+            .filter_map(|(message, copy)| Some((name(message), (*message, (*copy)?))))
             .collect();
+        let hidden =
+            |message: &MessageView| self.is_unread(message) || self.terms.unseen.contains(&name(message));
         let split = self.split_albums();
-        self.pairs
-            .iter()
-            .filter(|(message, copy)| {
-                copy.is_some_and(|copy| {
-                    message.deleted_at.is_some() != copy.deleted_at.is_some()
-                        || (message.deleted_at.is_none()
-                            && (!same_content(message, copy)
-                                || !same_reply(message, copy, &known)
-                                || message
-                                    .album
-                                    .as_deref()
-                                    .is_some_and(|album| split.contains(album))))
-                })
-            })
-            .count()
+        let differs = |message: &MessageView, copy: &MessageView| {
+            let gone = |message: &MessageView| message.deleted_at.is_some();
+            let split = || (message.album.as_deref()).is_some_and(|album| split.contains(album));
+            gone(message) != gone(copy)
+                || !gone(message)
+                    && (!same_content(message, copy) || !same_reply(message, copy, &known) || split())
+        };
+        let unlike = (self.pairs.iter())
+            .filter(|(message, copy)| !hidden(message) && copy.is_some_and(|copy| differs(message, copy)))
+            .map(|(message, _)| *message);
+        let (untold, unlike): (Vec<_>, Vec<_>) = unlike.partition(|message| self.terms.untold(message));
+        (unlike, untold.len())
     }
 
     /// The source's albums whose standing parts are not exactly one album in the destination.
@@ -104,6 +209,10 @@ impl<'a> Matched<'a> {
     }
 }
 
+fn name(message: &MessageView) -> Name {
+    (message.chat, message.id)
+}
+
 /// The number that the script gives each message, at the end of its text.
 fn number(text: &str) -> &str {
     text.rsplit_once('№').map_or(text, |(_, number)| number)
@@ -118,18 +227,21 @@ fn same_content(message: &MessageView, copy: &MessageView) -> bool {
 }
 
 /// Whether a copy answers the copy of what its message answers. A forwarded message answers nothing, and what
-/// answers a message that went, or that was never copied, may.
+/// answers a message that went, that was never copied, or copied later only, may.
 fn same_reply(
     message: &MessageView,
     copy: &MessageView,
-    known: &HashMap<i32, (&MessageView, &MessageView)>,
+    known: &HashMap<Name, (&MessageView, &MessageView)>,
 ) -> bool {
     if copy.forward.is_some() && message.forward.is_none() {
         return copy.reply_to.is_none();
     }
-    match message.reply_to.and_then(|target| known.get(&target)) {
+    match message
+        .reply_to
+        .and_then(|target| known.get(&(message.chat, target)))
+    {
         Some((target, answered)) => {
-            let gone = target.deleted_at.is_some() || answered.deleted_at.is_some();
+            let gone = target.deleted_at.is_some() || answered.deleted_at.is_some() || answered.id > copy.id;
             copy.reply_to == Some(answered.id) || (gone && copy.reply_to.is_none())
         }
         None => copy.reply_to.is_none(),
