@@ -4,7 +4,7 @@ CARGO ?= cargo
 MESSAGES ?= 500
 SCHEDULES ?= 100000
 
-.PHONY: run demo build test schedules beside bench faults lint fmt doc clean help
+.PHONY: run demo build test schedules beside bench faults busy-day lint fmt doc clean help
 
 run: ## build, then show it at work against the built-in sandbox, until Ctrl-C
 	$(CARGO) build --release --locked
@@ -39,6 +39,10 @@ faults: ## the fault campaign, with its table; ROUNDS=3 is a short form, SEED= a
 	$(CARGO) test --release --locked --quiet --test faults -- --campaign \
 	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(CLASS),--class "$(CLASS)")
 
+busy-day: ## ten minutes of twenty sessions, forty pairs and all that happens to accounts and chats; SEED= repeats a day
+	$(CARGO) build --release --locked
+	$(CARGO) test --release --locked --quiet --test faults -- --busy-day $(if $(SEED),--seed $(SEED)) $(if $(SHORT),--short)
+
 lint: ## what must be clean before a change lands
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -54,4 +58,4 @@ clean:
 	$(CARGO) clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'

@@ -61,7 +61,12 @@ impl World {
     }
 
     pub async fn channel(&self, title: &str, creator: i64, members: &[i64]) -> i64 {
-        let new = json!({"kind": "channel", "title": title, "creator": creator, "members": members});
+        self.chat("channel", title, creator, members).await
+    }
+
+    /// A chat of any kind: `group`, `supergroup`, `channel`.
+    pub async fn chat(&self, kind: &str, title: &str, creator: i64, members: &[i64]) -> i64 {
+        let new = json!({"kind": kind, "title": title, "creator": creator, "members": members});
         self.ask(Method::POST, "/chats", Some(new)).await["id"]
             .as_i64()
             .expect("an id")
@@ -102,6 +107,27 @@ impl World {
         self.ask(Method::DELETE, &path, None).await;
     }
 
+    /// A reaction to a message: an edit that does not show.
+    pub async fn react(&self, chat: i64, id: i64, from: i64, emoji: &str) {
+        let path = format!("/chats/{chat}/messages/{id}/reaction");
+        self.ask(Method::PUT, &path, Some(json!({"from": from, "emoji": emoji})))
+            .await;
+    }
+
+    /// What a member of a chat is from now on: `member`, `banned` …
+    pub async fn role(&self, chat: i64, user: i64, role: &str) {
+        let path = format!("/chats/{chat}/members/{user}");
+        self.ask(Method::PUT, &path, Some(json!({"role": role}))).await;
+    }
+
+    /// A basic group becomes a supergroup; its number.
+    pub async fn migrate(&self, chat: i64) -> i64 {
+        let path = format!("/chats/{chat}/migration");
+        self.ask(Method::POST, &path, None).await["id"]
+            .as_i64()
+            .expect("an id")
+    }
+
     /// Every message ever stored in a chat.
     pub async fn messages(&self, chat: i64) -> Vec<MessageView> {
         self.messages_as(chat, None).await
@@ -136,6 +162,14 @@ impl World {
         let items = faults["items"].as_array().expect("a list");
         let found = items.iter().find(|item| item["id"] == fault);
         found.and_then(|item| item["acted"].as_u64()).unwrap_or(0)
+    }
+
+    /// How often faults of a kind acted, all in all.
+    pub async fn acted_in_all(&self, kind: &str) -> u64 {
+        let faults = self.ask(Method::GET, "/faults", None).await;
+        let items = faults["items"].as_array().expect("a list");
+        let of_kind = items.iter().filter(|item| item["kind"] == kind);
+        of_kind.filter_map(|item| item["acted"].as_u64()).sum()
     }
 
     /// No more trouble.

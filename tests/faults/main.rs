@@ -28,10 +28,16 @@
 //! next daemon (a library to be preloaded, say), `Scene::command` gives other commands on the same data.
 //! `aside::Aside` is another chat or account whose copies must not come late. With `Stage::orders` children of
 //! the daemon fail when they are ordered to (`Scene::order`).
+//!
+//! # A busy day
+//! With `--busy-day` (`make busy-day`) it runs no class but a day in `busy/`: many sessions and pairs, and all that happens
+//! at once; see there. `--short` is the size that runs as a test.
+//!
 //! `TRUNKLINE_FAULTS_KEEP=1` keeps the folder of a class that failed; `TRUNKLINE_FAULTS_SEED` is a test's seed.
 
 #[allow(dead_code, reason = "what a scene offers; a class takes what it needs")]
 mod aside;
+mod busy;
 mod class;
 mod classes;
 #[allow(dead_code, reason = "what a scene offers; a class takes what it needs")]
@@ -55,6 +61,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use libtest_mimic::{Arguments, Trial};
 
+use busy::Size;
 use class::Class;
 
 /// The fault campaign.
@@ -63,6 +70,12 @@ struct Campaign {
     /// Run the campaign instead of the tests
     #[arg(long)]
     campaign: bool,
+    /// Run a busy day instead
+    #[arg(long)]
+    busy_day: bool,
+    /// Of the size that the tests have
+    #[arg(long)]
+    short: bool,
     /// Faults of a class at most
     #[arg(long)]
     rounds: Option<u32>,
@@ -75,10 +88,27 @@ struct Campaign {
 }
 
 fn main() -> ExitCode {
-    if std::env::args().any(|argument| argument == "--campaign") {
+    let asked = |option: &str| std::env::args().any(|argument| argument == option);
+    if asked("--busy-day") {
+        busy_day(&Campaign::parse())
+    } else if asked("--campaign") {
         campaign(&Campaign::parse())
     } else {
         tests()
+    }
+}
+
+fn busy_day(wanted: &Campaign) -> ExitCode {
+    let seed = wanted.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    println!("seed {seed}");
+    let size = if wanted.short { Size::SHORT } else { Size::FULL };
+    let report = busy::perform(&size, seed);
+    println!("{}", report.table());
+    report.missed().iter().for_each(|miss| println!("MISSED: {miss}"));
+    println!("{}", report.summary());
+    match report.failed() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
     }
 }
 
@@ -129,6 +159,14 @@ fn tests() -> ExitCode {
         };
         Trial::test(class.slug(), test).with_ignored_flag(ignored)
     };
-    let trials = classes::ALL.iter().map(trial).collect();
+    let mut trials: Vec<Trial> = classes::ALL.iter().map(trial).collect();
+    trials.push(Trial::test("a_busy_day", move || {
+        let report = busy::perform(&Size::SHORT, seed);
+        println!("{}", report.table());
+        match report.failed() {
+            true => Err(format!("seed {seed}: {}", report.missed().join("; ")).into()),
+            false => Ok(()),
+        }
+    }));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
