@@ -144,7 +144,8 @@ impl Ledger {
         self.duplicated += matched.rest.len();
         self.strayed += matched.strayed().len();
         self.cancelled += cancelled;
-        self.disordered += disordered;
+        self.disordered += disordered.len();
+        self.remark("copied after a later one, or before an earlier one", &disordered);
         self.displaced += displaced;
         missing.len()
     }

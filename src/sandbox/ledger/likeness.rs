@@ -143,18 +143,23 @@ impl<'a> Matched<'a> {
 
     /// Copies that stand before the copy of an earlier message; and, besides, those that stand elsewhere since Telegram
     /// left their sources out at first, or the account could not read them then.
-    pub(super) fn disordered(&self) -> (usize, usize) {
-        let (mut all, mut strict) = (Vec::new(), Vec::new());
-        for (message, copy) in &self.pairs {
-            let Some(copy) = copy else { continue };
-            all.push(copy.id);
-            if !self.is_unread(message) && !self.terms.left_out(message, copy) {
-                strict.push(copy.id);
-            }
-        }
-        let falls = |ids: &[i32]| ids.windows(2).filter(|pair| pair[0] > pair[1]).count();
+    pub(super) fn disordered(&self) -> (Vec<&'a MessageView>, usize) {
+        let copied: Vec<(&MessageView, &MessageView)> = (self.pairs.iter())
+            .filter_map(|(message, copy)| Some((*message, (*copy)?)))
+            .collect();
+        let excused = |message: &MessageView, copy: &MessageView| {
+            self.is_unread(message) || self.terms.left_out(message, copy)
+        };
+        let strict: Vec<_> = (copied.iter().copied())
+            .filter(|(message, copy)| !excused(message, copy))
+            .collect();
+        let falls = |copied: &[(&'a MessageView, &MessageView)]| -> Vec<&'a MessageView> {
+            let falls = copied.windows(2).filter(|pair| pair[0].1.id > pair[1].1.id);
+            falls.map(|pair| pair[0].0).collect()
+        };
         let disordered = falls(&strict);
-        (disordered, falls(&all).saturating_sub(disordered))
+        let displaced = falls(&copied).len().saturating_sub(disordered.len());
+        (disordered, displaced)
     }
 
     /// Messages whose copy does not show what they show; and how many more there are since Telegram left the change out.

@@ -6,7 +6,8 @@
 //! chat. What was posted while it was out may be copied (it can be read afterwards) and need not be; a copy of what
 //! changed while it was out may show either form. In a basic group the messages that an account holds are its own,
 //! and no others are asked for. A message that Telegram left out of a difference, as it was too long, may stand after
-//! later ones: such are told apart.
+//! later ones: such are told apart. So are the first ones of a chat that the account came into, be it by a migration, while
+//! it could hear nothing: no difference tells them, only the history does.
 //!
 //! A person would resume a pair that stopped since its account was put out, once it is in again; here the day does.
 

@@ -72,10 +72,7 @@ impl Report {
             (
                 "difference too long",
                 self.count("difference too long"),
-                format!(
-                    "{} copies stand later for it, {} changes were never told",
-                    ledger.displaced, ledger.untold
-                ),
+                format!("{} changes were never told", ledger.untold),
             ),
             (
                 "kill",
