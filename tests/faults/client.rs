@@ -109,8 +109,8 @@ impl World {
 
     /// A reaction to a message: an edit that does not show.
     pub async fn react(&self, chat: i64, id: i64, from: i64, emoji: &str) {
-        let path = format!("/chats/{chat}/messages/{id}/reaction");
-        self.ask(Method::PUT, &path, Some(json!({"from": from, "emoji": emoji})))
+        let path = format!("/chats/{chat}/messages/{id}/reactions");
+        self.ask(Method::POST, &path, Some(json!({"from": from, "emoji": emoji})))
             .await;
     }
 

@@ -161,7 +161,6 @@ pub fn of_chat(
             ("PUT", ["anonymous"]) => anonymous(world, chat, bytes),
             ("PUT", ["protected"]) => protected(world, chat, bytes),
             ("PUT", ["discussion"]) => discussion(world, chat, bytes),
-            ("PUT", ["messages", id, "reaction"]) => reaction(world, chat, id, bytes),
             _ => return None,
         })
     };
@@ -279,13 +278,6 @@ fn protected(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> 
 
 fn discussion(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
     world.link(chat, body::<Discussion>(bytes)?.group)?;
-    Ok(done())
-}
-
-fn reaction(world: &World, chat: i64, id: &str, bytes: &[u8]) -> Result<Answer, Failure> {
-    let id = id.parse().map_err(|_| bad("a message is a number"))?;
-    let reaction = body::<Reaction>(bytes)?;
-    world.react(chat, id, reaction.from, reaction.emoji.as_deref())?;
     Ok(done())
 }
 

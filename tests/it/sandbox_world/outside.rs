@@ -339,12 +339,12 @@ async fn the_control_port_changes_people_and_chats_themselves() {
     put("POST", format!("/chats/{channel}/cleared"), json!({"user": bob})).await;
     let post = json!({"from": ann, "text": "look"});
     let posted = control.post(&format!("/chats/{channel}/messages"), post).await;
-    let reaction = format!("/chats/{channel}/messages/{}/reaction", posted["items"][0]["id"]);
-    put("PUT", reaction.clone(), json!({"from": bob, "emoji": "👍"})).await;
+    let reaction = format!("/chats/{channel}/messages/{}/reactions", posted["items"][0]["id"]);
+    put("POST", reaction.clone(), json!({"from": bob, "emoji": "👍"})).await;
     let held = control.get(&format!("/chats/{channel}/messages?since=2")).await;
     assert_eq!(held["items"][0]["reactions"]["👍"], 1, "{held}");
     assert_eq!(held["items"][0]["edited_at"], json!(null));
-    put("PUT", reaction, json!({"from": bob, "emoji": null})).await;
+    put("POST", reaction, json!({"from": bob, "emoji": null})).await;
     let path = format!("/chats/{group}/migration");
     let place = control.post(&path, json!({})).await["id"]
         .as_i64()
