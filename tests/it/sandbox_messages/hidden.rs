@@ -7,7 +7,7 @@ use trunkline::sandbox::World;
 use trunkline::sandbox::acts::{Forwarded, NewChatKind, NewMessage};
 use trunkline::sandbox::world::touching::Touch;
 
-use super::{ANN, BOB, ann, chat, edits, pair, peer_of};
+use super::{ANN, BOB, ann, chat, edits, look_at, pair, peer_of};
 use crate::stage::{Stage, received, until};
 
 fn views(views: i32) -> Touch {
@@ -29,6 +29,7 @@ async fn counters_are_told_by_themselves_and_keyboards_as_edits_that_do_not_show
     let stage = Stage::new().await;
     let (mut ann, world, ann_id, bob) = ann(&stage).await;
     let news = chat(&world, NewChatKind::Channel, bob, ann_id);
+    look_at(&mut ann, peer_of(&stage, ann_id, news)).await;
     let id = world.say(news, bob, "news").expect("posted");
     let new = |update: &enums::Update| match update {
         enums::Update::NewChannelMessage(it) if it.message.id() == id => Some(it.pts),

@@ -92,6 +92,16 @@ fn peer_of(stage: &Stage, ann: i64, chat: i64) -> enums::InputPeer {
     }
 }
 
+/// Ann looks at a channel: what happens there is told at once.
+async fn look_at(login: &mut Login, peer: enums::InputPeer) {
+    let look = f::messages::GetMessagesViews {
+        peer,
+        id: vec![1],
+        increment: false,
+    };
+    let enums::messages::MessageViews::Views(_) = login.ask(&look).await;
+}
+
 /// Joins a chat to another one, or to a topic of it.
 async fn pair(daemon: &Daemon, session: SessionId, source: i64, (copies, topic): (i64, Option<i32>)) {
     let topic = topic.map_or(String::new(), |topic| format!(r#","topic":{topic}"#));

@@ -6,7 +6,7 @@ use grammers_tl_types::enums;
 use trunkline::sandbox::acts::{NewChatKind, NewMessage};
 use trunkline::sandbox::view::MessageView;
 
-use super::{ANN, BOB, ann, chat, edits, pair, peer_of, text};
+use super::{ANN, BOB, ann, chat, edits, look_at, pair, peer_of, text};
 use crate::stage::{Stage, received, until};
 
 fn page(media: Option<&enums::MessageMedia>) -> Option<&enums::WebPage> {
@@ -86,6 +86,7 @@ async fn in_a_channel_the_page_comes_with_an_edit_without_a_date() {
     let stage = Stage::new().await;
     let (mut ann, world, ann_id, bob) = ann(&stage).await;
     let news = chat(&world, NewChatKind::Channel, bob, ann_id);
+    look_at(&mut ann, peer_of(&stage, ann_id, news)).await;
     world.say(news, bob, "see https://a.example").expect("posted");
     let new = |update: &enums::Update| match update {
         enums::Update::NewChannelMessage(it) => Some((it.message.clone(), it.pts)),
