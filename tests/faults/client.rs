@@ -114,6 +114,17 @@ impl World {
             .await;
     }
 
+    /// A supergroup becomes a forum with a topic; the topic's number.
+    pub async fn forum(&self, chat: i64, from: i64, title: &str) -> i64 {
+        let path = format!("/chats/{chat}/forum");
+        self.ask(Method::PUT, &path, Some(json!({"enabled": true}))).await;
+        let topic = json!({"from": from, "title": title});
+        let path = format!("/chats/{chat}/topics");
+        self.ask(Method::POST, &path, Some(topic)).await["id"]
+            .as_i64()
+            .expect("a number")
+    }
+
     /// What a member of a chat is from now on: `member`, `banned` …
     pub async fn role(&self, chat: i64, user: i64, role: &str) {
         let path = format!("/chats/{chat}/members/{user}");

@@ -146,6 +146,8 @@ pub struct Line {
 pub struct Notes {
     /// The source; first the group and then the supergroup that it became.
     pub chats: Vec<i64>,
+    /// The topic of a forum where half of the messages stand; the others stand in the general one.
+    pub topic: Option<i64>,
     /// Whether the pair is made.
     pub pair: Option<String>,
     /// The numbers of messages that were said, and of those that changed, while the account was out.
@@ -186,12 +188,6 @@ pub struct Voice {
     recent: VecDeque<Recent>,
 }
 
-/// A forum.
-async fn forum(world: &World, title: &str, author: i64, members: &[i64]) -> i64 {
-    // The sandbox has no topics: it is an ordinary supergroup.
-    world.chat("supergroup", title, author, members).await
-}
-
 impl Voice {
     pub fn new(town: Town, line: Arc<Line>, course: Course, seed: u64) -> Self {
         let from = if line.kind == Kind::Saved {
@@ -219,11 +215,14 @@ impl Voice {
         let title = format!("Source {}", self.line.number);
         let chat = match self.line.kind {
             Kind::Channel => world.chat("channel", &title, author, &[agent]).await,
-            Kind::Supergroup => world.chat("supergroup", &title, author, &[agent]).await,
-            Kind::Forum => forum(world, &title, author, &[agent]).await,
+            Kind::Supergroup | Kind::Forum => world.chat("supergroup", &title, author, &[agent]).await,
             Kind::Group => world.chat("group", &title, author, &[agent]).await,
             Kind::Saved => agent,
         };
+        if self.line.kind == Kind::Forum {
+            let topic = world.forum(chat, author, "Topic").await;
+            lock(&self.line.notes).topic = Some(topic);
+        }
         lock(&self.line.notes).chats.push(chat);
         let name = format!("line {}", self.line.number);
         let pair = json!({
@@ -398,6 +397,10 @@ impl Voice {
                 }
             }
             Said::Forward => message = self.quote(number).await,
+        }
+        let topic = lock(&self.line.notes).topic;
+        if let Some(topic) = topic.filter(|_| message["reply_to"].is_null() && self.said.is_multiple_of(2)) {
+            message["thread"] = json!(topic);
         }
         let ids = self.town.world.post(chat, message).await;
         self.town.count(said.word());

@@ -21,6 +21,8 @@ pub struct Reckoning {
     pub ledger: Ledger,
     /// Messages of the accounts where none of theirs belong: in the sources.
     pub astray: usize,
+    /// Messages of the sources that show a preview of a link.
+    pub previews: usize,
     /// How long it took until all had settled.
     pub settled: Duration,
     /// The lines that something is wrong with.
@@ -150,8 +152,12 @@ async fn draw(scene: &Scene, lines: &[std::sync::Arc<Line>], town: &Town) -> Rec
         }
     }
     let astray = books.iter().map(|book| book.astray).sum();
+    let shows =
+        |message: &&MessageView| (message.media.as_ref()).is_some_and(|media| media.kind == "web_page");
+    let previews = books.iter().flat_map(|book| &book.source).filter(shows).count();
     Reckoning {
         ledger,
+        previews,
         astray,
         settled: Duration::ZERO,
         remarks,

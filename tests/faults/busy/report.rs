@@ -60,6 +60,11 @@ impl Report {
             ("hidden edit", self.count("hidden edit"), "reactions".to_owned()),
             ("edit", self.count("edit"), String::new()),
             (
+                "link preview added",
+                self.reckoning.previews,
+                "still shown".to_owned(),
+            ),
+            (
                 "deletion",
                 self.count("deletion"),
                 format!("{} went before their copy", ledger.cancelled),
@@ -122,7 +127,7 @@ impl Report {
         for (what, times, note) in self.events() {
             text += &format!("| {what} | {times} | {note} |\n");
         }
-        text += "| link preview added | - | the sandbox has none |\n\n";
+        text += "\n";
         let kinds = [
             "plain texts",
             "formatted texts",
