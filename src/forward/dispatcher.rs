@@ -20,7 +20,7 @@ use super::plan::{Plan, Planner, View, Waits};
 use super::registry::Registry;
 use crate::base::fault::fault_point;
 use crate::base::{PairId, SessionId, TaskId, Timestamp};
-use crate::model::{ChatId, Event, Message, MessageId};
+use crate::model::{ChatId, Event, EventBody, Message, MessageId};
 use crate::runtime::{BoxError, TaskContext};
 use crate::store::{Batch, Lane, LaneKind, StoreError, TaskDraft, TaskKey};
 
@@ -30,6 +30,8 @@ const CURSOR: &str = "forward";
 const CHANGES: usize = 1024;
 /// After so many events that concern no pair the cursor is stored.
 const UNCONCERNED: u64 = 1000;
+/// So far back is looked for what a supergroup told before the word that a group became it.
+const EARLY: u64 = 5000;
 /// The pause after the store failed.
 const STORE_AWAY: Duration = Duration::from_millis(500);
 /// The lane of a pair.
@@ -152,11 +154,10 @@ impl Dispatcher {
     }
 
     /// Pairs change with an event; all before it is planned and committed.
-    async fn turn_with(&mut self, (seq, event): &(u64, Arc<Event>)) -> Result<(), PairError> {
-        let mut cursor = Batch::new();
-        cursor.set_cursor(CURSOR, *seq);
+    async fn turn_with(&mut self, turning: &(u64, Arc<Event>)) -> Result<(), PairError> {
+        let (seq, event) = turning;
         if let Some(session) = event.session {
-            match self.registry.turn_with(session, &event.body, cursor).await {
+            match self.registry.turn_with(session, &event.body).await {
                 // A pair was deleted meanwhile: once more without it.
                 Err(PairError::Store(StoreError::Conflict { .. })) => {
                     self.registry.load().await?;
@@ -164,10 +165,36 @@ impl Dispatcher {
                 }
                 done => done?,
             }
-            self.stored = *seq;
+            // The pairs are changed and the cursor is not: what follows is done again after a crash.
+            if let EventBody::ChatMigrated { to, .. } = event.body {
+                let mut events = self.early(session, to, *seq)?;
+                events.push(turning.clone());
+                let (_, upto) = self.dispatch(&events).await?;
+                if upto.is_some() {
+                    // A pair was deleted meanwhile.
+                    return Ok(());
+                }
+            }
         }
         self.cursor = *seq;
+        self.store_cursor().await?;
         Ok(())
+    }
+
+    /// What was told of a supergroup before it was told that a group had become it: they are told in sequences of
+    /// their own, and no pair knew it then.
+    fn early(&self, session: SessionId, to: ChatId, seq: u64) -> Result<Vec<(u64, Arc<Event>)>, StoreError> {
+        let before = self
+            .registry
+            .store
+            .events(seq.saturating_sub(EARLY), EARLY as usize)?;
+        let of_it = |(number, event): &(u64, Arc<Event>)| {
+            *number < seq && event.session == Some(session) && event.body.chat() == Some(to)
+        };
+        let mut early: Vec<_> = before.into_iter().filter(of_it).collect();
+        // One commit has to hold them.
+        early.drain(..early.len().saturating_sub(CHANGES / 2));
+        Ok(early)
     }
 
     /// Plans and commits; tells up to where, if not all events found room in one commit.

@@ -51,32 +51,17 @@ fn moved(row: &PairRow, session: SessionId, from: ChatId, to: ChatId) -> Option<
 }
 
 impl Registry {
-    /// Carries out what such an event means; `cursor` is committed with it.
-    pub(super) async fn turn_with(
-        &self,
-        session: SessionId,
-        body: &EventBody,
-        cursor: Batch,
-    ) -> Result<(), PairError> {
+    /// Carries out what such an event means. To do it again changes nothing.
+    pub(super) async fn turn_with(&self, session: SessionId, body: &EventBody) -> Result<(), PairError> {
         match body {
-            EventBody::ChatMigrated { from, to } => self.migrate(session, *from, *to, cursor).await,
-            EventBody::ChatLost { chat, reason } => {
-                self.lose(session, *chat, reason).await?;
-                self.store.commit(cursor).await?;
-                Ok(())
-            }
+            EventBody::ChatMigrated { from, to } => self.migrate(session, *from, *to).await,
+            EventBody::ChatLost { chat, reason } => self.lose(session, *chat, reason).await,
             _ => Ok(()),
         }
     }
 
     /// All pairs of a chat that moved, in one commit. One that cannot go on there stops, and waits for a person.
-    async fn migrate(
-        &self,
-        session: SessionId,
-        from: ChatId,
-        to: ChatId,
-        mut batch: Batch,
-    ) -> Result<(), PairError> {
+    async fn migrate(&self, session: SessionId, from: ChatId, to: ChatId) -> Result<(), PairError> {
         let concerned = |desk: &Arc<Desk>| moved(&desk.pair().borrow(), session, from, to);
         // They stop before the event counts as dealt with.
         for new in self.desks().iter().filter_map(concerned) {
@@ -86,7 +71,7 @@ impl Registry {
             }
         }
         let _turn = self.turn.lock().await;
-        let mut rows = Vec::new();
+        let (mut batch, mut rows) = (Batch::new(), Vec::new());
         for desk in self.desks() {
             let Some(new) = concerned(&desk).filter(|new| !self.is_stuck(new)) else {
                 continue;
@@ -94,6 +79,9 @@ impl Registry {
             batch.require::<PairsTable>(&new.id, |row| row.is_some());
             batch.put::<PairsTable>(&new.id, &new);
             rows.push((desk, Arc::new(new)));
+        }
+        if rows.is_empty() {
+            return Ok(());
         }
         self.store.commit(batch).await?;
         for (desk, row) in rows {

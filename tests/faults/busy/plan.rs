@@ -28,8 +28,6 @@ pub struct Size {
     pub times: usize,
     /// How long a session is without a network.
     pub loss: Duration,
-    /// How far kills, lost pushes and lost networks keep from migrations; not at all, if there is none.
-    pub apart: Option<Duration>,
     /// How long an account is out of a chat, in seconds.
     pub out: (f64, f64),
     /// How long everything may take to arrive afterwards.
@@ -48,7 +46,6 @@ impl Size {
         flows: Duration::from_secs(400),
         times: 20,
         loss: Duration::from_secs(30),
-        apart: None,
         out: (1.0, 6.0),
         settles: Duration::from_secs(120),
     };
@@ -63,7 +60,6 @@ impl Size {
         flows: Duration::from_secs(12),
         times: 2,
         loss: Duration::from_secs(2),
-        apart: Some(Duration::from_millis(700)),
         out: (0.5, 1.5),
         settles: Duration::from_secs(60),
     };
@@ -295,52 +291,22 @@ fn kicks(courses: &mut [Course], size: &Size, dice: &mut Dice) {
     }
 }
 
-/// Whether no group of this session, or of any, migrates in this time.
-fn is_calm(courses: &[Course], size: &Size, session: Option<usize>, from: Duration, to: Duration) -> bool {
-    let Some(apart) = size.apart else { return true };
-    let near = |at: Duration| from < at + apart && at < to + apart;
-    (courses.iter())
-        .filter(|course| session.is_none_or(|session| course.session == session))
-        .flat_map(|course| &course.acts)
-        .all(|(at, act)| *act != Act::Migrate || !near(*at))
-}
-
-/// A moment from which on it is calm for so long.
-fn calm(
-    courses: &[Course],
-    size: &Size,
-    session: Option<usize>,
-    lasts: Duration,
-    dice: &mut Dice,
-) -> Duration {
-    loop {
-        let at = moment(size, dice);
-        if is_calm(courses, size, session, at, at + lasts) {
-            return at;
-        }
-    }
-}
-
 fn troubles(courses: &[Course], size: &Size, dice: &mut Dice) -> Vec<(Duration, Trouble)> {
     let mut troubles = Vec::new();
     for turn in 0..size.times {
         let pause = Duration::from_secs_f64(dice.random_range(0.0..1.5));
         let part = (turn as f64 + dice.random_range(0.1..0.9)) / size.times as f64;
         let at = size.flows.mul_f64(FIRST + part * (LAST - FIRST));
-        let at = match is_calm(courses, size, None, at, at + pause) {
-            true => at,
-            false => calm(courses, size, None, pause, dice),
-        };
         troubles.push((at, Trouble::Kill(pause)));
         let session = dice.random_range(0..size.sessions);
-        let at = calm(courses, size, Some(session), size.loss, dice);
+        let at = moment(size, dice);
         troubles.push((at, Trouble::Loss { session }));
         let session = dice.random_range(0..size.sessions);
-        let at = calm(courses, size, Some(session), Duration::ZERO, dice);
+        let at = moment(size, dice);
         troubles.push((at, Trouble::Gap { session }));
         let (at, course) = loop {
             let course = dice.random_range(0..courses.len());
-            let at = calm(courses, size, Some(courses[course].session), Duration::ZERO, dice);
+            let at = moment(size, dice);
             if courses[course].begins < at {
                 break (at, course);
             }

@@ -1,5 +1,6 @@
 //! What a pair does when its chat becomes a supergroup, or can no longer be read.
 
+use serde_json::json;
 use trunkline::app::Daemon;
 use trunkline::base::{EventId, Owner, SessionId, Timestamp};
 use trunkline::forward::PairState;
@@ -10,7 +11,7 @@ use trunkline::sandbox::world::Peer;
 use trunkline::store::Batch;
 
 use super::{PATIENCE, PHONE, Scene, pair, stats};
-use crate::stage::until;
+use crate::stage::{events, received, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_becomes_a_supergroup_takes_its_pair_with_it() {
@@ -22,9 +23,58 @@ async fn a_group_that_moves_while_the_daemon_is_away_loses_none_of_its_last_mess
     migrates(true).await;
 }
 
-async fn migrates(away: bool) {
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_supergroup_says_before_the_word_of_the_move_is_copied_too() {
     let scene = Scene::new().await;
-    let group = scene
+    let group = group(&scene);
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let made = daemon
+        .handles
+        .pairs
+        .create(pair(session, group, scene.copies, ""), Owner::admin())
+        .await;
+    let id = made.expect("made").id;
+    scene.world.say(group, scene.bob, "before").expect("posted");
+    scene.arrives(&["before"]).await;
+    // The word is lost on its way; the supergroup's own sequence goes on.
+    let lost = json!({"kind": "gap", "account": scene.ann, "times": 0});
+    let lost = serde_json::from_value(lost).expect("a fault");
+    scene.world.fault(lost).expect("set");
+    let to = migrate(&scene, group);
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    scene.world.clear_faults(None);
+    for number in 0..3 {
+        let text = format!("after {number}");
+        scene.world.say(to, scene.bob, &text).expect("posted");
+    }
+    let said = || {
+        received(&daemon)
+            .iter()
+            .filter(|text| text.starts_with("after"))
+            .count()
+    };
+    until("they are told", || said() == 3).await;
+    let moved = || {
+        let events = events(&daemon);
+        events
+            .iter()
+            .any(|event| matches!(event.body, EventBody::ChatMigrated { .. }))
+    };
+    let early = !moved();
+    scene
+        .world
+        .say(scene.ann, scene.bob, "what comes next")
+        .expect("posted");
+    until("the move is told", moved).await;
+    scene.arrives(&["before", "after 0", "after 1", "after 2"]).await;
+    until("all is settled", || stats(&daemon, id).waiting == 0).await;
+    assert!(early, "the word came later");
+    daemon.stop(PATIENCE).await;
+}
+
+fn group(scene: &Scene) -> i64 {
+    scene
         .world
         .add_chat(NewChat {
             kind: NewChatKind::Group,
@@ -38,7 +88,21 @@ async fn migrates(away: bool) {
             slow_mode: 0,
             protected: false,
         })
-        .expect("made");
+        .expect("made")
+}
+
+/// The number of the supergroup that a group becomes.
+fn migrate(scene: &Scene, group: i64) -> i64 {
+    let Ok(Peer::Group(number)) = peer(group) else {
+        panic!("it is a basic group");
+    };
+    let channel = scene.stage.world.world(|state| state.migrate(scene.bob, number));
+    Peer::Channel(channel.expect("migrated")).bot_api()
+}
+
+async fn migrates(away: bool) {
+    let scene = Scene::new().await;
+    let group = group(&scene);
     let daemon = scene.stage.daemon().await;
     let session = scene.stage.log_in(&daemon, PHONE).await;
     let new = pair(session, group, scene.copies, "");
@@ -56,15 +120,7 @@ async fn migrates(away: bool) {
         scene.world.say(group, scene.bob, &text).expect("posted");
     }
 
-    let Ok(Peer::Group(number)) = peer(group) else {
-        panic!("it is a basic group");
-    };
-    let channel = scene
-        .stage
-        .world
-        .world(|state| state.migrate(scene.bob, number))
-        .expect("migrated");
-    let to = Peer::Channel(channel).bot_api();
+    let to = migrate(&scene, group);
     let daemon = match running {
         Some(daemon) => daemon,
         None => scene.stage.daemon().await,

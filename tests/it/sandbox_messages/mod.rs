@@ -94,12 +94,13 @@ fn peer_of(stage: &Stage, ann: i64, chat: i64) -> enums::InputPeer {
 
 /// Ann looks at a channel: what happens there is told at once.
 async fn look_at(login: &mut Login, peer: enums::InputPeer) {
-    let look = f::messages::GetMessagesViews {
+    let typing = f::messages::SetTyping {
         peer,
-        id: vec![1],
-        increment: false,
+        top_msg_id: None,
+        action: enums::SendMessageAction::SendMessageCancelAction,
     };
-    let enums::messages::MessageViews::Views(_) = login.ask(&look).await;
+    // In a channel only those who run it may be seen to type; asking is looking.
+    login.call(&typing).await.ok();
 }
 
 /// Joins a chat to another one, or to a topic of it.
