@@ -30,8 +30,11 @@ const CURSOR: &str = "forward";
 const CHANGES: usize = 1024;
 /// After so many events that concern no pair the cursor is stored.
 const UNCONCERNED: u64 = 1000;
-/// So far back is looked for what a supergroup told before the word that a group became it.
-const EARLY: u64 = 5000;
+/// So far back is looked for what a supergroup told before the word that a group became it: longer than a difference
+/// rests.
+const EARLY: Duration = Duration::from_secs(600);
+/// Events that are read at once for that.
+const PAGE: u64 = 1000;
 /// The pause after the store failed.
 const STORE_AWAY: Duration = Duration::from_millis(500);
 /// The lane of a pair.
@@ -93,6 +96,15 @@ pub(super) async fn run(pairs: Pairs, context: TaskContext) -> Result<(), BoxErr
     Ok(())
 }
 
+/// How far events were dealt with.
+enum Reached {
+    All,
+    /// One commit holds no more.
+    Upto(u64),
+    /// A pair was deleted meanwhile: once more without it.
+    Nothing,
+}
+
 struct Dispatcher {
     registry: Arc<Registry>,
     config: Arc<ForwardConfig>,
@@ -138,7 +150,7 @@ impl Dispatcher {
             Some(at) => (&events[..at], events[at - 1].0),
             None => (&events[..], last),
         };
-        let (plan, upto) = self.dispatch(events).await?;
+        let (plan, reached) = self.dispatch(events, None).await?;
         for session in &plan.back {
             self.registry.refresh();
             self.registry.account_is_back(*session).await?;
@@ -146,7 +158,11 @@ impl Dispatcher {
         if plan.loops > 0 {
             metrics::counter!("trunkline_forwards_total", "outcome" => "loop").increment(plan.loops);
         }
-        self.cursor = upto.unwrap_or(last);
+        self.cursor = match reached {
+            Reached::All => last,
+            Reached::Upto(seq) => seq,
+            Reached::Nothing => self.cursor,
+        };
         if self.cursor.saturating_sub(self.stored) >= UNCONCERNED {
             self.store_cursor().await?;
         }
@@ -166,14 +182,10 @@ impl Dispatcher {
                 done => done?,
             }
             // The pairs are changed and the cursor is not: what follows is done again after a crash.
-            if let EventBody::ChatMigrated { to, .. } = event.body {
-                let mut events = self.early(session, to, *seq)?;
-                events.push(turning.clone());
-                let (_, upto) = self.dispatch(&events).await?;
-                if upto.is_some() {
-                    // A pair was deleted meanwhile.
-                    return Ok(());
-                }
+            if let EventBody::ChatMigrated { from, to } = event.body
+                && self.registry.has_moved(session, from, to)
+            {
+                self.dispatch_early(session, to, turning).await?;
             }
         }
         self.cursor = *seq;
@@ -181,24 +193,50 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// What was told of a supergroup before it was told that a group had become it: they are told in sequences of
-    /// their own, and no pair knew it then.
-    fn early(&self, session: SessionId, to: ChatId, seq: u64) -> Result<Vec<(u64, Arc<Event>)>, StoreError> {
-        let before = self
-            .registry
-            .store
-            .events(seq.saturating_sub(EARLY), EARLY as usize)?;
-        let of_it = |(number, event): &(u64, Arc<Event>)| {
-            *number < seq && event.session == Some(session) && event.body.chat() == Some(to)
-        };
-        let mut early: Vec<_> = before.into_iter().filter(of_it).collect();
-        // One commit has to hold them.
-        early.drain(..early.len().saturating_sub(CHANGES / 2));
-        Ok(early)
+    /// Deals with what was told of a supergroup before it was told that a group had become it: they are told in
+    /// sequences of their own, and no pair knew it then. What was dealt with already is known by its rows.
+    async fn dispatch_early(
+        &mut self,
+        session: SessionId,
+        to: ChatId,
+        (seq, turning): &(u64, Arc<Event>),
+    ) -> Result<(), PairError> {
+        let since = turning.at.minus(EARLY);
+        let mut early = Vec::new();
+        let mut end = *seq;
+        while end > 0 {
+            let begin = end.saturating_sub(PAGE);
+            let page = self
+                .registry
+                .store
+                .events(begin, usize::try_from(end - begin).unwrap_or(0))?;
+            let of_it = |(number, event): &(u64, Arc<Event>)| {
+                *number < *seq && event.session == Some(session) && event.body.chat() == Some(to)
+            };
+            let found: Vec<_> = page.iter().filter(|event| of_it(event)).cloned().collect();
+            early.splice(0..0, found);
+            if page.first().is_none_or(|(_, event)| event.at < since) {
+                break;
+            }
+            end = begin;
+        }
+        let mut rest = &early[..];
+        while !rest.is_empty() {
+            rest = match self.dispatch(rest, Some(self.cursor)).await?.1 {
+                Reached::All => &[],
+                Reached::Upto(seq) => &rest[rest.partition_point(|(number, _)| *number <= seq)..],
+                Reached::Nothing => rest,
+            };
+        }
+        Ok(())
     }
 
-    /// Plans and commits; tells up to where, if not all events found room in one commit.
-    async fn dispatch(&mut self, events: &[(u64, Arc<Event>)]) -> Result<(Plan, Option<u64>), PairError> {
+    /// Plans and commits, with the cursor at the last of these events, or at another.
+    async fn dispatch(
+        &mut self,
+        events: &[(u64, Arc<Event>)],
+        cursor: Option<u64>,
+    ) -> Result<(Plan, Reached), PairError> {
         let routes = self.registry.routes();
         let mut view = StoreView {
             registry: &self.registry,
@@ -212,17 +250,21 @@ impl Dispatcher {
             album_window: *self.config.album_window,
             plan: Plan::default(),
         };
-        let mut upto = None;
+        let mut reached = Reached::All;
         for (seq, event) in events {
             planner.event(*seq, event)?;
             if planner.plan.tasks.len() + planner.plan.rows.len() >= CHANGES {
-                upto = Some(*seq);
+                reached = Reached::Upto(*seq);
                 break;
             }
         }
         let plan = planner.plan;
         if !plan.is_empty() {
-            let seq = upto.or(events.last().map(|(seq, _)| *seq)).unwrap_or(self.cursor);
+            let last = match reached {
+                Reached::Upto(seq) => Some(seq),
+                _ => events.last().map(|(seq, _)| *seq),
+            };
+            let seq = cursor.or(last).unwrap_or(self.cursor);
             fault_point!("forward.dispatch.before");
             let stored = self.registry.store.commit(batch(&plan, &view.holds, seq)).await;
             fault_point!("forward.dispatch.after");
@@ -232,7 +274,7 @@ impl Dispatcher {
                 Err(StoreError::Conflict { .. }) => {
                     drop(view);
                     self.registry.load().await?;
-                    return Ok((Plan::default(), Some(self.cursor)));
+                    return Ok((Plan::default(), Reached::Nothing));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -241,7 +283,7 @@ impl Dispatcher {
                 desk.wake();
             }
         }
-        Ok((plan, upto))
+        Ok((plan, reached))
     }
 
     async fn store_cursor(&mut self) -> Result<(), StoreError> {

@@ -12,6 +12,7 @@ use super::graph::way_back;
 use super::map::PairsTable;
 use super::pair::{PairRow, PairState, Place};
 use super::registry::Registry;
+use super::verdict::CHAT_UNKNOWN;
 use crate::base::{PairId, SessionId};
 use crate::model::{ChatId, EventBody};
 use crate::store::Batch;
@@ -54,7 +55,10 @@ impl Registry {
     /// Carries out what such an event means. To do it again changes nothing.
     pub(super) async fn turn_with(&self, session: SessionId, body: &EventBody) -> Result<(), PairError> {
         match body {
-            EventBody::ChatMigrated { from, to } => self.migrate(session, *from, *to).await,
+            EventBody::ChatMigrated { from, to } => {
+                self.migrate(session, *from, *to).await?;
+                self.let_go_on(session, *to).await
+            }
             EventBody::ChatLost { chat, reason } => self.lose(session, *chat, reason).await,
             _ => Ok(()),
         }
@@ -91,6 +95,30 @@ impl Registry {
         }
         self.refresh();
         Ok(())
+    }
+
+    /// Pairs into a chat that moved, which stopped because the old one takes nothing any more, go on in the new one.
+    async fn let_go_on(&self, session: SessionId, to: ChatId) -> Result<(), PairError> {
+        for desk in self.desks() {
+            let pair = desk.pair().borrow().clone();
+            let is_there = (pair.destination.session, pair.destination.chat) == (session, to);
+            let stopped = pair.state == PairState::Held && pair.reason.as_deref() == Some(CHAT_UNKNOWN);
+            if is_there && stopped {
+                match self.resume(pair.id).await {
+                    Ok(_) | Err(PairError::Unknown(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a pair of this session has become the supergroup's.
+    pub(super) fn has_moved(&self, session: SessionId, from: ChatId, to: ChatId) -> bool {
+        self.desks().iter().any(|desk| {
+            let pair = desk.pair().borrow().clone();
+            (pair.source.session, pair.source.chat, pair.former) == (session, to, Some(from))
+        })
     }
 
     /// Whether a pair would double another, or go round.

@@ -2,6 +2,7 @@
 //!
 //! It changes nothing but what Telegram shows; what is to be remembered comes back as an [`End`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::compose::{Trim, compose, random_id, revise};
@@ -15,7 +16,7 @@ use super::origins::{origins, post};
 use super::pair::{Mode, PairRow};
 use super::verdict::{PROTECTED, Step, Verdict, verdict};
 use super::worker::Worker;
-use crate::base::{Code, Timestamp};
+use crate::base::{Code, SessionId, Timestamp};
 use crate::model::{ChatId, Message, MessageId};
 use crate::store::{Batch, StoreError, Task};
 use crate::telegram::ErrorClass;
@@ -203,7 +204,8 @@ impl<'a> Trial<'a> {
         let others: Vec<_> = desks
             .filter(|desk| desk.pair().borrow().id != self.pair.id)
             .collect();
-        if others.is_empty() {
+        // Into the channel that a message is a forward of, this pair may write itself.
+        if others.is_empty() && forwarded.is_none() {
             return Ok(false);
         }
         let node = registry.node(destination.session, destination.chat);
@@ -427,6 +429,7 @@ impl<'a> Trial<'a> {
             };
             match verdict(Step::Edit, trouble.class) {
                 Verdict::Done => return Ok(End::Done(done)),
+                Verdict::Hold(_) if self.is_former(copied.chat) => return Ok(End::Done(done)),
                 Verdict::Simplify => match trim.formatting.less() {
                     Some(formatting) => trim.formatting = formatting,
                     None => return Ok(End::Discard(trouble.code, trouble.text)),
@@ -438,13 +441,15 @@ impl<'a> Trial<'a> {
 
     async fn delete(&mut self, chat: ChatId, ids: &[MessageId]) -> Result<End, StoreError> {
         let mut done = Done::default();
-        let mut copies = Vec::new();
+        // A pair that follows its chat has copies in two: a number means nothing without its own.
+        let mut copies: BTreeMap<(SessionId, ChatId), Vec<MessageId>> = BTreeMap::new();
         for id in ids {
             let Some(row) = self.worker.row(chat, *id)? else {
                 continue;
             };
             if let Some(copied) = row.copied() {
-                copies.push(copied);
+                let place = (copied.session, copied.chat);
+                copies.entry(place).or_default().push(copied.message);
                 let gone = MapRow {
                     fate: Fate::Gone,
                     ..row
@@ -453,22 +458,26 @@ impl<'a> Trial<'a> {
                 done.rows.push(((chat, *id), gone));
             }
         }
-        let Some(first) = copies.first() else {
-            return Ok(End::Done(done));
-        };
-        let messages = copies.iter().map(|copied| copied.message).collect();
         let courier = self.worker.registry.courier.clone();
-        match courier
-            .delete(first.session, first.chat, messages, self.patience())
-            .await
-        {
-            Ok(()) => done.deleted = copies.len() as u64,
-            Err(trouble) => match verdict(Step::Delete, trouble.class) {
+        for ((session, chat), messages) in copies {
+            let count = messages.len() as u64;
+            let Err(trouble) = courier.delete(session, chat, messages, self.patience()).await else {
+                done.deleted += count;
+                continue;
+            };
+            match verdict(Step::Delete, trouble.class) {
                 Verdict::Done => {}
+                Verdict::Hold(_) if self.is_former(chat) => {}
                 _ => return Ok(self.end(Step::Delete, trouble)),
-            },
+            }
         }
         Ok(End::Done(done))
+    }
+
+    /// Whether a copy stands where the pair writes no more: in a group that became a supergroup. What cannot be done
+    /// there stops no pair.
+    fn is_former(&self, chat: ChatId) -> bool {
+        chat != self.pair.destination.chat
     }
 
     /// What follows from a failed call, where nothing more can be done in this try.

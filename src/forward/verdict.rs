@@ -10,6 +10,9 @@ use crate::telegram::ErrorClass;
 /// Why a pair is held whose source forbids forwarding.
 pub(super) const PROTECTED: &str = "forwards_restricted";
 
+/// Why a pair is held whose destination the account does not know, or not any more.
+pub(super) const CHAT_UNKNOWN: &str = "chat_unknown";
+
 /// What was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -54,7 +57,7 @@ pub(super) fn verdict(step: Step, class: ErrorClass) -> Verdict {
         ErrorClass::Expired(_) => Verdict::Halt("session_expired"),
         ErrorClass::Unavailable => Verdict::Await,
         ErrorClass::Ambiguous | ErrorClass::FileReferenceExpired => Verdict::Retry,
-        ErrorClass::PeerInvalid => Verdict::Hold("chat_unknown"),
+        ErrorClass::PeerInvalid => Verdict::Hold(CHAT_UNKNOWN),
         ErrorClass::NotModified => Verdict::Done,
         ErrorClass::NoRights if step == Step::Send => Verdict::Hold("no_rights"),
         ErrorClass::DuplicateRandomId if step == Step::Send => Verdict::Look,

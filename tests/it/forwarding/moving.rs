@@ -73,6 +73,61 @@ async fn what_the_supergroup_says_before_the_word_of_the_move_is_copied_too() {
     daemon.stop(PATIENCE).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_on_both_sides_of_a_move_are_deleted_each_in_its_own_chat() {
+    let scene = Scene::new().await;
+    // The account's own numbers run through its private chats and basic groups; a supergroup's begin anew.
+    for number in 0..12 {
+        let text = format!("private {number}");
+        scene.world.say(scene.ann, scene.bob, &text).expect("posted");
+    }
+    let group = group(&scene);
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let made = daemon
+        .handles
+        .pairs
+        .create(pair(session, scene.source, group, ""), Owner::admin())
+        .await;
+    let id = made.expect("made").id;
+    let standing = |chat: i64| {
+        let all = scene
+            .world
+            .messages(chat, Some(scene.ann), 0, 1000, false)
+            .expect("there");
+        all.into_iter()
+            .filter(|message| message.service.is_none())
+            .map(|message| message.text)
+            .collect::<Vec<_>>()
+    };
+    let first = scene.say("first");
+    until("the first is copied", || standing(group) == ["first"]).await;
+    let to = migrate(&scene, group);
+    let pairs = &daemon.handles.pairs;
+    until("the pair writes into the supergroup", || {
+        pairs.get(id).expect("there").destination.chat == ChatId(to)
+    })
+    .await;
+    let second = scene.say("second");
+    until("the second is copied", || standing(to) == ["second"]).await;
+    scene.edit(first, "first, edited");
+    let Ok(Peer::Channel(source)) = peer(scene.source) else {
+        panic!("it is a channel");
+    };
+    let both = scene
+        .stage
+        .world
+        .world(|state| state.delete_in_channel(scene.bob, source, &[first, second]));
+    both.expect("deleted");
+    until("the second copy is gone", || standing(to).is_empty()).await;
+    until("all is settled", || stats(&daemon, id).waiting == 0).await;
+    assert_eq!(pairs.get(id).expect("there").state, PairState::Running);
+    assert_eq!(standing(scene.bob).len(), 12, "nobody else's message is touched");
+    scene.say("third");
+    until("the pair goes on", || standing(to) == ["third"]).await;
+    daemon.stop(PATIENCE).await;
+}
+
 fn group(scene: &Scene) -> i64 {
     scene
         .world
