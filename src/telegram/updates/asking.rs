@@ -91,6 +91,11 @@ impl Asking {
         begins
     }
 
+    /// The answer is here; what it is worth is said next.
+    pub fn landed(&mut self) {
+        self.under_way = false;
+    }
+
     /// It was answered.
     pub fn answered(&mut self) {
         *self = Self {

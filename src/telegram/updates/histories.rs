@@ -142,6 +142,8 @@ impl Play {
             seq: rng.random_range(0..3),
             part: rng.random_range(2..12),
             names_pts: rng.random(),
+            names_latest_first: rng.random(),
+            dates_parts: rng.random(),
         };
         let mut journal = Journal::default();
         for channel in 0..rng.random_range(1..5) {

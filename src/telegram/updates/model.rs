@@ -48,6 +48,10 @@ pub(super) struct Server {
     pub part: usize,
     /// Whether it names a channel's position when it announces news.
     pub names_pts: bool,
+    /// Whether it names the channels that it knows the shortest first.
+    pub names_latest_first: bool,
+    /// Whether a part has the date of its last event, and not the date from which it was asked.
+    pub dates_parts: bool,
 }
 
 impl Log {
@@ -150,10 +154,23 @@ impl Server {
         };
         let end = events.last().map_or(pts, |event| event.pts);
         let last = end == self.account.pts;
-        let news: Vec<Item<Told>> = (self.channels.iter())
-            .filter(|(_, log)| log.events.last().is_some_and(|event| event.date >= date))
+        let so_far = match (last, self.dates_parts) {
+            (true, _) => self.date,
+            (false, true) => events.last().map_or(date, |event| event.date.max(date)),
+            (false, false) => date,
+        };
+        // A part with a date of its own names the channels up to it: they are not asked for again.
+        let named = |log: &Log| {
+            let latest = log.events.last().map(|event| event.date);
+            latest.is_some_and(|at| at >= date && (last || self.dates_parts && at <= so_far))
+        };
+        let mut news: Vec<Item<Told>> = (self.channels.iter())
+            .filter(|(_, log)| named(log))
             .map(|(channel, _)| self.named(*channel))
             .collect();
+        if self.names_latest_first {
+            news.reverse();
+        }
         if events.is_empty() && news.is_empty() {
             return AccountDifference::Empty {
                 date: self.date,
@@ -162,11 +179,11 @@ impl Server {
         }
         AccountDifference::Part(Part {
             updates: told(Key::Account, events),
-            others: if last { news } else { Vec::new() },
+            others: news,
             peers: (),
             pts: end,
             qts: 0,
-            date: if last { self.date } else { date },
+            date: so_far,
             seq: self.seq,
             last,
         })

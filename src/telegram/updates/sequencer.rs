@@ -64,6 +64,8 @@ pub(in crate::telegram) struct Sequencer<U, P> {
     unknown: bool,
     /// Updates are missing of which nobody knows what they were; what was told meanwhile may have overtaken them.
     overtaken: bool,
+    /// The difference is told in part.
+    in_parts: bool,
     numbered: Vec<Numbered<U, P>>,
     channels: HashMap<i64, Channel<U, P>>,
     /// Channels that are to be asked, by time.
@@ -93,6 +95,7 @@ impl<U, P> Sequencer<U, P> {
             asking,
             unknown: stored.pts == 0,
             overtaken: true,
+            in_parts: false,
             numbered: Vec::new(),
             channels: channels.collect(),
             agenda: BTreeSet::new(),
@@ -219,17 +222,13 @@ impl<U, P> Sequencer<U, P> {
             AccountDifference::Empty { date, seq } => {
                 (self.date, self.seq) = (date, seq);
                 self.overtaken &= self.asking.is_wanted_again();
-                // Containers that waited for one before them: it counts anew from here.
-                self.numbered.clear();
-                match self.account.has_gap() || self.secondary.has_gap() {
-                    true => self.account_knows_nothing(now),
-                    false => self.asking.answered(),
-                }
-                self.end_of_difference(now, None);
+                self.in_parts = false;
+                self.end_of_difference(now, Telling::default(), false);
             }
             AccountDifference::Part(part) => self.account_part(now, part),
             AccountDifference::TooLong { pts } => {
                 let stands = pts == self.account.pts();
+                self.in_parts = false;
                 self.account.jump_to(pts);
                 self.jump(Key::Account, pts);
                 // What it left unsaid, news of channels too, is asked for from there.
@@ -238,27 +237,9 @@ impl<U, P> Sequencer<U, P> {
         }
     }
 
-    /// What was pushed does not follow, and the difference knows nothing of what is missing before it. It may not have
-    /// heard of it yet; in the end what is missing counts as left out.
-    fn account_knows_nothing(&mut self, now: Instant) {
-        if self.asking.refusals() < KNOWS_NOTHING {
-            return self.asking.refused(now, false);
-        }
-        self.asking.answered();
-        if let Some(pts) = self.account.skip_gap() {
-            self.jump(Key::Account, pts);
-        }
-        if let Some(qts) = self.secondary.skip_gap() {
-            self.jump(Key::Secondary, qts);
-        }
-    }
-
     fn account_part(&mut self, now: Instant, part: Part<U, P>) {
         let before = (self.account.pts(), self.secondary.pts(), self.date);
         (self.date, self.seq) = (part.date, part.seq);
-        // The margin is asked for once: a part that moves the date alone would else be told again and again. Unless
-        // track was lost anew while the answer was on its way.
-        self.overtaken &= self.asking.is_wanted_again();
         self.account.go_to(part.pts);
         self.secondary.go_to(part.qts);
         let peers = Arc::new(part.peers);
@@ -273,9 +254,16 @@ impl<U, P> Sequencer<U, P> {
             key: Key::Secondary,
             pts: self.secondary.pts(),
         }));
-        let stands = before == (self.account.pts(), self.secondary.pts(), self.date);
+        let moved = (before.0, before.1) != (self.account.pts(), self.secondary.pts());
+        let stands = before.2 == self.date && !moved;
+        if part.last || !moved {
+            // The margin is asked for to the end; but a part that moves the date alone would be told again and again.
+            // Unless track was lost anew while the answer was on its way.
+            self.overtaken &= self.asking.is_wanted_again();
+        }
+        self.in_parts = !part.last;
         if part.last {
-            self.asking.answered();
+            self.asking.landed();
         }
         for other in part.others {
             match other {
@@ -285,7 +273,7 @@ impl<U, P> Sequencer<U, P> {
             }
         }
         match part.last {
-            true => self.end_of_difference(now, Some(telling)),
+            true => self.end_of_difference(now, telling, moved),
             false => {
                 self.finish(telling);
                 self.ask_on(now, stands);
@@ -293,19 +281,52 @@ impl<U, P> Sequencer<U, P> {
         }
     }
 
-    /// The account's sequences are told to their end: what waited for that is told, if it follows.
-    fn end_of_difference(&mut self, now: Instant, telling: Option<Telling<U, P>>) {
-        let mut telling = telling.unwrap_or_default();
-        let mut told = Vec::new();
-        self.account.settle(&mut told);
-        telling.tell_from(Key::Account, std::mem::take(&mut told));
-        self.secondary.settle(&mut told);
-        telling.tell_from(Key::Secondary, told);
+    /// The account's sequences are told to their end: what waited for that is told, if it follows. `moved` says whether
+    /// the difference told anything of them.
+    fn end_of_difference(&mut self, now: Instant, mut telling: Telling<U, P>, moved: bool) {
+        let mut moved = moved | self.settle_account(&mut telling);
+        let gap = self.account.has_gap() || self.secondary.has_gap();
+        if moved || !gap {
+            self.asking.answered();
+        } else if self.asking.refusals() < KNOWS_NOTHING {
+            // It knows nothing of what is missing before what was pushed: it may not have heard of it yet.
+            self.asking.refused(now, false);
+        } else {
+            self.asking.answered();
+            self.skip_account_gap();
+            moved = self.settle_account(&mut telling);
+        }
         self.watch_account(now);
         self.tell_numbered(now, &mut telling);
+        if !moved {
+            // Containers that still wait for one before them: Telegram knows of none.
+            self.numbered.clear();
+            self.watch_account(now);
+        }
         telling.stand(None);
         self.finish(telling);
         self.note_beginning(None);
+    }
+
+    /// Tells what waited and follows; whether anything did.
+    fn settle_account(&mut self, telling: &mut Telling<U, P>) -> bool {
+        let (mut told, mut of_secondary) = (Vec::new(), Vec::new());
+        self.account.settle(&mut told);
+        self.secondary.settle(&mut of_secondary);
+        let any = !told.is_empty() || !of_secondary.is_empty();
+        telling.tell_from(Key::Account, told);
+        telling.tell_from(Key::Secondary, of_secondary);
+        any
+    }
+
+    /// What is missing, and no difference knows of, counts as left out.
+    fn skip_account_gap(&mut self) {
+        if let Some(pts) = self.account.skip_gap() {
+            self.jump(Key::Account, pts);
+        }
+        if let Some(qts) = self.secondary.skip_gap() {
+            self.jump(Key::Secondary, qts);
+        }
     }
 
     /// Asks for what follows a part. An answer that leads nowhere counts as a refusal: it is not asked without a rest.
@@ -455,7 +476,7 @@ impl<U, P> Sequencer<U, P> {
     /// The date as it may be stored. Channels that a difference named are asked one after the other: until all have
     /// answered, a connection that ends asks from before, and hears of them again.
     fn date_to_store(&mut self) -> i32 {
-        if self.owing.is_empty() {
+        if self.owing.is_empty() && !self.in_parts {
             self.stored_date = self.date;
         }
         self.stored_date
@@ -463,7 +484,8 @@ impl<U, P> Sequencer<U, P> {
 
     fn jump(&mut self, key: Key, pts: i32) {
         let to = State {
-            date: self.date_to_store(),
+            // Channels that the same difference names may not be known to owe anything yet.
+            date: self.stored_date,
             seq: self.seq,
             position: Some(Position { key, pts }),
         };
