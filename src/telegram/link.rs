@@ -347,10 +347,9 @@ impl Link {
         answer.map_err(|error| self.failed(error))
     }
 
-    /// The connection that comes after this one, which is of no use any more; none if it does not come in the time of
+    /// The connection that comes after this one, which was reported as broken; none if it does not come in the time of
     /// a call.
     async fn connection_after(&self, number: u64) -> Option<(u64, SenderPoolFatHandle)> {
-        self.report_broken(number);
         let mut status = self.status.subscribe();
         let next = async {
             loop {
@@ -395,6 +394,10 @@ impl Link {
         });
         if matches!(answer, Ok(_) | Err(InvocationError::Rpc(_))) {
             self.proved();
+        }
+        if answer.as_ref().is_err_and(wants_introduction) {
+            // It answers nothing any more. A new one introduces itself.
+            self.report_broken(number);
         }
         answer
     }
@@ -478,7 +481,7 @@ impl Link {
 }
 
 /// Whether the server has forgotten how this connection introduced itself.
-fn wants_introduction(error: &InvocationError) -> bool {
+pub(crate) fn wants_introduction(error: &InvocationError) -> bool {
     error.is("CONNECTION_NOT_INITED") || error.is("CONNECTION_LAYER_INVALID")
 }
 

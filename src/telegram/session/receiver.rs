@@ -21,7 +21,7 @@ use crate::base::Timestamp;
 use crate::model::ChatId;
 use crate::runtime::BoxError;
 use crate::telegram::error::{ErrorClass, classify};
-use crate::telegram::link::{Connection, Link};
+use crate::telegram::link::{Connection, Link, wants_introduction};
 use crate::telegram::peers;
 use crate::telegram::tables::Peers;
 use crate::telegram::updates::read::{self, Pushed};
@@ -385,7 +385,8 @@ fn verdict(request: &Request, error: &InvocationError) -> Option<Refusal> {
         classify(rpc.code, &rpc.name, Timestamp::now()),
         ErrorClass::Expired(_)
     );
-    if ends {
+    // A connection that has to introduce itself anew answers nothing any more: the next one does.
+    if ends || wants_introduction(error) {
         return None;
     }
     let of_channel = matches!(request, Request::Channel { .. } | Request::ChannelPresent { .. });
@@ -456,6 +457,8 @@ mod tests {
                 Some(Refusal::Unknown)
             );
             assert_eq!(refused(&request, "AUTH_KEY_UNREGISTERED", 401, None), None);
+            assert_eq!(refused(&request, "CONNECTION_NOT_INITED", 400, None), None);
+            assert_eq!(refused(&request, "CONNECTION_LAYER_INVALID", 400, None), None);
             assert_eq!(verdict(&request, &InvocationError::Dropped("cut")), None);
         }
     }
