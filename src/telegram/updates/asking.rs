@@ -17,6 +17,9 @@ const LONGEST_REST: Duration = Duration::from_secs(300);
 /// The longest rest for a channel that tells this account nothing.
 const LONGEST_REST_LOST: Duration = Duration::from_secs(3600);
 
+/// The rest after a refusal as lost is cut short once in so long.
+const BETWEEN_CUTS: Duration = Duration::from_secs(60);
+
 /// See the head of the file.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Asking {
@@ -26,6 +29,10 @@ pub(super) struct Asking {
     under_way: bool,
     refusals: u32,
     not_before: Option<Instant>,
+    /// Whether the rest is one that may be cut short: nobody asked for it.
+    yields: bool,
+    /// When such a rest was last cut short.
+    cut: Option<Instant>,
 }
 
 impl Asking {
@@ -85,6 +92,7 @@ impl Asking {
             *self = Self {
                 under_way: true,
                 refusals: self.refusals,
+                cut: self.cut,
                 ..Self::default()
             };
         }
@@ -111,6 +119,17 @@ impl Asking {
         let rest = FIRST_REST.saturating_mul(1 << self.refusals.min(16)).min(longest);
         self.refusals = self.refusals.saturating_add(1);
         self.rest(now + rest);
+        self.yields = lost;
+    }
+
+    /// What told nothing shows signs of life: it is asked for at once, or as soon after the last time that this was so
+    /// as may be. If that was in vain the rests go on from where they were.
+    pub fn cut_rest(&mut self, now: Instant) {
+        let at = self.cut.map_or(now, |cut| now.max(cut + BETWEEN_CUTS));
+        if self.yields && self.not_before.is_some_and(|rest| rest > at) {
+            self.rest(at);
+            self.cut = Some(at);
+        }
     }
 
     /// Telegram asked to wait until then, which is no refusal.
@@ -120,6 +139,7 @@ impl Asking {
 
     fn rest(&mut self, until: Instant) {
         self.under_way = false;
+        self.yields = false;
         self.not_before = Some(until);
         self.due = Some(until);
     }
@@ -145,6 +165,32 @@ mod tests {
         }
         assert_eq!(rests, [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         assert!(asking.is_refused());
+    }
+
+    #[test]
+    fn a_sign_of_life_cuts_the_rest_of_what_told_nothing_once_a_minute() {
+        let (mut asking, mut now) = (Asking::default(), Instant::now());
+        let second = Duration::from_secs(1);
+        asking.want(now);
+        for _ in 0..13 {
+            now = asking.due().expect("wanted");
+            assert!(asking.begin(now), "due");
+            asking.refused(now, true);
+        }
+        assert_eq!(asking.due(), Some(now + LONGEST_REST_LOST));
+        asking.cut_rest(now + second);
+        assert_eq!(asking.due(), Some(now + second), "at once");
+        now += second;
+        assert!(asking.begin(now));
+        asking.refused(now, true);
+        assert_eq!(asking.due(), Some(now + LONGEST_REST_LOST), "as long as before");
+        for soon in 1..30 {
+            asking.cut_rest(now + second * soon);
+            assert_eq!(asking.due(), Some(now + BETWEEN_CUTS), "not at once again");
+        }
+        asking.wait(now + second * 7200);
+        asking.cut_rest(now + second * 100);
+        assert_eq!(asking.due(), Some(now + second * 7200), "Telegram asked for it");
     }
 
     #[test]

@@ -33,6 +33,13 @@ impl<U, P> Channel<U, P> {
         }
     }
 
+    /// Something of it is pushed. If it told nothing so far, it may again: it is not left to rest.
+    pub fn shows_life(&mut self, now: Instant) {
+        if self.lost {
+            self.asking.cut_rest(now);
+        }
+    }
+
     /// After an answer that did not close the gap. One that told something is followed by the next; one that knows
     /// nothing of what is missing is asked again after a rest, and in the end what is missing counts as left out: told
     /// is what waited, and given is where it begins.

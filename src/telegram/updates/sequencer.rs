@@ -439,6 +439,7 @@ impl<U, P> Sequencer<U, P> {
                     true => known.asking.wait_for_gap(now + PATIENCE),
                     false => known.asking.gap_closed(),
                 }
+                known.shows_life(now);
                 self.plan(channel);
             }
         }

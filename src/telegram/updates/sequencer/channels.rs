@@ -127,6 +127,7 @@ impl<U, P> Sequencer<U, P> {
             return;
         }
         known.asking.want(now);
+        known.shows_life(now);
         self.plan(channel);
         if let Some(named) = &mut self.beginning {
             named.insert(channel);
@@ -255,5 +256,29 @@ mod tests {
         assert!(sequencer.has_gap());
         sequencer.refused(now, request, super::super::super::position::Refusal::Lost);
         assert!(!sequencer.has_gap(), "nothing will be told of it");
+    }
+
+    #[test]
+    fn a_channel_that_tells_nothing_is_asked_once_it_pushes_something() {
+        let mut now = Instant::now();
+        let mut sequencer = sequencer(now);
+        assert!(sequencer.poll(now, CHANNEL));
+        for _ in 0..10 {
+            let request = sequencer.next_request(now).expect("asked");
+            sequencer.refused(now, request, super::super::super::position::Refusal::Lost);
+            now = sequencer.channels[&CHANNEL].due.expect("asked again");
+            sequencer.silent_until = now + super::super::SILENCE;
+        }
+        now -= Duration::from_secs(200);
+        assert!(sequencer.next_request(now).is_none(), "it rests");
+        push(&mut sequencer, now, Key::Channel(CHANNEL), 13);
+        let request = sequencer.next_request(now);
+        assert_eq!(
+            request,
+            Some(Request::Channel {
+                channel: CHANNEL,
+                pts: 10
+            })
+        );
     }
 }
