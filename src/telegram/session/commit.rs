@@ -104,14 +104,14 @@ impl Pen {
                 draft.meet(&change, &parts)?;
                 draft.take(change)?;
             }
+            updates
+                .iter()
+                .for_each(|(_, state)| draft.take_state(state, common));
             // What was said in a chat comes before that it moved or is lost.
             for departure in peers::departures(chats) {
                 draft.depart(departure)?;
             }
             draft.take_peers(peers::of_containers(users, chats))?;
-            updates
-                .iter()
-                .for_each(|(_, state)| draft.take_state(state, common));
         }
         draft.commit().await
     }

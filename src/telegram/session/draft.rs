@@ -281,6 +281,11 @@ impl<'a> Draft<'a> {
             ..known
         };
         self.batch.put::<Peers>(&key, &gone);
+        if chat.is_channel() {
+            // It is not asked any more, also after a restart.
+            self.channels.remove(&chat.bare());
+            self.batch.remove::<UpdateStates>(&(self.session, chat.bare()));
+        }
         let reason = reason.to_owned();
         self.event(EventBody::ChatLost { chat, reason }, None);
         Ok(())

@@ -22,7 +22,7 @@ use crate::model::ChatId;
 use crate::runtime::BoxError;
 use crate::telegram::error::{ErrorClass, classify};
 use crate::telegram::link::{Connection, Link, wants_introduction};
-use crate::telegram::peers;
+use crate::telegram::peers::{self, Departure};
 use crate::telegram::tables::Peers;
 use crate::telegram::updates::read::{self, Pushed};
 use crate::telegram::updates::{Batch, Key, Out, Polls, Refusal, Request, Sequencer, State, Stored};
@@ -164,7 +164,11 @@ impl Receiver {
 
     fn arrival(&mut self, out: Out<read::Update, read::Peers>) -> Option<Arrival> {
         Some(match out {
-            Out::Updates(batch) => Arrival::Updates(updates(batch)),
+            Out::Updates(batch) => {
+                let updates = updates(batch);
+                self.forget_departed(&updates.2);
+                Arrival::Updates(updates)
+            }
             Out::Stands(state) => Arrival::Stands(state),
             Out::Jump { key, to } => {
                 let channel = match key {
@@ -184,6 +188,21 @@ impl Receiver {
                 Arrival::Complete
             }
         })
+    }
+
+    /// Channels from which the account departs by this batch, of which chats come along, are not asked any more. Whether
+    /// it was in them is read where the pen reads it, which stores nothing of a batch before it has it.
+    fn forget_departed(&mut self, chats: &[tl::enums::Chat]) {
+        for departure in peers::departures(chats) {
+            let (Departure::Left(chat) | Departure::Forbidden(chat)) = departure else {
+                continue;
+            };
+            let known = || self.context.store.get::<Peers>(&(self.link.id, chat.0));
+            if chat.is_channel() && known().ok().flatten().is_some_and(|known| known.member) {
+                self.sequencer.forget(chat.bare());
+                self.words.remove(&chat.bare());
+            }
+        }
     }
 
     fn take(&mut self, updates: UpdatesLike) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::channel::Channel;
-use super::super::position::{ChannelDifference, Key, Position};
+use super::super::position::{ChannelDifference, Key, Out, Position};
 use super::super::telling::Telling;
 use super::Sequencer;
 
@@ -30,9 +30,39 @@ impl<U, P> Sequencer<U, P> {
         channels.map(|(id, channel)| (*id, channel.asked))
     }
 
-    /// The channels with the time when each was last told to its end.
+    /// The channels that tell something, with the time when each was last told to its end.
     pub fn asked(&self) -> impl Iterator<Item = (i64, Instant)> {
-        self.channels.iter().map(|(id, channel)| (*id, channel.asked))
+        let telling = self.channels.iter().filter(|(_, channel)| !channel.lost);
+        telling.map(|(id, channel)| (*id, channel.asked))
+    }
+
+    /// The account is in this channel no more: it is not asked, and where it stands is not told. Should it be let in
+    /// again, the channel is a new one.
+    pub fn forget(&mut self, channel: i64) {
+        let Some(known) = self.channels.remove(&channel) else {
+            return;
+        };
+        if let Some(due) = known.due {
+            self.agenda.remove(&(due, channel));
+        }
+        self.owing.remove(&channel);
+        let key = Key::Channel(channel);
+        self.out.retain(|out| match out {
+            Out::Jump { key: of, .. } => *of != key,
+            Out::Lost { channel: of } => *of != channel,
+            _ => true,
+        });
+        for out in &mut self.out {
+            let states = match out {
+                Out::Stands(state) => std::slice::from_mut(state).iter_mut().collect(),
+                Out::Updates(batch) => batch.updates.iter_mut().map(|(_, state)| state).collect(),
+                _ => Vec::new(),
+            };
+            for state in states {
+                state.position = state.position.filter(|position| position.key != key);
+            }
+        }
+        self.note_beginning(Some(channel));
     }
 
     /// Takes a channel's difference.
@@ -161,7 +191,7 @@ impl<U, P> Sequencer<U, P> {
 mod tests {
     use std::time::Duration;
 
-    use super::super::super::position::{AccountDifference, Item, Out, Packet, Place, Request};
+    use super::super::super::position::{AccountDifference, Item, Packet, Place, Request};
     use super::super::Stored;
     use super::*;
 
@@ -256,6 +286,50 @@ mod tests {
         assert!(sequencer.has_gap());
         sequencer.refused(now, request, super::super::super::position::Refusal::Lost);
         assert!(!sequencer.has_gap(), "nothing will be told of it");
+    }
+
+    #[test]
+    fn a_channel_that_was_left_is_neither_asked_nor_told_of() {
+        let now = Instant::now();
+        let mut sequencer = sequencer(now);
+        assert!(sequencer.poll(now, CHANNEL));
+        assert!(sequencer.next_request(now).is_some(), "asked");
+        let difference = ChannelDifference {
+            pts: Some(12),
+            updates: vec![1],
+            peers: (),
+            last: false,
+            too_long: false,
+            timeout: None,
+        };
+        sequencer.channel_answered(now, CHANNEL, difference.clone());
+        while !matches!(sequencer.told(), Some(Out::Updates(batch)) if !batch.updates.is_empty()) {}
+        sequencer.forget(CHANNEL);
+        while let Some(out) = sequencer.told() {
+            assert!(
+                matches!(out, Out::Stands(state) if state.position.is_none()),
+                "{out:?}"
+            );
+        }
+        assert!(!sequencer.has_gap() && sequencer.next_request(now).is_none());
+        assert_eq!(
+            (sequencer.asked().count(), sequencer.pollable(now).count()),
+            (0, 0)
+        );
+        // An answer that was on its way says nothing any more.
+        sequencer.channel_answered(now, CHANNEL, difference);
+        assert!(sequencer.told().is_none());
+    }
+
+    #[test]
+    fn what_tells_nothing_does_not_count_as_lagging() {
+        let now = Instant::now();
+        let mut sequencer = sequencer(now);
+        assert_eq!(sequencer.asked().count(), 1);
+        assert!(sequencer.poll(now, CHANNEL));
+        let request = sequencer.next_request(now).expect("asked");
+        sequencer.refused(now, request, super::super::super::position::Refusal::Lost);
+        assert_eq!(sequencer.asked().count(), 0);
     }
 
     #[test]
