@@ -209,6 +209,7 @@ impl Receiver {
         let now = Instant::now();
         // A short form names people by number only. Somebody unknown comes with a name in the difference.
         let strangers = read::named_by_number(&updates).any(|user| !self.knows(user));
+        let place = read::place_of_short(&updates);
         let pushed = if strangers {
             Pushed::LostTrack
         } else {
@@ -218,6 +219,9 @@ impl Receiver {
             Pushed::Packet(packet) => self.sequencer.push(now, packet),
             Pushed::LostTrack => {
                 self.sequencer.lost_track(now);
+                if let Some(pts) = place {
+                    self.sequencer.known_behind(now, pts);
+                }
                 self.miss();
             }
         }

@@ -94,6 +94,17 @@ pub(in crate::telegram) fn named_by_number(updates: &UpdatesLike) -> impl Iterat
     one.into_iter().chain(origin)
 }
 
+/// Where the account's sequence stands behind a short form of a message, be it from somebody who is not known.
+pub(in crate::telegram) fn place_of_short(updates: &UpdatesLike) -> Option<i32> {
+    use tl::enums::Updates;
+    match updates {
+        UpdatesLike::Updates(Updates::UpdateShortMessage(it)) => Some(it.pts),
+        UpdatesLike::Updates(Updates::UpdateShortChatMessage(it)) => Some(it.pts),
+        // The answer to a call of one's own does not say whose position it names.
+        _ => None,
+    }
+}
+
 fn of_updates(updates: tl::enums::Updates) -> Pushed {
     use tl::enums::Updates;
     let none = Peers::default();

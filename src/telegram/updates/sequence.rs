@@ -23,6 +23,8 @@ pub(super) type Told<U, P> = (i32, U, Arc<P>);
 #[derive(Debug)]
 pub(super) struct Sequence<U, P> {
     pts: i32,
+    /// How far it is known to go, though nothing that leads there is held.
+    known: i32,
     held: Vec<Held<U, P>>,
 }
 
@@ -31,6 +33,7 @@ impl<U, P> Sequence<U, P> {
     pub fn at(pts: i32) -> Self {
         Self {
             pts,
+            known: 0,
             held: Vec::new(),
         }
     }
@@ -40,9 +43,14 @@ impl<U, P> Sequence<U, P> {
         self.pts
     }
 
-    /// Whether updates wait for what is missing before them.
+    /// Whether something is missing: updates wait for it, or it is known to be there.
     pub fn has_gap(&self) -> bool {
-        !self.held.is_empty()
+        !self.held.is_empty() || self.known > self.pts
+    }
+
+    /// It goes as far as this; what leads there is still to be told.
+    pub fn know(&mut self, pts: i32) {
+        self.known = self.known.max(pts);
     }
 
     /// Takes an update that brings the sequence from `from` to `to`. Told are those that now follow. An update behind
@@ -79,19 +87,23 @@ impl<U, P> Sequence<U, P> {
 
     /// Goes to where a difference ended. Held updates that it held too are let go.
     pub fn go_to(&mut self, pts: i32) {
+        let known = self.known;
         self.jump_to(self.pts.max(pts));
+        self.known = known;
     }
 
     /// Goes where Telegram says, be it back.
     pub fn jump_to(&mut self, pts: i32) {
-        self.pts = pts;
+        (self.pts, self.known) = (pts, 0);
         self.held
             .retain(|held| held.to > pts || (held.from == pts && held.to == pts));
     }
 
-    /// Goes on where the first update that waits begins, though what comes before it was not told; where that is.
+    /// Goes on where the first update that waits begins, though what comes before it was not told; where that is. If
+    /// none waits, as far as it is known to go.
     pub fn skip_gap(&mut self) -> Option<i32> {
-        let first = self.held.iter().map(|held| held.from).min()?;
+        let known = Some(self.known).filter(|known| *known > self.pts);
+        let first = self.held.iter().map(|held| held.from).min().or(known)?;
         // What begins before where we stand, and ends behind it, was told in part.
         self.pts = first;
         Some(first)
@@ -159,6 +171,24 @@ mod tests {
         assert!(sequence.has_gap());
         sequence.go_to(12);
         assert!(!sequence.has_gap());
+    }
+
+    #[test]
+    fn what_is_known_to_be_there_is_a_gap() {
+        let mut sequence = Sequence::at(10);
+        sequence.know(12);
+        sequence.know(9);
+        assert!(sequence.has_gap());
+        sequence.go_to(11);
+        assert!(sequence.has_gap(), "a part of it");
+        assert_eq!(told(&mut sequence, &[(12, 1, "b")]), ["b"]);
+        assert!(!sequence.has_gap(), "pushed after all");
+        sequence.know(14);
+        assert_eq!(sequence.skip_gap(), Some(14));
+        assert!(!sequence.has_gap());
+        sequence.know(16);
+        sequence.jump_to(3);
+        assert!(!sequence.has_gap(), "it was said where it stands");
     }
 
     #[test]

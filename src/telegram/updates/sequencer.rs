@@ -173,6 +173,13 @@ impl<U, P> Sequencer<U, P> {
         self.asking.want(now);
     }
 
+    /// The account's sequence goes as far as this, though what leads there cannot be told: the difference has to. One
+    /// that lags behind may not have it yet, and is asked again.
+    pub fn known_behind(&mut self, now: Instant, pts: i32) {
+        self.account.know(pts);
+        self.watch_account(now);
+    }
+
     /// Takes what was pushed, or came as the answer to a call of one's own.
     pub fn push(&mut self, now: Instant, packet: Packet<U, P>) {
         self.silent_until = now + SILENCE;

@@ -278,6 +278,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_pushed_but_cannot_be_told_is_asked_for_until_a_difference_has_it() {
+        let now = Instant::now();
+        let mut behind = sequencer(now);
+        behind.lost_track(now);
+        behind.known_behind(now, 11);
+        assert_eq!(answer_nothing(&mut behind, now), [0, 1, 2, 4, 8]);
+        let jump = |out: &Out<u8, ()>| {
+            matches!(
+                out,
+                Out::Jump {
+                    key: Key::Account,
+                    ..
+                }
+            )
+        };
+        assert!(std::iter::from_fn(|| behind.told()).any(|out| jump(&out)));
+
+        let mut behind = sequencer(now);
+        behind.known_behind(now, 11);
+        push(&mut behind, now, Key::Account, 11);
+        assert!(!behind.has_gap(), "it came in another form");
+    }
+
+    #[test]
     fn a_channel_that_tells_nothing_keeps_no_date_back() {
         let now = Instant::now();
         let mut sequencer = sequencer(now);
