@@ -27,6 +27,8 @@ pub struct TelegramConfig {
     pub ping_after: Span,
     /// How long the answer to it may take.
     pub ping_timeout: Span,
+    /// For how long a server has to say that it does not know a key before the session ends.
+    pub key_doubt: Span,
     /// How long a session may be away before it is reported as lost.
     pub lost_after: Span,
     /// How long a login process waits for its next step.
@@ -81,6 +83,7 @@ impl Default for TelegramConfig {
             call_timeout: Span::secs(30),
             ping_after: Span::secs(18),
             ping_timeout: Span::secs(10),
+            key_doubt: Span::secs(120),
             lost_after: Span::secs(60),
             login_expires: Span::secs(300),
             logins_at_once: 16,

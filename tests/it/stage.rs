@@ -55,7 +55,7 @@ impl Stage {
             wires.push(wire);
         }
         let config = format!(
-            "[telegram]\napi_id = 1\napi_hash = \"0123456789abcdef0123456789abcdef\"\nstart_spacing = \"1ms\"\n\
+            "[telegram]\napi_id = 1\napi_hash = \"0123456789abcdef0123456789abcdef\"\nstart_spacing = \"1ms\"\nkey_doubt = \"1s\"\n\
              [telegram.server]\nrsa_public_key = \"\"\"{pem}\"\"\"\n\
              {listed}\
              [limiter]\nprofile = \"sandbox\"\n\

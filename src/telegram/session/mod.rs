@@ -9,6 +9,7 @@ mod clock;
 mod commit;
 mod convert;
 mod dialogs;
+mod doubt;
 mod draft;
 mod history;
 mod login;

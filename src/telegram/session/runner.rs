@@ -3,8 +3,8 @@
 //!
 //! A connection that gives no proof in time, that its pump found broken, whose clock was put forward or back, or
 //! that cannot be made, is given up; after a pause (exponential, jittered) there is a new one. The pauses begin anew
-//! once a connection has been of use. A server that says that it does not know the key is asked again over another
-//! connection before the session ends. It promises nothing about calls that were under way: their callers are told that
+//! once a connection has been of use. A server that says that it does not know the key is asked again and again, over
+//! minutes and other connections, before the session ends (`doubt`). It promises nothing about calls that were under way: their callers are told that
 //! they may or may not have happened.
 
 use std::net::SocketAddr;
@@ -19,6 +19,7 @@ use grammers_mtproto::mtp::DeserializeError;
 use grammers_mtproto::transport::Error as TransportError;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::doubt::Doubt;
 use super::{Context, Observation};
 use crate::base::Timestamp;
 use crate::model::SessionState;
@@ -42,12 +43,12 @@ pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContex
     let session = SessionStore::load(context.store.clone(), link.id, context.dcs.clone())?;
     let session = Arc::new(session);
     let mut pauses = reconnect_pauses();
-    let mut doubted = false;
+    let mut doubt = Doubt::default();
     loop {
         let began = Instant::now();
         let outcome = tokio::select! {
             () = task.stop.cancelled() => break,
-            outcome = connection(&context, &link, &session, &task, &mut doubted) => outcome,
+            outcome = connection(&context, &link, &session, &task, &mut doubt) => outcome,
         };
         if was_of_use(&link, began.elapsed()) {
             pauses.reset();
@@ -59,15 +60,15 @@ pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContex
                 link.observe(Observation::Lost(reason));
             }
             Given::Doubted => {
-                doubted = true;
+                if doubt.is_certain_after(Instant::now(), *context.config.key_doubt) {
+                    let word = "AUTH_KEY_FORGOTTEN".to_owned();
+                    link.observe(Observation::Ended(SessionState::BadCredentials, word));
+                    task.stop.cancelled().await;
+                    break;
+                }
                 tracing::warn!(session = %link.id, "the server seems not to know the key; it will be asked again");
                 link.vitals.failed();
                 link.observe(Observation::Lost("AUTH_KEY_DOUBTED"));
-            }
-            Given::Refused(word) => {
-                link.observe(Observation::Ended(SessionState::BadCredentials, word.to_owned()));
-                task.stop.cancelled().await;
-                break;
             }
         }
         let pause = pauses.next_backoff().unwrap_or(Duration::from_secs(60));
@@ -108,8 +109,6 @@ enum Given {
     Up(Reason),
     /// The server says that it does not know this session's key. It may be mistaken.
     Doubted,
-    /// The server does not know this session any more.
-    Refused(Reason),
 }
 
 /// One connection from its beginning to its end.
@@ -118,12 +117,14 @@ async fn connection(
     link: &Link,
     session: &Arc<SessionStore>,
     task: &TaskContext,
-    doubted: &mut bool,
+    doubt: &mut Doubt,
 ) -> Given {
     link.observe(Observation::Connecting);
     // With very many sessions a turn may be long in coming.
     let turn = task.idle(wait_for_turn(context)).await;
-    if *doubted && let Err(given) = clear_doubt(context, session).await {
+    if doubt.is_there()
+        && let Err(given) = clear_doubt(context, session).await
+    {
         return given;
     }
     if let Err(given) = Box::pin(ensure_key(context, session)).await {
@@ -136,7 +137,7 @@ async fn connection(
         () = pool.runner.run() => Given::Up("CONNECTION_CLOSED"),
         () = link.until_broken(number) => Given::Up("CONNECTION_BROKEN"),
         () = context.shifts.next() => Given::Up("CLOCK_SHIFTED"),
-        given = pulse(context, link, task, turn, doubted) => given,
+        given = pulse(context, link, task, turn, doubt) => given,
     }
 }
 
@@ -188,7 +189,7 @@ async fn clear_doubt(context: &Context, session: &SessionStore) -> Result<(), Gi
     };
     match key_check::ask(address, key, *context.config.ping_timeout).await {
         Opinion::Known => Ok(()),
-        Opinion::Unknown => Err(Given::Refused("AUTH_KEY_FORGOTTEN")),
+        Opinion::Unknown => Err(Given::Doubted),
         Opinion::None => Err(Given::Up("SERVER_UNREACHABLE")),
     }
 }
@@ -199,7 +200,7 @@ async fn pulse(
     link: &Link,
     task: &TaskContext,
     turn: Option<tokio::sync::SemaphorePermit<'_>>,
-    doubted: &mut bool,
+    doubt: &mut Doubt,
 ) -> Given {
     let silence = *context.config.ping_after;
     let patience = *context.config.ping_timeout;
@@ -208,7 +209,7 @@ async fn pulse(
         return given;
     }
     drop(turn);
-    *doubted = false;
+    *doubt = Doubt::default();
     if link.connection_number() > 1 {
         link.vitals.reconnects.note(Timestamp::now());
     }

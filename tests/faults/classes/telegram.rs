@@ -24,7 +24,7 @@ pub const REVOKED: Class = Class {
     injection: "the authorisation is revoked, the key forgotten; logged in again after 0.2 to 2 s",
     rounds: Rounds { full: 30, short: 2 },
     aim: Aim::secs(5, 30),
-    stage: Stage::default,
+    stage: believing,
     run: |scene, dice, rounds| Box::pin(revoked(scene, dice, rounds)),
 };
 
@@ -36,6 +36,14 @@ pub const ERRORS: Class = Class {
     stage: impatient,
     run: |scene, dice, rounds| Box::pin(errors(scene, dice, rounds)),
 };
+
+/// A daemon that soon believes that its key is forgotten.
+fn believing() -> Stage {
+    Stage {
+        settings: vec![("TELEGRAM__KEY_DOUBT", "1s".to_owned())],
+        ..Stage::default()
+    }
+}
 
 /// A daemon that waits for no answer for long.
 fn impatient() -> Stage {
