@@ -39,6 +39,8 @@ const DRAIN: Duration = Duration::from_millis(250);
 const READ: usize = 4096;
 /// A buffer that has grown larger than this is let go when it is empty.
 const KEPT: usize = 64 << 10;
+/// A message's time is too long ago.
+const OLD: i32 = 16;
 /// A container that is none, or that is older than what it holds.
 const BAD_CONTAINER: i32 = 64;
 /// So many waiting calls are too many.
@@ -434,10 +436,10 @@ impl Reader {
     }
 }
 
-/// What is wrong with a message within a container.
+/// What is wrong with a message within a container. It may be old: so it is sent again under the id it has.
 fn inner_fault(slot: &Slot, message: &Message, now: u64, manners: Manners) -> Option<i32> {
     let id = match manners.inner_ids {
-        true => id_fault(message.id, now),
+        true => id_fault(message.id, now).filter(|code| *code != OLD),
         false => None,
     };
     id.or_else(|| sequence_fault(slot, message, manners))
@@ -472,7 +474,7 @@ fn id_fault(id: i64, now: u64) -> Option<i32> {
     let age = now as i64 - (id >> 32);
     match () {
         () if id & 3 != 0 => Some(18),
-        () if age > BEHIND => Some(16),
+        () if age > BEHIND => Some(OLD),
         () if age < -AHEAD => Some(17),
         () => None,
     }

@@ -146,7 +146,7 @@ switches! {
         "a container with an odd sequence number, a call with an even one is refused: bad_msg_notification 34, 35",
         Source::Documentation("mtproto/service_messages_about_messages");
     inner_ids = true:
-        "the ids of a container's messages are judged like its own, and are lower than it",
+        "the ids of a container's messages are judged like its own, but may be old, and are lower than it",
         Source::Documentation("mtproto/service_messages_about_messages");
     file_references_end = true:
         "a file reference is its account's and its message's, and ends after hours or with that message",
