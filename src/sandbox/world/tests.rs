@@ -4,10 +4,11 @@ use super::account::What;
 use super::changing::Change;
 use super::chat::Role;
 use super::codes::SignIn;
-use super::content::Media;
+use super::content::{Action, Body, Media};
 use super::entities::{Entity, Kind};
 use super::files::FileKind;
 use super::posting::Draft;
+use super::topics::{GENERAL, TopicChange};
 use super::{News, Peer, Place, Refusal, State};
 
 const ALICE: i64 = 101;
@@ -334,4 +335,29 @@ fn access_hashes_differ_by_viewer_and_rights_by_role() {
     state.take_out(ALICE, Peer::Channel(id), BOB).expect("put out");
     assert!(!state.channels[&id].readable_by(BOB));
     assert_eq!(state.audience(Place::Channel(id)), [ALICE]);
+}
+
+#[test]
+fn a_closed_general_topic_lets_people_come_in_and_say_nothing() {
+    let mut state = world();
+    let id = state
+        .create_channel(ALICE, "Forum", "", false)
+        .expect("a supergroup");
+    let peer = Peer::Channel(id);
+    state.bring_in(ALICE, peer, &[BOB]).expect("in");
+    state.toggle_forum(ALICE, id, true).expect("a forum");
+    let closed = TopicChange {
+        closed: Some(true),
+        ..TopicChange::default()
+    };
+    state.edit_topic(ALICE, id, GENERAL, closed).expect("closed");
+    state.join_channel(CAROL, id, true).expect("in");
+    let last = state.channels[&id].held.last_key_value().expect("told").1;
+    assert!(
+        matches!(&state.contents[last].body, Body::Service(Action::Joined { members }) if *members == [CAROL])
+    );
+    for user in [BOB, CAROL] {
+        let refused = state.post(user, peer, Draft::text("hello"));
+        assert_eq!(refused, Err(Refusal::bad("TOPIC_CLOSED")));
+    }
 }

@@ -209,7 +209,8 @@ impl State {
     }
 
     /// Finds where in a forum a message is to stand: where its author says, else where that stands which it answers.
-    /// What answers the message that began a topic answers nothing.
+    /// What answers the message that began a topic answers nothing. Nobody says anything new in a closed one; what
+    /// happens is told there all the same.
     pub(super) fn settle_topic(&self, author: i64, peer: Peer, draft: &mut Draft) -> Result<(), Refusal> {
         let Peer::Channel(id) = peer else {
             draft.topic = None;
@@ -233,7 +234,7 @@ impl State {
         let number = topic.unwrap_or(GENERAL);
         let known = channel.topics.get(&number).ok_or(Refusal::bad("TOPIC_DELETED"))?;
         let runs = channel.role(author).is_some_and(Role::runs);
-        if known.closed && !runs && known.creator != author {
+        if known.closed && draft.action.is_none() && !runs && known.creator != author {
             return Err(Refusal::bad("TOPIC_CLOSED"));
         }
         if begun.is_some()
