@@ -14,6 +14,10 @@ use crate::sandbox::world::{Peer, Refusal, State};
 /// How long a client should wait before it asks for a channel again, in seconds.
 const TIMEOUT: i32 = 30;
 
+/// Who was there so many seconds ago is told of chats at the end only: a part that moves nothing but the date may
+/// otherwise follow the one before for ever.
+const LATELY: i32 = 30;
+
 /// About the most bytes in a difference: well below what clients take in one message.
 const BYTES: usize = 600_000;
 
@@ -120,7 +124,7 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
                 types::updates::State { qts, ..here },
             ));
         }
-        if !channels.is_empty() && r.date < present.date {
+        if !channels.is_empty() && r.date < present.date.saturating_sub(LATELY) {
             let date = present.date;
             return Ok(slice(
                 &viewer,
@@ -137,7 +141,11 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
     let mut other_updates: Vec<enums::Update> = names(&named).collect();
     other_updates.extend(other.iter().filter_map(|entry| viewer.account_update(entry)));
     if let Some((here, date)) = here.zip(part) {
-        let date = if alone { date.max(here.date) } else { here.date };
+        // Chats are told by the date: while some are still to be told, it stays.
+        let date = match alone && channels.is_empty() {
+            true => date.max(here.date),
+            false => here.date,
+        };
         let state = types::updates::State { pts, date, ..here };
         return Ok(slice(&viewer, (new_messages, Vec::new()), other_updates, state));
     }

@@ -176,7 +176,7 @@ async fn parts_of_a_difference_move_what_is_not_of_the_sequence_alone() {
             random_id: qts.into(),
         }));
     });
-    let mut here = (before.pts, before.qts, before.date - 10);
+    let mut here = (before.pts, before.qts, before.date - 100);
     let (mut moved, mut texts, mut secrets, mut announced) = (Vec::new(), Vec::new(), 0, 0);
     loop {
         let request = f::updates::GetDifference {
@@ -222,4 +222,20 @@ async fn parts_of_a_difference_move_what_is_not_of_the_sequence_alone() {
     assert!(announced > 0);
     let present = bob.state().await;
     assert_eq!((here.0, here.1), (present.pts, present.qts));
+
+    // Who was there a moment ago gets on with each part, and hears of chats at the end.
+    let lately = f::updates::GetDifference {
+        pts: before.pts,
+        pts_limit: Some(10),
+        pts_total_limit: None,
+        date: present.date - 15,
+        qts: present.qts,
+        qts_limit: None,
+    };
+    let enums::updates::Difference::Slice(part) = bob.ask(lately.clone()).await else {
+        panic!("a part")
+    };
+    let enums::updates::State::State(state) = part.intermediate_state;
+    assert!(state.pts > before.pts);
+    assert_eq!(state.date, lately.date);
 }
