@@ -33,6 +33,8 @@ pub struct Call {
     pub key: KeyId,
     /// In which session.
     pub session: MtSession,
+    /// Over which connection, by its number.
+    pub connection: u64,
     /// The layer that the client named in `invokeWithLayer`.
     pub layer: i32,
     /// Whether it came inside `invokeWithoutUpdates`: such a call subscribes nobody.

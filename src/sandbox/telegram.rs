@@ -302,9 +302,9 @@ impl Telegram {
         })
     }
 
-    /// A second main connection of a key: if the first one stays open, the key ends.
+    /// Two main connections of a key in turns: if both stay open, the key ends.
     fn watch_rivals(&self, call: &Call) {
-        let Some(rivals) = self.inner.hub.rivals(call.key, call.session) else {
+        let Some(rivals) = self.inner.hub.rivals(call.key, call.connection) else {
             return;
         };
         let (telegram, key) = (self.clone(), call.key);

@@ -381,6 +381,7 @@ proptest! {
                     dc: 2,
                     key: key_id(&server.key),
                     session: MtSession(1),
+                    connection: 0,
                     layer: tl::LAYER,
                     without_updates: false,
                     body,

@@ -67,12 +67,14 @@ impl Hub {
             .is_some_and(|key| key.subscribed().is_some())
     }
 
-    /// The connections that this session would take the key's updates from, while they are open.
-    pub fn rivals(&self, key: KeyId, session: MtSession) -> Option<Rivals> {
-        let lines = self.registry.peek(key)?.rivals(session);
+    /// A call came over a main connection of a key: other ones that are in use beside it, unless they are known.
+    pub fn rivals(&self, key: KeyId, connection: u64) -> Option<Rivals> {
+        let own = self.registry.line(connection)?;
+        let lines = self.registry.peek(key)?.rivals(&own);
         let closed: Vec<_> = lines.iter().map(|line| line.closed.clone()).collect();
         (!closed.is_empty()).then(|| Rivals {
             registry: self.registry.clone(),
+            own: own.closed.clone(),
             closed,
         })
     }
@@ -155,21 +157,29 @@ impl Hub {
     }
 }
 
-/// Connections that hear a key's updates while another one asks for them.
+/// A key's main connection, and others that are in use beside it.
 pub struct Rivals {
     registry: Arc<Registry>,
+    own: CancellationToken,
     closed: Vec<CancellationToken>,
 }
 
 impl Rivals {
-    /// Waits for their end, but not long; true if one of them stays open: then the key is counted as doubled.
+    /// Waits for the end of the one or of all others, but not long; true if they stay: then the key is counted as
+    /// doubled.
     pub async fn stay(self) -> bool {
         let all = async {
             for closed in &self.closed {
                 closed.cancelled().await;
             }
         };
-        let stay = timeout(CLOSING, all).await.is_err();
+        let end = async {
+            tokio::select! {
+                () = self.own.cancelled() => {}
+                () = all => {}
+            }
+        };
+        let stay = timeout(CLOSING, end).await.is_err();
         if stay {
             self.registry.note_doubled_key();
         }

@@ -67,6 +67,20 @@ struct KeyState {
     bound: Option<KeyId>,
     /// Of a permanent key: those that speak for it.
     temporary: Vec<Weak<Key>>,
+    /// Of a permanent key: the open connections that have been its main one.
+    mains: Vec<Main>,
+    /// How many calls came over them.
+    main_calls: u64,
+}
+
+/// A connection that is a key's main one, or was.
+struct Main {
+    line: Arc<Line>,
+    /// Its first and its last call, by their place among all of the key's.
+    first: u64,
+    last: u64,
+    /// The connections with which it was found to share the key.
+    found: Vec<ConnectionId>,
 }
 
 /// A session and what is needed to work for it.
@@ -243,6 +257,11 @@ impl Registry {
         self.doubled_keys.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// An open connection by its number.
+    pub fn line(&self, id: ConnectionId) -> Option<Arc<Line>> {
+        lock(&self.lines).get(&id).cloned()
+    }
+
     /// The connection has ended.
     pub fn close_line(&self, id: ConnectionId) {
         if let Some(line) = lock(&self.lines).remove(&id) {
@@ -407,24 +426,38 @@ impl Key {
         })
     }
 
-    /// The connections of the session that hears the key's updates, if that is another one than this and none of them
-    /// carries both.
-    pub fn rivals(&self, session: MtSession) -> Vec<Arc<Line>> {
-        let Some(other) = self.subscribed().filter(|slot| slot.id != session) else {
+    /// A call came over this main connection: the other ones that were called over after its first call, and were not
+    /// found before. Who goes over to a new connection calls over the old one no more.
+    pub fn rivals(&self, line: &Arc<Line>) -> Vec<Arc<Line>> {
+        let mut state = lock(&self.state);
+        state.main_calls += 1;
+        let now = state.main_calls;
+        state.mains.retain(|main| !main.line.closed.is_cancelled());
+        let known = state.mains.iter_mut().find(|main| main.line.id == line.id);
+        let Some(own) = known else {
+            state.mains.push(Main {
+                line: line.clone(),
+                first: now,
+                last: now,
+                found: Vec::new(),
+            });
             return Vec::new();
         };
-        let own: Vec<ConnectionId> = {
-            let state = lock(&self.state);
-            let own = state.sessions.get(&session);
-            own.map_or_else(Vec::new, |slot| {
-                lock(&slot.state).lines.iter().map(|line| line.id).collect()
+        own.last = now;
+        let first = own.first;
+        let others = state.mains.iter_mut();
+        let others =
+            others.filter(|it| it.line.id != line.id && it.last > first && !it.found.contains(&line.id));
+        let rivals: Vec<Arc<Line>> = others
+            .map(|other| {
+                other.found.push(line.id);
+                other.line.clone()
             })
-        };
-        let lines = lock(&other.state).lines.clone();
-        match lines.iter().any(|line| own.contains(&line.id)) {
-            true => Vec::new(),
-            false => lines,
+            .collect();
+        if let Some(own) = state.mains.iter_mut().find(|main| main.line.id == line.id) {
+            own.found.extend(rivals.iter().map(|rival| rival.id));
         }
+        rivals
     }
 
     /// Cuts every connection that speaks under the key, or for it.
@@ -518,5 +551,30 @@ impl Slot {
     /// For waiting until a call is answered.
     pub fn answers(&self) -> watch::Receiver<()> {
         self.answered.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_share_a_key_if_calls_come_over_them_in_turns() {
+        let registry = Registry::default();
+        let auth_key: Box<AuthKey> = Box::new([7; 256]);
+        let salts = Salts::beginning(&auth_key, registry.salt_period(), 1, 0);
+        let id = registry.add_key(auth_key, 2, salts, None, None);
+        let key = registry.peek(id).expect("known");
+        let line = || registry.open_line(10).expect("room");
+        let (old, new, third) = (line(), line(), line());
+        let rivals = |line: &Arc<Line>| key.rivals(line).iter().map(|it| it.id).collect::<Vec<_>>();
+        assert!(rivals(&old).is_empty());
+        assert!(rivals(&new).is_empty(), "the client goes over to it");
+        assert!(rivals(&new).is_empty());
+        assert_eq!(rivals(&old), [new.id], "and comes back");
+        assert!(rivals(&new).is_empty(), "that is known");
+        assert!(rivals(&third).is_empty());
+        registry.close_line(old.id);
+        assert_eq!(rivals(&new), [third.id]);
     }
 }

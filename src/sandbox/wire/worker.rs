@@ -224,6 +224,7 @@ fn take(slot: &Slot, world: &dyn AnyService, registry: &Registry, job: &Job) -> 
         dc: slot.key.dc,
         key,
         session: slot.id,
+        connection: job.line.id,
         layer,
         without_updates,
         body: body.into(),

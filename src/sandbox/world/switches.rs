@@ -158,7 +158,7 @@ switches! {
         "an account that has moved is sent on with USER_MIGRATE_n (303) by every call at its old data centre",
         Source::Documentation("errors");
     duplicated_key_dies = true:
-        "a key that two main connections use at a time ends: AUTH_KEY_DUPLICATED (406)",
+        "a key over whose two main connections calls come in turns ends: AUTH_KEY_DUPLICATED (406)",
         Source::Documentation("errors");
     saved_messages_incoming = true:
         "messages in the chat with oneself are not outgoing, and name the chat that they are saved under",

@@ -63,6 +63,7 @@ impl Client {
             dc: self.dc,
             key: KeyId(self.key),
             session: MtSession(self.key),
+            connection: 0,
             layer: 230,
             without_updates: false,
             body,

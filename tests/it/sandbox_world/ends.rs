@@ -122,8 +122,17 @@ async fn a_key_on_two_main_connections_is_counted_and_ends() {
         .await
         .expect("no main connection");
 
+    // The old one stays open and nothing is sent on it.
     let mut second = Wired::over(Pipe::open(sandbox.address()).await, key, 79, salt);
-    second
+    for _ in 0..2 {
+        second
+            .call(&f::updates::GetState {})
+            .await
+            .expect("the one in use");
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    assert_eq!(doubled(), 0);
+    first
         .call(&f::updates::GetState {})
         .await
         .expect("not noticed yet");
