@@ -96,7 +96,13 @@ fn render(viewer: &Viewer<'_>, peers: &[Peer]) -> Rendered {
 /// `messages.getDialogs`
 pub fn get_dialogs(ctx: &mut Ctx<'_>, r: f::GetDialogs) -> Answer<enums::messages::Dialogs> {
     let me = ctx.me()?;
-    let offset = ctx.peer(me, &r.offset_peer).ok();
+    let offset = match &r.offset_peer {
+        enums::InputPeer::Empty => None,
+        peer => Some(
+            ctx.peer(me, peer)
+                .map_err(|_| Refusal::bad("OFFSET_PEER_ID_INVALID"))?,
+        ),
+    };
     let viewer = ctx.viewer(me);
     let found = if r.folder_id.unwrap_or(0) == 0 {
         all(&viewer)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use grammers_tl_types::{enums, functions as f};
+use grammers_tl_types::{enums, functions as f, types};
 use trunkline::model::ChatId;
 use trunkline::sandbox::acts::NewChatKind;
 
@@ -70,6 +70,13 @@ async fn pinned_chats_stand_on_top_and_pages_go_by_date() {
         offset_peer: peer_of(&stage, ann_id, new),
         ..first(10)
     };
+    let nobody = types::InputPeerChat { chat_id: 999 };
+    let astray = f::messages::GetDialogs {
+        offset_peer: nobody.into(),
+        ..rest.clone()
+    };
+    let refused = ann.call(&astray).await.expect_err("no such chat");
+    assert_eq!(refused, "OFFSET_PEER_ID_INVALID");
     // What the page ended with rises to the top, and what has not been told yet comes all the same.
     world.say(new, bob, "newer").expect("posted");
     let told = |chats: Vec<(i64, bool)>| -> Vec<i64> { chats.into_iter().map(|it| it.0).collect() };
