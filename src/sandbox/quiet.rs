@@ -12,6 +12,9 @@ use super::world::State;
 /// For how long a login looks at a channel that it asked about (milliseconds).
 const LOOKS: i64 = 60_000;
 
+/// So many looks are remembered at the most; beyond, those that end first are forgotten.
+const MOST: usize = 16_384;
+
 /// What these draws are made with.
 const OF_PUSHES: u64 = 93;
 
@@ -44,6 +47,12 @@ impl Looks {
     pub fn note(&mut self, key: KeyId, channel: i64, now: i64) {
         if self.until.len() >= 1024 {
             self.until.retain(|_, until| *until > now);
+        }
+        if self.until.len() >= MOST
+            && let Some(first) = self.until.iter().min_by_key(|(_, until)| **until)
+        {
+            let first = *first.0;
+            self.until.remove(&first);
         }
         self.until.insert((key, channel), now + LOOKS);
     }
@@ -103,5 +112,10 @@ mod tests {
         assert!(ways(&state, &looks).iter().all(|way| *way == Way::Told));
         state.now += LOOKS;
         assert!(ways(&state, &looks).contains(&Way::Announced));
+        for channel in 0..=MOST as i64 {
+            looks.note(KeyId(1), channel, state.now + channel);
+        }
+        assert_eq!(looks.until.len(), MOST);
+        assert!(!looks.until.contains_key(&(KeyId(1), 0)), "the first to end");
     }
 }

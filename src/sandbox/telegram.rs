@@ -260,9 +260,6 @@ impl Telegram {
                 self.watch_rivals(call);
                 self.inner.hub.subscribe(call.key, call.session);
             }
-            if let Some(Peer::Channel(channel)) = methods::target(user, &call.body) {
-                self.looks().note(call.key, channel, state.now);
-            }
         } else if !call.without_updates && state.shows_token(call.key.0) {
             // It may have come back with another session.
             self.inner.hub.subscribe(call.key, call.session);
@@ -283,6 +280,11 @@ impl Telegram {
             news_before,
         };
         let mut answer = methods::dispatch(&mut ctx, constructor, &call.body);
+        if let (Some(user), Some(Ok(_))) = (user, &answer)
+            && let Some(Peer::Channel(channel)) = methods::target(user, &call.body)
+        {
+            self.looks().note(call.key, channel, state.now);
+        }
         // A part of a file is nobody's record.
         if let Some(Ok(bytes)) = &mut answer
             && !method.starts_with("upload.")

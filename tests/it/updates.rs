@@ -334,7 +334,7 @@ async fn parts_of_a_difference_that_move_the_date_or_secret_chats_alone_lead_on(
         let date = world.date();
         let account = world.account_mut(it.ann).expect("Ann");
         account.qts += 1;
-        account.secrets.push(Secret {
+        account.secrets.push_back(Secret {
             qts: account.qts,
             date,
             random_id: 1,

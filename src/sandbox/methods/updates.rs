@@ -9,6 +9,7 @@ use crate::sandbox::rpc::KeyId;
 use crate::sandbox::world::account::{Entry, What};
 use crate::sandbox::world::content::Content;
 use crate::sandbox::world::difference::{Missed, Portion, missed};
+use crate::sandbox::world::weather::Secret;
 use crate::sandbox::world::{Peer, Refusal, State};
 
 /// How long a client should wait before it asks for a channel again, in seconds.
@@ -82,8 +83,15 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
         r.date.saturating_sub(1)
     };
     let mut channels = channel_news(&viewer, since);
-    let secrets = ctx.state.secrets_after(me, r.qts).iter();
-    let secrets: Vec<_> = secrets.map(|secret| viewer.secret(secret)).collect();
+    let waiting: Vec<&Secret> = ctx
+        .state
+        .secrets_after(me, r.qts)
+        .take(portion.events + 1)
+        .collect();
+    let more = waiting.len() > portion.events;
+    let told = waiting.get(..portion.events).unwrap_or(&waiting);
+    let qts = told.last().map(|secret| secret.qts);
+    let secrets: Vec<_> = told.iter().map(|secret| viewer.secret(secret)).collect();
     let (new, named, other, pts, part) = match found {
         _ if too_long => return Ok(types::updates::DifferenceTooLong { pts: account.pts }.into()),
         Missed::TooMuch => return Ok(types::updates::DifferenceTooLong { pts: account.pts }.into()),
@@ -107,16 +115,15 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
     let present = state_of(ctx.state, me, ctx.key)?;
     let alone = ctx.state.switches.parts_move_alone;
     // Where the client stands, if this is not all.
-    let here = part.map(|_| types::updates::State {
+    let here = (part.is_some() || more).then(|| types::updates::State {
         pts: r.pts,
         qts: r.qts.max(0),
         date: r.date,
         ..present.clone()
     });
     // What stands in no sequence, or in another one, then comes first, and moves its own state only.
-    if let Some(here) = here.clone().filter(|_| alone) {
-        if let Some(last) = ctx.state.secrets_after(me, r.qts).last() {
-            let qts = last.qts;
+    if let Some(here) = here.clone().filter(|_| alone || more) {
+        if let Some(qts) = qts {
             return Ok(slice(
                 &viewer,
                 (Vec::new(), secrets),

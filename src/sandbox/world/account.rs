@@ -72,7 +72,7 @@ pub struct Account {
     pub qts: i32,
     /// The messages of its secret chats, oldest first.
     #[serde(default)]
-    pub secrets: Vec<Secret>,
+    pub secrets: VecDeque<Secret>,
     /// The number of its next message.
     pub next_id: i32,
     /// The messages of its private chats and basic groups.
@@ -124,7 +124,7 @@ impl Account {
             online: false,
             pts: 1,
             qts: 0,
-            secrets: Vec::new(),
+            secrets: VecDeque::new(),
             next_id: 1,
             held: HashMap::new(),
             log: VecDeque::new(),
@@ -184,7 +184,7 @@ impl Account {
 }
 
 /// Adds an entry to a log and lets the oldest go.
-pub fn keep(log: &mut VecDeque<Entry>, entry: Entry) {
+pub fn keep<T>(log: &mut VecDeque<T>, entry: T) {
     if log.len() == LOG_KEPT {
         log.pop_front();
     }

@@ -17,6 +17,8 @@ impl State {
         let barred = member.filter(|member| matches!(member.role, Role::Banned | Role::Muted));
         if let Some(member) = barred.filter(|_| ends) {
             member.until = Some(until);
+            self.bans
+                .retain(|(_, channel, barred)| (*channel, *barred) != (id, user));
             self.bans.push((until, id, user));
         }
         Ok(())

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::account::What;
+use super::account::{What, keep};
 use super::place::Peer;
 use super::state::{Passing, State};
 
@@ -137,11 +137,12 @@ impl State {
         let date = self.date();
         if let Some(account) = self.accounts.get_mut(&account) {
             account.qts += 1;
-            account.secrets.push(Secret {
+            let secret = Secret {
                 qts: account.qts,
                 date,
                 random_id,
-            });
+            };
+            keep(&mut account.secrets, secret);
         }
         let kind = Kind::NewEncryptedMessage;
         self.mention(
@@ -180,13 +181,12 @@ impl State {
     }
 
     /// The messages of secret chats after a state; none for a client that has no such state.
-    pub fn secrets_after(&self, account: i64, qts: i32) -> &[Secret] {
-        let known = self.accounts.get(&account);
-        let secrets = known.map_or(&[][..], |account| &account.secrets);
-        if qts < 0 {
-            return &[];
-        }
-        &secrets[secrets.partition_point(|secret| secret.qts <= qts)..]
+    pub fn secrets_after(&self, account: i64, qts: i32) -> impl Iterator<Item = &Secret> {
+        let known = self.accounts.get(&account).filter(|_| qts >= 0);
+        known.into_iter().flat_map(move |account| {
+            let secrets = &account.secrets;
+            secrets.range(secrets.partition_point(|secret| secret.qts <= qts)..)
+        })
     }
 }
 
@@ -226,9 +226,9 @@ mod tests {
             state.blow(ann, Kind::NewEncryptedMessage, random_id);
         }
         assert_eq!((state.accounts[&ann].pts, state.accounts[&ann].qts), (pts, 3));
-        let missed: Vec<i32> = state.secrets_after(ann, 1).iter().map(|it| it.qts).collect();
+        let missed: Vec<i32> = state.secrets_after(ann, 1).map(|it| it.qts).collect();
         assert_eq!(missed, [2, 3]);
-        assert!(state.secrets_after(ann, -1).is_empty());
-        assert!(state.secrets_after(ann, 3).is_empty());
+        assert_eq!(state.secrets_after(ann, -1).count(), 0);
+        assert_eq!(state.secrets_after(ann, 3).count(), 0);
     }
 }

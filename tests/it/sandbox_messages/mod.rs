@@ -94,13 +94,17 @@ fn peer_of(stage: &Stage, ann: i64, chat: i64) -> enums::InputPeer {
 
 /// Ann looks at a channel: what happens there is told at once.
 async fn look_at(login: &mut Login, peer: enums::InputPeer) {
-    let typing = f::messages::SetTyping {
+    let ask = f::messages::GetHistory {
         peer,
-        top_msg_id: None,
-        action: enums::SendMessageAction::SendMessageCancelAction,
+        offset_id: 0,
+        offset_date: 0,
+        add_offset: 0,
+        limit: 1,
+        max_id: 0,
+        min_id: 0,
+        hash: 0,
     };
-    // In a channel only those who run it may be seen to type; asking is looking.
-    login.call(&typing).await.ok();
+    login.ask(&ask).await;
 }
 
 /// Joins a chat to another one, or to a topic of it.
