@@ -200,8 +200,12 @@ impl Telegram {
                     match kind {
                         Kind::DropBefore => suffering.drop_before = true,
                         Kind::DropAfter => suffering.drop_after = true,
-                        Kind::Delay { milliseconds } => suffering.wait += milliseconds,
-                        Kind::LateAnswer { milliseconds } => suffering.wait_after += milliseconds,
+                        Kind::Delay { milliseconds } => {
+                            suffering.wait = suffering.wait.saturating_add(milliseconds)
+                        }
+                        Kind::LateAnswer { milliseconds } => {
+                            suffering.wait_after = suffering.wait_after.saturating_add(milliseconds)
+                        }
                         Kind::LostAnswer => suffering.lost = true,
                         Kind::RemovedAtOnce => suffering.removed = true,
                         Kind::Silence => suffering.silence = true,

@@ -219,6 +219,9 @@ fn hidden(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
 
 fn hidden_edit(world: &World, chat: i64, id: &str, bytes: &[u8]) -> Result<Answer, Failure> {
     let edit = body::<HiddenEdit>(bytes)?;
+    if edit.views.is_some_and(|views| views < 0) || edit.forwards.is_some_and(|forwards| forwards < 0) {
+        return Err(bad("views and forwards are not negative"));
+    }
     let touch = Touch {
         views: edit.views,
         forwards: edit.forwards,

@@ -12,6 +12,7 @@ use crate::sandbox::acts::{NewChat, NewMessage, NewUser, Who};
 use crate::sandbox::faults::Fault;
 use crate::sandbox::world::Switches;
 use crate::sandbox::world::entities::Entity;
+use crate::sandbox::world::settings::Change;
 use crate::sandbox::world::weather::Weather;
 
 /// What `GET /` says.
@@ -175,7 +176,11 @@ pub fn answer(
         (_, ["users", who, rest @ ..]) => people::of_user(world, method, who, rest, bytes),
         ("GET", ["weather"]) => Ok(Answer::Json(json(&world.weather_now())?)),
         ("PUT", ["weather"]) => {
-            world.set_weather(Some(body::<Weather>(bytes)?));
+            let weather = body::<Weather>(bytes)?;
+            if weather.gusts < 0 {
+                return Err(bad("gusts is not negative"));
+            }
+            world.set_weather(Some(weather));
             Ok(Answer::Json(json!({"ok": true})))
         }
         ("DELETE", ["weather"]) => {
@@ -185,7 +190,15 @@ pub fn answer(
         ("PUT", ["names", name]) => peers::hand_over(world, name, bytes),
         (_, ["codes", phone]) => people::codes(world, method, phone, bytes),
         ("GET", ["settings"]) => Ok(Answer::Json(json(&world.settings())?)),
-        ("PATCH", ["settings"]) => Ok(Answer::Json(json(&world.set(body(bytes)?))?)),
+        ("PATCH", ["settings"]) => {
+            let change = body::<Change>(bytes)?;
+            if !change.is_sound() {
+                return Err(bad(
+                    "a time is 0 to ten years, in milliseconds, and a size is not negative",
+                ));
+            }
+            Ok(Answer::Json(json(&world.set(change))?))
+        }
         ("GET", ["switches"]) => Ok(Answer::Json(switches(world.switches()))),
         ("PATCH", ["switches"]) => {
             let turned = world.turn(&body::<BTreeMap<String, bool>>(bytes)?);

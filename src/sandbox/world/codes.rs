@@ -118,7 +118,7 @@ impl State {
         let made = Code {
             code: code.clone(),
             hash: format!("{:016x}", self.derive(22, count, self.now).cast_unsigned()),
-            until: self.now + self.settings.code_life,
+            until: self.now.saturating_add(self.settings.code_life),
             wrong: 0,
             proved: false,
             way,

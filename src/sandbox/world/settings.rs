@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Ten years.
+const LONGEST: i64 = 10 * 366 * 86_400_000;
+
 /// Times, in milliseconds, and sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -59,6 +62,23 @@ pub struct Change {
     pub events_kept: Option<i32>,
     /// See [`Settings::preview_delay`].
     pub preview_delay: Option<i64>,
+}
+
+impl Change {
+    /// Whether every time lies between nothing and ten years, and every size is one.
+    pub fn is_sound(&self) -> bool {
+        let times = [
+            self.login_token_life,
+            self.code_life,
+            self.fresh_login,
+            self.remember_random_ids,
+            self.file_reference_life,
+            self.salt_life,
+            self.preview_delay,
+        ];
+        let mut times = times.into_iter().flatten();
+        times.all(|time| (0..=LONGEST).contains(&time)) && self.events_kept.is_none_or(|kept| kept >= 0)
+    }
 }
 
 impl Settings {

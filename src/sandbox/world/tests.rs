@@ -9,6 +9,7 @@ use super::entities::{Entity, Kind};
 use super::files::FileKind;
 use super::posting::Draft;
 use super::topics::{GENERAL, TopicChange};
+use super::touching::Touch;
 use super::{News, Peer, Place, Refusal, State};
 
 const ALICE: i64 = 101;
@@ -359,5 +360,24 @@ fn a_closed_general_topic_lets_people_come_in_and_say_nothing() {
     for user in [BOB, CAROL] {
         let refused = state.post(user, peer, Draft::text("hello"));
         assert_eq!(refused, Err(Refusal::bad("TOPIC_CLOSED")));
+    }
+}
+
+#[test]
+fn counters_of_any_size_are_taken() {
+    let mut state = world();
+    let id = state.create_channel(ALICE, "News", "", true).expect("a channel");
+    let peer = Peer::Channel(id);
+    let post = say(&mut state, ALICE, peer, "news");
+    for count in [i32::MIN, i32::MAX] {
+        let touch = Touch {
+            views: Some(count),
+            forwards: Some(count),
+            keyboard: None,
+        };
+        state.touch(ALICE, peer, post, touch).expect("counted");
+        for viewer in [BOB, CAROL] {
+            state.look_at(viewer, id, &[post]);
+        }
     }
 }

@@ -82,7 +82,9 @@ impl State {
     /// A key in a data centre asks for a token, or what became of the one that it shows.
     pub fn export_token(&mut self, key: i64, dc: i32, except: Vec<i64>) -> Result<Exported, Refusal> {
         let now = self.now;
-        self.keys.tokens.retain(|token| token.until + EXPIRED_KNOWN > now);
+        self.keys
+            .tokens
+            .retain(|token| token.until.saturating_add(EXPIRED_KNOWN) > now);
         if let Ok(user) = self.user_of(key) {
             return Ok(Exported::Done(user));
         }
@@ -94,7 +96,7 @@ impl State {
         let count = self.keys.count;
         let parts = (0..4).map(|part| self.derive(24 + part, count, now).to_be_bytes());
         let token: Vec<u8> = parts.flatten().collect();
-        let until = now + self.settings.login_token_life;
+        let until = now.saturating_add(self.settings.login_token_life);
         let tokens = &mut self.keys.tokens;
         if tokens.iter().filter(|known| known.key == key).count() >= TOKENS_MAX
             && let Some(oldest) = tokens.iter().position(|known| known.key == key)
@@ -110,7 +112,7 @@ impl State {
             redeemer: None,
         });
         // Rounded up: who counts in seconds must not come too early.
-        let expires = super::content::seconds(until + 999);
+        let expires = super::content::seconds(until.saturating_add(999));
         Ok(Exported::Show { token, expires })
     }
 

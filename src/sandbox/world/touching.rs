@@ -46,7 +46,7 @@ impl State {
             let number = content.number_for(0).unwrap_or(id);
             let views = touch.views.filter(|views| *views != content.views());
             let forwards = touch.forwards.filter(|forwards| *forwards != content.forwards);
-            content.views = views.map_or(content.views, |views| views - 1);
+            content.views = views.map_or(content.views, |views| views.saturating_sub(1));
             content.forwards = forwards.unwrap_or(content.forwards);
             if views.is_some() {
                 self.tell_counter(channel, &Passing::Views { channel, id: number });
@@ -71,7 +71,7 @@ impl State {
                 continue;
             };
             if content.author != account && content.viewed_by.insert(account) {
-                content.views += 1;
+                content.views = content.views.saturating_add(1);
                 self.tell_counter(channel, &Passing::Views { channel, id: *id });
             }
         }
@@ -90,7 +90,7 @@ impl State {
         let Some(post) = uid.and_then(|uid| self.contents.get_mut(uid)) else {
             return;
         };
-        post.forwards += 1;
+        post.forwards = post.forwards.saturating_add(1);
         self.tell_counter(channel, &Passing::Forwards { channel, id });
     }
 

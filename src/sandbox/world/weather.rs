@@ -73,7 +73,7 @@ impl State {
     pub fn next_gust(&mut self) {
         if let Some(weather) = &mut self.weather {
             let Weather { seed, gusts } = *weather;
-            weather.gusts += 1;
+            weather.gusts = gusts.saturating_add(1);
             self.gust(seed, gusts);
         }
     }

@@ -243,6 +243,14 @@ async fn the_control_port_says_who_gets_in_and_how_and_it_is_kept() {
         did("PATCH", "/settings", json!({"x": 1})).await,
         refused(400, "INVALID_REQUEST")
     );
+    for (method, path, wrong) in [
+        ("PATCH", "/settings", json!({"code_life": i64::MAX})),
+        ("PATCH", "/settings", json!({"preview_delay": -1})),
+        ("PUT", "/weather", json!({"seed": 1, "gusts": -1})),
+    ] {
+        let answer = did(method, path, wrong).await;
+        assert_eq!(answer, refused(400, "INVALID_REQUEST"), "{path}");
+    }
     sandbox.stop().await;
 
     let alone = SandboxConfig {
