@@ -195,8 +195,9 @@ impl Sandbox {
         World::new(self.telegram.clone())
     }
 
-    /// Cuts all connections, stops listening and writes the world, if it is kept.
+    /// Sends what was gathered, cuts all connections, stops listening and writes the world, if it is kept.
     pub async fn stop(self) {
+        self.telegram.flush_all();
         for wire in self.wires {
             wire.stop().await;
         }

@@ -93,7 +93,7 @@ impl Telegram {
             };
             match way {
                 Way::Told => self.hand(state, key, account, piece.clone(), fault),
-                Way::Late(span) => self.hand_late(key, account, piece.clone(), span),
+                Way::Late(span) => self.hand_late(state, key, account, piece.clone(), span),
                 Way::Untold => {}
                 Way::Announced => {
                     if let News::Channel { channel, .. } = *news
@@ -106,10 +106,13 @@ impl Telegram {
         }
     }
 
-    /// Lets a login hear something later, if it is logged in then.
-    fn hand_late(&self, key: KeyId, account: i64, piece: Piece, span: Duration) {
+    /// Lets a login hear something later, if it is logged in then; without a runtime at once.
+    fn hand_late(&self, state: &mut State, key: KeyId, account: i64, piece: Piece, span: Duration) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return self.hand(state, key, account, piece, None);
+        };
         let telegram = self.clone();
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             tokio::time::sleep(span).await;
             let mut state = telegram.lock_to_read();
             let known = state.keys.known.get(&key.0);
