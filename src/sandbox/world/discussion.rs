@@ -27,8 +27,11 @@ impl State {
         }
         if let Some(id) = group {
             let group = self.channel(id)?;
-            if group.broadcast || group.linked.is_some() {
+            if group.broadcast || group.linked.is_some() || group.forum {
                 return Err(Refusal::bad("MEGAGROUP_ID_INVALID"));
+            }
+            if !group.role(by).is_some_and(Role::runs) {
+                return Err(Refusal::bad("CHAT_ADMIN_REQUIRED"));
             }
             if group.history_hidden {
                 return Err(Refusal::bad("MEGAGROUP_PREHISTORY_HIDDEN"));

@@ -364,6 +364,26 @@ fn a_closed_general_topic_lets_people_come_in_and_say_nothing() {
 }
 
 #[test]
+fn posts_are_discussed_in_a_group_that_one_runs_and_that_is_no_forum() {
+    let mut state = world();
+    let news = state.create_channel(ALICE, "News", "", true).expect("a channel");
+    let foreign = state.create_channel(BOB, "Theirs", "", false).expect("a group");
+    let forum = state.create_channel(ALICE, "Forum", "", false).expect("a group");
+    state.toggle_forum(ALICE, forum, true).expect("a forum");
+    let refused = |name| Err(Refusal::bad(name));
+    assert_eq!(
+        state.link(ALICE, news, Some(foreign)),
+        refused("CHAT_ADMIN_REQUIRED")
+    );
+    assert_eq!(
+        state.link(ALICE, news, Some(forum)),
+        refused("MEGAGROUP_ID_INVALID")
+    );
+    state.toggle_forum(ALICE, forum, false).expect("no more");
+    state.link(ALICE, news, Some(forum)).expect("linked");
+}
+
+#[test]
 fn counters_of_any_size_are_taken() {
     let mut state = world();
     let id = state.create_channel(ALICE, "News", "", true).expect("a channel");
