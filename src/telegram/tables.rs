@@ -221,6 +221,9 @@ pub(crate) struct LeftOutMark {
     pub above: MessageId,
     /// When the session's own sequence last moved before.
     pub since: Timestamp,
+    /// Whether it was told that the chat cannot be read.
+    #[serde(default)]
+    pub unreadable: bool,
 }
 
 impl Peer {

@@ -8,6 +8,7 @@ mod forwarding;
 mod interop;
 mod kill;
 mod kill_changes;
+mod left_out;
 mod logins;
 mod operation;
 mod returning;

@@ -178,6 +178,7 @@ impl Pen {
         let mark = LeftOutMark {
             above,
             since: self.date(),
+            unreadable: false,
         };
         let mut batch = Batch::new();
         batch.put::<LeftOut>(&key, &mark);
@@ -193,6 +194,21 @@ impl Pen {
         let mut batch = Batch::new();
         batch.remove::<LeftOut>(&(self.link.id, place));
         self.context.store.commit(batch).await.map(drop)
+    }
+
+    /// Stores that what was left out of a chat cannot be read for now. The place is that of the mark.
+    ///
+    /// # Errors
+    /// If the store did not keep it.
+    pub async fn keep_unreadable(
+        &self,
+        place: i64,
+        chat: ChatId,
+        mark: LeftOutMark,
+    ) -> Result<(), StoreError> {
+        let mut draft = Draft::new(&self.context, &self.link);
+        draft.keep_unreadable(place, chat, mark)?;
+        draft.commit().await
     }
 
     /// Stores that messages of a chat are lost for good.

@@ -347,10 +347,29 @@ impl<'a> Draft<'a> {
         let mark = LeftOutMark {
             above: above.map(|(_, id)| id).max().unwrap_or(0),
             since: Timestamp::from_secs(common.date.into()),
+            unreadable: false,
         };
         tracing::info!(session = %self.session, above = mark.above, "Telegram left messages out");
         self.batch.put::<LeftOut>(&key, &mark);
         self.marks.insert(place, mark);
+        Ok(())
+    }
+
+    /// Keeps a mark for a chat that cannot be read, and tells it once. One that the chat has already lies deeper, and is
+    /// read in its turn.
+    pub fn keep_unreadable(&mut self, place: i64, chat: ChatId, mark: LeftOutMark) -> Result<(), StoreError> {
+        let key = (self.session, chat.0);
+        let other = place != chat.0 && self.context.store.contains::<LeftOut>(&key)?;
+        if mark.unreadable || other {
+            return Ok(());
+        }
+        let mark = LeftOutMark {
+            unreadable: true,
+            ..mark
+        };
+        self.batch.put::<LeftOut>(&key, &mark);
+        let reason = "HISTORY_UNREADABLE".to_owned();
+        self.event(EventBody::SessionGap { chat, reason }, None);
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use crate::telegram::limits;
 use crate::telegram::link::Link;
 use crate::telegram::peers;
 use crate::telegram::requests;
-use crate::telegram::tables::{HighWater, LeftOut, Peers};
+use crate::telegram::tables::{HighWater, LeftOut, LeftOutMark, Peer, Peers};
 
 /// Messages in one page: Telegram gives no more.
 const PAGE: i32 = 100;
@@ -28,18 +28,30 @@ const PAGE: i32 = 100;
 /// Messages in one commit.
 const SLICE: usize = 64;
 
-/// Whether there is something that Telegram left out and that is still to be read.
+/// Whether there is something that Telegram left out and that is still to be read. What could not be read is not waited
+/// for.
 ///
 /// # Errors
 /// If the store cannot be read.
 pub(super) fn is_left_out(context: &Context, link: &Link) -> Result<bool, StoreError> {
-    let marks = context.store.scan::<LeftOut>(Scan::prefix(&link.id), 1)?;
-    Ok(!marks.is_empty())
+    Ok(marks(context, link)?.iter().any(|(_, mark)| !mark.unreadable))
+}
+
+/// The marks of what was left out, with the place of each.
+fn marks(context: &Context, link: &Link) -> Result<Vec<(i64, LeftOutMark)>, StoreError> {
+    let marks = context
+        .store
+        .scan::<LeftOut>(Scan::prefix(&link.id), usize::MAX)?;
+    Ok(marks
+        .into_iter()
+        .map(|((_, place), mark)| (place, mark))
+        .collect())
 }
 
 /// Reads what was left out; then compares the tops of the recent chats with what is stored, and fills what lies
 /// between. A chat that is new to us begins at `since`, not at its first message. False if it is `patient` and updates
-/// are still on their way, so that it is too early to tell.
+/// are still on their way, so that it is too early to tell. What could not be read before is tried once each time that
+/// is told.
 ///
 /// # Errors
 /// If a call failed or the store did not keep something.
@@ -50,11 +62,25 @@ pub(super) async fn catch_up(
     since: Timestamp,
     patient: bool,
 ) -> Result<bool, TelegramError> {
-    read_left_out(context, link, pen).await?;
+    let (unreadable, readable): (Vec<_>, Vec<_>) = marks(context, link)?
+        .into_iter()
+        .partition(|(_, mark)| mark.unreadable);
+    read_left_out(context, link, pen, readable).await?;
     if patient && recently(link) && pump::server_pts(link).await? > pen.pts() {
         return Ok(false);
     }
     let page = dialogs::read_page(context, link, &dialogs::first_page()).await?;
+    let again = unreadable.into_iter().filter_map(|(place, mark)| {
+        let listed = page.peers.iter().find(|(chat, _)| chat.0 == place);
+        let known = match listed {
+            Some((_, peer)) => Ok(Some(peer.clone())),
+            None => context.store.get::<Peers>(&(link.id, place)),
+        };
+        let worth_asking = known.map(|peer| is_open(ChatId(place), peer.as_ref()));
+        worth_asking.map(|open| open.then_some((place, mark))).transpose()
+    });
+    let again = again.collect::<Result<Vec<_>, StoreError>>()?;
+    read_left_out(context, link, pen, again).await?;
     for dialog in page.dialogs {
         let stored = context.store.get::<HighWater>(&(link.id, dialog.chat.0))?;
         if stored.is_none_or(|stored| stored < dialog.top) {
@@ -73,28 +99,42 @@ fn recently(link: &Link) -> bool {
         .is_some_and(|update| now.since(update) < Duration::from_secs(2))
 }
 
+/// Whether a chat that could not be read may be readable now: not a channel that the account is in no more.
+fn is_open(chat: ChatId, peer: Option<&Peer>) -> bool {
+    !chat.is_channel() || peer.is_none_or(|peer| peer.member)
+}
+
 /// Reads what differences left out. Chats in which more was written meanwhile look complete by their tops: what is
-/// missing lies deeper, above the mark.
-async fn read_left_out(context: &Arc<Context>, link: &Arc<Link>, pen: &Pen) -> Result<(), TelegramError> {
-    let marks = context
-        .store
-        .scan::<LeftOut>(Scan::prefix(&link.id), usize::MAX)?;
-    for ((_, place), mark) in marks {
+/// missing lies deeper, above the mark. The mark of a chat that cannot be read stays.
+async fn read_left_out(
+    context: &Arc<Context>,
+    link: &Arc<Link>,
+    pen: &Pen,
+    marks: Vec<(i64, LeftOutMark)>,
+) -> Result<(), TelegramError> {
+    for (place, mark) in marks {
         let since = (mark.above == 0).then_some(mark.since);
         let chats = match place {
             0 => chats_above(context, link, mark.above).await?,
             channel => vec![ChatId(channel)],
         };
+        let mut settled = true;
         for chat in chats {
             // What stands just below the mark is known, and may have been edited or deleted meanwhile.
             let below = (mark.above - PAGE).max(0);
-            let read = fill(context, link, pen, chat, below, since).await?;
+            let Some(read) = fill(context, link, pen, chat, below, since).await? else {
+                pen.keep_unreadable(place, chat, mark).await?;
+                settled &= chat.0 != place;
+                continue;
+            };
             let unseen = (below + 1..=mark.above).filter(|id| read.binary_search(id).is_err());
             let known = pen.known(chat, unseen)?;
             let gone = if_readable(link, gone(context, link, chat, &known).await)?;
-            pen.write_deleted(chat, gone).await?;
+            pen.write_deleted(chat, gone.unwrap_or_default()).await?;
         }
-        pen.settle_left_out(place).await?;
+        if settled {
+            pen.settle_left_out(place).await?;
+        }
     }
     Ok(())
 }
@@ -121,8 +161,8 @@ async fn chats_above(context: &Context, link: &Link, above: MessageId) -> Result
     Ok(chats)
 }
 
-/// Nothing of a chat that cannot be read: it shall not keep the session from all others.
-fn if_readable<T: Default>(link: &Link, read: Result<T, TelegramError>) -> Result<T, TelegramError> {
+/// None of a chat that cannot be read: it shall not keep the session from all others.
+fn if_readable<T>(link: &Link, read: Result<T, TelegramError>) -> Result<Option<T>, TelegramError> {
     use ErrorClass as Class;
     match read {
         Err(error)
@@ -132,13 +172,14 @@ fn if_readable<T: Default>(link: &Link, read: Result<T, TelegramError>) -> Resul
             ) =>
         {
             tracing::warn!(session = %link.id, error = %error, "a chat's history cannot be read");
-            Ok(T::default())
+            Ok(None)
         }
-        read => read,
+        read => read.map(Some),
     }
 }
 
-/// Reads a chat's history down to a message, and stores it; the numbers of what was read, in order.
+/// Reads a chat's history down to a message, and stores it; the numbers of what was read, in order, or none if the chat
+/// cannot be read.
 async fn fill(
     context: &Context,
     link: &Link,
@@ -146,18 +187,18 @@ async fn fill(
     chat: ChatId,
     above: MessageId,
     since: Option<Timestamp>,
-) -> Result<Vec<MessageId>, TelegramError> {
+) -> Result<Option<Vec<MessageId>>, TelegramError> {
     let bounds = Bounds {
         above,
         since,
         most: context.config.history_fill_max,
     };
     let read = read_down(context, link, chat, &bounds).await;
-    let Some((mut missing, complete)) = if_readable(link, read)? else {
-        return Ok(Vec::new());
+    let Some((mut missing, complete)) = if_readable(link, read)?.flatten() else {
+        return Ok(None);
     };
     if missing.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     }
     link.count_gap();
     link.vitals.gap_found();
@@ -180,7 +221,7 @@ async fn fill(
     if complete {
         link.vitals.gap_filled();
     }
-    Ok(read)
+    Ok(Some(read))
 }
 
 /// Which of these messages Telegram says are no more. Not to have read them proves nothing.
