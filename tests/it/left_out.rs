@@ -1,4 +1,5 @@
-//! What Telegram leaves out of a difference that is too long: chats whose history cannot be read for now.
+//! What Telegram leaves out of a difference that is too long: chats whose history cannot be read for now, and edits of
+//! what stands below the hole.
 
 use std::time::Duration;
 
@@ -37,13 +38,20 @@ impl Scene {
         }
     }
 
-    /// Bob posts.
-    fn post(&self, text: &str) {
-        let posted = self
-            .stage
-            .world
-            .world(|world| world.post(self.bob, self.channel, Draft::text(text)));
-        posted.expect("posted");
+    /// Bob posts; the number of the post.
+    fn post(&self, text: &str) -> i32 {
+        self.stage.world.world(|world| {
+            let uid = world
+                .post(self.bob, self.channel, Draft::text(text))
+                .expect("posted");
+            world.contents[&uid].number_for(self.bob).expect("a number")
+        })
+    }
+
+    fn edit(&self, post: i32, text: &str) {
+        let chat = self.channel.bot_api();
+        let edited = self.stage.handle().edit(chat, post, self.bob, text, Vec::new());
+        edited.expect("edited");
     }
 
     fn fault(&self, fault: serde_json::Value) -> u64 {
@@ -111,5 +119,40 @@ async fn what_was_left_out_of_a_chat_that_cannot_be_read_is_read_once_it_can_be(
     let settled = asked();
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(asked(), settled, "the mark is gone");
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_below_a_hole_are_told_only_if_they_are_newer_than_it() {
+    let scene = Scene::new().await;
+    let second = || tokio::time::sleep(Duration::from_millis(1100));
+    let (old, older) = (scene.post("old"), scene.post("older"));
+    scene.edit(old, "old, edited");
+    scene.edit(older, "older, edited");
+    second().await;
+    let daemon = scene.stage.daemon().await;
+    scene.stage.log_in(&daemon, PHONE).await;
+    let one = scene.post("one");
+    until("it is told", || received(&daemon) == ["one"]).await;
+    daemon.stop(PATIENCE).await;
+
+    second().await;
+    scene.edit(one, "one, edited");
+    scene.edit(older, "older, edited again");
+    scene.post("two");
+    scene.leave_out();
+    let daemon = scene.stage.daemon().await;
+    until("what was left out is told", || {
+        received(&daemon) == ["one", "two"]
+    })
+    .await;
+    scene.post("three");
+    until("and what comes next", || received(&daemon).len() == 3).await;
+    let edit = |event: trunkline::model::Event| match event.body {
+        EventBody::MessageEdited(message) => Some(message.text),
+        _ => None,
+    };
+    let edits: Vec<String> = events(&daemon).into_iter().filter_map(edit).collect();
+    assert_eq!(edits, ["older, edited again", "one, edited"]);
     daemon.stop(PATIENCE).await;
 }

@@ -143,6 +143,13 @@ pub(super) fn is_news(edit: &Message, told: Option<(Timestamp, u64)>) -> bool {
     }
 }
 
+/// The same of a message that is read again from a history from which something was left out `since` then. Of one that was
+/// told long ago or never, only a younger edit is news.
+pub(super) fn is_news_since(edit: &Message, told: Option<(Timestamp, u64)>, since: Timestamp) -> bool {
+    let younger = edit.edit_date.is_some_and(|date| date >= since);
+    (younger || told.is_some()) && is_news(edit, told)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +209,11 @@ mod tests {
             "what shows something else is told"
         );
         assert!(news("x", Some(6), None), "an edit of what is not known any more");
+        let since = |edited, told| is_news_since(&message(1, "x", edited), told, Timestamp(6));
+        assert!(!since(Some(5), None), "an old edit of what is not known any more");
+        assert!(since(Some(6), None), "an edit since then");
+        assert!(since(Some(5), told("y", None)), "an old edit that was not told");
+        assert!(!since(Some(6), told("x", Some(6))), "one that was");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Context;
-use super::convert::{Change, form, identity, is_news, name_of_new};
+use super::convert::{Change, form, identity, is_news, is_news_since, name_of_new};
 use crate::base::fault::fault_point;
 use crate::base::{EventId, Owner, SessionId, Timestamp};
 use crate::model::{Action, ChatId, Event, EventBody, Message, MessageId};
@@ -75,7 +75,7 @@ impl<'a> Draft<'a> {
     pub fn take(&mut self, change: Change) -> Result<(), StoreError> {
         match change {
             Change::New(message) => self.take_new(message),
-            Change::Edited(message) => self.take_edit(message),
+            Change::Edited(message) => self.take_edit(message, None),
             Change::Deleted { channel, ids } => {
                 let name = identity(
                     self.session,
@@ -96,7 +96,8 @@ impl<'a> Draft<'a> {
         if self.is_buried(&message)? {
             return Ok(());
         }
-        let below = match self.mark(&message)? {
+        let mark = self.mark(&message)?;
+        let below = match mark {
             Some(mark) => Some(mark.above),
             None if self.is_forgotten(&message) => {
                 let key = (self.session, message.chat.0);
@@ -110,7 +111,10 @@ impl<'a> Draft<'a> {
             || (message.edit_date.is_some() && self.context.store.knows(&name)?);
         if told_before {
             // Perhaps in an older form: a difference that tells a message as new does not tell its edit.
-            return self.take_edit(message);
+            let since = mark
+                .filter(|mark| message.id <= mark.above)
+                .map(|mark| mark.since);
+            return self.take_edit(message, since);
         }
         if let Some(Action::MigratedTo { chat }) = &message.action {
             self.depart(Departure::Migrated(message.chat, *chat))?;
@@ -129,9 +133,14 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn take_edit(&mut self, mut message: Message) -> Result<(), StoreError> {
-        let told = self.told(&message)?;
-        if !is_news(&message, told.map(|told| (told.edited, told.form))) {
+    /// Takes a message in what may be a new form; one that is read again, with the time since when something is missing.
+    fn take_edit(&mut self, mut message: Message, since: Option<Timestamp>) -> Result<(), StoreError> {
+        let told = self.told(&message)?.map(|told| (told.edited, told.form));
+        let news = match since {
+            Some(since) => is_news_since(&message, told, since),
+            None => is_news(&message, told),
+        };
+        if !news {
             return Ok(());
         }
         self.note_told(&message);
