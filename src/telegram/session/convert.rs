@@ -151,10 +151,10 @@ pub(super) fn is_news_since(edit: &Message, told: Option<(Timestamp, u64)>, sinc
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn message(id: MessageId, text: &str, edited: Option<i64>) -> Message {
+    pub(in crate::telegram::session) fn message(id: MessageId, text: &str, edited: Option<i64>) -> Message {
         Message {
             chat: ChatId::user(7),
             id,

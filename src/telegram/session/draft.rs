@@ -3,19 +3,20 @@
 //! It decides what is told as new, as an edit or not at all, by what was told before; what it tells and the state behind
 //! it are one commit. It does not try again: that is the pen's business.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::Context;
 use super::convert::{Change, form, identity, is_news, is_news_since, name_of_new};
+use super::known::Known;
 use crate::base::fault::fault_point;
 use crate::base::{EventId, Owner, SessionId, Timestamp};
 use crate::model::{Action, ChatId, Event, EventBody, Message, MessageId};
 use crate::store::{Batch, Scan, StoreError};
 use crate::telegram::link::Link;
-use crate::telegram::peers::{self, Departure};
+use crate::telegram::peers::Departure;
 use crate::telegram::tables::{
-    HighWater, LeftOut, LeftOutMark, MessageChats, Peer, Peers, Seen, StoredState, ToldEdit, ToldEdits,
-    Tombstones, UpdateStates, Whereabouts,
+    HighWater, LeftOut, LeftOutMark, MessageChats, Peer, StoredState, ToldEdit, ToldEdits, Tombstones,
+    UpdateStates, Whereabouts,
 };
 use crate::telegram::updates::{Key, State};
 
@@ -35,8 +36,8 @@ pub(super) struct Draft<'a> {
     /// Edits that this commit tells, and what it tells as new.
     told_edits: HashMap<(SessionId, i64, MessageId), ToldEdit>,
     fresh: HashMap<(ChatId, MessageId), ToldEdit>,
-    /// Chats that this commit tells to be lost.
-    departed: HashSet<ChatId>,
+    /// Chats and users, as far as this commit changes what is known of them.
+    known: Known<'a>,
     common: Option<StoredState>,
 }
 
@@ -55,21 +56,15 @@ impl<'a> Draft<'a> {
             marks: HashMap::new(),
             told_edits: HashMap::new(),
             fresh: HashMap::new(),
-            departed: HashSet::new(),
+            known: Known::new(&context.store, link.id),
             common: None,
         }
     }
 
     pub fn take_peers(&mut self, found: Vec<(ChatId, Peer)>) -> Result<(), StoreError> {
-        for (chat, peer) in found {
-            let key = (self.session, chat.0);
-            let known = self.context.store.get::<Peers>(&key)?;
-            let merged = peers::merge(known.clone().unwrap_or_default(), peer);
-            if known.as_ref() != Some(&merged) {
-                self.batch.put::<Peers>(&key, &merged);
-            }
-        }
-        Ok(())
+        found
+            .into_iter()
+            .try_for_each(|(chat, peer)| self.known.take(chat, peer))
     }
 
     pub fn take(&mut self, change: Change) -> Result<(), StoreError> {
@@ -221,7 +216,7 @@ impl<'a> Draft<'a> {
         else {
             return Ok(());
         };
-        if let Some(known) = self.context.store.get::<Peers>(&(self.session, sender.id))? {
+        if let Some(known) = self.known.get(ChatId(sender.id))? {
             sender.first_name = known.first_name.or(known.title);
             (sender.last_name, sender.username) = (known.last_name, known.username);
             sender.bot = known.bot;
@@ -231,33 +226,7 @@ impl<'a> Draft<'a> {
 
     /// Keeps by which message somebody can be named of whom Telegram shows only a part.
     pub fn meet(&mut self, change: &Change, parts: &[(ChatId, Peer)]) -> Result<(), StoreError> {
-        let (Change::New(message) | Change::Edited(message)) = change else {
-            return Ok(());
-        };
-        let sender = message.sender.as_ref().map(|sender| ChatId(sender.id));
-        let Some((user, part)) = parts.iter().find(|(user, _)| Some(*user) == sender) else {
-            return Ok(());
-        };
-        let key = (self.session, user.0);
-        let known = self.context.store.get::<Peers>(&key)?;
-        if known.is_some_and(|known| known.hash.is_some() || known.seen.is_some()) {
-            return Ok(());
-        }
-        let chat = self.context.store.get::<Peers>(&(self.session, message.chat.0))?;
-        let Some(hash) = chat.and_then(|chat| chat.hash) else {
-            return Ok(());
-        };
-        let seen = Seen {
-            chat: message.chat,
-            hash,
-            message: message.id,
-        };
-        let met = Peer {
-            seen: Some(seen),
-            ..part.clone()
-        };
-        self.batch.put::<Peers>(&key, &met);
-        Ok(())
+        self.known.meet(change, parts)
     }
 
     /// Tells that a chat moved or that the account is in it no more, once.
@@ -273,23 +242,9 @@ impl<'a> Draft<'a> {
             Departure::Left(chat) => (chat, "LEFT"),
             Departure::Forbidden(chat) => (chat, "FORBIDDEN"),
         };
-        let key = (self.session, chat.0);
-        let Some(known) = self
-            .context
-            .store
-            .get::<Peers>(&key)?
-            .filter(|known| known.member)
-        else {
-            return Ok(());
-        };
-        if !self.departed.insert(chat) {
+        if !self.known.leave(chat)? {
             return Ok(());
         }
-        let gone = Peer {
-            member: false,
-            ..known
-        };
-        self.batch.put::<Peers>(&key, &gone);
         if chat.is_channel() {
             // It is not asked any more, also after a restart.
             self.channels.remove(&chat.bare());
@@ -448,6 +403,7 @@ impl<'a> Draft<'a> {
     }
 
     pub async fn commit(mut self) -> Result<(), StoreError> {
+        self.known.put(&mut self.batch);
         for (chat, id) in &self.high_water {
             self.batch.put::<HighWater>(&(self.session, chat.0), id);
         }

@@ -12,6 +12,7 @@ mod dialogs;
 mod doubt;
 mod draft;
 mod history;
+mod known;
 mod login;
 mod pump;
 mod receiver;
