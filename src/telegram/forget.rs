@@ -1,6 +1,6 @@
 //! Forgetting what a session has learned of its account: chats, positions, numbers of messages.
 
-use super::tables::{HighWater, LeftOut, MessageChats, Peers, ToldEdits, Tombstones, UpdateStates};
+use super::tables::{HighWater, LeftOut, MessageChats, Peer, Peers, ToldEdits, Tombstones, UpdateStates};
 use crate::base::SessionId;
 use crate::store::{Batch, Scan, Store, StoreError, Table};
 
@@ -21,12 +21,31 @@ pub(crate) async fn learned(store: &Store, id: SessionId) -> Result<(), StoreErr
     clear::<Tombstones>(store, id).await
 }
 
-/// Removes the chats and users, which bear names; how far each chat is stored stays.
+/// Removes the chats and users, which bear names; how far each chat is stored stays, and of which groups it was told that
+/// they moved.
 ///
 /// # Errors
 /// If the store did not keep it; what is left is removed by the next try.
 pub(crate) async fn peers(store: &Store, id: SessionId) -> Result<(), StoreError> {
-    clear::<Peers>(store, id).await
+    let rows = store.scan::<Peers>(Scan::prefix(&id), usize::MAX)?;
+    for rows in rows.chunks(AT_ONCE) {
+        let mut batch = Batch::new();
+        for (key, peer) in rows {
+            if peer.migrated {
+                let (kind, migrated) = (peer.kind, true);
+                let bare = Peer {
+                    kind,
+                    migrated,
+                    ..Peer::default()
+                };
+                batch.put::<Peers>(key, &bare);
+            } else {
+                batch.remove::<Peers>(key);
+            }
+        }
+        store.commit(batch).await?;
+    }
+    Ok(())
 }
 
 async fn clear<T: Table>(store: &Store, id: SessionId) -> Result<(), StoreError> {

@@ -87,6 +87,7 @@ pub(crate) fn merge(known: Peer, found: Peer) -> Peer {
         first_name: found.first_name.or(known.first_name),
         last_name: found.last_name,
         member: found.member,
+        migrated: found.migrated || known.migrated,
         // Whoever is known in full is named by its access hash.
         seen: found
             .seen

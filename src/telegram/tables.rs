@@ -89,6 +89,9 @@ pub(crate) struct Peer {
     /// Where it was seen, if Telegram showed no more of it than that.
     #[serde(default)]
     pub seen: Option<Seen>,
+    /// Whether it was told that the basic group became a supergroup.
+    #[serde(default)]
+    pub migrated: bool,
 }
 
 /// A message by which somebody can be named of whom no access hash is known.

@@ -233,6 +233,9 @@ impl<'a> Draft<'a> {
     pub fn depart(&mut self, departure: Departure) -> Result<(), StoreError> {
         let (chat, reason) = match departure {
             Departure::Migrated(from, to) => {
+                if !self.known.migrate(from)? {
+                    return Ok(());
+                }
                 let mut name = self.session.to_bytes().to_vec();
                 name.push(b'm');
                 name.extend(from.0.to_be_bytes());

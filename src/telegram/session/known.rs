@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::convert::Change;
 use crate::base::SessionId;
-use crate::model::ChatId;
+use crate::model::{ChatId, ChatKind};
 use crate::store::{Batch, Store, StoreError};
 use crate::telegram::peers;
 use crate::telegram::tables::{Peer, Peers, Seen};
@@ -89,6 +89,22 @@ impl<'a> Known<'a> {
         Ok(true)
     }
 
+    /// A basic group became a supergroup; whether that is to be told, which it is once.
+    pub fn migrate(&mut self, group: ChatId) -> Result<bool, StoreError> {
+        let known = self.get(group)?.unwrap_or_default();
+        if known.migrated {
+            return Ok(false);
+        }
+        let moved = Peer {
+            kind: Some(ChatKind::Group),
+            member: false,
+            migrated: true,
+            ..known
+        };
+        self.changed.insert(group, moved);
+        Ok(true)
+    }
+
     /// Puts what changed into the commit.
     pub fn put(self, batch: &mut Batch) {
         for (chat, peer) in &self.changed {
@@ -105,6 +121,7 @@ mod tests {
     use crate::store::{OpenStore, StoreConfig};
 
     const USER: ChatId = ChatId(7);
+    const GROUP: ChatId = ChatId(-5);
 
     fn open() -> (OpenStore, tempfile::TempDir) {
         let folder = tempfile::tempdir().expect("a folder");
@@ -173,5 +190,26 @@ mod tests {
         commit(&store, known).await;
         let mut known = Known::new(&store, session);
         assert!(known.leave(channel).expect("left"), "the next loss is told");
+    }
+
+    #[tokio::test]
+    async fn that_a_group_moved_is_told_once_for_good() {
+        let (store, _folder) = open();
+        let session = SessionId::generate();
+        let mut known = Known::new(&store, session);
+        assert!(known.migrate(GROUP).expect("moved"));
+        assert!(!known.migrate(GROUP).expect("moved"));
+        let shown = Peer {
+            title: Some("Few".to_owned()),
+            ..Peer::default()
+        };
+        known.take(GROUP, shown).expect("taken");
+        commit(&store, known).await;
+        crate::telegram::forget::peers(&store, session)
+            .await
+            .expect("forgotten");
+        let stored = store.get::<Peers>(&(session, GROUP.0)).expect("read");
+        assert_eq!(stored.map(|peer| peer.title), Some(None), "without its name");
+        assert!(!Known::new(&store, session).migrate(GROUP).expect("moved"));
     }
 }
