@@ -9,8 +9,9 @@ use grammers_client::tl;
 use sha2::{Digest, Sha256};
 
 use crate::base::{SessionId, Timestamp};
-use crate::model::{ChatId, MediaKind, Message, MessageId};
+use crate::model::{Action, ChatId, MediaKind, Message, MessageId};
 use crate::telegram::from_tl::{self, Names};
+use crate::telegram::peers::Departure;
 use crate::telegram::updates::{State, read};
 
 /// What an update says.
@@ -150,6 +151,15 @@ pub(super) fn is_news_since(edit: &Message, told: Option<(Timestamp, u64)>, sinc
     (younger || told.is_some()) && is_news(edit, told)
 }
 
+/// The move of a group that a message tells of: the group's last one, or the supergroup's first.
+pub(super) fn departure(message: &Message) -> Option<Departure> {
+    match message.action {
+        Some(Action::MigratedTo { chat }) => Some(Departure::Migrated(message.chat, chat)),
+        Some(Action::MigratedFrom { chat }) => Some(Departure::Migrated(chat, message.chat)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -214,6 +224,20 @@ pub(super) mod tests {
         assert!(since(Some(6), None), "an edit since then");
         assert!(since(Some(5), told("y", None)), "an old edit that was not told");
         assert!(!since(Some(6), told("x", Some(6))), "one that was");
+    }
+
+    #[test]
+    fn both_the_groups_last_message_and_the_supergroups_first_tell_of_the_move() {
+        let (group, supergroup) = (ChatId::group(5), ChatId::channel(6));
+        let said_in = |chat, action| {
+            let mut message = message(1, "", None);
+            (message.chat, message.action) = (chat, Some(action));
+            departure(&message)
+        };
+        let moved = Some(Departure::Migrated(group, supergroup));
+        assert_eq!(said_in(group, Action::MigratedTo { chat: supergroup }), moved);
+        assert_eq!(said_in(supergroup, Action::MigratedFrom { chat: group }), moved);
+        assert_eq!(said_in(group, Action::Photo), None);
     }
 
     #[test]

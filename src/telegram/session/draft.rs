@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 
 use super::Context;
-use super::convert::{Change, form, identity, is_news, is_news_since, name_of_new};
+use super::convert::{Change, departure, form, identity, is_news, is_news_since, name_of_new};
 use super::known::Known;
 use crate::base::fault::fault_point;
 use crate::base::{EventId, Owner, SessionId, Timestamp};
-use crate::model::{Action, ChatId, Event, EventBody, Message, MessageId};
+use crate::model::{ChatId, Event, EventBody, Message, MessageId};
 use crate::store::{Batch, Scan, StoreError};
 use crate::telegram::link::Link;
 use crate::telegram::peers::Departure;
@@ -111,8 +111,8 @@ impl<'a> Draft<'a> {
                 .map(|mark| mark.since);
             return self.take_edit(message, since);
         }
-        if let Some(Action::MigratedTo { chat }) = &message.action {
-            self.depart(Departure::Migrated(message.chat, *chat))?;
+        if let Some(departure) = departure(&message) {
+            self.depart(departure)?;
         }
         self.complete(&mut message)?;
         if message.edit_date.is_some() {
