@@ -235,41 +235,6 @@ async fn a_channel_that_matters_is_polled_though_nothing_is_pushed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_that_was_left_is_told_of_no_more_though_everybody_may_read_it() {
-    let it = Channels::with(|config| {
-        config.telegram.poll_pace = Span::millis(50);
-        config.telegram.poll_rest = Span::millis(100);
-    })
-    .await;
-    let _listening = it.daemon.handles.telegram.listen(None);
-    let peer = Peer::Channel(it.channels[0]);
-    it.stage.world.world(|world| {
-        world
-            .set_username(peer, Some("open_to_all"))
-            .expect("a free name");
-    });
-    it.post(0, "before");
-    until("it is told", || received(&it.daemon) == ["before"]).await;
-    it.stage.world.world(|world| {
-        world.take_out(it.ann, peer, it.ann).expect("left");
-    });
-    let told = |what: fn(&EventBody) -> bool| events(&it.daemon).iter().any(|event| what(&event.body));
-    until("it is told that she left", || {
-        told(|body| matches!(body, EventBody::ChatLost { .. }))
-    })
-    .await;
-    it.post(0, "after");
-    it.lose_a_push(1, "elsewhere");
-    until("the other channel was polled", || {
-        received(&it.daemon).contains(&"elsewhere".to_owned())
-    })
-    .await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(received(&it.daemon), ["before", "elsewhere"]);
-    assert!(!told(|body| matches!(body, EventBody::SessionGap { .. })));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_update_without_a_state_that_is_lost_has_the_difference_asked_once() {
     let it = Channels::new().await;
     let tell = || {

@@ -29,8 +29,8 @@ pub(super) struct Asking {
     under_way: bool,
     refusals: u32,
     not_before: Option<Instant>,
-    /// Whether the rest is one that may be cut short: nobody asked for it.
-    yields: bool,
+    /// From when on the rest may be cut short, if it may: nobody asked for it.
+    yields: Option<Instant>,
     /// When such a rest was last cut short.
     cut: Option<Instant>,
 }
@@ -119,14 +119,16 @@ impl Asking {
         let rest = FIRST_REST.saturating_mul(1 << self.refusals.min(16)).min(longest);
         self.refusals = self.refusals.saturating_add(1);
         self.rest(now + rest);
-        self.yields = lost;
+        self.yields = lost.then_some(now + FIRST_REST);
     }
 
     /// What told nothing shows signs of life: it is asked for at once, or as soon after the last time that this was so
     /// as may be. If that was in vain the rests go on from where they were.
     pub fn cut_rest(&mut self, now: Instant) {
-        let at = self.cut.map_or(now, |cut| now.max(cut + BETWEEN_CUTS));
-        if self.yields && self.not_before.is_some_and(|rest| rest > at) {
+        let Some(yields) = self.yields else { return };
+        let again = self.cut.map(|cut| cut + BETWEEN_CUTS);
+        let at = now.max(yields).max(again.unwrap_or(now));
+        if self.not_before.is_some_and(|rest| rest > at) {
             self.rest(at);
             self.cut = Some(at);
         }
@@ -139,7 +141,7 @@ impl Asking {
 
     fn rest(&mut self, until: Instant) {
         self.under_way = false;
-        self.yields = false;
+        self.yields = None;
         self.not_before = Some(until);
         self.due = Some(until);
     }

@@ -308,8 +308,6 @@ impl Play {
             };
             let rest = match refusal {
                 Refusal::Wait(wait) => wait,
-                // A sign of life cuts this one short.
-                Refusal::Lost => Duration::ZERO,
                 _ => Duration::from_secs(1),
             };
             self.resting.insert(place_of(&call), self.now + rest);
