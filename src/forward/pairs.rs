@@ -194,6 +194,7 @@ impl Pairs {
             Err(error) => return Err(error.into()),
         }
         self.clear(id).await?;
+        self.registry.settle_incident(id).await?;
         tracing::info!(pair = %id, "pair deleted");
         Ok(())
     }

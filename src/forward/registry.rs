@@ -230,13 +230,49 @@ impl Registry {
 
     /// A pair stops itself; one that somebody paused stays paused.
     pub(super) async fn hold(&self, id: PairId, reason: &str, cause: &str) -> Result<(), PairError> {
-        let stopped = |row: &PairRow| row.state != PairState::Running;
-        self.set_state(id, PairState::Held, Some(reason), false, stopped)
+        self.hold_unless(id, reason, cause, |_| false).await
+    }
+
+    /// A pair stops because of what was answered in its chats; not if it has moved to others since.
+    pub(super) async fn hold_there(
+        &self,
+        tried: &PairRow,
+        reason: &str,
+        cause: &str,
+    ) -> Result<(), PairError> {
+        let moved = |row: &PairRow| (row.source, row.destination) != (tried.source, tried.destination);
+        self.hold_unless(tried.id, reason, cause, moved).await
+    }
+
+    /// Nothing is to be put right any more.
+    pub(super) async fn settle_incident(&self, id: PairId) -> Result<(), PairError> {
+        self.incidents.settle(PAIR_HELD, &id.to_string()).await?;
+        Ok(())
+    }
+
+    async fn hold_unless(
+        &self,
+        id: PairId,
+        reason: &str,
+        cause: &str,
+        unless: impl Fn(&PairRow) -> bool,
+    ) -> Result<(), PairError> {
+        let stays = |row: &PairRow| row.state != PairState::Running || unless(row);
+        let row = self
+            .set_state(id, PairState::Held, Some(reason), false, stays)
             .await?;
+        if row.state == PairState::Running {
+            return Ok(());
+        }
         let action = "put it right, then resume the pair";
         self.incidents
             .open(PAIR_HELD, &id.to_string(), cause, action)
             .await?;
+        // It may have been resumed, or deleted, before the incident was there.
+        let now = self.store.get::<PairsTable>(&id)?;
+        if now.is_none_or(|row| row.state == PairState::Running) {
+            self.settle_incident(id).await?;
+        }
         Ok(())
     }
 
@@ -262,7 +298,7 @@ impl Registry {
         let row = self
             .set_state(id, PairState::Running, None, false, |_| false)
             .await?;
-        self.incidents.settle(PAIR_HELD, &id.to_string()).await?;
+        self.settle_incident(id).await?;
         Ok(row)
     }
 

@@ -263,7 +263,7 @@ impl Worker {
                 self.put_back(task, untried);
                 tracing::warn!(pair = %self.pair, reason, cause, "a pair stops itself");
                 metrics::counter!("trunkline_forwards_total", "outcome" => "held").increment(1);
-                self.stop_pair(self.registry.hold(self.pair, reason, &cause).await);
+                self.stop_pair(self.registry.hold_there(pair, reason, &cause).await);
             }
             End::Halt(reason, cause) => {
                 self.put_back(task, untried);

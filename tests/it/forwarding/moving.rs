@@ -6,6 +6,7 @@ use trunkline::base::{EventId, Owner, SessionId, Timestamp};
 use trunkline::forward::PairState;
 use trunkline::model::{ChatId, Event, EventBody};
 use trunkline::sandbox::acts::{NewChat, NewChatKind};
+use trunkline::sandbox::faults::Kind;
 use trunkline::sandbox::handle::peer;
 use trunkline::sandbox::world::Peer;
 use trunkline::store::Batch;
@@ -70,6 +71,36 @@ async fn what_the_supergroup_says_before_the_word_of_the_move_is_copied_too() {
     scene.arrives(&["before", "after 0", "after 1", "after 2"]).await;
     until("all is settled", || stats(&daemon, id).waiting == 0).await;
     assert!(early, "the word came later");
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_moves_while_a_copy_is_on_its_way_holds_no_pair() {
+    let scene = Scene::new().await;
+    let group = group(&scene);
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let pairs = &daemon.handles.pairs;
+    let new = pair(session, scene.source, group, "");
+    let id = pairs.create(new, Owner::admin()).await.expect("made").id;
+    let slow = Kind::Delay { milliseconds: 1000 };
+    scene.fault(slow, "messages.sendMessage", 1, 1);
+    scene.say("on its way");
+    let acted = || scene.world.faults().iter().any(|fault| fault.acted > 0);
+    until("the copy is on its way", acted).await;
+    let to = migrate(&scene, group);
+    scene.say("next");
+    let standing = || {
+        let all = scene.seen_in(to);
+        all.into_iter().map(|message| message.text).collect::<Vec<_>>()
+    };
+    until("both stand in the supergroup", || {
+        standing() == ["on its way", "next"]
+    })
+    .await;
+    assert_eq!(pairs.get(id).expect("there").state, PairState::Running);
+    let open = daemon.handles.incidents.open_count().expect("counted");
+    assert_eq!(open, 0, "nothing is to be put right");
     daemon.stop(PATIENCE).await;
 }
 
