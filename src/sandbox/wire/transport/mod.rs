@@ -1,6 +1,6 @@
 //! Framing: how packets are cut out of a byte stream and put into one.
 //!
-//! One [`Transport`] lives as long as its connection: a framing, maybe under a cipher. Which one it is, [`detect`]
+//! One [`Transport`] lives as long as its connection: a framing, maybe under a cipher. Which one it is, [`detect()`]
 //! reads off the first bytes.
 
 mod abridged;
