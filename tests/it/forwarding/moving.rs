@@ -247,6 +247,8 @@ async fn a_chat_that_is_lost_holds_its_pairs_with_the_reason() {
     .await;
     let open = || daemon.handles.incidents.open_count().expect("counted");
     until("an incident tells", || open() == 1).await;
+    pairs.delete(id).await.expect("deleted");
+    assert_eq!(open(), 0, "nothing is left to be put right");
     daemon.stop(PATIENCE).await;
 }
 
