@@ -15,6 +15,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 PATH = re.compile(r"/api/webhooks/telegram/(-?\d+)")
 LARGEST = 1 << 20  # bytes
 REMEMBERED = 10_000  # ids
+PASSED_OVER = 16 << 20  # bytes of a refused body that are still read
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -26,14 +27,13 @@ class Receiver(BaseHTTPRequestHandler):
     seen: "OrderedDict[str, None]" = OrderedDict()
 
     def do_POST(self):
-        path = PATH.fullmatch(self.path)
-        if path is None:
-            return self.answer(404)
         length = self.headers.get("content-length", "")
         if not length.isdecimal():
             return self.answer(411)
-        if int(length) > LARGEST:
-            return self.answer(413)
+        path = PATH.fullmatch(self.path)
+        if path is None or int(length) > LARGEST:
+            self.pass_over(int(length))
+            return self.answer(404 if path is None else 413)
         # What is no UTF-8 is no JSON either, and fails its signature this way.
         body = self.rfile.read(int(length)).decode(errors="replace")
         try:
@@ -44,6 +44,15 @@ class Receiver(BaseHTTPRequestHandler):
         if self.is_new(self.headers["webhook-id"]):
             handle(int(path[1]), event)
         return self.answer(204)
+
+    def pass_over(self, length):
+        """Who is still sending cannot hear an answer: closing at once would reset the connection."""
+        left = min(length, PASSED_OVER)
+        while left > 0:
+            read = len(self.rfile.read(min(left, 1 << 16)))
+            if read == 0:
+                return
+            left -= read
 
     def check_bearer(self):
         given = self.headers.get("authorization", "").encode()
