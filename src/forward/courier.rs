@@ -49,6 +49,8 @@ pub(super) enum Sight {
     Known {
         /// Whether forwarding from it is forbidden.
         protected: bool,
+        /// Whether the session was in it once and is no more.
+        left: bool,
     },
 }
 
@@ -98,6 +100,9 @@ pub(super) trait Courier: Send + Sync + 'static {
 
     /// The user that a session is, if it is known.
     fn own_user(&self, session: SessionId) -> Option<i64>;
+
+    /// Has what is known of a chat be what Telegram says now.
+    fn look_anew(&self, session: SessionId, chat: ChatId, patience: Duration) -> Answer<'_, ()>;
 
     /// What is known of a chat.
     fn sight(&self, session: SessionId, chat: ChatId) -> Result<Sight, Trouble>;
@@ -156,10 +161,15 @@ impl Courier for Telegram {
         self.view(session).ok()?.account.user_id
     }
 
+    fn look_anew(&self, session: SessionId, chat: ChatId, patience: Duration) -> Answer<'_, ()> {
+        Box::pin(async move { Ok(Telegram::look_anew(self, session, chat, patience).await?) })
+    }
+
     fn sight(&self, session: SessionId, chat: ChatId) -> Result<Sight, Trouble> {
         match self.chat(session, chat) {
             Ok(Some(info)) => Ok(Sight::Known {
                 protected: info.protected,
+                left: info.left,
             }),
             Ok(None) => Ok(Sight::Unknown),
             Err(TelegramError::UnknownSession) => Ok(Sight::NoSession),

@@ -25,6 +25,9 @@ pub enum PairError {
     /// The source forbids forwarding and copying.
     #[error("the source forbids forwarding and saving its content")]
     Protected,
+    /// The account is in the source chat no more.
+    #[error("the account is in the source chat no more: have it join again first")]
+    Left,
     /// Telegram could not be asked.
     #[error("{0}")]
     Telegram(String, Code),
@@ -50,7 +53,7 @@ impl Coded for PairError {
             Self::Unknown(_) | Self::UnknownSession => Code::NotFound,
             Self::Invalid(_) => Code::InvalidRequest,
             Self::Loop(_) => Code::PairLoop,
-            Self::Exists(_) => Code::Conflict,
+            Self::Exists(_) | Self::Left => Code::Conflict,
             Self::Protected => Code::ForwardsRestricted,
             Self::Telegram(_, code) => *code,
             Self::Store(error) => error.code(),

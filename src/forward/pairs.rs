@@ -98,7 +98,7 @@ impl Pairs {
     /// Makes a pair and starts it.
     pub async fn create(&self, new: NewPair, owner: Owner) -> Result<Pair, PairError> {
         let row = PairRow::new(new, owner, Timestamp::now(), *self.registry.store.head().borrow())?;
-        self.look(&row)?;
+        self.look(&row).await?;
         let row = {
             let _turn = self.registry.turn.lock().await;
             let node = |place: &super::pair::Place| self.registry.node(place.session, place.chat);
@@ -153,8 +153,13 @@ impl Pairs {
         self.show(&row)
     }
 
-    /// Goes on, paused or held. May be repeated.
+    /// Goes on, paused or held, unless nothing could come from its source. May be repeated.
     pub async fn resume(&self, id: PairId) -> Result<Pair, PairError> {
+        let row = self.registry.store.get::<PairsTable>(&id)?;
+        let row = row.ok_or(PairError::Unknown(id))?;
+        if row.state != PairState::Running {
+            self.look(&row).await?;
+        }
         let row = self.registry.resume(id).await?;
         match self.workers.release(&id.to_string()).await {
             // It was not quarantined.
@@ -226,13 +231,29 @@ impl Pairs {
         }
     }
 
-    /// What is known of both ends speaks against some pairs.
-    fn look(&self, row: &PairRow) -> Result<(), PairError> {
+    /// What is known of both ends speaks against some pairs. What does is asked for anew before it counts.
+    async fn look(&self, row: &PairRow) -> Result<(), PairError> {
+        let Err(error) = self.judge(row) else {
+            return Ok(());
+        };
+        if !matches!(error, PairError::Left | PairError::Protected) {
+            return Err(error);
+        }
+        let (courier, source) = (&self.registry.courier, row.source);
+        let patience = *self.config.patience;
+        if let Err(trouble) = courier.look_anew(source.session, source.chat, patience).await {
+            tracing::info!(pair = %row.id, error = trouble.text, "its source was not shown anew");
+        }
+        self.judge(row)
+    }
+
+    fn judge(&self, row: &PairRow) -> Result<(), PairError> {
         for (place, is_source) in [(row.source, true), (row.destination, false)] {
             let sight = self.registry.courier.sight(place.session, place.chat);
             match sight.map_err(|trouble| PairError::Telegram(trouble.text, trouble.code))? {
                 Sight::NoSession => return Err(PairError::UnknownSession),
-                Sight::Known { protected: true } if is_source => return Err(PairError::Protected),
+                Sight::Known { left: true, .. } if is_source => return Err(PairError::Left),
+                Sight::Known { protected: true, .. } if is_source => return Err(PairError::Protected),
                 // A chat that is not known may become so; the first send tells.
                 Sight::Known { .. } | Sight::Unknown => {}
             }

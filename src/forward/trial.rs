@@ -222,7 +222,7 @@ impl<'a> Trial<'a> {
     fn protected(&self) -> Option<End> {
         let source = self.pair.source;
         let sight = self.worker.registry.courier.sight(source.session, source.chat);
-        matches!(sight, Ok(Sight::Known { protected: true })).then(|| {
+        matches!(sight, Ok(Sight::Known { protected: true, .. })).then(|| {
             let cause = "the source forbids forwarding and saving its content";
             End::Hold(PROTECTED, cause.to_owned())
         })

@@ -76,11 +76,13 @@ pub enum CostClass {
     Login,
     /// Anything else.
     Other,
+    /// What was missed, asked for. The updates pace this themselves: of the limiter it has the waits only.
+    Updates,
 }
 
 impl CostClass {
     /// Every class, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Send,
         Self::SendMedia,
         Self::Forward,
@@ -91,6 +93,7 @@ impl CostClass {
         Self::Join,
         Self::Login,
         Self::Other,
+        Self::Updates,
     ];
 
     /// The name, as config and metrics show it.
@@ -106,6 +109,7 @@ impl CostClass {
             Self::Join => "join",
             Self::Login => "login",
             Self::Other => "other",
+            Self::Updates => "updates",
         }
     }
 

@@ -24,6 +24,8 @@ pub struct ChatInfo {
     pub username: Option<String>,
     /// Whether forwarding from it is forbidden.
     pub protected: bool,
+    /// Whether the account was in it once and is no more.
+    pub left: bool,
 }
 
 impl Telegram {
@@ -101,6 +103,20 @@ impl Telegram {
         self.effects(&link, patience).message(chat, message).await
     }
 
+    /// Asks Telegram for a chat's record anew, which [`Self::chat`] shows then.
+    ///
+    /// # Errors
+    /// See [`TelegramError::class`].
+    pub async fn look_anew(
+        &self,
+        id: SessionId,
+        chat: ChatId,
+        patience: Duration,
+    ) -> Result<(), TelegramError> {
+        let link = self.link_at_work(id).await?;
+        self.effects(&link, patience).look_anew(chat).await
+    }
+
     /// Finds a chat by its public name.
     ///
     /// # Errors
@@ -115,7 +131,7 @@ impl Telegram {
         self.effects(&link, patience).resolve(username).await
     }
 
-    /// The dialogs whose title or public name holds `query`, in any case.
+    /// The dialogs, and the groups and channels that the account is in, whose title or public name holds `query`, in any case.
     ///
     /// # Errors
     /// If there is no such session, or the store cannot be read.
@@ -131,7 +147,8 @@ impl Telegram {
             .store
             .scan::<Peers>(Scan::prefix(&link.id), usize::MAX)?;
         let wanted = rows.into_iter().filter(|(_, peer)| {
-            peer.dialog && (query.is_empty() || holds(&peer.title) || holds(&peer.username))
+            let listed = (peer.dialog || peer.member) && !peer.migrated;
+            listed && (query.is_empty() || holds(&peer.title) || holds(&peer.username))
         });
         Ok(wanted.map(|((_, chat), peer)| info(ChatId(chat), peer)).collect())
     }
@@ -161,5 +178,6 @@ fn info(chat: ChatId, peer: Peer) -> ChatInfo {
         title: peer.title,
         username: peer.username,
         protected: peer.protected,
+        left: peer.left,
     }
 }

@@ -232,6 +232,26 @@ impl Effects<'_> {
             .find(|message| message.chat == chat && message.id == id))
     }
 
+    /// Asks for a chat's record anew. Of a user there is none to be asked for, and Telegram shows none of a chat that the
+    /// account may not see: then nothing changes.
+    pub async fn look_anew(&self, chat: ChatId) -> Result<(), TelegramError> {
+        let (class, chats) = (CostClass::Other, Some(chat));
+        let answer = if chat.is_user() {
+            return Ok(());
+        } else if chat.is_channel() {
+            let id = vec![self.channel(chat)?];
+            self.call(chats, class, 1, &tl::functions::channels::GetChannels { id })
+                .await?
+        } else {
+            let id = vec![chat.bare()];
+            self.call(chats, class, 1, &tl::functions::messages::GetChats { id })
+                .await?
+        };
+        let (tl::enums::messages::Chats::Chats(tl::types::messages::Chats { chats })
+        | tl::enums::messages::Chats::Slice(tl::types::messages::ChatsSlice { chats, .. })) = answer;
+        self.keep_peers(&[], &chats).await
+    }
+
     /// Finds a chat by its public name, with or without the at sign.
     pub async fn resolve(&self, username: &str) -> Result<ChatId, TelegramError> {
         let request = tl::functions::contacts::ResolveUsername {
@@ -252,7 +272,7 @@ impl Effects<'_> {
         let mut batch = crate::store::Batch::new();
         for (chat, found) in peers::of_containers(users, chats) {
             let known = self.known(chat)?.unwrap_or_default();
-            batch.put::<Peers>(&(self.link.id, chat.0), &peers::merge(known, found));
+            batch.put::<Peers>(&(self.link.id, chat.0), &peers::merge_answer(known, found));
         }
         self.context.store.commit(batch).await?;
         Ok(())

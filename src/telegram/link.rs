@@ -276,6 +276,12 @@ impl Link {
         self.observe(Observation::CaughtUp);
     }
 
+    /// Takes note that Telegram does not tell for a while what was missed; its word for that.
+    pub fn behind(&self, word: String) {
+        self.caught_up.store(0, Ordering::Relaxed);
+        self.observe(Observation::Behind(word));
+    }
+
     /// Whether all that was missed has been fetched over the connection that callers use now.
     pub fn is_caught_up(&self) -> bool {
         let caught_up = self.caught_up.load(Ordering::Relaxed);

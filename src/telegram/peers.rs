@@ -73,6 +73,13 @@ fn of_chat(chat: &tl::enums::Chat) -> Option<(ChatId, Peer)> {
     }
 }
 
+/// What is known after `found`, which came as an answer, was added to `known`. That the account is in a chat no more is
+/// said by its updates, which tell it once: an answer that is ahead of them does not take it away.
+pub(crate) fn merge_answer(known: Peer, found: Peer) -> Peer {
+    let member = found.member || known.member;
+    merge(known, Peer { member, ..found })
+}
+
 /// What is known after `found` was added to `known`.
 pub(crate) fn merge(known: Peer, found: Peer) -> Peer {
     Peer {
@@ -87,6 +94,7 @@ pub(crate) fn merge(known: Peer, found: Peer) -> Peer {
         first_name: found.first_name.or(known.first_name),
         last_name: found.last_name,
         member: found.member,
+        left: known.left && !found.member,
         migrated: found.migrated || known.migrated,
         // Whoever is known in full is named by its access hash.
         seen: found

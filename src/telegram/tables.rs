@@ -86,6 +86,9 @@ pub(crate) struct Peer {
     /// Whether the account is in it, as far as Telegram told.
     #[serde(default)]
     pub member: bool,
+    /// Whether the account was in it once and is no more.
+    #[serde(default)]
+    pub left: bool,
     /// Where it was seen, if Telegram showed no more of it than that.
     #[serde(default)]
     pub seen: Option<Seen>,

@@ -3,7 +3,7 @@
 //! They are shown, and nothing is decided by them.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ pub(crate) struct Vitals {
     round_trip: AtomicU64,
     used: AtomicI64,
     failures: AtomicU64,
+    gap: AtomicBool,
     gaps_found: AtomicU64,
     gaps_filled: AtomicU64,
     asked_since: AtomicI64,
@@ -60,14 +61,18 @@ impl Vitals {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Updates are missing.
+    /// Updates are missing. Until they are filled that is one gap, be it over several connections.
     pub fn gap_found(&self) {
-        self.gaps_found.fetch_add(1, Ordering::Relaxed);
+        if !self.gap.swap(true, Ordering::Relaxed) {
+            self.gaps_found.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    /// They are missing no more.
+    /// None is missing any more.
     pub fn gap_filled(&self) {
-        self.gaps_filled.fetch_add(1, Ordering::Relaxed);
+        if self.gap.swap(false, Ordering::Relaxed) {
+            self.gaps_filled.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Since when every channel that matters was asked; none if no channel matters.

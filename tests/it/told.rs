@@ -125,6 +125,62 @@ async fn what_the_daemon_writes_is_told_once_as_telegram_stored_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_daemon_deletes_is_told_and_no_gap() {
+    let stage = Stage::new().await;
+    let (ann, bob, daemon) = two(&stage).await;
+    let session = daemon.handles.telegram.list()[0].account.id;
+    let gaps = || {
+        daemon
+            .handles
+            .telegram
+            .view(session)
+            .expect("known")
+            .health
+            .gaps_found
+    };
+    let before = gaps();
+    for (number, text) in ["one", "two", "three"].into_iter().enumerate() {
+        let from = if number == 1 { ann } else { bob };
+        let to = if number == 1 { bob } else { ann };
+        stage
+            .world
+            .world(|world| world.post(from, Peer::User(to), Draft::text(text)))
+            .expect("posted");
+    }
+    let ids = |wanted: fn(EventBody) -> Vec<i32>| {
+        let all = events(&daemon).into_iter().flat_map(|event| wanted(event.body));
+        all.collect::<Vec<_>>()
+    };
+    let new = || {
+        ids(|body| match body {
+            EventBody::MessageNew(message) | EventBody::MessageSent(message) => vec![message.id],
+            _ => Vec::new(),
+        })
+    };
+    until("all are told", || new().len() == 3).await;
+    for id in &new()[..2] {
+        let (chat, patience) = (ChatId::user(bob), Duration::from_secs(20));
+        let telegram = &daemon.handles.telegram;
+        let deleted = telegram.delete_messages(session, chat, vec![*id], patience).await;
+        deleted.expect("deleted");
+    }
+    let gone = || {
+        ids(|body| match body {
+            EventBody::MessageDeleted { ids, .. } => ids,
+            _ => Vec::new(),
+        })
+    };
+    until("both deletions are told", || gone() == new()[..2]).await;
+    stage
+        .world
+        .world(|world| world.post(bob, Peer::User(ann), Draft::text("next")))
+        .expect("posted");
+    until("it goes on", || new().len() == 4).await;
+    assert_eq!(gaps(), before, "nothing was missing");
+    daemon.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_in_a_short_form_has_a_name() {
     let stage = Stage::new().await;
     let (ann, bob, daemon) = two(&stage).await;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use trunkline::app::Daemon;
-use trunkline::base::{SessionId, Span};
+use trunkline::base::{SessionId, Span, Timestamp};
 use trunkline::config::Config;
+use trunkline::limiter::{Cause, CostClass};
 use trunkline::model::{EventBody, SessionState};
 use trunkline::sandbox::faults::{Fault, Kind};
 use trunkline::sandbox::world::posting::Draft;
@@ -185,6 +186,62 @@ async fn a_wait_for_one_difference_holds_up_no_other() {
     until("the wait was kept", || received(&it.daemon).len() == 4).await;
     assert_eq!(received(&it.daemon)[2..], ["lost", "waits"]);
     assert_eq!(it.calls("updates.getChannelDifference"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_what_was_missed_is_shown_and_outlasts_a_restart() {
+    let it = Channels::new().await;
+    let found = || view(&it.daemon, it.session).health.gaps_found;
+    let before = found();
+    let fault = it.fault(Kind::FloodWait { seconds: 14 }, "updates.getDifference", None);
+    let lost = serde_json::json!({"kind": "gap", "account": it.ann, "chat": it.bob});
+    let lost = serde_json::from_value(lost).expect("a fault");
+    it.stage.handle().fault(lost).expect("set");
+    for text in ["lost", "waits"] {
+        it.stage
+            .world
+            .world(|world| world.post(it.bob, Peer::User(it.ann), Draft::text(text)))
+            .expect("posted");
+    }
+    until("the session is behind", || {
+        state(&it.daemon, it.session) == SessionState::CatchingUp
+    })
+    .await;
+    let account = view(&it.daemon, it.session).account;
+    assert_eq!(account.reason.as_deref(), Some("FLOOD_WAIT"));
+    assert_eq!(found(), before + 1);
+    let limits = it.daemon.handles.telegram.limits(it.session).await.expect("told");
+    let listed = (limits.classes.iter())
+        .find(|class| class.class == CostClass::Updates)
+        .expect("listed");
+    assert_eq!(listed.cause, Some(Cause::FloodWait));
+    let over = listed.next.expect("it waits");
+    it.stage.handle().clear_faults(Some(fault));
+    let Channels {
+        stage,
+        daemon,
+        session,
+        ann,
+        ..
+    } = it;
+    let calls = || {
+        let asked = stage
+            .handle()
+            .requests(Some(ann), Some("updates.getDifference"), 1000);
+        asked.len()
+    };
+    daemon.stop(Duration::from_secs(5)).await;
+    let asked = calls();
+    let daemon = stage.daemon().await;
+    until("it was told what it waited for", || received(&daemon).len() == 2).await;
+    assert!(Timestamp::now() >= over, "the wait was kept");
+    assert_eq!(received(&daemon), ["lost", "waits"]);
+    assert!(calls() > asked);
+    until("the session has caught up", || {
+        state(&daemon, session) == SessionState::Connected
+    })
+    .await;
+    daemon.stop(Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,7 +96,7 @@ impl Pen {
                     );
                     continue;
                 }
-                Arrival::Complete => continue,
+                Arrival::Complete | Arrival::Behind { .. } => continue,
             };
             let names = Names::from_containers(users, chats).seen_by(self.link.account().user_id);
             let parts = peers::shown_in_part(users);

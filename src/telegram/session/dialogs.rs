@@ -186,7 +186,7 @@ async fn keep(context: &Context, link: &Link, page: &Page) -> Result<(), StoreEr
             dialog: listed,
             ..found.clone()
         };
-        batch.put::<Peers>(&key, &peers::merge(known, found));
+        batch.put::<Peers>(&key, &peers::merge_answer(known, found));
     }
     for dialog in &page.dialogs {
         let key = (link.id, dialog.chat.0);

@@ -3,7 +3,7 @@
 //! It decides what is told as new, as an edit or not at all, by what was told before; what it tells and the state behind
 //! it are one commit. It does not try again: that is the pen's business.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Context;
 use super::convert::{Change, departure, form, identity, is_news, is_news_since, name_of_new};
@@ -406,6 +406,10 @@ impl<'a> Draft<'a> {
     }
 
     pub async fn commit(mut self) -> Result<(), StoreError> {
+        let users: HashSet<ChatId> = self.fresh.keys().map(|(chat, _)| *chat).collect();
+        for user in users.into_iter().filter(|chat| chat.is_user()) {
+            self.known.converse(user)?;
+        }
         self.known.put(&mut self.batch);
         for (chat, id) in &self.high_water {
             self.batch.put::<HighWater>(&(self.session, chat.0), id);

@@ -76,6 +76,20 @@ impl<'a> Known<'a> {
         Ok(())
     }
 
+    /// Somebody who is known wrote, or was written to: the chat stands among the dialogs from now on.
+    pub fn converse(&mut self, chat: ChatId) -> Result<(), StoreError> {
+        if let Some(known) = self.get(chat)?.filter(|known| !known.dialog) {
+            self.changed.insert(
+                chat,
+                Peer {
+                    dialog: true,
+                    ..known
+                },
+            );
+        }
+        Ok(())
+    }
+
     /// The account is in a chat no more; whether it was.
     pub fn leave(&mut self, chat: ChatId) -> Result<bool, StoreError> {
         let Some(known) = self.get(chat)?.filter(|known| known.member) else {
@@ -83,6 +97,8 @@ impl<'a> Known<'a> {
         };
         let gone = Peer {
             member: false,
+            left: true,
+            dialog: false,
             ..known
         };
         self.changed.insert(chat, gone);
@@ -98,6 +114,7 @@ impl<'a> Known<'a> {
         let moved = Peer {
             kind: Some(ChatKind::Group),
             member: false,
+            dialog: false,
             migrated: true,
             ..known
         };

@@ -75,6 +75,8 @@ async fn serve(
     let mut check = GapCheck::new(*context.config.gap_check);
     // Where our own updates left off before this connection.
     let left_off = pen.date();
+    // Whether Telegram says that it has told all.
+    let mut told = false;
     loop {
         let news = async {
             tokio::select! {
@@ -95,7 +97,9 @@ async fn serve(
                 .await
             {
                 Ok(true) => {
-                    link.caught_up(number);
+                    if told {
+                        link.caught_up(number);
+                    }
                     check.passed();
                 }
                 Ok(false) => check.again_in(QUIET),
@@ -110,12 +114,21 @@ async fn serve(
         let tells = |what: fn(&Arrival) -> bool| chunk.iter().any(|it| it.as_ref().is_ok_and(what));
         let left_out = tells(|arrival| matches!(arrival, Arrival::Jump { .. }));
         let complete = tells(|arrival| matches!(arrival, Arrival::Complete));
+        let behind = chunk.iter().rev().find_map(|arrival| match arrival {
+            Ok(Arrival::Behind { word }) => Some(Some(word.clone())),
+            Ok(Arrival::Complete) => Some(None),
+            _ => None,
+        });
+        told = behind.as_ref().map_or(told, Option::is_none);
         let broken = store(&mut pen, link, chunk).await;
+        if let Some(Some(word)) = behind {
+            link.behind(word);
+        }
         if left_out || (complete && history::is_left_out(context, link)?) {
             check.left_out();
         } else {
             check.updated();
-            if complete {
+            if complete && told {
                 // Whatever else the comparison of chats may find, Telegram says that this is all.
                 link.caught_up(number);
             }

@@ -12,12 +12,14 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use grammers_client::InvocationError;
+use grammers_client::sender::RpcError;
 use grammers_client::session::updates::UpdatesLike;
 use grammers_client::tl;
 use tokio::time::sleep_until;
 
 use super::Context;
-use crate::base::Timestamp;
+use crate::base::{SessionId, Timestamp};
+use crate::limiter::{Cause, CostClass};
 use crate::model::ChatId;
 use crate::runtime::BoxError;
 use crate::telegram::error::{ErrorClass, classify};
@@ -38,6 +40,9 @@ const UNNAMED: &str = "ACCESS_HASH_UNKNOWN";
 
 /// A wait that names no time takes so long.
 const UNNAMED_WAIT: Duration = Duration::from_secs(60);
+
+/// A rest of so long with the account's own difference is shown as a state of the session.
+const BEHIND: Duration = Duration::from_secs(10);
 
 /// Updates with the state behind each, and the users and chats they speak of.
 pub(super) type Updates = (
@@ -60,8 +65,10 @@ pub(super) enum Arrival {
     },
     /// A channel tells this account nothing for now, in Telegram's word.
     Lost { channel: ChatId, word: String },
-    /// Every difference that was due at the beginning has been told to its end. Comes once.
+    /// Every difference that was due has been told to its end: once after the beginning, and after each `Behind`.
     Complete,
+    /// What was missed is not told for a while, in Telegram's word.
+    Behind { word: String },
 }
 
 /// Telegram's answer to a request of the sequencer.
@@ -91,8 +98,12 @@ pub(super) struct Receiver {
     /// In whose word a channel refused last.
     words: HashMap<i64, String>,
     complete: bool,
-    /// Whether updates are missing that are being asked for.
-    gap: bool,
+    /// Whether the account's own difference is not told for a while, as it was said.
+    behind: bool,
+    /// In whose word the account's own difference was refused last.
+    word: String,
+    /// Whether what is asked for is what a call of one's own has done.
+    own_doing: bool,
 }
 
 impl Receiver {
@@ -114,13 +125,20 @@ impl Receiver {
             channels: state.channels.iter().map(|known| (known.id, known.pts)).collect(),
         };
         let now = Instant::now();
+        let mut sequencer = Sequencer::new(now, &stored);
+        for (channel, until) in waits(&context, link.id).await {
+            let span = until.since(Timestamp::now());
+            sequencer.rest(channel, now + span);
+        }
         Ok(Self {
-            sequencer: Sequencer::new(now, &stored),
+            sequencer,
             polls: Polls::new(*context.config.poll_pace, *context.config.poll_rest, now),
             calls: FuturesUnordered::new(),
             words: HashMap::new(),
             complete: false,
-            gap: false,
+            behind: false,
+            word: String::new(),
+            own_doing: false,
             context,
             link,
             connection,
@@ -144,9 +162,12 @@ impl Receiver {
             while let Some(request) = self.sequencer.next_request(now) {
                 self.calls.push(self.call(request));
             }
-            if self.gap && !self.sequencer.has_gap() {
-                self.gap = false;
+            if self.complete && !self.sequencer.has_gap() {
+                self.own_doing = false;
                 self.link.vitals.gap_filled();
+            }
+            if let Some(arrival) = self.turn(now) {
+                return Ok(arrival);
             }
             let deadline = self.sequencer.deadline().min(self.polls.due());
             tokio::select! {
@@ -154,7 +175,7 @@ impl Receiver {
                     self.take_answer(request, answer)?;
                 }
                 pushed = self.connection.updates.recv() => match pushed {
-                    Some(updates) => self.take(updates),
+                    Some(updates) => self.take(updates)?,
                     None => return Err(InvocationError::Dropped("the updates ended")),
                 },
                 () = sleep_until(deadline.into()) => {}
@@ -205,7 +226,23 @@ impl Receiver {
         }
     }
 
-    fn take(&mut self, updates: UpdatesLike) {
+    /// Whether the session has fallen behind, or is behind no more, if that has changed.
+    fn turn(&mut self, now: Instant) -> Option<Arrival> {
+        let rests = self.sequencer.rests_until();
+        let long = rests.is_some_and(|until| until >= now + BEHIND);
+        if self.complete && long && !self.behind {
+            self.behind = true;
+            let word = self.word.clone();
+            return Some(Arrival::Behind { word });
+        }
+        let over = self.behind && !self.sequencer.has_gap();
+        self.behind &= !over;
+        over.then_some(Arrival::Complete)
+    }
+
+    /// # Errors
+    /// If the connection ended.
+    fn take(&mut self, updates: UpdatesLike) -> Result<(), InvocationError> {
         let now = Instant::now();
         // A short form names people by number only. Somebody unknown comes with a name in the difference.
         let strangers = read::named_by_number(&updates).any(|user| !self.knows(user));
@@ -224,7 +261,13 @@ impl Receiver {
                 }
                 self.miss();
             }
+            Pushed::Changed(pts) => {
+                self.own_doing |= !self.sequencer.has_gap();
+                self.sequencer.changed(now, pts);
+            }
+            Pushed::Closed => return Err(InvocationError::Dropped("the connection was closed")),
         }
+        Ok(())
     }
 
     fn knows(&self, user: i64) -> bool {
@@ -251,7 +294,7 @@ impl Receiver {
 
     /// Something is missing. What came while there was no connection is no gap.
     fn miss(&mut self) {
-        if self.complete && !std::mem::replace(&mut self.gap, true) {
+        if self.complete && !self.own_doing {
             self.link.vitals.gap_found();
         }
     }
@@ -303,6 +346,13 @@ impl Receiver {
                     answer.map(|answer| Answer::ChannelPresent(Box::new(answer)))
                 }
             };
+            if let Err(InvocationError::Rpc(rpc)) = &answer
+                && let Some(wait) = asked_wait(rpc)
+            {
+                let channel = request.channel().map(ChatId::channel);
+                let limiter = &context.limiter;
+                limiter.flooded(link.id, channel, CostClass::Updates, wait).await;
+            }
             (request, answer.map_err(Unanswered::Failed))
         })
     }
@@ -350,8 +400,13 @@ impl Receiver {
             (_, Err(Unanswered::Failed(error))) => match verdict(&request, &error) {
                 Some(refusal) => {
                     tracing::info!(session = %self.link.id, %error, ?refusal, "what was missed is not told yet");
-                    if let InvocationError::Rpc(rpc) = &error {
-                        self.note_word(request, &rpc.name);
+                    let word = match &error {
+                        InvocationError::Rpc(rpc) => rpc.name.as_str(),
+                        _ => "UNREADABLE",
+                    };
+                    match request.channel() {
+                        Some(_) => drop(self.note_word(request, word)),
+                        None => self.word = word.to_owned(),
                     }
                     self.miss();
                     self.sequencer.refused(now, request, refusal);
@@ -364,12 +419,33 @@ impl Receiver {
 
     /// Keeps why a channel tells nothing; whether that was the reason before.
     fn note_word(&mut self, request: Request, word: &str) -> bool {
-        let (Request::Channel { channel, .. } | Request::ChannelPresent { channel }) = request else {
+        let Some(channel) = request.channel() else {
             return false;
         };
         let before = self.words.insert(channel, word.to_owned());
         before.is_some_and(|before| before == word)
     }
+}
+
+/// For how long a refusal asks to wait, if it says so.
+fn asked_wait(rpc: &RpcError) -> Option<Duration> {
+    let wait = rpc.value.filter(|wait| rpc.code == FLOOD && *wait > 0)?;
+    Some(Duration::from_secs(wait.into()))
+}
+
+/// The waits with differences that Telegram asked for before, and that still run: of channels, and of the account.
+async fn waits(context: &Context, session: SessionId) -> Vec<(Option<i64>, Timestamp)> {
+    // Without the limiter they are asked for once more.
+    let Ok(budgets) = context.limiter.budgets(session).await else {
+        return Vec::new();
+    };
+    let of_account = (budgets.classes.iter())
+        .filter(|class| class.class == CostClass::Updates && class.cause == Some(Cause::FloodWait))
+        .filter_map(|class| Some((None, class.next?)));
+    let of_channels = (budgets.waits.iter())
+        .filter(|wait| wait.class == Some(CostClass::Updates))
+        .map(|wait| (Some(wait.chat.bare()), wait.until));
+    of_account.chain(of_channels).collect()
 }
 
 /// A batch as it is stored.
@@ -414,11 +490,7 @@ fn verdict(request: &Request, error: &InvocationError) -> Option<Refusal> {
     }
     let of_channel = matches!(request, Request::Channel { .. } | Request::ChannelPresent { .. });
     Some(match (rpc.code, rpc.name.as_str()) {
-        (FLOOD, _) => Refusal::Wait(
-            rpc.value
-                .filter(|wait| *wait > 0)
-                .map_or(UNNAMED_WAIT, |wait| Duration::from_secs(wait.into())),
-        ),
+        (FLOOD, _) => Refusal::Wait(asked_wait(rpc).unwrap_or(UNNAMED_WAIT)),
         (_, "PERSISTENT_TIMESTAMP_INVALID" | "PERSISTENT_TIMESTAMP_EMPTY") => Refusal::Unknown,
         (400 | 403 | 404 | 406, _) if of_channel => Refusal::Lost,
         _ => Refusal::Again,

@@ -11,6 +11,8 @@ pub(crate) enum Observation {
     Online,
     /// Nothing is missing any more.
     CaughtUp,
+    /// What was missed is not told for a while; Telegram's word for it.
+    Behind(String),
     /// The connection is gone; why, as a stable word.
     Lost(&'static str),
     /// Nothing is missing any more, and the account rests after a peer flood.
@@ -48,6 +50,10 @@ pub(crate) fn next(state: SessionState, observation: &Observation) -> Option<(Se
         Observation::CaughtUp if state == S::CatchingUp => (S::Connected, None),
         Observation::CaughtUpResting if state == S::CatchingUp => (S::Restricted, reason("PEER_FLOOD")),
         Observation::CaughtUp | Observation::CaughtUpResting => return None,
+        Observation::Behind(word) if matches!(state, S::Connected | S::Restricted) => {
+            (S::CatchingUp, reason(word))
+        }
+        Observation::Behind(_) => return None,
         Observation::Lost(word) => (S::TransientDisconnect, reason(word)),
         Observation::PeerFlooded if state.is_connected() => (S::Restricted, reason("PEER_FLOOD")),
         Observation::Rested if state == S::Restricted => (S::Connected, None),
@@ -119,6 +125,20 @@ mod tests {
         assert_eq!(after, S::Restricted);
         assert_eq!(walk(after, &[Observation::Rested]), S::Connected);
         assert_eq!(walk(S::Connected, &[Observation::Rested]), S::Connected);
+    }
+
+    #[test]
+    fn who_falls_behind_is_connected_again_once_it_has_caught_up() {
+        let behind = Observation::Behind("FLOOD_WAIT".into());
+        assert_eq!(
+            next(S::Connected, &behind),
+            Some((S::CatchingUp, Some("FLOOD_WAIT".into())))
+        );
+        assert_eq!(
+            walk(S::Restricted, &[behind.clone(), Observation::CaughtUpResting]),
+            S::Restricted
+        );
+        assert_eq!(next(S::TransientDisconnect, &behind), None);
     }
 
     #[test]

@@ -80,6 +80,11 @@ impl Asking {
         self.under_way && self.due.is_some()
     }
 
+    /// Until when it rests, at Telegram's word or after refusals; none if it was answered last.
+    pub fn rests_until(&self) -> Option<Instant> {
+        self.not_before
+    }
+
     /// How often in a row it was refused.
     pub fn refusals(&self) -> u32 {
         self.refusals

@@ -277,9 +277,9 @@ impl Play {
 
     fn ask(&mut self) {
         while let Some(request) = self.sequencer.next_request(self.now) {
-            let place = place_of(&request);
+            let place = request.channel();
             assert!(
-                !self.calls.iter().any(|call| place_of(call) == place),
+                !self.calls.iter().any(|call| call.channel() == place),
                 "two differences of one sequence at once"
             );
             if let Some(rest) = self.resting.remove(&place) {
@@ -310,7 +310,7 @@ impl Play {
                 Refusal::Wait(wait) => wait,
                 _ => Duration::from_secs(1),
             };
-            self.resting.insert(place_of(&call), self.now + rest);
+            self.resting.insert(call.channel(), self.now + rest);
             self.sequencer.refused(self.now, call, refusal);
         } else if !kind && self.lags(&call) {
             self.tell_nothing(call);
@@ -466,14 +466,6 @@ impl Play {
                 self.journal.gaps
             );
         }
-    }
-}
-
-/// Calls for one sequence, as one place.
-fn place_of(request: &Request) -> Option<i64> {
-    match request {
-        Request::Account { .. } | Request::Present => None,
-        Request::Channel { channel, .. } | Request::ChannelPresent { channel } => Some(*channel),
     }
 }
 

@@ -132,6 +132,16 @@ pub(in crate::telegram) enum Request {
     ChannelPresent { channel: i64 },
 }
 
+impl Request {
+    /// The channel that is asked; none if it is the account itself.
+    pub fn channel(&self) -> Option<i64> {
+        match self {
+            Self::Account { .. } | Self::Present => None,
+            Self::Channel { channel, .. } | Self::ChannelPresent { channel } => Some(*channel),
+        }
+    }
+}
+
 /// Why Telegram gave no difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::telegram) enum Refusal {

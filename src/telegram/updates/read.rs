@@ -24,8 +24,12 @@ pub(in crate::telegram) struct Peers {
 pub(in crate::telegram) enum Pushed {
     /// Updates.
     Packet(Packet<Update, Peers>),
+    /// A call of one's own moved the account's sequence to here; what it did is not told.
+    Changed(i32),
     /// Word that something is missing.
     LostTrack,
+    /// The connection ended.
+    Closed,
 }
 
 /// Reads what a connection of an account brought; `own` is the account's number.
@@ -44,16 +48,8 @@ pub(in crate::telegram) fn pushed(updates: UpdatesLike, own: Option<i64>) -> Pus
             };
             lone(sent.into(), update.date)
         }
-        // The answer to a call that changed messages says how far it moved the sequence, and not what it did there: for
-        // those that the call named that is known.
-        UpdatesLike::AffectedMessages(affected) => {
-            let moved = tl::types::UpdateDeleteMessages {
-                messages: Vec::new(),
-                pts: affected.pts,
-                pts_count: affected.pts_count,
-            };
-            lone(moved.into(), 0)
-        }
+        // How far messages that were deleted or read moved the sequence; nobody is told which these were.
+        UpdatesLike::AffectedMessages(affected) => Pushed::Changed(affected.pts),
         UpdatesLike::AffectedChannelMessages {
             affected,
             channel_id,
@@ -69,7 +65,8 @@ pub(in crate::telegram) fn pushed(updates: UpdatesLike, own: Option<i64>) -> Pus
         }
         UpdatesLike::InvitedUsers(invited) => of_updates(invited.updates),
         UpdatesLike::ChatInviteJoinResult(joined) => of_updates(joined.updates),
-        UpdatesLike::ConnectionClosed | UpdatesLike::MalformedUpdates => Pushed::LostTrack,
+        UpdatesLike::MalformedUpdates => Pushed::LostTrack,
+        UpdatesLike::ConnectionClosed => Pushed::Closed,
     }
 }
 

@@ -117,6 +117,23 @@ impl<U, P> Sequencer<U, P> {
         self.asking.is_wanted() || !self.owing.is_empty()
     }
 
+    /// Until when the account's own difference is not asked for, at Telegram's word or after refusals.
+    pub fn rests_until(&self) -> Option<Instant> {
+        self.asking.rests_until()
+    }
+
+    /// Telegram has asked before to wait until then with a difference: that of a channel, or the account's own.
+    pub fn rest(&mut self, channel: Option<i64>, until: Instant) {
+        let Some(channel) = channel else {
+            self.asking.wait(until);
+            return;
+        };
+        if let Some(known) = self.channels.get_mut(&channel) {
+            known.asking.wait(until);
+            self.plan(channel);
+        }
+    }
+
     /// When to come back if nothing arrives; the past if something is to be asked now.
     pub fn deadline(&self) -> Instant {
         let channels = (self.channels_under_way < CHANNELS_AT_ONCE)
@@ -178,6 +195,15 @@ impl<U, P> Sequencer<U, P> {
     pub fn known_behind(&mut self, now: Instant, pts: i32) {
         self.account.know(pts);
         self.watch_account(now);
+    }
+
+    /// A call of one's own has moved the account's sequence to here, and did not say what it did there: the difference
+    /// is asked for at once.
+    pub fn changed(&mut self, now: Instant, pts: i32) {
+        self.known_behind(now, pts);
+        if self.account.has_gap() {
+            self.asking.want(now);
+        }
     }
 
     /// Takes what was pushed, or came as the answer to a call of one's own.
@@ -375,7 +401,7 @@ impl<U, P> Sequencer<U, P> {
 
     /// Takes a refusal of what was asked.
     pub fn refused(&mut self, now: Instant, request: Request, refusal: Refusal) {
-        let (Request::Channel { channel, .. } | Request::ChannelPresent { channel }) = request else {
+        let Some(channel) = request.channel() else {
             match refusal {
                 Refusal::Wait(span) => self.asking.wait(now + span),
                 Refusal::Unknown => {

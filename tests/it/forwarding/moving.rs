@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use trunkline::app::Daemon;
-use trunkline::base::{EventId, Owner, SessionId, Timestamp};
+use trunkline::base::{Code, Coded, EventId, Owner, SessionId, Timestamp};
 use trunkline::forward::PairState;
 use trunkline::model::{ChatId, Event, EventBody};
 use trunkline::sandbox::acts::{NewChat, NewChatKind};
@@ -249,6 +249,45 @@ async fn a_chat_that_is_lost_holds_its_pairs_with_the_reason() {
     until("an incident tells", || open() == 1).await;
     pairs.delete(id).await.expect("deleted");
     assert_eq!(open(), 0, "nothing is left to be put right");
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pair_whose_account_left_the_source_goes_on_only_once_it_is_back() {
+    let scene = Scene::new().await;
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let id = scene.pair(&daemon, session, "").await.id;
+    let (pairs, telegram) = (&daemon.handles.pairs, &daemon.handles.telegram);
+    let listed = || {
+        let chats = telegram.chats(session, None).expect("listed");
+        chats.iter().any(|chat| chat.id == ChatId(scene.source))
+    };
+    scene.say("before");
+    scene.arrives(&["before"]).await;
+    assert!(listed());
+    scene.world.leave(scene.source, scene.ann).expect("left");
+    let held = || pairs.get(id).expect("there").state == PairState::Held;
+    until("it is held", held).await;
+    assert!(!listed(), "it is in the chat no more");
+    let refused = pairs.resume(id).await.expect_err("nothing could come");
+    assert_eq!(refused.code(), Code::Conflict);
+    let refused = pairs.restart(id).await.expect_err("nothing could come");
+    assert_eq!(refused.code(), Code::Conflict);
+    assert!(held(), "and its incident stays");
+    assert_eq!(daemon.handles.incidents.open_count().expect("counted"), 1);
+    scene.world.join(scene.source, &[scene.ann]).expect("joined");
+    until("it is listed again", listed).await;
+    pairs.resume(id).await.expect("goes on");
+    scene.say("after");
+    scene.arrives(&["before", "after"]).await;
+    // A channel that the account came into after its login.
+    let late = super::channel(&scene.world, "Late", scene.bob, &[scene.ann]);
+    until("it is listed", || {
+        let chats = telegram.chats(session, Some("late")).expect("listed");
+        chats.iter().any(|chat| chat.id == ChatId(late))
+    })
+    .await;
     daemon.stop(PATIENCE).await;
 }
 
