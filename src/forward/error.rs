@@ -20,7 +20,7 @@ pub enum PairError {
     #[error("pair {0} forwards from this source to this destination already")]
     Exists(PairId),
     /// A session that it names does not exist.
-    #[error("there is no such session")]
+    #[error("there is no such session as the pair names")]
     UnknownSession,
     /// The source forbids forwarding and copying.
     #[error("the source forbids forwarding and saving its content")]
@@ -58,6 +58,13 @@ impl Coded for PairError {
             Self::Telegram(_, code) => *code,
             Self::Store(error) => error.code(),
             Self::Start(_) => Code::Unavailable,
+        }
+    }
+
+    fn details(&self) -> Option<serde_json::Value> {
+        match self {
+            Self::UnknownSession => Some(serde_json::json!({ "reason": self.to_string() })),
+            _ => None,
         }
     }
 

@@ -163,6 +163,10 @@ pub fn parse_query<Q: DeserializeOwned>(query: &str) -> Result<Q, Failure> {
 
 /// Reads a body.
 pub fn parse_body<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Failure> {
+    // A list would be taken for the fields in their order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Failure::invalid("the body has to be an object, not a list"));
+    }
     serde_json::from_slice(bytes).map_err(|error| invalid(&error))
 }
 
@@ -189,10 +193,33 @@ fn without_value(reason: &str) -> String {
             .and_then(|rest| rest.rsplit_once(", expected "));
         if let Some((met, expected)) = met {
             let kind = met.split(['`', '"']).next().unwrap_or_default();
+            let expected = plain(expected);
             return format!("{}, expected {expected}", format!("{start}{kind}").trim_end());
         }
     }
     reason.to_owned()
+}
+
+/// What serde expected, without the names of our types.
+fn plain(expected: &str) -> String {
+    let (what, place) = match expected.split_once(" at line ") {
+        Some((what, place)) => (what, format!(" at line {place}")),
+        None => (expected, String::new()),
+    };
+    let ours = [
+        "struct ",
+        "tuple struct ",
+        "internally tagged enum ",
+        "adjacently tagged enum ",
+    ];
+    let what = if ours.iter().any(|start| what.starts_with(start)) {
+        "an object"
+    } else if what.starts_with("enum ") {
+        "one of its names"
+    } else {
+        what
+    };
+    format!("{what}{place}")
 }
 
 /// A number in a query, which is always text there.
@@ -235,9 +262,10 @@ mod tests {
     #[test]
     fn a_value_in_the_wrong_place_is_not_repeated() {
         let code = parse_body::<Paged>(br#"{"limit":70613}"#).expect_err("a text is wanted");
-        let text =
-            parse_body::<Vec<u8>>(br#"["a, expected \"b, expected c"]"#).expect_err("a number is wanted");
+        let text = parse_body::<u8>(br#""a, expected \"b, expected c""#).expect_err("a number is wanted");
         let word = parse_body::<crate::access::Scope>(br#""hunter`2""#).expect_err("no such word");
+        let list = parse_body::<Paged>(b" []").expect_err("an object is wanted");
+        assert_eq!(list.details["reason"], "the body has to be an object, not a list");
         let reasons = [code, text, word].map(|failure| failure.details["reason"].to_string());
         assert!(
             reasons[0].contains("invalid type: integer, expected a string"),

@@ -79,6 +79,9 @@ impl HttpConfig {
         let mut faults = Vec::new();
         let mut fault = |key: &str, why: &str| faults.push((format!("http.{key}"), why.to_owned()));
         let socket = &self.websocket;
+        if self.listen.port() != 0 && self.metrics_listen == Some(self.listen) {
+            fault("metrics_listen", "is the address of http.listen");
+        }
         for (key, number) in [
             ("max_connections", self.max_connections),
             ("max_connections_per_caller", self.max_connections_per_caller),
@@ -139,6 +142,10 @@ mod tests {
     #[test]
     fn numbers_with_which_nobody_would_be_answered_are_refused() {
         assert_eq!(HttpConfig::default().faults(), []);
+        let twice: HttpConfig =
+            toml::from_str("listen = \"127.0.0.1:9000\"\nmetrics_listen = \"127.0.0.1:9000\"")
+                .expect("parses");
+        assert_eq!(twice.faults()[0].0, "http.metrics_listen");
         let text = "max_connections = 0\nmax_body_bytes = 0\nhandler_timeout = \"0s\"\ndrain = \"0s\"\n\
                     [websocket]\nmax_connections = 0\nmax_lag = \"0s\"";
         let config: HttpConfig = toml::from_str(text).expect("parses");

@@ -1,5 +1,7 @@
 //! Lists: `?limit=` and `?cursor=` in, items and the next cursor out.
 
+use std::str::FromStr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,14 +47,14 @@ pub fn limit(asked: Option<usize>) -> Result<usize, Failure> {
 }
 
 /// The cursor that was given, if it is one of this list.
-pub fn cursor<T: std::str::FromStr>(given: Option<&str>) -> Result<Option<T>, Failure> {
+pub fn cursor<T: FromStr>(given: Option<&str>) -> Result<Option<T>, Failure> {
     let parsed = given.map(str::parse).transpose();
     parsed.map_err(|_| Failure::invalid("this is no cursor of this list").detail("field", "cursor"))
 }
 
 impl PageQuery {
     /// The cursor, as the list's own.
-    pub fn cursor_as<T: std::str::FromStr>(&self) -> Result<Option<T>, Failure> {
+    pub fn cursor_as<T: FromStr>(&self) -> Result<Option<T>, Failure> {
         cursor(self.cursor.as_deref())
     }
 
@@ -62,14 +64,18 @@ impl PageQuery {
     }
 
     /// Cuts a page out of a list sorted by `key`: what comes after the cursor, up to the limit.
-    pub fn cut<T>(&self, items: Vec<T>, key: impl Fn(&T) -> String) -> Result<Page<T>, Failure> {
-        let limit = self.limit()?;
+    pub fn cut<T, K: Ord + FromStr + ToString>(
+        &self,
+        items: Vec<T>,
+        key: impl Fn(&T) -> K,
+    ) -> Result<Page<T>, Failure> {
+        let (limit, cursor) = (self.limit()?, self.cursor_as::<K>()?);
         let mut rest = items
             .into_iter()
-            .filter(|item| self.cursor.as_ref().is_none_or(|cursor| key(item) > *cursor));
+            .filter(|item| cursor.as_ref().is_none_or(|cursor| key(item) > *cursor));
         let items: Vec<T> = rest.by_ref().take(limit).collect();
         let more = rest.next().is_some();
-        let next = items.last().filter(|_| more).map(&key);
+        let next = items.last().filter(|_| more).map(|last| key(last).to_string());
         Ok(Page { items, next })
     }
 }
@@ -87,7 +93,7 @@ mod tests {
         };
         let mut seen = Vec::new();
         loop {
-            let page = query.cut(all.clone(), u32::to_string).expect("allowed");
+            let page = query.cut(all.clone(), |item| *item).expect("allowed");
             seen.extend(page.items);
             match page.next {
                 Some(next) => query.cursor = Some(next),
@@ -95,6 +101,8 @@ mod tests {
             }
         }
         assert_eq!(seen, all);
+        query.cursor = Some("of another list".to_owned());
+        assert!(query.cut(all, |item| *item).is_err());
     }
 
     #[test]

@@ -249,6 +249,10 @@ impl Coded for TelegramError {
         match self {
             Self::LoginStep(step) => Some(serde_json::json!({ "step": step })),
             Self::NoLogin => Some(serde_json::json!({ "step": null })),
+            // Where the code leaves open what Telegram did not like.
+            Self::Rpc { name, .. } if self.code() == Code::TelegramError => {
+                Some(serde_json::json!({ "reason": name }))
+            }
             _ => None,
         }
     }

@@ -200,7 +200,7 @@ async fn accounts(call: Call) -> Result<Json<Page<AgentAccount>>, Failure> {
         .filter(|session| session.account.agent_id.is_some() && caller.sees(session.account.id))
         .collect();
     let query: PageQuery = call.query()?;
-    let page = query.cut(seen, |session| session.account.id.to_string())?;
+    let page = query.cut(seen, |session| session.account.id)?;
     let manages = caller.may(Scope::Manage);
     let items = page.items.into_iter();
     Ok(Json(Page {

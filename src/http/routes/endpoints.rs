@@ -163,9 +163,7 @@ async fn list(call: Call) -> Result<Json<Page<Endpoint>>, Failure> {
         .filter(|endpoint| seen(caller, endpoint))
         .map(|endpoint| shown(caller, endpoint))
         .collect();
-    Ok(Json(
-        query.cut(endpoints, |endpoint: &Endpoint| endpoint.id.to_string())?,
-    ))
+    Ok(Json(query.cut(endpoints, |endpoint: &Endpoint| endpoint.id)?))
 }
 
 async fn create(call: Call, mut new: NewEndpoint) -> Result<Json<EndpointShown>, Failure> {

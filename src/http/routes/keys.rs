@@ -117,7 +117,7 @@ async fn list(call: Call) -> Result<Json<Page<KeyView>>, Failure> {
         .map(|(key, used)| KeyView::of(key, used))
         .collect();
     let query: PageQuery = call.query()?;
-    Ok(Json(query.cut(views, |key: &KeyView| key.id.to_string())?))
+    Ok(Json(query.cut(views, |key: &KeyView| key.id)?))
 }
 
 async fn create(call: Call, draft: KeyDraft) -> Result<Json<KeyShown>, Failure> {

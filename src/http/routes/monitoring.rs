@@ -113,7 +113,7 @@ async fn sessions(call: Call) -> Result<Json<Page<SessionHealth>>, Failure> {
     let seen: Vec<_> = sessions
         .filter(|session| caller.sees(session.account.id))
         .collect();
-    let page = query.cut(seen, |session| session.account.id.to_string())?;
+    let page = query.cut(seen, |session| session.account.id)?;
     let surroundings = Surroundings::look(&call).await?;
     let mut items = Vec::with_capacity(page.items.len());
     for session in page.items {

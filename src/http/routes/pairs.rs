@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::access::{Principal, Scope};
-use crate::base::PairId;
+use crate::base::{Code, PairId};
 use crate::forward::{Mode, NewPair, OnDelete, OnEdit, Pair, PairKind, PairPatch, Place, Rules};
 use crate::http::answer::{Done, Json};
 use crate::http::call::Call;
@@ -64,9 +64,15 @@ struct PlaceDraft {
 }
 
 impl PlaceDraft {
-    fn place(&self, call: &Call) -> Result<Place, Failure> {
+    fn place(&self, call: &Call, field: &str) -> Result<Place, Failure> {
+        let unknown = |failure: Failure| match failure.code {
+            Code::NotFound => failure
+                .detail("reason", format!("{field} names no session that there is"))
+                .detail("field", field),
+            _ => failure,
+        };
         Ok(Place {
-            session: call.session_named(&self.session)?,
+            session: call.session_named(&self.session).map_err(unknown)?,
             chat: self.chat,
             topic: self.topic,
         })
@@ -132,13 +138,13 @@ async fn list(call: Call) -> Result<Json<Page<Pair>>, Failure> {
         .into_iter()
         .filter(|pair| seen(caller, pair))
         .collect();
-    Ok(Json(query.cut(pairs, |pair: &Pair| pair.id.to_string())?))
+    Ok(Json(query.cut(pairs, |pair: &Pair| pair.id)?))
 }
 
 async fn create(call: Call, draft: PairDraft) -> Result<Json<Pair>, Failure> {
     let new = NewPair {
-        source: draft.source.place(&call)?,
-        destination: draft.destination.place(&call)?,
+        source: draft.source.place(&call, "source.session")?,
+        destination: draft.destination.place(&call, "destination.session")?,
         name: draft.name,
         kind: draft.kind,
         mode: draft.mode,

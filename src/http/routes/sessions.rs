@@ -315,7 +315,7 @@ async fn list(call: Call) -> Result<Json<Page<SessionView>>, Failure> {
         .filter(|session| caller.sees(session.account.id))
         .collect();
     let query: PageQuery = call.query()?;
-    let page = query.cut(seen, |session| session.account.id.to_string())?;
+    let page = query.cut(seen, |session| session.account.id)?;
     let items = page
         .items
         .into_iter()
@@ -436,9 +436,7 @@ async fn chats(call: Call) -> Result<Json<Page<ChatView>>, Failure> {
         limit: query.limit,
         cursor: query.cursor,
     };
-    // The cursor's order is that of the numbers, as text of one length.
-    let key = |chat: &ChatInfo| format!("{:020}", i128::from(chat.id.0) - i128::from(i64::MIN));
-    let page = page.cut(chats, key)?;
+    let page = page.cut(chats, |chat: &ChatInfo| chat.id.0)?;
     let items = page.items.into_iter().map(ChatView::from).collect();
     Ok(Json(Page {
         items,

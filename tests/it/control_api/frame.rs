@@ -36,6 +36,24 @@ async fn wrong_input_is_refused_with_its_reason() {
         );
         assert_eq!(refused.await, invalid, "{malformed:?}");
     }
+    let answers = async |body: &'static str| {
+        let request = post("/api/pairs").header("content-type", "application/json");
+        answer(request.body(body)).await.body["error"].to_string()
+    };
+    for (body, told) in [
+        ("[]", "an object, not a list"),
+        ("3", "expected an object"),
+        (r#"{"source": 3}"#, "expected an object"),
+    ] {
+        let words = answers(body).await;
+        assert!(words.contains(told), "{body}: {words}");
+    }
+    let place = |chat: i64| json!({"session": "ses_01jbz4c9v7q4w0y3d8f6k2m5n7", "chat": chat});
+    let pair = json!({"source": place(-1), "destination": place(-2)});
+    let refused = admin.post("/api/pairs", pair).await;
+    assert_eq!(refused.refusal(), (404, "NOT_FOUND"));
+    let words = refused.body["error"].as_str().expect("words");
+    assert!(words.contains("source.session names no session"), "{words}");
     let form = post("/api/sessions")
         .header("content-type", "text/plain")
         .body("name=x");
@@ -51,6 +69,8 @@ async fn wrong_input_is_refused_with_its_reason() {
         "/api/sessions?limit=201",
         "/api/sessions?colour=red",
         "/health?x=1",
+        "/api/pairs?cursor=ses_01jbz4c9v7q4w0y3d8f6k2m5n7",
+        "/api/sessions?cursor=0",
     ] {
         assert_eq!(
             admin.get(path).await.refusal(),
