@@ -168,6 +168,8 @@ pub(crate) fn classify(code: i32, name: &str, until: Timestamp) -> ErrorClass {
         }
         // No call was made: the connection has to introduce itself anew.
         "CONNECTION_NOT_INITED" | "CONNECTION_LAYER_INVALID" => ErrorClass::Unavailable,
+        // Nor here: the session goes on where the account lives.
+        "USER_MIGRATE" if code == 303 => ErrorClass::Unavailable,
         "CHAT_WRITE_FORBIDDEN"
         | "CHAT_ADMIN_REQUIRED"
         | "USER_BANNED_IN_CHANNEL"

@@ -6,7 +6,7 @@
 //! it. Calls to Telegram pass through [`Link::invoke`], which takes every answer as a proof of life and
 //! reports the end of an authorisation; it does not retry and does not ask the limiter.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -76,6 +76,8 @@ pub(crate) struct Link {
     connected: Notify,
     connections: AtomicU64,
     /// The latest connection that was found to be of no use, and word of it.
+    elsewhere: AtomicI32,
+    found_elsewhere: Notify,
     broken: AtomicU64,
     found_broken: Notify,
     /// The latest connection over which all that was missed has been fetched.
@@ -106,6 +108,8 @@ impl Link {
             connection: tokio::sync::Mutex::default(),
             connected: Notify::new(),
             connections: AtomicU64::new(0),
+            elsewhere: AtomicI32::new(0),
+            found_elsewhere: Notify::new(),
             broken: AtomicU64::new(0),
             found_broken: Notify::new(),
             caught_up: AtomicU64::new(0),
@@ -262,6 +266,24 @@ impl Link {
         self.found_broken.notify_one();
     }
 
+    /// Telegram says that the account lives at another DC.
+    fn note_elsewhere(&self, dc: i32) {
+        if self.account().is_authorised() {
+            self.elsewhere.store(dc, Ordering::Relaxed);
+            self.found_elsewhere.notify_one();
+        }
+    }
+
+    /// Waits for word that the account lives at another DC; for the session's only runner.
+    pub async fn until_elsewhere(&self) -> i32 {
+        loop {
+            match self.elsewhere.swap(0, Ordering::Relaxed) {
+                0 => self.found_elsewhere.notified().await,
+                dc => return dc,
+            }
+        }
+    }
+
     /// Waits until somebody found this connection to be of no use; for the session's only runner.
     pub async fn until_broken(&self, number: u64) {
         while self.broken.load(Ordering::Relaxed) < number {
@@ -400,6 +422,12 @@ impl Link {
         });
         if matches!(answer, Ok(_) | Err(InvocationError::Rpc(_))) {
             self.proved();
+        }
+        if let Err(InvocationError::Rpc(rpc)) = &answer
+            && (rpc.code, rpc.name.as_str()) == (303, "USER_MIGRATE")
+            && let Some(dc) = rpc.value.and_then(|dc| i32::try_from(dc).ok())
+        {
+            self.note_elsewhere(dc);
         }
         if answer.as_ref().is_err_and(wants_introduction) {
             // It answers nothing any more. A new one introduces itself.

@@ -70,6 +70,25 @@ impl SessionStore {
         Ok(())
     }
 
+    /// The keys as they are held.
+    pub fn authorisation(&self) -> Authorisation {
+        self.read(Authorisation::clone)
+    }
+
+    /// The account lives at this DC, and its key there is authorised.
+    ///
+    /// # Errors
+    /// If the store did not keep it.
+    pub async fn move_home(&self, there: DcOption) -> Result<(), StoreError> {
+        self.change(|held| {
+            held.home_dc = there.id;
+            held.dcs.retain(|option| option.id != there.id);
+            held.dcs.push(there);
+            true
+        })
+        .await
+    }
+
     /// The address of the home DC and its key, if both are known.
     pub fn home(&self) -> Option<(SocketAddr, [u8; 256])> {
         let option = self.dc_option(self.home_dc_id().ok()?).ok().flatten()?;

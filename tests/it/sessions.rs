@@ -306,3 +306,40 @@ async fn a_session_that_rests_is_logged_out_at_telegram_too() {
     }
     daemon.stop(PATIENCE).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_moved_to_another_data_centre_takes_its_session_with_it() {
+    let stage = Stage::with_centres(&[2, 4]).await;
+    let ann = stage.user("+989120000001", "Ann");
+    let bob = stage.user("+989120000002", "Bob");
+    let post = |text: &str| {
+        stage
+            .world
+            .world(|world| world.post(bob, Peer::User(ann), Draft::text(text)))
+            .expect("posted")
+    };
+    let daemon = stage.daemon().await;
+    let session = stage.log_in(&daemon, "+989120000001").await;
+    post("before");
+    until("it is told", || received(&daemon) == ["before"]).await;
+    stage.handle().set_home(ann, 4).expect("there is one");
+    let telegram = &daemon.handles.telegram;
+    let outgoing = text(ChatId::user(bob), "hello Bob", 77);
+    let refused = telegram.send(session, &outgoing, PATIENCE).await;
+    let refused = refused.expect_err("sent on");
+    assert_eq!(refused.code(), Code::SessionUnavailable);
+    until("the session lives there", || {
+        view(&daemon, session).dc == Some(4) && state(&daemon, session) == SessionState::Connected
+    })
+    .await;
+    post("after");
+    until("it goes on", || received(&daemon) == ["before", "after"]).await;
+    telegram.send(session, &outgoing, PATIENCE).await.expect("sent");
+    daemon.stop(PATIENCE).await;
+    let daemon = stage.daemon().await;
+    until("it is there after a restart", || {
+        view(&daemon, session).dc == Some(4) && state(&daemon, session) == SessionState::Connected
+    })
+    .await;
+    daemon.stop(PATIENCE).await;
+}

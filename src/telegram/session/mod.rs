@@ -16,6 +16,7 @@ mod known;
 mod login;
 mod pump;
 mod receiver;
+mod relocation;
 mod resume;
 mod runner;
 mod state;

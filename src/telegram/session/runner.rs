@@ -20,7 +20,7 @@ use grammers_mtproto::transport::Error as TransportError;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::doubt::Doubt;
-use super::{Context, Observation};
+use super::{Context, Observation, relocation};
 use crate::base::Timestamp;
 use crate::model::SessionState;
 use crate::runtime::{BoxError, TaskContext};
@@ -137,6 +137,7 @@ async fn connection(
         () = pool.runner.run() => Given::Up("CONNECTION_CLOSED"),
         () = link.until_broken(number) => Given::Up("CONNECTION_BROKEN"),
         () = context.shifts.next() => Given::Up("CLOCK_SHIFTED"),
+        () = relocation::follow(context, link, session) => Given::Up("ACCOUNT_MOVED"),
         given = pulse(context, link, task, turn, doubt) => given,
     }
 }

@@ -1,0 +1,93 @@
+//! An account that lives at another data centre now: Telegram sends every call on there (`USER_MIGRATE_n`). The
+//! authorisation is carried over to a key of that place, and the session goes on with it.
+//!
+//! Until then nothing changes. Not promised: that Telegram lets it be carried over; if it refuses for good the
+//! authorisation has ended, and a new login goes to the right place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backoff::ExponentialBackoff;
+use backoff::backoff::Backoff;
+use grammers_client::tl;
+use tokio::time::sleep;
+
+use super::{Context, Observation};
+use crate::base::Timestamp;
+use crate::model::SessionState;
+use crate::telegram::error::{ErrorClass, TelegramError};
+use crate::telegram::link::Link;
+use crate::telegram::session_store::{SessionStore, known_option};
+use crate::telegram::side::{Side, fresh_keys};
+
+/// After so many refusals in a row the authorisation counts as ended.
+const REFUSALS: u32 = 5;
+
+/// Waits for word that the account lives elsewhere, and has the session live there. Returns when the next connection
+/// goes there.
+pub(super) async fn follow(context: &Context, link: &Link, session: &Arc<SessionStore>) {
+    let mut pauses = ExponentialBackoff {
+        initial_interval: Duration::from_secs(1),
+        max_interval: Duration::from_secs(60),
+        max_elapsed_time: None,
+        ..ExponentialBackoff::default()
+    };
+    let mut refusals = 0;
+    loop {
+        let dc = link.until_elsewhere().await;
+        let pause = match Box::pin(carry_over(context, link, session, dc)).await {
+            Ok(()) => {
+                tracing::info!(session = %link.id, dc, "the account lives at another data centre now");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(session = %link.id, dc, %error, "the account was not carried over");
+                match error.class() {
+                    ErrorClass::FloodWait(until) => until.since(Timestamp::now()),
+                    ErrorClass::Unavailable | ErrorClass::Ambiguous => Duration::ZERO,
+                    _ => {
+                        refusals += 1;
+                        Duration::ZERO
+                    }
+                }
+            }
+        };
+        if refusals >= REFUSALS {
+            let word = "USER_MIGRATE".to_owned();
+            link.observe(Observation::Ended(SessionState::BadCredentials, word));
+            return std::future::pending().await;
+        }
+        let usual = pauses.next_backoff().unwrap_or(Duration::from_secs(60));
+        sleep(pause.max(usual)).await;
+    }
+}
+
+async fn carry_over(
+    context: &Context,
+    link: &Link,
+    session: &SessionStore,
+    dc: i32,
+) -> Result<(), TelegramError> {
+    let mut there = session.authorisation();
+    there.home_dc = dc;
+    if there.home().is_none() {
+        let unknown = TelegramError::Conflict("the account lives at a data centre that is not known here");
+        there.dcs.push(known_option(dc, &context.dcs).ok_or(unknown)?);
+    }
+    let there = fresh_keys(context, &there).await.map_err(|error| {
+        tracing::info!(dc, %error, "no key of the account's new home");
+        TelegramError::Away
+    })?;
+    let export = tl::functions::auth::ExportAuthorization { dc_id: dc };
+    let tl::enums::auth::ExportedAuthorization::Authorization(ticket) = link.invoke(&export).await?;
+    let (side, wire) = Side::new(context, &there);
+    let import = tl::functions::auth::ImportAuthorization {
+        id: ticket.id,
+        bytes: ticket.bytes,
+    };
+    let imported = async { side.invoke(&import).await.map(drop) };
+    Box::pin(wire.during(imported)).await?;
+    let mut home = there.home().cloned().ok_or(TelegramError::Away)?;
+    home.auth_key = Some(side.key().ok_or(TelegramError::Away)?);
+    Ok(session.move_home(home).await?)
+}
