@@ -26,7 +26,7 @@ pub enum PairError {
     #[error("the source forbids forwarding and saving its content")]
     Protected,
     /// The account is in the source chat no more.
-    #[error("the account is in the source chat no more: have it join again first")]
+    #[error("the account is in the source chat no more, or that has moved: nothing comes from it")]
     Left,
     /// Telegram could not be asked.
     #[error("{0}")]

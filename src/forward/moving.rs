@@ -132,7 +132,9 @@ impl Registry {
         for desk in self.desks() {
             let pair = desk.pair().borrow().clone();
             let lost = |place: &Place| (place.session, place.chat) == (session, chat);
-            if pair.state == PairState::Running && (lost(&pair.source) || lost(&pair.destination)) {
+            // What stopped with its account goes on by itself: not where nothing can come from any more.
+            let goes_on = pair.state == PairState::Running || pair.halted;
+            if goes_on && (lost(&pair.source) || lost(&pair.destination)) {
                 let cause = format!("the account can no longer read a chat of it: {reason}");
                 self.stop_if_there(pair.id, CHAT_LOST, &cause).await?;
             }
@@ -141,7 +143,7 @@ impl Registry {
     }
 
     async fn stop_if_there(&self, id: PairId, reason: &str, cause: &str) -> Result<(), PairError> {
-        match self.hold(id, reason, cause).await {
+        match self.hold_for_good(id, reason, cause).await {
             Ok(()) | Err(PairError::Unknown(_)) => Ok(()),
             Err(error) => Err(error),
         }

@@ -233,6 +233,14 @@ impl Registry {
         self.hold_unless(id, reason, cause, |_| false).await
     }
 
+    /// A pair stops, be it stopped already until its account is back; one that somebody paused stays paused.
+    pub(super) async fn hold_for_good(&self, id: PairId, reason: &str, cause: &str) -> Result<(), PairError> {
+        let other = |row: &PairRow| row.state != PairState::Running && !row.halted;
+        self.set_state(id, PairState::Held, Some(reason), false, other)
+            .await?;
+        self.hold(id, reason, cause).await
+    }
+
     /// A pair stops because of what was answered in its chats; not if it has moved to others since.
     pub(super) async fn hold_there(
         &self,

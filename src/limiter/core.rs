@@ -143,10 +143,14 @@ impl Core {
         let rules = self.rules.clone();
         let account = &mut self.accounts.entry(session).or_default().account;
         let told = mark;
+        // The updates pace themselves, each channel by itself: there is nobody to learn from their waits.
+        let teaches =
+            !matches!(mark, Mark::Chat(class, _) | Mark::Account(class) if class == CostClass::Updates);
         let mark = match mark {
             Mark::Chat(class, chat)
-                if account.is_busy(&rules, class, now)
-                    || wait >= SHARED_WAIT && is_shared(account, class, chat, until) =>
+                if teaches
+                    && (account.is_busy(&rules, class, now)
+                        || wait >= SHARED_WAIT && is_shared(account, class, chat, until)) =>
             {
                 Mark::Account(class)
             }
@@ -154,6 +158,7 @@ impl Core {
         };
         place(account, mark, until);
         match (told, mark) {
+            _ if !teaches => {}
             (Mark::Chat(_, chat), Mark::Account(class)) => account.blame(&rules, class, chat, now, wait),
             (_, Mark::Account(class)) => account.learn(&rules, class, now, wait),
             (_, Mark::Chat(_, chat)) => account.learn_of_chat(&rules, chat, now, wait),

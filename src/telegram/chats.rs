@@ -178,6 +178,6 @@ fn info(chat: ChatId, peer: Peer) -> ChatInfo {
         title: peer.title,
         username: peer.username,
         protected: peer.protected,
-        left: peer.left,
+        left: peer.left || peer.migrated,
     }
 }

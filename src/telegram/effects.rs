@@ -13,11 +13,11 @@ use super::error::{ErrorClass, TelegramError};
 use super::limits;
 use super::link::Link;
 use super::outgoing::{Outgoing, OutgoingBody, OutgoingMedia, Revision, SentPart};
-use super::peers;
 use super::receipt;
 use super::requests;
-use super::session::{Context, Observation, from_tl_messages};
+use super::session::{Context, Observation, take_messages};
 use super::tables::{HighWater, Peer, Peers};
+use super::{met, peers};
 use crate::base::Timestamp;
 use crate::base::fault::fault_point;
 use crate::limiter::{Ask, CostClass};
@@ -200,13 +200,18 @@ impl Effects<'_> {
                 ..requests::get_history(self.peer(chat)?, limit)
             };
             let answer = self.call(Some(chat), CostClass::History, 1, &request).await?;
-            let page = from_tl_messages(answer, self.link);
-            let Some(last) = page.last() else { break };
+            let page = take_messages(self.context, self.link, answer).await?;
+            let Some(last) = page.last else { break };
             // Telegram tells times to the second.
-            let complete = last.date.as_secs() < since.as_secs();
-            (read, offset_id) = (read + page.len(), last.id);
+            let old = |it: &Message| it.date.as_secs() < since.as_secs();
+            let complete = page.messages.last().is_some_and(old);
+            (read, offset_id) = (read + page.read, last);
             // A channel's posts are not marked with who wrote them.
-            own.extend(page.into_iter().filter(|message| message.out || message.post));
+            own.extend(
+                page.messages
+                    .into_iter()
+                    .filter(|message| message.out || message.post),
+            );
             if complete {
                 break;
             }
@@ -227,7 +232,9 @@ impl Effects<'_> {
             let request = tl::functions::messages::GetMessages { id: ids };
             self.call(Some(chat), CostClass::History, 1, &request).await?
         };
-        Ok(from_tl_messages(answer, self.link)
+        Ok(take_messages(self.context, self.link, answer)
+            .await?
+            .messages
             .into_iter()
             .find(|message| message.chat == chat && message.id == id))
     }
@@ -269,12 +276,12 @@ impl Effects<'_> {
         users: &[tl::enums::User],
         chats: &[tl::enums::Chat],
     ) -> Result<(), TelegramError> {
-        let mut batch = crate::store::Batch::new();
-        for (chat, found) in peers::of_containers(users, chats) {
-            let known = self.known(chat)?.unwrap_or_default();
-            batch.put::<Peers>(&(self.link.id, chat.0), &peers::merge_answer(known, found));
-        }
-        self.context.store.commit(batch).await?;
+        met::keep(
+            &self.context.store,
+            self.link.id,
+            peers::of_containers(users, chats),
+        )
+        .await?;
         Ok(())
     }
 

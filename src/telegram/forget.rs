@@ -22,7 +22,7 @@ pub(crate) async fn learned(store: &Store, id: SessionId) -> Result<(), StoreErr
 }
 
 /// Removes the chats and users, which bear names; how far each chat is stored stays, and of which groups it was told that
-/// they moved.
+/// they moved, or that the account left them.
 ///
 /// # Errors
 /// If the store did not keep it; what is left is removed by the next try.
@@ -31,11 +31,11 @@ pub(crate) async fn peers(store: &Store, id: SessionId) -> Result<(), StoreError
     for rows in rows.chunks(AT_ONCE) {
         let mut batch = Batch::new();
         for (key, peer) in rows {
-            if peer.migrated {
-                let (kind, migrated) = (peer.kind, true);
+            if peer.migrated || peer.left {
                 let bare = Peer {
-                    kind,
-                    migrated,
+                    kind: peer.kind,
+                    migrated: peer.migrated,
+                    left: peer.left,
                     ..Peer::default()
                 };
                 batch.put::<Peers>(key, &bare);

@@ -25,6 +25,7 @@ mod limits;
 mod link;
 mod logins;
 mod manager;
+mod met;
 mod outgoing;
 mod params;
 mod peers;

@@ -11,7 +11,7 @@ use super::error::{ErrorClass, TelegramError};
 use super::handle::Telegram;
 use super::peers;
 use super::requests;
-use super::session::from_tl_messages;
+use super::session::take_messages;
 use crate::base::{Secret, SessionId};
 use crate::limiter::CostClass;
 use crate::model::{ChatId, Message, MessageId};
@@ -86,7 +86,7 @@ impl Effects<'_> {
                 self.call(chat, CostClass::History, 1, &request).await?
             }
         };
-        Ok(from_tl_messages(answer, self.link))
+        Ok(take_messages(self.context, self.link, answer).await?.messages)
     }
 
     async fn contact(&self, user: i64) -> Result<Contact, TelegramError> {

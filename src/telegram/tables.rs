@@ -230,6 +230,9 @@ pub(crate) struct LeftOutMark {
     /// Whether it was told that the chat cannot be read.
     #[serde(default)]
     pub unreadable: bool,
+    /// How often something was left out again while the mark stood.
+    #[serde(default)]
+    pub again: u32,
 }
 
 impl Peer {

@@ -68,6 +68,12 @@ impl Vitals {
         }
     }
 
+    /// Messages were missing of a chat, and were read from its history: all of them, or not.
+    pub fn gap_read(&self, complete: bool) {
+        self.gaps_found.fetch_add(1, Ordering::Relaxed);
+        self.gaps_filled.fetch_add(u64::from(complete), Ordering::Relaxed);
+    }
+
     /// None is missing any more.
     pub fn gap_filled(&self) {
         if self.gap.swap(false, Ordering::Relaxed) {

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+
 use super::Context;
 use super::convert::{Change, changes, name_of_new};
 use super::draft::Draft;
@@ -26,6 +28,8 @@ pub(super) struct Pen {
     context: Arc<Context>,
     link: Arc<Link>,
     common: StoredState,
+    /// Who writes: what a commit is made of is read and stored in one turn.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Pen {
@@ -39,12 +43,27 @@ impl Pen {
             context,
             link,
             common,
+            turn: Arc::default(),
         })
     }
 
+    /// Another pen of the same session, which writes what is read beside its updates.
+    pub fn beside(&self) -> Self {
+        Self {
+            context: self.context.clone(),
+            link: self.link.clone(),
+            common: self.common,
+            turn: self.turn.clone(),
+        }
+    }
+
     /// The stored pts of the account's own sequence.
-    pub fn pts(&self) -> i32 {
-        self.common.pts
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn stored_pts(&self) -> Result<i32, StoreError> {
+        let stored = self.context.store.get::<UpdateStates>(&(self.link.id, 0))?;
+        Ok(stored.unwrap_or_default().pts)
     }
 
     /// When the account's own sequence last moved.
@@ -70,6 +89,7 @@ impl Pen {
     }
 
     async fn try_write(&self, arrivals: &[Arrival], common: &mut StoredState) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
         let mut draft = Draft::new(&self.context, &self.link);
         for arrival in arrivals {
             let (updates, users, chats) = match arrival {
@@ -122,6 +142,7 @@ impl Pen {
     /// # Errors
     /// If the store did not keep them.
     pub async fn write_history(&self, messages: Vec<Message>) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
         let mut draft = Draft::new(&self.context, &self.link);
         for message in messages {
             draft.take(Change::New(message))?;
@@ -156,6 +177,7 @@ impl Pen {
     /// # Errors
     /// If the store did not keep it.
     pub async fn write_deleted(&self, chat: ChatId, ids: Vec<MessageId>) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
         let mut draft = Draft::new(&self.context, &self.link);
         if !ids.is_empty() {
             let channel = chat.is_channel().then_some(chat);
@@ -169,7 +191,13 @@ impl Pen {
     ///
     /// # Errors
     /// If the store did not keep it.
-    pub async fn mark_gap(&self, chat: ChatId, above: MessageId) -> Result<bool, StoreError> {
+    pub async fn mark_gap(
+        &self,
+        chat: ChatId,
+        above: MessageId,
+        since: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let _turn = self.turn.lock().await;
         // Of this chat alone: a mark under 0 would have all private chats and basic groups read from there.
         let key = (self.link.id, chat.0);
         if self.context.store.contains::<LeftOut>(&key)? {
@@ -177,8 +205,8 @@ impl Pen {
         }
         let mark = LeftOutMark {
             above,
-            since: self.date(),
-            unreadable: false,
+            since,
+            ..LeftOutMark::default()
         };
         let mut batch = Batch::new();
         batch.put::<LeftOut>(&key, &mark);
@@ -186,13 +214,20 @@ impl Pen {
         Ok(true)
     }
 
-    /// Stores that what was left out is read.
+    /// Stores that what was left out is read, as the mark said when reading began: if something was left out again since,
+    /// the mark stays.
     ///
     /// # Errors
     /// If the store did not keep it.
-    pub async fn settle_left_out(&self, place: i64) -> Result<(), StoreError> {
+    pub async fn settle_left_out(&self, place: i64, mark: LeftOutMark) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
+        let key = (self.link.id, place);
+        let now = self.context.store.get::<LeftOut>(&key)?;
+        if now.is_none_or(|now| now.again != mark.again) {
+            return Ok(());
+        }
         let mut batch = Batch::new();
-        batch.remove::<LeftOut>(&(self.link.id, place));
+        batch.remove::<LeftOut>(&key);
         self.context.store.commit(batch).await.map(drop)
     }
 
@@ -206,6 +241,7 @@ impl Pen {
         chat: ChatId,
         mark: LeftOutMark,
     ) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
         let mut draft = Draft::new(&self.context, &self.link);
         draft.keep_unreadable(place, chat, mark)?;
         draft.commit().await
@@ -216,6 +252,7 @@ impl Pen {
     /// # Errors
     /// If the store did not keep it.
     pub async fn write_gap(&self, chat: ChatId, reason: &str) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
         let mut draft = Draft::new(&self.context, &self.link);
         draft.event(
             EventBody::SessionGap {

@@ -15,8 +15,8 @@ use crate::telegram::error::TelegramError;
 use crate::telegram::from_tl::chat_id;
 use crate::telegram::limits;
 use crate::telegram::link::Link;
-use crate::telegram::peers;
 use crate::telegram::tables::{HighWater, Peer, Peers, StoredState, UpdateStates};
+use crate::telegram::{met, peers};
 
 /// Dialogs in one page: Telegram gives no more.
 const PAGE: i32 = 100;
@@ -106,6 +106,7 @@ pub(super) async fn read_page(
         tl::enums::messages::Dialogs::NotModified(_) => (vec![], vec![], vec![], vec![], true),
     };
     let peers = peers::of_containers(&users, &chats);
+    met::keep(&context.store, link.id, peers.clone()).await?;
     let dialogs: Vec<Dialog> = dialogs
         .iter()
         .filter_map(|dialog| take(dialog, &messages))
@@ -178,18 +179,15 @@ fn page_after(asked: &GetDialogs, dialogs: &[Dialog], peers: &[(ChatId, Peer)]) 
 async fn keep(context: &Context, link: &Link, page: &Page) -> Result<(), StoreError> {
     let first = link.account().is_first_login();
     let mut batch = Batch::new();
-    for (chat, found) in &page.peers {
-        let key = (link.id, chat.0);
-        let known = context.store.get::<Peers>(&key)?.unwrap_or_default();
-        let listed = page.dialogs.iter().any(|dialog| dialog.chat == *chat);
-        let found = Peer {
-            dialog: listed,
-            ..found.clone()
-        };
-        batch.put::<Peers>(&key, &peers::merge_answer(known, found));
-    }
     for dialog in &page.dialogs {
         let key = (link.id, dialog.chat.0);
+        if let Some(known) = context.store.get::<Peers>(&key)?.filter(|known| !known.dialog) {
+            let listed = Peer {
+                dialog: true,
+                ..known
+            };
+            batch.put::<Peers>(&key, &listed);
+        }
         if first && !context.store.contains::<HighWater>(&key)? {
             batch.put::<HighWater>(&key, &dialog.top);
         }

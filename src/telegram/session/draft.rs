@@ -36,6 +36,8 @@ pub(super) struct Draft<'a> {
     /// Edits that this commit tells, and what it tells as new.
     told_edits: HashMap<(SessionId, i64, MessageId), ToldEdit>,
     fresh: HashMap<(ChatId, MessageId), ToldEdit>,
+    /// Messages whose deletion this commit holds, with the place of their numbers.
+    buried: HashSet<(i64, MessageId)>,
     /// Chats and users, as far as this commit changes what is known of them.
     known: Known<'a>,
     common: Option<StoredState>,
@@ -56,6 +58,7 @@ impl<'a> Draft<'a> {
             marks: HashMap::new(),
             told_edits: HashMap::new(),
             fresh: HashMap::new(),
+            buried: HashSet::new(),
             known: Known::new(&context.store, link.id),
             common: None,
         }
@@ -294,7 +297,16 @@ impl<'a> Draft<'a> {
     pub fn mark_left_out(&mut self, channel: Option<ChatId>, common: &StoredState) -> Result<(), StoreError> {
         let place = channel.map_or(0, |chat| chat.0);
         let key = (self.session, place);
-        if self.marks.contains_key(&place) || self.context.store.contains::<LeftOut>(&key)? {
+        let known = match self.marks.get(&place) {
+            Some(mark) => Some(*mark),
+            None => self.context.store.get::<LeftOut>(&key)?,
+        };
+        if let Some(mark) = known {
+            // Who is reading by it may have passed that already.
+            let again = mark.again.wrapping_add(1);
+            let mark = LeftOutMark { again, ..mark };
+            self.batch.put::<LeftOut>(&key, &mark);
+            self.marks.insert(place, mark);
             return Ok(());
         }
         let concerned = |chat: ChatId| channel.map_or(!chat.is_channel(), |channel| channel == chat);
@@ -315,6 +327,7 @@ impl<'a> Draft<'a> {
             above: above.map(|(_, id)| id).max().unwrap_or(0),
             since: Timestamp::from_secs(common.date.into()),
             unreadable: false,
+            again: 0,
         };
         tracing::info!(session = %self.session, above = mark.above, "Telegram left messages out");
         self.batch.put::<LeftOut>(&key, &mark);
@@ -350,8 +363,12 @@ impl<'a> Draft<'a> {
         let mut by_chat: Vec<(Option<ChatId>, Vec<MessageId>)> = Vec::new();
         for id in ids {
             let place = channel.map_or(0, |chat| chat.0);
-            self.batch
-                .put::<Tombstones>(&(self.session, place, id), &self.now);
+            let key = (self.session, place, id);
+            // It may have been told in other company.
+            if !self.buried.insert((place, id)) || self.context.store.contains::<Tombstones>(&key)? {
+                continue;
+            }
+            self.batch.put::<Tombstones>(&key, &self.now);
             let chat = match channel {
                 Some(chat) => Some(chat),
                 None => self.chat_of(id)?,

@@ -3,27 +3,20 @@
 //! After `differenceTooLong` Telegram's position jumps and the messages in between are never sent. They are
 //! read from the chats' histories instead, oldest first, and what is known already is dropped by name.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use grammers_client::tl;
-
 use super::commit::Pen;
 use super::dialogs;
+use super::pages::{Bounds, PAGE, gone, read_down};
 use super::{Context, pump};
 use crate::base::Timestamp;
-use crate::model::{ChatId, Message, MessageId};
+use crate::model::{ChatId, MessageId};
 use crate::store::{Scan, StoreError};
 use crate::telegram::error::{ErrorClass, TelegramError};
-use crate::telegram::from_tl::{self, Names};
-use crate::telegram::limits;
 use crate::telegram::link::Link;
-use crate::telegram::peers;
-use crate::telegram::requests;
 use crate::telegram::tables::{HighWater, LeftOut, LeftOutMark, Peer, Peers};
-
-/// Messages in one page: Telegram gives no more.
-const PAGE: i32 = 100;
 
 /// Messages in one commit.
 const SLICE: usize = 64;
@@ -48,27 +41,39 @@ fn marks(context: &Context, link: &Link) -> Result<Vec<(i64, LeftOutMark)>, Stor
         .collect())
 }
 
+/// When chats are compared.
+#[derive(Clone, Copy)]
+pub(super) struct Comparison {
+    /// A chat that is new to us begins here, not at its first message.
+    pub since: Timestamp,
+    /// Whether it is worth waiting for updates that seem to be on their way.
+    pub patient: bool,
+    /// Whether it is the first over a connection: what comes live while the chats are asked for says nothing of what
+    /// was missed before.
+    pub first: bool,
+}
+
 /// Reads what was left out; then compares the tops of the recent chats with what is stored, and fills what lies
-/// between. A chat that is new to us begins at `since`, not at its first message. False if it is `patient` and updates
-/// are still on their way, so that it is too early to tell. What could not be read before is tried once each time that
-/// is told.
+/// between. False if updates are still on their way, so that it is too early to tell. What could not be read before is
+/// tried once each time that is told.
 ///
 /// # Errors
-/// If a call failed or the store did not keep something.
+/// If a call failed or the store did not keep something. A chat with which Telegram asks to wait does not keep the
+/// others waiting: its mark stays, and the wait is told at the end.
 pub(super) async fn catch_up(
     context: &Arc<Context>,
     link: &Arc<Link>,
     pen: &Pen,
-    since: Timestamp,
-    patient: bool,
+    comparison: Comparison,
 ) -> Result<bool, TelegramError> {
     let (unreadable, readable): (Vec<_>, Vec<_>) = marks(context, link)?
         .into_iter()
         .partition(|(_, mark)| mark.unreadable);
     read_left_out(context, link, pen, readable).await?;
-    if patient && recently(link) && pump::server_pts(link).await? > pen.pts() {
+    if comparison.patient && recently(link) && pump::server_pts(link).await? > pen.stored_pts()? {
         return Ok(false);
     }
+    let before = high_water(context, link)?;
     let page = dialogs::read_page(context, link, &dialogs::first_page()).await?;
     let again = unreadable.into_iter().filter_map(|(place, mark)| {
         let listed = page.peers.iter().find(|(chat, _)| chat.0 == place);
@@ -81,15 +86,53 @@ pub(super) async fn catch_up(
     });
     let again = again.collect::<Result<Vec<_>, StoreError>>()?;
     read_left_out(context, link, pen, again).await?;
+    let after = if comparison.first {
+        before
+    } else {
+        high_water(context, link)?
+    };
+    let mut waits = None;
     for dialog in page.dialogs {
-        let stored = context.store.get::<HighWater>(&(link.id, dialog.chat.0))?;
-        if stored.is_none_or(|stored| stored < dialog.top) {
-            let since = stored.is_none().then_some(since);
-            let above = stored.unwrap_or(0);
-            fill(context, link, pen, dialog.chat, above, since).await?;
+        let stored = after.get(&dialog.chat).copied();
+        let is_whole = stored.is_some_and(|stored| stored >= dialog.top);
+        // A mark that is there says where to read, and its turn comes.
+        if is_whole
+            || !pen
+                .mark_gap(dialog.chat, stored.unwrap_or(0), comparison.since)
+                .await?
+        {
+            continue;
+        }
+        let mark = LeftOutMark {
+            above: stored.unwrap_or(0),
+            since: comparison.since,
+            ..LeftOutMark::default()
+        };
+        let reach = Reach::above(&mark, mark.above);
+        match fill(context, link, pen, dialog.chat, reach).await {
+            Ok(Some(_)) => pen.settle_left_out(dialog.chat.0, mark).await?,
+            Ok(None) => pen.keep_unreadable(dialog.chat.0, dialog.chat, mark).await?,
+            Err(error) if asks_to_wait(&error) => waits = Some(error),
+            Err(error) => return Err(error),
         }
     }
-    Ok(true)
+    waits.map_or(Ok(true), Err)
+}
+
+/// How far each chat is stored.
+fn high_water(context: &Context, link: &Link) -> Result<HashMap<ChatId, MessageId>, StoreError> {
+    let rows = context
+        .store
+        .scan::<HighWater>(Scan::prefix(&link.id), usize::MAX)?;
+    Ok(rows
+        .into_iter()
+        .map(|((_, chat), id)| (ChatId(chat), id))
+        .collect())
+}
+
+/// Whether Telegram, or the limiter, has this call made later.
+fn asks_to_wait(error: &TelegramError) -> bool {
+    matches!(error.class(), ErrorClass::FloodWait(_) | ErrorClass::Limited(_))
 }
 
 /// Whether updates arrived so lately that more may follow.
@@ -112,31 +155,63 @@ async fn read_left_out(
     pen: &Pen,
     marks: Vec<(i64, LeftOutMark)>,
 ) -> Result<(), TelegramError> {
+    let mut waits = None;
     for (place, mark) in marks {
-        let since = (mark.above == 0).then_some(mark.since);
         let chats = match place {
-            0 => chats_above(context, link, mark.above).await?,
-            channel => vec![ChatId(channel)],
+            0 => {
+                // One that has a mark of its own has its own turn.
+                let own: HashSet<_> = self::marks(context, link)?
+                    .into_iter()
+                    .map(|(place, _)| place)
+                    .collect();
+                let mut chats = chats_above(context, link, mark.above).await?;
+                chats.retain(|chat| !own.contains(&chat.0));
+                chats
+            }
+            chat => vec![ChatId(chat)],
         };
         let mut settled = true;
         for chat in chats {
-            // What stands just below the mark is known, and may have been edited or deleted meanwhile.
-            let below = (mark.above - PAGE).max(0);
-            let Some(read) = fill(context, link, pen, chat, below, since).await? else {
-                pen.keep_unreadable(place, chat, mark).await?;
-                settled &= chat.0 != place;
-                continue;
-            };
-            let unseen = (below + 1..=mark.above).filter(|id| read.binary_search(id).is_err());
-            let known = pen.known(chat, unseen)?;
-            let gone = if_readable(link, gone(context, link, chat, &known).await)?;
-            pen.write_deleted(chat, gone.unwrap_or_default()).await?;
+            match read_above(context, link, pen, chat, &mark).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    pen.keep_unreadable(place, chat, mark).await?;
+                    settled &= chat.0 != place;
+                }
+                Err(error) if asks_to_wait(&error) => {
+                    // From now on it has a mark of its own, and the others are read.
+                    pen.mark_gap(chat, mark.above, mark.since).await?;
+                    settled &= chat.0 != place;
+                    waits = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
         if settled {
-            pen.settle_left_out(place).await?;
+            pen.settle_left_out(place, mark).await?;
         }
     }
-    Ok(())
+    waits.map_or(Ok(()), Err)
+}
+
+/// Reads what was left out of a chat above its mark, and which of those just below it are no more: they are known, and
+/// may have been edited or deleted meanwhile. False if the chat cannot be read.
+async fn read_above(
+    context: &Context,
+    link: &Link,
+    pen: &Pen,
+    chat: ChatId,
+    mark: &LeftOutMark,
+) -> Result<bool, TelegramError> {
+    let below = (mark.above - PAGE).max(0);
+    let Some(read) = fill(context, link, pen, chat, Reach::above(mark, below)).await? else {
+        return Ok(false);
+    };
+    let unseen = (below + 1..=mark.above).filter(|id| read.binary_search(id).is_err());
+    let known = pen.known(chat, unseen)?;
+    let gone = if_readable(link, gone(context, link, chat, &known).await)?;
+    pen.write_deleted(chat, gone.unwrap_or_default()).await?;
+    Ok(true)
 }
 
 /// The chats other than channels in which there are messages above this one: their numbers are of one sequence.
@@ -178,179 +253,54 @@ fn if_readable<T>(link: &Link, read: Result<T, TelegramError>) -> Result<Option<
     }
 }
 
+/// How far down a chat is read.
+struct Reach {
+    above: MessageId,
+    since: Option<Timestamp>,
+}
+
+impl Reach {
+    /// Down to this message; a chat of which nothing was stored, down to a time.
+    fn above(mark: &LeftOutMark, above: MessageId) -> Self {
+        let since = (mark.above == 0).then_some(mark.since);
+        Self { above, since }
+    }
+}
+
 /// Reads a chat's history down to a message, and stores it; the numbers of what was read, in order, or none if the chat
-/// cannot be read.
+/// cannot be read. What comes live meanwhile stands above what is missing: there has to be a mark, which says after a
+/// crash where to go on.
 async fn fill(
     context: &Context,
     link: &Link,
     pen: &Pen,
     chat: ChatId,
-    above: MessageId,
-    since: Option<Timestamp>,
+    reach: Reach,
 ) -> Result<Option<Vec<MessageId>>, TelegramError> {
     let bounds = Bounds {
-        above,
-        since,
+        above: reach.above,
+        since: reach.since,
         most: context.config.history_fill_max,
     };
     let read = read_down(context, link, chat, &bounds).await;
     let Some((mut missing, complete)) = if_readable(link, read)?.flatten() else {
         return Ok(None);
     };
-    if missing.is_empty() {
-        return Ok(Some(Vec::new()));
+    missing.reverse();
+    let read: Vec<MessageId> = missing.iter().map(|message| message.id).collect();
+    let known = pen.known(chat, read.iter().copied())?;
+    if known.len() < read.len() || !complete {
+        link.count_gap();
+        link.vitals.gap_read(complete);
+        metrics::counter!("trunkline_gaps_filled_total").increment(1);
+        tracing::info!(session = %link.id, messages = read.len(), complete, "a gap was filled from history");
     }
-    link.count_gap();
-    link.vitals.gap_found();
-    metrics::counter!("trunkline_gaps_filled_total").increment(1);
-    tracing::info!(session = %link.id, messages = missing.len(), complete, "a gap was filled from history");
     if !complete {
         pen.write_gap(chat, "HISTORY_TOO_LONG").await?;
     }
-    // What comes live meanwhile stands above what is missing: only a mark says after a crash where to go on.
-    let marked = missing.len() > SLICE && pen.mark_gap(chat, above).await?;
-    missing.reverse();
-    let read = missing.iter().map(|message| message.id).collect();
     while !missing.is_empty() {
         let rest = missing.split_off(missing.len().min(SLICE));
         pen.write_history(std::mem::replace(&mut missing, rest)).await?;
     }
-    if marked {
-        pen.settle_left_out(chat.0).await?;
-    }
-    if complete {
-        link.vitals.gap_filled();
-    }
     Ok(Some(read))
-}
-
-/// Which of these messages Telegram says are no more. Not to have read them proves nothing.
-async fn gone(
-    context: &Context,
-    link: &Link,
-    chat: ChatId,
-    ids: &[MessageId],
-) -> Result<Vec<MessageId>, TelegramError> {
-    let peer = context.store.get::<Peers>(&(link.id, chat.0))?;
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let id = ids
-        .iter()
-        .map(|id| tl::types::InputMessageId { id: *id }.into())
-        .collect();
-    let limiter = &context.limiter;
-    let answer = match peers::input_channel(chat, peer.as_ref()) {
-        Some(channel) => {
-            let request = tl::functions::channels::GetMessages { channel, id };
-            limits::read(limiter, link, Some(chat), &request).await?
-        }
-        None => {
-            let request = tl::functions::messages::GetMessages { id };
-            limits::read(limiter, link, Some(chat), &request).await?
-        }
-    };
-    let messages = match answer {
-        tl::enums::messages::Messages::Messages(it) => it.messages,
-        tl::enums::messages::Messages::Slice(it) => it.messages,
-        tl::enums::messages::Messages::ChannelMessages(it) => it.messages,
-        tl::enums::messages::Messages::NotModified(_) => Vec::new(),
-    };
-    let empty = messages.into_iter().filter_map(|message| match message {
-        tl::enums::Message::Empty(it) => Some(it.id),
-        _ => None,
-    });
-    let mut empty: Vec<MessageId> = empty.filter(|id| ids.contains(id)).collect();
-    if !empty.is_empty() && chat.is_channel() {
-        // A history that is hidden from the account, or cleared for it alone, shows empty messages that still stand.
-        let hidden = hidden_up_to(context, link, chat).await?;
-        empty.retain(|id| *id > hidden);
-    }
-    Ok(empty)
-}
-
-/// Up to which message a channel's history is hidden from this account.
-async fn hidden_up_to(context: &Context, link: &Link, chat: ChatId) -> Result<MessageId, TelegramError> {
-    let peer = context.store.get::<Peers>(&(link.id, chat.0))?;
-    let Some(channel) = peers::input_channel(chat, peer.as_ref()) else {
-        return Ok(MessageId::MAX);
-    };
-    let request = tl::functions::channels::GetFullChannel { channel };
-    let answer = limits::read(&context.limiter, link, Some(chat), &request).await?;
-    let tl::enums::messages::ChatFull::Full(answer) = answer;
-    Ok(match answer.full_chat {
-        tl::enums::ChatFull::ChannelFull(full) => full.available_min_id.unwrap_or(0),
-        tl::enums::ChatFull::Full(_) | tl::enums::ChatFull::CommunityFull(_) => 0,
-    })
-}
-
-/// How far down to read.
-struct Bounds {
-    above: MessageId,
-    since: Option<Timestamp>,
-    most: usize,
-}
-
-/// The messages above the bounds, newest first, and whether that is all of them; none if the chat cannot be
-/// read.
-async fn read_down(
-    context: &Context,
-    link: &Link,
-    chat: ChatId,
-    bounds: &Bounds,
-) -> Result<Option<(Vec<Message>, bool)>, TelegramError> {
-    let peer = context.store.get::<Peers>(&(link.id, chat.0))?;
-    let Some(peer) = peers::input_peer(chat, peer.as_ref()) else {
-        return Ok(None);
-    };
-    let mut found: Vec<Message> = Vec::new();
-    loop {
-        let offset_id = found.last().map_or(0, |message| message.id);
-        let page = read_page(context, link, chat, peer.clone(), offset_id, bounds.above).await?;
-        let read = page.len();
-        let wanted = page
-            .into_iter()
-            .filter(|it| bounds.since.is_none_or(|since| it.date >= since));
-        let before = found.len();
-        found.extend(wanted);
-        if read < PAGE as usize || found.len() - before < read {
-            return Ok(Some((found, true)));
-        }
-        if found.len() >= bounds.most {
-            return Ok(Some((found, false)));
-        }
-    }
-}
-
-/// One page of a history, newest first.
-async fn read_page(
-    context: &Context,
-    link: &Link,
-    chat: ChatId,
-    peer: tl::enums::InputPeer,
-    offset_id: MessageId,
-    min_id: MessageId,
-) -> Result<Vec<Message>, TelegramError> {
-    let request = tl::functions::messages::GetHistory {
-        offset_id,
-        min_id,
-        ..requests::get_history(peer, PAGE)
-    };
-    let answer = limits::read(&context.limiter, link, Some(chat), &request).await?;
-    Ok(from_tl_messages(answer, link))
-}
-
-/// The messages of an answer, in its order, as this session's account sees them.
-pub(crate) fn from_tl_messages(answer: tl::enums::messages::Messages, link: &Link) -> Vec<Message> {
-    let (messages, chats, users) = match answer {
-        tl::enums::messages::Messages::Messages(it) => (it.messages, it.chats, it.users),
-        tl::enums::messages::Messages::Slice(it) => (it.messages, it.chats, it.users),
-        tl::enums::messages::Messages::ChannelMessages(it) => (it.messages, it.chats, it.users),
-        tl::enums::messages::Messages::NotModified(_) => return Vec::new(),
-    };
-    let names = Names::from_containers(&users, &chats).seen_by(link.account().user_id);
-    messages
-        .iter()
-        .filter_map(|message| from_tl::message(message, &names))
-        .collect()
 }

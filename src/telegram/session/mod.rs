@@ -14,6 +14,7 @@ mod draft;
 mod history;
 mod known;
 mod login;
+mod pages;
 mod pump;
 mod receiver;
 mod relocation;
@@ -28,8 +29,8 @@ use tokio::sync::Semaphore;
 
 pub(crate) use actor::Msg;
 pub(crate) use clock::{Shifts, run as watch_clock};
-pub(crate) use history::from_tl_messages;
 pub use login::steps::{Login, SentCode, ShownQr};
+pub(crate) use pages::take as take_messages;
 pub(crate) use state::Observation;
 
 use super::audience::Audience;

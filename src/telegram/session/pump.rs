@@ -1,7 +1,7 @@
 //! The pump takes a session's updates in order and has them stored.
 //!
 //! It waits for a connection and for a login, reads the dialogs once after it, and then hands every
-//! batch of updates to its pen, which stores it with the update state behind it. The session has caught up once
+//! batch of updates to its pen, which stores it with the update state behind it. What was left out is read beside them. The session has caught up once
 //! Telegram has told every difference to its end and what it left out is read. Once nothing more arrives the pump
 //! besides compares the tops of the chats with what is stored, since a difference that Telegram found too long leaves
 //! out messages without a word. It knows no consumer of what it stores.
@@ -13,9 +13,11 @@ use futures_util::{Stream, StreamExt, stream};
 use grammers_client::InvocationError;
 use grammers_client::session::updates::UpdatesLike;
 use grammers_client::tl;
-use tokio::time::Instant;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 
 use super::commit::Pen;
+use super::history::Comparison;
 use super::receiver::{Arrival, Receiver};
 use super::{Context, Msg, dialogs, history, login};
 use crate::base::Timestamp;
@@ -25,6 +27,9 @@ use crate::telegram::link::{Connection, Link};
 
 /// Batches that go into one commit.
 const BATCHES: usize = 256;
+
+/// The longest rest before histories are read again that Telegram asked to wait with.
+const LONGEST_REST: Duration = Duration::from_secs(300);
 
 /// Silence after which nothing more is expected to be on its way.
 const QUIET: Duration = Duration::from_millis(400);
@@ -77,38 +82,47 @@ async fn serve(
     let left_off = pen.date();
     // Whether Telegram says that it has told all.
     let mut told = false;
+    // Histories may be long, and their calls rest: updates do not wait for them. A task of its own, since both write in
+    // turns, and one that holds the turn has to go on; it ends with this connection.
+    let mut reading = JoinSet::new();
     loop {
         let news = async {
             tokio::select! {
-                chunk = updates.next() => Some(chunk),
-                () = tokio::time::sleep_until(check.due) => None,
+                chunk = updates.next() => News::Arrived(chunk),
+                Some(read) = reading.join_next() => News::Read(read),
+                () = sleep_until(check.due), if reading.is_empty() => News::Due,
             }
         };
-        let Some(chunk) = task.idle(news).await else {
-            let since = if check.passed { pen.date() } else { left_off };
-            match task
-                .idle(Box::pin(history::catch_up(
-                    context,
-                    link,
-                    &pen,
-                    since,
-                    check.is_patient(),
-                )))
-                .await
-            {
-                Ok(true) => {
-                    if told {
-                        link.caught_up(number);
-                    }
-                    check.passed();
-                }
-                Ok(false) => check.again_in(QUIET),
-                Err(error) => {
-                    note(link, number, &error);
-                    check.again_in(QUIET * 10);
-                }
+        let chunk = match task.idle(news).await {
+            News::Arrived(chunk) => chunk,
+            News::Due => {
+                check.begins();
+                let comparison = Comparison {
+                    since: if check.passed { pen.date() } else { left_off },
+                    patient: check.is_patient(),
+                    first: !check.passed,
+                };
+                let (context, link, pen) = (context.clone(), link.clone(), pen.beside());
+                let read = async move { history::catch_up(&context, &link, &pen, comparison).await };
+                reading.spawn(read);
+                continue;
             }
-            continue;
+            News::Read(read) => {
+                match read? {
+                    Ok(true) => {
+                        if told && !history::is_left_out(context, link)? {
+                            link.caught_up(number);
+                        }
+                        check.passed();
+                    }
+                    Ok(false) => check.again_in(QUIET),
+                    Err(error) => {
+                        note(link, number, &error);
+                        check.again_in(rest_after(&error));
+                    }
+                }
+                continue;
+            }
         };
         let Some(chunk) = chunk else { return Ok(()) };
         let tells = |what: fn(&Arrival) -> bool| chunk.iter().any(|it| it.as_ref().is_ok_and(what));
@@ -140,6 +154,27 @@ async fn serve(
     }
 }
 
+/// What the pump hears of.
+enum News {
+    /// Updates; none if there are no more.
+    Arrived(Option<Vec<Result<Arrival, InvocationError>>>),
+    /// What became of reading histories.
+    Read(Result<Result<bool, TelegramError>, JoinError>),
+    /// It is time to compare the chats.
+    Due,
+}
+
+/// How long to rest after reading histories failed.
+fn rest_after(error: &TelegramError) -> Duration {
+    let least = QUIET * 10;
+    match error.class() {
+        ErrorClass::FloodWait(until) | ErrorClass::Limited(until) => {
+            until.since(Timestamp::now()).clamp(least, LONGEST_REST)
+        }
+        _ => least,
+    }
+}
+
 /// When the chats are next compared with what is stored: soon after a connection was made, once the updates that
 /// were missed are in; then every now and then.
 struct GapCheck {
@@ -150,6 +185,8 @@ struct GapCheck {
     passed: bool,
     /// Something is known to be missing: this check is not put off.
     pressing: bool,
+    /// Something was found to be missing since this check began.
+    again: bool,
     /// Until when it is worth waiting for updates that seem to be on their way.
     patient: Instant,
 }
@@ -163,6 +200,7 @@ impl GapCheck {
             every,
             passed: false,
             pressing: false,
+            again: false,
             patient: now + PATIENCE,
         }
     }
@@ -178,19 +216,24 @@ impl GapCheck {
         Instant::now() < self.patient
     }
 
+    /// A check begins.
+    fn begins(&mut self) {
+        self.again = false;
+    }
+
     /// Something was left out.
     fn left_out(&mut self) {
-        self.pressing = true;
+        (self.pressing, self.again) = (true, true);
         self.due = Instant::now();
     }
 
     fn passed(&mut self) {
-        (self.passed, self.pressing) = (true, false);
-        self.due = Instant::now() + self.every;
+        (self.passed, self.pressing) = (true, self.again);
+        self.again_in(self.every);
     }
 
     fn again_in(&mut self, span: Duration) {
-        self.due = Instant::now() + span;
+        self.due = Instant::now() + if self.again { Duration::ZERO } else { span };
     }
 }
 

@@ -235,7 +235,7 @@ impl Receiver {
             let word = self.word.clone();
             return Some(Arrival::Behind { word });
         }
-        let over = self.behind && !self.sequencer.has_gap();
+        let over = self.behind && self.sequencer.account_is_told();
         self.behind &= !over;
         over.then_some(Arrival::Complete)
     }
@@ -405,7 +405,12 @@ impl Receiver {
                         _ => "UNREADABLE",
                     };
                     match request.channel() {
-                        Some(_) => drop(self.note_word(request, word)),
+                        Some(_) => {
+                            self.note_word(request, word);
+                            if let Refusal::Wait(span) = refusal {
+                                self.polls.hold(now, span);
+                            }
+                        }
                         None => self.word = word.to_owned(),
                     }
                     self.miss();

@@ -70,6 +70,11 @@ impl Asking {
         self.under_way || self.due().is_some()
     }
 
+    /// Whether an answer is to be expected soon: it is asked for, and neither rests nor was refused last.
+    pub fn is_promising(&self) -> bool {
+        self.is_wanted() && !self.is_refused() && self.not_before.is_none()
+    }
+
     /// Whether it was refused when it was asked for last.
     pub fn is_refused(&self) -> bool {
         self.refusals > 0

@@ -8,6 +8,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+/// Polls are held for so long at most.
+const LONGEST_HOLD: Duration = Duration::from_secs(300);
+
 /// Whom a session's channels matter to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::telegram) struct Interest {
@@ -47,6 +50,11 @@ impl Polls {
     /// When the next poll may have its turn.
     pub fn due(&self) -> Instant {
         self.next
+    }
+
+    /// Telegram asked to wait with a channel: whose wait that is it does not say, and polls can do without for a while.
+    pub fn hold(&mut self, now: Instant, wait: Duration) {
+        self.next = self.next.max(now + wait.min(LONGEST_HOLD));
     }
 
     /// The channel whose turn it is, if one has waited long enough: of those that matter most, the one asked longest ago.

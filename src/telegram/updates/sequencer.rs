@@ -74,6 +74,8 @@ pub(in crate::telegram) struct Sequencer<U, P> {
     /// Channels of which something is missing that they will tell.
     owing: HashSet<i64>,
     silent_until: Instant,
+    /// Until when changes of one\'s own are gathered.
+    gathers_until: Instant,
     out: VecDeque<Out<U, P>>,
     /// Channels that the first difference named and that were not asked yet; none once the beginning is told.
     beginning: Option<BTreeSet<i64>>,
@@ -102,6 +104,7 @@ impl<U, P> Sequencer<U, P> {
             channels_under_way: 0,
             owing: HashSet::new(),
             silent_until: now + SILENCE,
+            gathers_until: now,
             out: VecDeque::new(),
             beginning: Some(BTreeSet::new()),
         }
@@ -115,6 +118,11 @@ impl<U, P> Sequencer<U, P> {
     /// Whether something is missing that will be told.
     pub fn has_gap(&self) -> bool {
         self.asking.is_wanted() || !self.owing.is_empty()
+    }
+
+    /// Whether nothing of the account's own sequences is being asked for.
+    pub fn account_is_told(&self) -> bool {
+        !self.asking.is_wanted()
     }
 
     /// Until when the account's own difference is not asked for, at Telegram's word or after refusals.
@@ -198,10 +206,11 @@ impl<U, P> Sequencer<U, P> {
     }
 
     /// A call of one's own has moved the account's sequence to here, and did not say what it did there: the difference
-    /// is asked for at once.
+    /// is asked for at once, or with what follows it soon.
     pub fn changed(&mut self, now: Instant, pts: i32) {
         self.known_behind(now, pts);
-        if self.account.has_gap() {
+        if self.account.has_gap() && now >= self.gathers_until {
+            self.gathers_until = now + PATIENCE;
             self.asking.want(now);
         }
     }
@@ -247,6 +256,7 @@ impl<U, P> Sequencer<U, P> {
             self.date = self.date.max(packet.date);
         }
         self.finish(telling);
+        self.note_beginning();
     }
 
     /// Takes the account's difference.
@@ -338,7 +348,7 @@ impl<U, P> Sequencer<U, P> {
         }
         telling.stand(None);
         self.finish(telling);
-        self.note_beginning(None);
+        self.note_beginning();
     }
 
     /// Tells what waited and follows; whether anything did.
@@ -431,7 +441,7 @@ impl<U, P> Sequencer<U, P> {
             }
         }
         self.plan(channel);
-        self.note_beginning(Some(channel));
+        self.note_beginning();
     }
 
     /// Takes an update that has a position.
@@ -530,12 +540,15 @@ impl<U, P> Sequencer<U, P> {
     }
 
     /// The beginning is told once the account's difference is, and every channel that it named was asked. A channel
-    /// that gave no answer keeps nobody waiting.
-    fn note_beginning(&mut self, asked: Option<i64>) {
+    /// that gave no answer, or rests, keeps nobody waiting.
+    fn note_beginning(&mut self) {
         let Some(named) = &mut self.beginning else { return };
-        if let Some(channel) = asked {
-            named.remove(&channel);
-        }
+        let channels = &self.channels;
+        named.retain(|channel| {
+            channels
+                .get(channel)
+                .is_some_and(|known| known.asking.is_promising())
+        });
         if named.is_empty() && !self.asking.is_wanted() {
             self.beginning = None;
             self.out.push_back(Out::Complete);

@@ -1,5 +1,6 @@
 //! What a pair does when its source changes after it was made: protection, and media replaced by an edit.
 
+use trunkline::base::{Code, Coded};
 use trunkline::sandbox::acts::NewMessage;
 use trunkline::sandbox::handle::peer;
 use trunkline::sandbox::world::Peer;
@@ -31,13 +32,17 @@ async fn a_source_that_becomes_protected_holds_its_pair_and_nothing_is_copied() 
     until("both wait", || stats(&daemon, id).waiting == 2).await;
     let open = || daemon.handles.incidents.open_count().expect("counted");
     until("an incident tells", || open() == 1).await;
-    // Nor does it evade the wish when somebody lets it go on.
-    pairs.resume(id).await.expect("resumed");
-    until("it is held again", || {
-        pairs.get(id).expect("there").reason.as_deref() == Some("forwards_restricted")
-    })
-    .await;
+    // Nor does it evade the wish when somebody wants it to go on.
+    let refused = pairs.resume(id).await.expect_err("still protected");
+    assert_eq!(refused.code(), Code::ForwardsRestricted);
+    assert_eq!(
+        pairs.get(id).expect("there").reason.as_deref(),
+        Some("forwards_restricted")
+    );
     assert_eq!(scene.texts(), ["free"]);
+    scene.world.protect(scene.source, false).expect("free again");
+    pairs.resume(id).await.expect("goes on");
+    scene.arrives(&["free", "words", "a picture"]).await;
     daemon.stop(PATIENCE).await;
 }
 

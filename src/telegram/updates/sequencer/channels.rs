@@ -62,7 +62,7 @@ impl<U, P> Sequencer<U, P> {
                 state.position = state.position.filter(|position| position.key != key);
             }
         }
-        self.note_beginning(Some(channel));
+        self.note_beginning();
     }
 
     /// Takes a channel's difference.
@@ -116,13 +116,9 @@ impl<U, P> Sequencer<U, P> {
                 false => {}
             }
         }
-        let goes_on = (self.channels.get(&channel))
-            .is_some_and(|known| known.asking.is_wanted() && !known.asking.is_refused());
         self.plan(channel);
         self.finish(telling);
-        if !goes_on {
-            self.note_beginning(Some(channel));
-        }
+        self.note_beginning();
     }
 
     /// Takes a channel's present position: what lies between ours and it is left out.
@@ -191,7 +187,7 @@ impl<U, P> Sequencer<U, P> {
 mod tests {
     use std::time::Duration;
 
-    use super::super::super::position::{AccountDifference, Item, Packet, Place, Request};
+    use super::super::super::position::{AccountDifference, Item, Packet, Part, Place, Request};
     use super::super::Stored;
     use super::*;
 
@@ -275,6 +271,99 @@ mod tests {
             push(&mut sequencer, now, key, 14);
             assert!(!sequencer.has_gap());
         }
+    }
+
+    fn is_complete(sequencer: &mut Sequencer<u8, ()>) -> bool {
+        std::iter::from_fn(|| sequencer.told()).any(|out| matches!(out, Out::Complete))
+    }
+
+    fn at_the_beginning(now: Instant) -> Sequencer<u8, ()> {
+        let stored = Stored {
+            pts: 10,
+            date: 1,
+            channels: vec![(CHANNEL, 10)],
+            ..Stored::default()
+        };
+        let mut sequencer = Sequencer::new(now, &stored);
+        assert!(sequencer.next_request(now).is_some(), "the beginning");
+        sequencer
+    }
+
+    fn part(pts: i32, others: Vec<Item<u8>>) -> AccountDifference<u8, ()> {
+        AccountDifference::Part(Part {
+            updates: Vec::new(),
+            others,
+            peers: (),
+            pts,
+            qts: 0,
+            date: 1,
+            seq: 0,
+            last: true,
+        })
+    }
+
+    #[test]
+    fn the_beginning_is_over_though_a_push_closes_its_last_gap() {
+        let now = Instant::now();
+        let mut sequencer = at_the_beginning(now);
+        push(&mut sequencer, now, Key::Account, 15);
+        sequencer.account_answered(now, part(13, Vec::new()));
+        assert!(!is_complete(&mut sequencer), "14 is missing");
+        push(&mut sequencer, now, Key::Account, 14);
+        assert!(is_complete(&mut sequencer));
+
+        let mut sequencer = at_the_beginning(now);
+        let named = Item::ChannelTooLong {
+            channel: CHANNEL,
+            pts: Some(13),
+        };
+        sequencer.account_answered(now, part(11, vec![named]));
+        assert!(sequencer.next_request(now).is_some(), "the channel is asked");
+        push(&mut sequencer, now, Key::Channel(CHANNEL), 15);
+        let answer = ChannelDifference {
+            pts: Some(13),
+            updates: Vec::new(),
+            peers: (),
+            last: true,
+            too_long: false,
+            timeout: None,
+        };
+        sequencer.channel_answered(now, CHANNEL, answer);
+        assert!(!is_complete(&mut sequencer), "14 is missing");
+        push(&mut sequencer, now, Key::Channel(CHANNEL), 14);
+        assert!(is_complete(&mut sequencer));
+    }
+
+    #[test]
+    fn a_channel_that_rests_at_telegrams_word_keeps_no_beginning_back() {
+        let now = Instant::now();
+        let mut sequencer = at_the_beginning(now);
+        let until = now + Duration::from_secs(3600);
+        sequencer.rest(Some(CHANNEL), until);
+        let named = Item::ChannelTooLong {
+            channel: CHANNEL,
+            pts: Some(13),
+        };
+        sequencer.account_answered(now, part(11, vec![named]));
+        assert!(is_complete(&mut sequencer));
+        assert!(sequencer.next_request(now).is_none(), "the wait is kept");
+        assert!(sequencer.account_is_told());
+    }
+
+    #[test]
+    fn what_calls_of_ones_own_changed_is_asked_for_at_once_and_then_gathered() {
+        let mut now = Instant::now();
+        let mut sequencer = sequencer(now);
+        sequencer.changed(now, 11);
+        assert!(sequencer.next_request(now).is_some(), "at once");
+        sequencer.account_answered(now, part(11, Vec::new()));
+        for pts in [12, 13] {
+            now += Duration::from_millis(100);
+            sequencer.changed(now, pts);
+            assert!(sequencer.next_request(now).is_none(), "with what follows");
+        }
+        now += Duration::from_millis(600);
+        assert!(sequencer.next_request(now).is_some());
     }
 
     #[test]
