@@ -160,7 +160,7 @@ impl Ctx<'_> {
     fn readable(&self, me: i64, id: i64) -> Answer<Peer> {
         match self.state.channel(id)?.readable_by(me) {
             true => Ok(Peer::Channel(id)),
-            false => Err(Refusal::bad("CHANNEL_PRIVATE")),
+            false => Err(self.state.closed(me, id)),
         }
     }
 
@@ -212,10 +212,10 @@ pub fn target(me: i64, body: &[u8]) -> Option<Peer> {
                     bare(me, &f::$family::$method::from_bytes(parameters).ok()?.$field)
                 })*
                 f::channels::DeleteMessages::CONSTRUCTOR_ID => {
-                    bare_channel(&f::channels::DeleteMessages::from_bytes(parameters).ok()?.channel)
+                    bare_channel(&f::channels::DeleteMessages::from_bytes(parameters).ok()?.channel).map(Peer::Channel)
                 }
                 f::updates::GetChannelDifference::CONSTRUCTOR_ID => {
-                    bare_channel(&f::updates::GetChannelDifference::from_bytes(parameters).ok()?.channel)
+                    bare_channel(&f::updates::GetChannelDifference::from_bytes(parameters).ok()?.channel).map(Peer::Channel)
                 }
                 _ => None,
             }
@@ -275,11 +275,11 @@ fn bare(me: i64, peer: &enums::InputPeer) -> Option<Peer> {
     })
 }
 
-fn bare_channel(channel: &enums::InputChannel) -> Option<Peer> {
+fn bare_channel(channel: &enums::InputChannel) -> Option<i64> {
     match channel {
         enums::InputChannel::Empty => None,
-        enums::InputChannel::Channel(channel) => Some(Peer::Channel(channel.channel_id)),
-        enums::InputChannel::FromMessage(channel) => Some(Peer::Channel(channel.channel_id)),
+        enums::InputChannel::Channel(channel) => Some(channel.channel_id),
+        enums::InputChannel::FromMessage(channel) => Some(channel.channel_id),
     }
 }
 

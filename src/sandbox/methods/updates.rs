@@ -2,7 +2,7 @@
 
 use grammers_tl_types::{enums, functions::updates as f, types};
 
-use super::{Answer, Ctx};
+use super::{Answer, Ctx, bare_channel};
 use crate::sandbox::render::Viewer;
 use crate::sandbox::render::updates::named_message;
 use crate::sandbox::rpc::KeyId;
@@ -229,7 +229,16 @@ pub fn get_channel_difference(
     r: f::GetChannelDifference,
 ) -> Answer<enums::updates::ChannelDifference> {
     let me = ctx.me()?;
-    let id = ctx.channel(me, &r.channel)?;
+    let id = match ctx.channel(me, &r.channel) {
+        Err(refusal) if refusal.name == "CHANNEL_PRIVATE" => {
+            let named = bare_channel(&r.channel);
+            return Err(named.map_or(refusal, |id| ctx.state.closed_difference(me, id)));
+        }
+        named => named?,
+    };
+    if let Some(refusal) = ctx.state.difference_fails(me, id) {
+        return Err(refusal);
+    }
     let channel = ctx.state.channel(id)?;
     let peer = Peer::Channel(id);
     let switches = ctx.state.switches;

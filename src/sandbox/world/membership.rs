@@ -157,7 +157,7 @@ impl State {
     pub fn join_channel(&mut self, user: i64, id: i64, invited: bool) -> Result<(), Refusal> {
         let channel = self.channel(id)?;
         match channel.role(user) {
-            Some(Role::Banned) => return Err(Refusal::bad("CHANNEL_PRIVATE")),
+            Some(Role::Banned) => return Err(self.closed(user, id)),
             Some(role) if role.present() => return Err(Refusal::bad("USER_ALREADY_PARTICIPANT")),
             _ if channel.username.is_none() && !invited => return Err(Refusal::bad("CHANNEL_PRIVATE")),
             _ => {}

@@ -7,6 +7,7 @@ pub mod account;
 pub mod bans;
 pub mod changing;
 pub mod chat;
+pub mod closed;
 pub mod codes;
 pub mod content;
 pub mod difference;

@@ -114,7 +114,7 @@ impl State {
                 let channel = self.channel(id)?;
                 match channel.role(author) {
                     Some(Role::Creator | Role::Admin) => Ok(()),
-                    Some(Role::Banned) => Err(Refusal::bad("CHANNEL_PRIVATE")),
+                    Some(Role::Banned) => Err(self.closed(author, id)),
                     Some(Role::Muted) if !channel.broadcast => Err(Refusal::bad("USER_BANNED_IN_CHANNEL")),
                     Some(role) if role.present() && !channel.broadcast => {
                         if channel.muted {

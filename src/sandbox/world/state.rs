@@ -58,6 +58,9 @@ pub struct State {
     /// Pages that somebody has to look for.
     #[serde(skip)]
     pub asked: Vec<String>,
+    /// How many differences of channels were drawn for.
+    #[serde(skip)]
+    pub differences: i64,
     /// What is otherwise than on Telegram.
     #[serde(default)]
     pub settings: Settings,
@@ -299,6 +302,7 @@ impl State {
             polls: BTreeMap::new(),
             pages: BTreeMap::new(),
             asked: Vec::new(),
+            differences: 0,
             bans: Vec::new(),
             settings: Settings::default(),
             switches: Switches::default(),

@@ -115,6 +115,12 @@ switches! {
     too_long_beyond_limit = false:
         "a channel's difference is too long if more was missed than the limit that the client gave",
         Source::Documentation("updates.channelDifferenceTooLong");
+    words_when_put_out = true:
+        "who was put out of a channel hears CHANNEL_PRIVATE as 406; its difference of a public one CHANNEL_PUBLIC_GROUP_NA (403) of a group, USER_BANNED_IN_CHANNEL of a channel",
+        Source::Documentation("updates.getChannelDifference");
+    differences_fail = false:
+        "a channel's difference fails now and then: PERSISTENT_TIMESTAMP_OUTDATED, HISTORY_GET_FAILED (500)",
+        Source::Documentation("updates.getChannelDifference");
     too_long_names_pts = true:
         "updateChannelTooLong names the channel's present state",
         Source::Documentation("updateChannelTooLong");

@@ -62,6 +62,11 @@ impl Login {
         self.wire.call(function).await.map_err(|(_, name)| name)
     }
 
+    /// A call that is refused; the code and the name.
+    pub async fn refused<F: RemoteCall>(&mut self, function: &F) -> (i32, String) {
+        self.wire.call(function).await.err().expect("refused")
+    }
+
     /// A call that is not refused.
     pub async fn ask<F: RemoteCall>(&mut self, function: &F) -> F::Return {
         self.call(function).await.expect("not refused")

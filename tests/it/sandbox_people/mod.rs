@@ -2,6 +2,7 @@
 
 mod beside;
 mod brief;
+mod closed;
 mod daemon;
 mod gathered;
 pub mod login;
