@@ -2,17 +2,20 @@
 //! messages out of plain records. Who acts is named in the record; rights are those of Telegram.
 
 mod files;
+mod polls;
 
 use serde::{Deserialize, Serialize};
 
 pub use files::{NewFile, picture};
+pub use polls::NewPoll;
 
 use super::world::changing::Change;
 use super::world::chat::Role;
-use super::world::content::{Media, Reply, Uid};
+use super::world::content::{Media, Quote, Reply, Uid};
 use super::world::entities::Entity;
 use super::world::posting::Draft;
 use super::world::state::digits;
+use super::world::threads::quoted_at;
 use super::world::{Passing, Peer, Place, Refusal, State};
 
 /// A user by number, username, phone number or (in a seed) name.
@@ -123,6 +126,16 @@ pub struct Forwarded {
     pub drop_author: bool,
 }
 
+/// A story; there are none, but messages may answer one.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Story {
+    /// Whose: a user or a channel.
+    pub chat: i64,
+    /// Its number.
+    pub id: i32,
+}
+
 /// A new message.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -141,6 +154,9 @@ pub struct NewMessage {
     /// Or a document.
     #[serde(default)]
     pub document: Option<NewFile>,
+    /// Or a poll.
+    #[serde(default)]
+    pub poll: Option<NewPoll>,
     /// Or an album: then there is no text of its own.
     #[serde(default)]
     pub album: Vec<NewPart>,
@@ -150,6 +166,15 @@ pub struct NewMessage {
     /// The message it answers, as the sender numbers it.
     #[serde(default)]
     pub reply_to: Option<i32>,
+    /// The chat of what it answers, if that is another one.
+    #[serde(default)]
+    pub reply_chat: Option<i64>,
+    /// The part that it quotes of what it answers.
+    #[serde(default)]
+    pub quote: Option<String>,
+    /// Or the story that it answers.
+    #[serde(default)]
+    pub story: Option<Story>,
     /// In a forum: the topic where it is to stand.
     #[serde(default)]
     pub thread: Option<i32>,
@@ -173,15 +198,24 @@ impl NewMessage {
             entities: Vec::new(),
             photo: None,
             document: None,
+            poll: None,
             album: Vec::new(),
             forward: None,
             reply_to: None,
+            reply_chat: None,
+            quote: None,
+            story: None,
             thread: None,
             silent: false,
             protected: false,
             no_webpage: false,
         }
     }
+}
+
+/// The chat of this number.
+fn known(chat: i64) -> Result<Peer, Refusal> {
+    Peer::from_bot_api(chat).ok_or(Refusal::bad("PEER_ID_INVALID"))
 }
 
 impl State {
@@ -270,20 +304,13 @@ impl State {
     /// Posts a message, or an album as several; answers the world's numbers of them.
     pub fn new_message(&mut self, peer: Peer, new: NewMessage) -> Result<Vec<Uid>, Refusal> {
         let from = self.who(&new.from)?;
-        let reply = match new.reply_to {
-            Some(id) => {
-                let answered = self
-                    .find(from, peer, id)
-                    .ok_or(Refusal::bad("REPLY_MESSAGE_ID_INVALID"))?;
-                Some(Reply {
-                    to: answered.uid,
-                    quote: None,
-                })
-            }
+        let reply = self.new_reply(from, peer, &new)?;
+        let story = match new.story {
+            Some(story) => Some((known(story.chat)?, story.id)),
             None => None,
         };
         if let Some(forward) = new.forward {
-            let source = Peer::from_bot_api(forward.chat).ok_or(Refusal::bad("PEER_ID_INVALID"))?;
+            let source = known(forward.chat)?;
             let draft = self.forwarded(from, source, forward.message, peer, forward.drop_author, false)?;
             let draft = Draft {
                 topic: new.thread,
@@ -306,6 +333,10 @@ impl State {
             return Err(Refusal::bad("MULTI_MEDIA_TOO_LONG"));
         }
         let album = (parts.len() > 1).then(|| self.new_album());
+        let poll = match &new.poll {
+            Some(poll) => Some(self.poll_of(from, poll)?),
+            None => None,
+        };
         let mut drafts = Vec::new();
         for part in parts {
             let media = match (&part.photo, &part.document) {
@@ -316,8 +347,11 @@ impl State {
             drafts.push(Draft {
                 text: part.text,
                 entities: self.allowed(from, peer, part.entities),
-                media: media.map(|file| Media::File { file, spoiler: false }),
+                media: media
+                    .map(|file| Media::File { file, spoiler: false })
+                    .or(poll.clone()),
                 reply: reply.clone(),
+                story,
                 topic: new.thread,
                 album,
                 silent: new.silent,
@@ -328,6 +362,27 @@ impl State {
             });
         }
         self.post_all(from, peer, drafts)
+    }
+
+    /// What a new message answers.
+    fn new_reply(&self, from: i64, peer: Peer, new: &NewMessage) -> Result<Option<Reply>, Refusal> {
+        let Some(id) = new.reply_to else { return Ok(None) };
+        let place = new.reply_chat.map_or(Ok(peer), known)?;
+        let answered = self.find(from, place, id);
+        let answered = answered.ok_or(Refusal::bad("REPLY_MESSAGE_ID_INVALID"))?;
+        let quote = match &new.quote {
+            Some(words) => {
+                let at = quoted_at(answered.text(), words, None);
+                Some(Quote {
+                    text: words.clone(),
+                    entities: Vec::new(),
+                    offset: Some(at.ok_or(Refusal::bad("QUOTE_TEXT_INVALID"))?),
+                })
+            }
+            None => None,
+        };
+        let to = answered.uid;
+        Ok(Some(Reply { to, quote }))
     }
 
     /// A random id that nobody gave.

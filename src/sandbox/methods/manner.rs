@@ -1,6 +1,8 @@
 //! How a message is to be sent, beside what it says: each parameter has its effect or is refused with the name that
 //! Telegram's documentation has for it. What needs no effect here is passed over: `background`, `clear_draft` (drafts are
-//! not kept), `update_stickersets_order`, `allow_paid_floodskip` and `allow_paid_stars` (nothing costs anything).
+//! not kept), `update_stickersets_order`, `with_my_score` (there are no games), `allow_paid_floodskip` and
+//! `allow_paid_stars` (nothing costs anything), and `noforwards` of who is no bot. The methods name every parameter of
+//! the schema, so that none that is new passes unseen.
 
 use grammers_tl_types::enums;
 
@@ -46,20 +48,6 @@ pub struct Asked<'a> {
     /// With more than words and spans.
     pub rich_message: bool,
 }
-
-/// Gathers what a call asks for out of the parameters that all methods which send have.
-macro_rules! asked {
-    ($r:ident) => {
-        $crate::sandbox::methods::manner::Asked {
-            schedule_date: $r.schedule_date,
-            send_as: $r.send_as.as_ref(),
-            quick_reply: $r.quick_reply_shortcut.is_some(),
-            effect: $r.effect,
-            ..Default::default()
-        }
-    };
-}
-pub(super) use asked;
 
 /// Checks all that a call asks for. Answers the words of a keyboard that asks for an answer.
 pub fn check(ctx: &Ctx<'_>, me: i64, peer: Peer, asked: &Asked<'_>) -> Answer<Option<String>> {
@@ -112,6 +100,15 @@ pub fn keyboard(markup: Option<&enums::ReplyMarkup>, bot: bool) -> Answer<Option
             Ok(Some(it.placeholder.clone().unwrap_or_default()))
         }
         Some(_) => Err(Refusal::bad("REPLY_MARKUP_INVALID")),
+    }
+}
+
+/// The second at which a video is to begin.
+pub fn video_timestamp(media: &enums::InputMedia) -> Option<i32> {
+    match media {
+        enums::InputMedia::UploadedDocument(it) => it.video_timestamp,
+        enums::InputMedia::Document(it) => it.video_timestamp,
+        _ => None,
     }
 }
 

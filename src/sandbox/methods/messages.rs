@@ -12,35 +12,52 @@ use crate::sandbox::world::{Passing, Peer, Place, Refusal};
 
 /// `messages.editMessage`
 pub fn edit_message(ctx: &mut Ctx<'_>, r: f::EditMessage) -> Answer<enums::Updates> {
+    let f::EditMessage {
+        no_webpage,
+        invert_media,
+        peer,
+        id,
+        message,
+        media,
+        reply_markup,
+        entities,
+        schedule_date,
+        schedule_repeat_period,
+        quick_reply_shortcut_id,
+        rich_message,
+    } = r;
     let me = ctx.me()?;
-    let peer = ctx.peer(me, &r.peer)?;
-    if let Some(enums::InputMedia::Poll(media)) = &r.media {
-        return super::polls::close(ctx, me, peer, r.id, &media.poll);
-    }
+    let peer = ctx.peer(me, &peer)?;
     if ctx.state.switches.parameters_refused {
-        if r.schedule_date.is_some() || r.schedule_repeat_period.is_some() {
-            return Err(Refusal::bad("SCHEDULE_DATE_INVALID"));
+        let refused = [
+            (
+                schedule_date.is_some() || schedule_repeat_period.is_some(),
+                "SCHEDULE_DATE_INVALID",
+            ),
+            (quick_reply_shortcut_id.is_some(), "MESSAGE_ID_INVALID"),
+            (rich_message.is_some(), "INPUT_CONSTRUCTOR_INVALID"),
+            // An edit may bring buttons below a message only, which there are none of.
+            (reply_markup.is_some(), "REPLY_MARKUP_INVALID"),
+        ];
+        if let Some((_, name)) = refused.into_iter().find(|(is, _)| *is) {
+            return Err(Refusal::bad(name));
         }
-        if r.quick_reply_shortcut_id.is_some() {
-            return Err(Refusal::bad("MESSAGE_ID_INVALID"));
-        }
-        if r.rich_message.is_some() {
-            return Err(Refusal::bad("INPUT_CONSTRUCTOR_INVALID"));
-        }
-        super::manner::keyboard(r.reply_markup.as_ref(), ctx.state.account(me)?.bot)?;
     }
-    let entities = ctx.spans(me, peer, r.entities);
-    let media = match r.media {
+    if let Some(enums::InputMedia::Poll(media)) = &media {
+        return super::polls::close(ctx, me, peer, id, &media.poll);
+    }
+    let entities = ctx.spans(me, peer, entities);
+    let media = match media {
         Some(media) => Some(super::send::media(ctx, me, media)?),
         None => None,
     };
     let change = Change {
-        text: r.message.map(|text| (text, entities)),
+        text: message.map(|text| (text, entities)),
         media,
-        no_webpage: r.no_webpage,
-        invert_media: r.invert_media,
+        no_webpage,
+        invert_media,
     };
-    ctx.state.edit(me, peer, r.id, change)?;
+    ctx.state.edit(me, peer, id, change)?;
     Ok(ctx.told(me))
 }
 

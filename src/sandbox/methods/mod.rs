@@ -2,10 +2,12 @@
 //! table of methods and what they share: who calls, and whom a call names.
 
 mod account;
+mod answering;
 pub mod auth;
 mod channels;
 mod contacts;
 mod dialogs;
+mod forwards;
 mod help;
 mod history;
 mod lenient;
@@ -358,7 +360,7 @@ table! {
     messages::SendMedia => send::send_media;
     messages::UploadMedia => send::upload_media;
     messages::SendMultiMedia => send::send_multi_media;
-    messages::ForwardMessages => send::forward_messages;
+    messages::ForwardMessages => forwards::forward_messages;
 
     messages::GetDialogs => dialogs::get_dialogs;
     messages::GetPeerDialogs => dialogs::get_peer_dialogs;

@@ -5,43 +5,71 @@ use std::collections::VecDeque;
 
 use grammers_tl_types::{enums, functions::messages as f, types};
 
-use super::manner::{Asked, asked, check, vanishes};
+use super::answering::answered;
+use super::manner::{Asked, check, vanishes, video_timestamp};
 use super::{Answer, Ctx};
 use crate::sandbox::render::media::read_attribute;
 use crate::sandbox::world::account::{Entry, What};
-use crate::sandbox::world::content::{Content, Media, Quote, Reply, Uid};
+use crate::sandbox::world::content::{Content, Media, Uid};
 use crate::sandbox::world::files::FileKind;
 use crate::sandbox::world::posting::Draft;
 use crate::sandbox::world::{Peer, Place, Refusal};
 
 /// `messages.sendMessage`
 pub fn send_message(ctx: &mut Ctx<'_>, r: f::SendMessage) -> Answer<enums::Updates> {
+    let f::SendMessage {
+        no_webpage,
+        silent,
+        background: _,
+        clear_draft: _,
+        noforwards,
+        update_stickersets_order: _,
+        invert_media,
+        allow_paid_floodskip: _,
+        peer,
+        reply_to,
+        message,
+        random_id,
+        reply_markup,
+        entities,
+        schedule_date,
+        schedule_repeat_period,
+        send_as,
+        quick_reply_shortcut,
+        effect,
+        allow_paid_stars: _,
+        suggested_post,
+        rich_message,
+    } = r;
     let me = ctx.me()?;
-    let peer = ctx.peer(me, &r.peer)?;
-    if let Some(uid) = repeated(ctx, me, peer, r.random_id)? {
+    let peer = ctx.peer(me, &peer)?;
+    if let Some(uid) = repeated(ctx, me, peer, random_id)? {
         return Ok(again(ctx, me, &[uid]));
     }
     let asked = Asked {
-        schedule_repeat_period: r.schedule_repeat_period,
-        suggested_post: r.suggested_post.is_some(),
-        reply_markup: r.reply_markup.as_ref(),
-        rich_message: r.rich_message.is_some(),
-        ..asked!(r)
+        schedule_date,
+        schedule_repeat_period,
+        send_as: send_as.as_ref(),
+        quick_reply: quick_reply_shortcut.is_some(),
+        effect,
+        suggested_post: suggested_post.is_some(),
+        reply_markup: reply_markup.as_ref(),
+        rich_message: rich_message.is_some(),
     };
     let keyboard = check(ctx, me, peer, &asked)?;
-    let answered = answered(ctx, me, peer, r.reply_to.as_ref())?;
+    let answered = answered(ctx, me, peer, reply_to.as_ref())?;
     let draft = Draft {
-        text: r.message,
-        entities: ctx.spans(me, peer, r.entities),
+        text: message,
+        entities: ctx.spans(me, peer, entities),
         reply: answered.reply,
         topic: answered.topic,
-        silent: r.silent,
-        noforwards: r.noforwards,
-        no_webpage: r.no_webpage,
-        effect: r.effect,
-        invert_media: r.invert_media,
+        silent,
+        noforwards: noforwards && guards(ctx, me),
+        no_webpage,
+        effect,
+        invert_media,
         keyboard,
-        random_id: r.random_id,
+        random_id,
         ..Draft::default()
     };
     if ctx.removed {
@@ -54,6 +82,12 @@ pub fn send_message(ctx: &mut Ctx<'_>, r: f::SendMessage) -> Answer<enums::Updat
         Peer::User(other) if other != me && !unread => short(ctx, me, uid),
         _ => Ok(ctx.told(me)),
     }
+}
+
+/// Whether what an account sends may be protected one by one: bots' only; of others nothing is protected by it.
+pub(super) fn guards(ctx: &Ctx<'_>, me: i64) -> bool {
+    let bot = ctx.state.accounts.get(&me).is_some_and(|account| account.bot);
+    bot || !ctx.state.switches.parameters_refused
 }
 
 /// What a text to a user is answered with: its number and the account's new state.
@@ -87,32 +121,60 @@ fn short(ctx: &Ctx<'_>, me: i64, uid: Uid) -> Answer<enums::Updates> {
 
 /// `messages.sendMedia`
 pub fn send_media(ctx: &mut Ctx<'_>, r: f::SendMedia) -> Answer<enums::Updates> {
+    let f::SendMedia {
+        silent,
+        background: _,
+        clear_draft: _,
+        noforwards,
+        update_stickersets_order: _,
+        invert_media,
+        allow_paid_floodskip: _,
+        peer,
+        reply_to,
+        media: attached,
+        message,
+        random_id,
+        reply_markup,
+        entities,
+        schedule_date,
+        schedule_repeat_period,
+        send_as,
+        quick_reply_shortcut,
+        effect,
+        allow_paid_stars: _,
+        suggested_post,
+    } = r;
     let me = ctx.me()?;
-    let peer = ctx.peer(me, &r.peer)?;
-    if let Some(uid) = repeated(ctx, me, peer, r.random_id)? {
+    let peer = ctx.peer(me, &peer)?;
+    if let Some(uid) = repeated(ctx, me, peer, random_id)? {
         return Ok(again(ctx, me, &[uid]));
     }
     let asked = Asked {
-        schedule_repeat_period: r.schedule_repeat_period,
-        suggested_post: r.suggested_post.is_some(),
-        reply_markup: r.reply_markup.as_ref(),
-        ..asked!(r)
+        schedule_date,
+        schedule_repeat_period,
+        send_as: send_as.as_ref(),
+        quick_reply: quick_reply_shortcut.is_some(),
+        effect,
+        suggested_post: suggested_post.is_some(),
+        reply_markup: reply_markup.as_ref(),
+        rich_message: false,
     };
     let keyboard = check(ctx, me, peer, &asked)?;
-    let answered = answered(ctx, me, peer, r.reply_to.as_ref())?;
+    let answered = answered(ctx, me, peer, reply_to.as_ref())?;
     ctx.state.may_write(me, peer, true)?;
     let draft = Draft {
-        text: r.message,
-        entities: ctx.spans(me, peer, r.entities),
-        media: Some(media(ctx, me, r.media)?),
+        text: message,
+        entities: ctx.spans(me, peer, entities),
+        video_timestamp: video_timestamp(&attached),
+        media: Some(media(ctx, me, attached)?),
         reply: answered.reply,
         topic: answered.topic,
-        silent: r.silent,
-        noforwards: r.noforwards,
-        effect: r.effect,
-        invert_media: r.invert_media,
+        silent,
+        noforwards: noforwards && guards(ctx, me),
+        effect,
+        invert_media,
         keyboard,
-        random_id: r.random_id,
+        random_id,
         ..Draft::default()
     };
     if ctx.removed {
@@ -132,10 +194,26 @@ pub fn upload_media(ctx: &mut Ctx<'_>, r: f::UploadMedia) -> Answer<enums::Messa
 
 /// `messages.sendMultiMedia`
 pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums::Updates> {
+    let f::SendMultiMedia {
+        silent,
+        background: _,
+        clear_draft: _,
+        noforwards,
+        update_stickersets_order: _,
+        invert_media,
+        allow_paid_floodskip: _,
+        peer,
+        reply_to,
+        multi_media,
+        schedule_date,
+        send_as,
+        quick_reply_shortcut,
+        effect,
+        allow_paid_stars: _,
+    } = r;
     let me = ctx.me()?;
-    let peer = ctx.peer(me, &r.peer)?;
-    let items: Vec<types::InputSingleMedia> = r
-        .multi_media
+    let peer = ctx.peer(me, &peer)?;
+    let items: Vec<types::InputSingleMedia> = multi_media
         .into_iter()
         .map(|item| match item {
             enums::InputSingleMedia::Media(item) => item,
@@ -148,8 +226,16 @@ pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums
     }
     let names: Vec<i64> = items.iter().map(|item| item.random_id).collect();
     let (old, fresh) = sort_out(ctx, me, peer, &names)?;
-    check(ctx, me, peer, &asked!(r))?;
-    let answered = answered(ctx, me, peer, r.reply_to.as_ref())?;
+    let asked = Asked {
+        schedule_date,
+        send_as: send_as.as_ref(),
+        quick_reply: quick_reply_shortcut.is_some(),
+        effect,
+        ..Asked::default()
+    };
+    check(ctx, me, peer, &asked)?;
+    let noforwards = noforwards && guards(ctx, me);
+    let answered = answered(ctx, me, peer, reply_to.as_ref())?;
     let album = (items.len() > 1).then(|| ctx.state.new_album());
     let mut drafts = Vec::new();
     let items = items.into_iter().enumerate();
@@ -163,14 +249,15 @@ pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums
         drafts.push(Draft {
             text: item.message,
             entities: ctx.spans(me, peer, item.entities),
+            video_timestamp: video_timestamp(&item.media),
             media: Some(media(ctx, me, item.media).map_err(|refusal| of_part(ctx, part, refusal))?),
             reply: answered.reply.clone(),
             topic: answered.topic,
             album,
-            silent: r.silent,
-            noforwards: r.noforwards,
-            effect: r.effect,
-            invert_media: r.invert_media,
+            silent,
+            noforwards,
+            effect,
+            invert_media,
             random_id: item.random_id,
             ..Draft::default()
         });
@@ -205,76 +292,6 @@ fn check_album(ctx: &Ctx<'_>, drafts: &[Draft]) -> Answer<()> {
     Ok(())
 }
 
-/// `messages.forwardMessages`
-pub fn forward_messages(ctx: &mut Ctx<'_>, r: f::ForwardMessages) -> Answer<enums::Updates> {
-    let me = ctx.me()?;
-    let from = ctx.peer(me, &r.from_peer)?;
-    let to = ctx.peer(me, &r.to_peer)?;
-    if r.id.is_empty() {
-        return Err(Refusal::bad("MESSAGE_IDS_EMPTY"));
-    }
-    if r.id.len() > 100 {
-        return Err(Refusal::bad("MESSAGE_ID_INVALID"));
-    }
-    if r.id.len() != r.random_id.len() {
-        return Err(Refusal::bad("RANDOM_ID_INVALID"));
-    }
-    let (old, fresh) = sort_out(ctx, me, to, &r.random_id)?;
-    let asked = Asked {
-        schedule_repeat_period: r.schedule_repeat_period,
-        suggested_post: r.suggested_post.is_some(),
-        ..asked!(r)
-    };
-    check(ctx, me, to, &asked)?;
-    if r.reply_to.is_some() {
-        return Err(Refusal::bad("REPLY_TO_MONOFORUM_PEER_INVALID"));
-    }
-    let mut albums: Vec<(i64, i64)> = Vec::new();
-    let mut drafts = Vec::new();
-    for (id, random_id) in
-        r.id.iter()
-            .zip(&r.random_id)
-            .filter(|(_, name)| fresh.contains(name))
-    {
-        let draft = match ctx
-            .state
-            .forwarded(me, from, *id, to, r.drop_author, r.drop_media_captions)
-        {
-            Ok(draft) => draft,
-            Err(refusal) if refusal.name == "MESSAGE_ID_INVALID" => continue,
-            Err(refusal) => return Err(refusal),
-        };
-        let source = ctx.state.find(me, from, *id).and_then(|content| content.album);
-        let together = |album: i64| {
-            let ids = r.id.iter().filter_map(|id| ctx.state.find(me, from, *id));
-            ids.filter(|content| content.album == Some(album)).count() > 1
-        };
-        let album = source.filter(|album| together(*album)).map(|source| {
-            match albums.iter().find(|(known, _)| *known == source) {
-                Some((_, album)) => *album,
-                None => {
-                    let album = ctx.state.new_album();
-                    albums.push((source, album));
-                    album
-                }
-            }
-        });
-        drafts.push(Draft {
-            album,
-            topic: r.top_msg_id,
-            silent: r.silent,
-            noforwards: r.noforwards,
-            effect: r.effect,
-            random_id: *random_id,
-            ..draft
-        });
-    }
-    if drafts.is_empty() && old.is_empty() {
-        return Err(Refusal::bad("MESSAGE_ID_INVALID"));
-    }
-    finish(ctx, me, to, drafts, &old)
-}
-
 /// Takes messages that are removed at once, and answers them as Telegram does then: empty, counting nothing, without
 /// the names that their sender gave them.
 fn swallow(ctx: &mut Ctx<'_>, me: i64, peer: Peer, drafts: Vec<Draft>) -> Answer<enums::Updates> {
@@ -304,7 +321,13 @@ fn swallow(ctx: &mut Ctx<'_>, me: i64, peer: Peer, drafts: Vec<Draft>) -> Answer
 }
 
 /// Posts what is new and answers it together with what was there.
-fn finish(ctx: &mut Ctx<'_>, me: i64, peer: Peer, drafts: Vec<Draft>, old: &[Uid]) -> Answer<enums::Updates> {
+pub(super) fn finish(
+    ctx: &mut Ctx<'_>,
+    me: i64,
+    peer: Peer,
+    drafts: Vec<Draft>,
+    old: &[Uid],
+) -> Answer<enums::Updates> {
     if ctx.removed {
         return swallow(ctx, me, peer, drafts);
     }
@@ -346,7 +369,7 @@ pub fn repeated(ctx: &Ctx<'_>, me: i64, peer: Peer, random_id: i64) -> Answer<Op
 }
 
 /// Splits random ids into messages that are there and names that are new.
-fn sort_out(ctx: &Ctx<'_>, me: i64, peer: Peer, names: &[i64]) -> Answer<(Vec<Uid>, Vec<i64>)> {
+pub(super) fn sort_out(ctx: &Ctx<'_>, me: i64, peer: Peer, names: &[i64]) -> Answer<(Vec<Uid>, Vec<i64>)> {
     let (mut old, mut fresh) = (Vec::new(), Vec::new());
     for name in names {
         if fresh.contains(name) {
@@ -417,54 +440,6 @@ pub fn again(ctx: &Ctx<'_>, me: i64, uids: &[Uid]) -> enums::Updates {
 fn first_told(log: &VecDeque<Entry>, number: i32) -> Option<(i32, i32)> {
     let came = |entry: &&Entry| matches!(entry.what, What::New { id, .. } if id == number);
     log.iter().rev().find(came).map(|entry| (entry.pts, entry.count))
-}
-
-/// What a call answers, and the topic that it names.
-#[derive(Default)]
-struct Answered {
-    reply: Option<Reply>,
-    topic: Option<i32>,
-}
-
-/// The message that a call answers.
-fn answered(ctx: &Ctx<'_>, me: i64, peer: Peer, reply: Option<&enums::InputReplyTo>) -> Answer<Answered> {
-    let Some(reply) = reply else {
-        return Ok(Answered::default());
-    };
-    let enums::InputReplyTo::Message(reply) = reply else {
-        return Err(Refusal::bad("REPLY_TO_INVALID"));
-    };
-    let topic = reply.top_msg_id;
-    if reply.reply_to_msg_id == 0 {
-        return Ok(Answered { reply: None, topic });
-    }
-    let place = match &reply.reply_to_peer_id {
-        Some(peer) => ctx.peer(me, peer)?,
-        None => peer,
-    };
-    let Some(answered) = ctx.state.find(me, place, reply.reply_to_msg_id) else {
-        let topic_gone = topic == Some(reply.reply_to_msg_id);
-        return Err(Refusal::bad(match topic_gone {
-            true => "TOPIC_DELETED",
-            false => "REPLY_MESSAGE_ID_INVALID",
-        }));
-    };
-    let quote = match &reply.quote_text {
-        Some(text) if text.encode_utf16().count() > 1024 || !answered.text().contains(text.as_str()) => {
-            return Err(Refusal::bad("QUOTE_TEXT_INVALID"));
-        }
-        Some(text) => Some(Quote {
-            text: text.clone(),
-            entities: ctx.entities(me, reply.quote_entities.clone()),
-            offset: reply.quote_offset,
-        }),
-        None => None,
-    };
-    let to = answered.uid;
-    Ok(Answered {
-        reply: Some(Reply { to, quote }),
-        topic,
-    })
 }
 
 /// The file that a client names by id, hash and reference.

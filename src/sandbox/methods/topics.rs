@@ -1,12 +1,13 @@
-//! Forums and their topics.
+//! Forums and their topics, and what stands under a message.
 
 use grammers_tl_types::{enums, functions as f, types};
 
 use super::history::{Window, listed_of};
 use super::{Answer, Ctx};
 use crate::sandbox::render::{Viewer, blank};
+use crate::sandbox::world::chat::Role;
 use crate::sandbox::world::topics::{COLOUR, Topic, TopicChange};
-use crate::sandbox::world::{Peer, Refusal};
+use crate::sandbox::world::{Peer, Place, Refusal};
 
 /// The forum that a peer is.
 fn forum(ctx: &Ctx<'_>, me: i64, peer: &enums::InputPeer) -> Answer<i64> {
@@ -104,13 +105,12 @@ pub fn get_forum_topics_by_id(
     answer(ctx, me, id, &r.topics, r.topics.len())
 }
 
-/// `messages.getReplies` of a topic.
+/// `messages.getReplies`: a topic of a forum, a thread of a supergroup, or what is said about a channel's post.
 pub fn get_replies(ctx: &mut Ctx<'_>, r: f::messages::GetReplies) -> Answer<enums::messages::Messages> {
     let me = ctx.me()?;
-    let id = forum(ctx, me, &r.peer)?;
-    if !ctx.state.topics(id)?.contains_key(&r.msg_id) {
-        return Err(Refusal::bad("TOPIC_ID_INVALID"));
-    }
+    let Peer::Channel(id) = ctx.peer(me, &r.peer)? else {
+        return Err(Refusal::bad("PEER_ID_INVALID"));
+    };
     let window = Window {
         offset_id: r.offset_id,
         offset_date: r.offset_date,
@@ -119,8 +119,35 @@ pub fn get_replies(ctx: &mut Ctx<'_>, r: f::messages::GetReplies) -> Answer<enum
         max_id: r.max_id,
         min_id: r.min_id,
     };
-    let ids = ctx.state.in_topic(id, r.msg_id);
-    Ok(listed_of(ctx, me, Peer::Channel(id), &ids, window))
+    let (place, mut ids) = replies(ctx, me, id, r.msg_id)?;
+    ids.retain(|id| ctx.state.find(me, place, *id).is_some());
+    Ok(listed_of(ctx, me, place, &ids, window))
+}
+
+/// Where what stands under a message of a channel stands, and its numbers.
+fn replies(ctx: &Ctx<'_>, me: i64, id: i64, number: i32) -> Answer<(Peer, Vec<i32>)> {
+    let channel = ctx.state.channel(id)?;
+    let place = Peer::Channel(id);
+    if channel.forum {
+        return match channel.topics.contains_key(&number) {
+            true => Ok((place, ctx.state.in_topic(id, number))),
+            false => Err(Refusal::bad("TOPIC_ID_INVALID")),
+        };
+    }
+    let invalid = Refusal::bad("MSG_ID_INVALID");
+    let first = ctx.state.find(me, place, number).ok_or(invalid.clone())?;
+    if !channel.broadcast {
+        return Ok((place, ctx.state.in_thread(id, number)));
+    }
+    let opened = first.discussion.and_then(|uid| ctx.state.contents.get(&uid));
+    let begun = opened.and_then(|opened| Some((opened.place, opened.number_for(0)?)));
+    let Some((Place::Channel(group), began)) = begun else {
+        return Err(invalid);
+    };
+    if ctx.state.channel(group)?.role(me) == Some(Role::Banned) {
+        return Err(ctx.state.closed(me, group));
+    }
+    Ok((Peer::Channel(group), ctx.state.in_thread(group, began)))
 }
 
 /// The last message of a topic.
@@ -166,7 +193,14 @@ fn record(viewer: &Viewer<'_>, id: i64, (number, topic): (i32, &Topic), top: i32
     let read = read.and_then(|channel| channel.members.get(&viewer.account));
     let read_in = read.map_or(0, |member| member.read_in);
     let messages = viewer.state.in_topic(id, number);
-    let unread = messages.iter().filter(|message| **message > read_in).count();
+    let seen = |message: &&i32| {
+        viewer
+            .state
+            .find(viewer.account, Peer::Channel(id), **message)
+            .is_some()
+    };
+    let unread = messages.iter().filter(|message| **message > read_in);
+    let unread = unread.filter(seen).count();
     types::ForumTopic {
         my: topic.creator == viewer.account,
         closed: topic.closed,

@@ -3,7 +3,7 @@
 use grammers_tl_types::{enums, types};
 
 use super::{Viewer, blank};
-use crate::sandbox::world::content::{Action, Body, Content, Forward, Reply, seconds};
+use crate::sandbox::world::content::{Action, Body, Content, Forward, seconds};
 use crate::sandbox::world::entities::{Entity, Kind};
 use crate::sandbox::world::{Peer, Place};
 
@@ -44,12 +44,7 @@ impl Viewer<'_> {
             Place::Private(..) if !own => None,
             _ => Some(self.name(content.sender.unwrap_or(Peer::User(content.author)))),
         };
-        let topic = self.state.topic_of(content);
-        let answers = content
-            .reply
-            .as_ref()
-            .and_then(|reply| self.reply(content, reply, topic));
-        let reply_to = answers.or_else(|| topic.map(|topic| in_topic(topic).into()));
+        let reply_to = self.answers(content);
         match &content.body {
             Body::Service(action) => types::MessageService {
                 out,
@@ -78,7 +73,7 @@ impl Viewer<'_> {
                 reply_to,
                 message: text.clone(),
                 media: (media.as_ref())
-                    .map(|media| self.media(media, Some(content.uid)))
+                    .map(|media| begins_at(self.media(media, Some(content.uid)), content.video_timestamp))
                     .filter(|media| !matches!(media, enums::MessageMedia::Empty)),
                 entities: (!entities.is_empty()).then(|| self.entities(entities)),
                 post_author: content.signature.clone(),
@@ -99,63 +94,7 @@ impl Viewer<'_> {
         }
     }
 
-    fn reply(
-        &self,
-        content: &Content,
-        reply: &Reply,
-        topic: Option<i32>,
-    ) -> Option<enums::MessageReplyHeader> {
-        let answered = self.state.contents.get(&reply.to)?;
-        let elsewhere = answered.place != content.place;
-        let id = answered.number_for(self.account);
-        let peer = elsewhere.then(|| self.name(answered.place.seen_by(self.account)));
-        let quote = reply.quote.as_ref();
-        let spans = quote
-            .map(|quote| self.entities(&quote.entities))
-            .filter(|spans| !spans.is_empty());
-        Some(
-            types::MessageReplyHeader {
-                forum_topic: topic.is_some(),
-                reply_to_top_id: topic,
-                quote: quote.is_some(),
-                reply_to_msg_id: id,
-                reply_to_peer_id: peer,
-                quote_text: quote.map(|quote| quote.text.clone()),
-                quote_entities: spans,
-                quote_offset: quote.and_then(|quote| quote.offset),
-                ..blank::reply()
-            }
-            .into(),
-        )
-    }
-
-    /// Where a post is discussed, and how much is said there.
-    fn comments(&self, content: &Content) -> Option<enums::MessageReplies> {
-        let opened = self.state.contents.get(&content.discussion?)?;
-        let Place::Channel(group) = opened.place else {
-            return None;
-        };
-        let group = self.state.channels.get(&group)?;
-        let answers = group.held.values().filter(|uid| {
-            let answer = self.state.contents.get(uid);
-            let reply = answer.and_then(|answer| answer.reply.as_ref());
-            reply.is_some_and(|reply| reply.to == opened.uid)
-        });
-        Some(
-            types::MessageReplies {
-                comments: true,
-                replies: i32::try_from(answers.count()).unwrap_or(i32::MAX),
-                replies_pts: group.pts,
-                recent_repliers: None,
-                channel_id: Some(group.id),
-                max_id: None,
-                read_max_id: None,
-            }
-            .into(),
-        )
-    }
-
-    fn forward(&self, forward: &Forward) -> enums::MessageFwdHeader {
+    pub(super) fn forward(&self, forward: &Forward) -> enums::MessageFwdHeader {
         types::MessageFwdHeader {
             from_id: (forward.hidden_name.is_none()).then(|| self.name(forward.from)),
             from_name: forward.hidden_name.clone(),
@@ -316,12 +255,15 @@ fn asks(words: String) -> enums::ReplyMarkup {
     .into()
 }
 
-/// What stands in a topic "answers" the message that began it.
-fn in_topic(topic: i32) -> types::MessageReplyHeader {
-    types::MessageReplyHeader {
-        forum_topic: true,
-        reply_to_msg_id: Some(topic),
-        ..blank::reply()
+/// A video that begins to play somewhere in the middle.
+fn begins_at(media: enums::MessageMedia, second: Option<i32>) -> enums::MessageMedia {
+    match media {
+        enums::MessageMedia::Document(document) if document.video => types::MessageMediaDocument {
+            video_timestamp: second,
+            ..document
+        }
+        .into(),
+        media => media,
     }
 }
 

@@ -15,6 +15,7 @@ pub mod min;
 mod pages;
 pub mod polls;
 pub mod reactions;
+mod replies;
 pub mod standing;
 pub mod updates;
 mod weather;

@@ -58,6 +58,15 @@ pub struct Content {
     /// The topic that it stands in, if not the general one.
     #[serde(default)]
     pub topic: Option<i32>,
+    /// In a supergroup: the message that began the thread in which it stands.
+    #[serde(default)]
+    pub thread: Option<i32>,
+    /// The story that it answers.
+    #[serde(default)]
+    pub story: Option<(Peer, i32)>,
+    /// The second at which the video that it carries begins to play.
+    #[serde(default)]
+    pub video_timestamp: Option<i32>,
     /// The effect that it came with.
     #[serde(default)]
     pub effect: Option<i64>,

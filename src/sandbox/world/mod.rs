@@ -38,6 +38,7 @@ pub mod state;
 pub mod switches;
 #[cfg(test)]
 mod tests;
+pub mod threads;
 pub mod tokens;
 pub mod topics;
 pub mod touching;

@@ -31,6 +31,10 @@ pub struct Draft {
     pub action: Option<Action>,
     /// What it answers.
     pub reply: Option<Reply>,
+    /// The story that it answers.
+    pub story: Option<(Peer, i32)>,
+    /// The second at which its video begins to play.
+    pub video_timestamp: Option<i32>,
     /// Where it comes from.
     pub forward: Option<Forward>,
     /// In a forum: the topic where it is to stand; if not given, that of what it answers.
@@ -302,6 +306,7 @@ impl State {
             stored.dc.get_or_insert(dc);
         }
         let counted = draft.forward.clone().filter(|_| draft.sender.is_none());
+        let thread = self.thread_of(place, draft.reply.as_ref());
         let mut content = Content {
             uid,
             place,
@@ -319,6 +324,9 @@ impl State {
             signature: voice.signature,
             discussion: None,
             topic: draft.topic,
+            thread,
+            story: draft.story,
+            video_timestamp: draft.video_timestamp,
             views: 0,
             viewed_by: BTreeSet::new(),
             forwards: 0,
@@ -423,6 +431,7 @@ impl State {
             },
             media: media.clone(),
             no_webpage: true,
+            video_timestamp: content.video_timestamp,
             forward: (!drop_author).then_some(Forward { saved_from, ..origin }),
             ..Draft::default()
         })

@@ -184,6 +184,12 @@ switches! {
     parameters_refused = true:
         "a parameter of a sending call that can have no effect is refused with the documented name: times to come, names of others, keyboards of users, media that vanish",
         Source::Documentation("messages.sendMessage, messages.sendMedia, messages.forwardMessages");
+    replies_elsewhere = true:
+        "an answer to a message of another chat tells who wrote that and what it carries; its number and its chat only to who may see it",
+        Source::Documentation("messageReplyHeader");
+    threads = true:
+        "an answer to an answer in a supergroup names the message that began the thread",
+        Source::Documentation("threads");
     dialogs_by_date = true:
         "a page of dialogs begins behind the date and the number that the client names, wherever the chat that it names stands now",
         Source::Documentation("offsets");

@@ -7,6 +7,7 @@ mod hidden;
 mod little;
 mod manner;
 mod previews;
+mod replies;
 mod spans;
 mod topics;
 
