@@ -353,10 +353,10 @@ impl<'a> Trial<'a> {
         else {
             return Ok(None);
         };
-        if reply.chat.is_some_and(|chat| chat != part.chat) {
+        let Some(answered) = reply.within(part.chat) else {
             return Ok(None);
-        }
-        let row = self.worker.row(part.chat, reply.message)?;
+        };
+        let row = self.worker.row(part.chat, answered)?;
         let copied = row.and_then(MapRow::copied);
         Ok(copied
             .filter(|copied| copied.chat == self.pair.destination.chat)

@@ -78,6 +78,14 @@ pub struct ReplyTo {
     pub quote: Option<String>,
 }
 
+impl ReplyTo {
+    /// The message, if it is one of this chat: numbers of other chats mean other messages here.
+    pub fn within(&self, chat: ChatId) -> Option<MessageId> {
+        let here = self.chat.is_none_or(|other| other == chat);
+        here.then_some(self.message)
+    }
+}
+
 /// Where a forwarded message came from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Forwarded {

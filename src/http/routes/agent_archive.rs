@@ -144,7 +144,7 @@ impl From<Message> for ArchivedMessage {
             text: message.text,
             date: message.date,
             edited_at: message.edit_date,
-            reply_to_message_id: message.reply_to.map(|reply| reply.message),
+            reply_to_message_id: message.reply_to.and_then(|reply| reply.within(message.chat)),
             media: message.media.map(|media| media.kind),
         }
     }

@@ -95,7 +95,7 @@ fn view(message: &Message) -> MessageView<'_> {
         },
         text: &message.text,
         date: to_the_second(message.date),
-        reply_to_message_id: message.reply_to.as_ref().map(|reply| reply.message),
+        reply_to_message_id: (message.reply_to.as_ref()).and_then(|reply| reply.within(message.chat)),
         media: MediaView::of(message),
     }
 }
@@ -188,5 +188,15 @@ mod tests {
         assert_eq!(body["message"]["media"]["kind"], "photo");
         assert_eq!(body["message"]["media"]["mime"], "image/jpeg");
         assert!(body["message"]["media"]["file_id"].is_string());
+    }
+
+    #[test]
+    fn an_answer_to_another_chat_names_no_message_of_this_one() {
+        let mut message = samples::photo();
+        let reply = message.reply_to.as_mut().expect("an answer");
+        reply.chat = Some(ChatId::channel(5));
+        let event = samples::event(EventBody::MessageNew(message));
+        let body = samples::json(&render(&event, &context()).expect("a body"));
+        assert!(body["message"]["reply_to_message_id"].is_null());
     }
 }

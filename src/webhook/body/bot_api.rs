@@ -69,11 +69,11 @@ fn message(message: &Message) -> Value {
     if let Some(forwarded) = &message.forwarded {
         set("forward_origin", origin(forwarded));
     }
-    if let Some(reply) = message.reply_to.as_ref().filter(|reply| reply.chat.is_none()) {
+    if let Some(answered) = (message.reply_to.as_ref()).and_then(|reply| reply.within(message.chat)) {
         // all that is known of it; date 0 is the Bot API's own mark of a message that is not there
         set(
             "reply_to_message",
-            json!({"message_id": reply.message, "date": 0, "chat": chat}),
+            json!({"message_id": answered, "date": 0, "chat": chat}),
         );
     }
     if let Some(thread) = message.thread {
