@@ -83,8 +83,13 @@ pub fn units(text: &str) -> i32 {
 pub struct OutOfBounds;
 
 /// What the server makes of a text and its spans: white space at both ends goes, spans are moved with
-/// it, cut, sorted, and at most a hundred are kept; links, mentions and the like are added.
-pub fn settle(text: &str, mut entities: Vec<Entity>) -> Result<(String, Vec<Entity>), OutOfBounds> {
+/// it, cut, sorted, and at most a hundred are kept; links, mentions and the like are added
+/// (`wide`: all that Telegram finds).
+pub fn settle(
+    text: &str,
+    mut entities: Vec<Entity>,
+    wide: bool,
+) -> Result<(String, Vec<Entity>), OutOfBounds> {
     let whole = units(text);
     for entity in &entities {
         if entity.offset < 0 || entity.length < 0 || entity.end() > whole {
@@ -103,96 +108,27 @@ pub fn settle(text: &str, mut entities: Vec<Entity>) -> Result<(String, Vec<Enti
         entity.length = end - start;
     }
     entities.retain(|entity| entity.length > 0);
-    let found = detect(kept, &entities);
+    let found = detect(kept, &entities, wide);
     entities.extend(found);
     entities.sort_by_key(|entity| (entity.offset, std::cmp::Reverse(entity.length)));
     entities.truncate(100);
     Ok((kept.to_owned(), entities))
 }
 
-/// Links, mentions, hashtags, commands and addresses that the text shows by itself, where no span
-/// that excludes them stands.
-fn detect(text: &str, given: &[Entity]) -> Vec<Entity> {
-    let mut found = Vec::new();
-    let mut offset = 0;
-    for word in text.split_inclusive(char::is_whitespace) {
-        let bare = word.trim_end();
-        if let Some((kind, lead, span)) = classify(bare) {
-            let entity = Entity::plain(
-                kind,
-                offset + units(&bare[..lead]),
-                units(&bare[lead..lead + span]),
-            );
-            let covered = given.iter().any(|other| {
-                let excludes = matches!(
-                    other.kind,
-                    Kind::Code | Kind::Pre | Kind::TextLink | Kind::TextMention | Kind::CustomEmoji
-                ) || other.kind == kind;
-                excludes && other.offset < entity.end() && entity.offset < other.end()
-            });
-            if !covered {
-                found.push(entity);
-            }
-        }
-        offset += units(word);
-    }
-    found
-}
-
-/// What a word is: its kind, and the bytes before it and within it.
-fn classify(word: &str) -> Option<(Kind, usize, usize)> {
-    let lead = word.find(|c: char| !matches!(c, '(' | '[' | '"' | '«' | '„' | '\''))?;
-    let rest = &word[lead..];
-    if rest.starts_with("https://") || rest.starts_with("http://") {
-        let span = rest
-            .trim_end_matches(['.', ',', '!', '?', ';', ':', ')', ']', '"', '\'', '»'])
-            .len();
-        return (span > 8).then_some((Kind::Url, lead, span));
-    }
-    let name = |from: usize, more: fn(char) -> bool| -> usize {
-        rest[from..]
-            .find(|c: char| !(c.is_alphanumeric() || c == '_' || more(c)))
-            .unwrap_or(rest.len() - from)
+/// What the text shows by itself, where no span that excludes it stands.
+fn detect(text: &str, given: &[Entity], wide: bool) -> Vec<Entity> {
+    let covered = |entity: &Entity| {
+        given.iter().any(|other| {
+            let excludes = matches!(
+                other.kind,
+                Kind::Code | Kind::Pre | Kind::TextLink | Kind::TextMention | Kind::CustomEmoji
+            ) || other.kind == entity.kind;
+            excludes && other.offset < entity.end() && entity.offset < other.end()
+        })
     };
-    match rest.as_bytes().first()? {
-        b'@' => {
-            let span = name(1, |_| false);
-            let ascii = rest[1..1 + span]
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '_');
-            (ascii && (4..=32).contains(&span)).then_some((Kind::Mention, lead, span + 1))
-        }
-        b'#' => {
-            let span = name(1, |_| false);
-            let digits = rest[1..1 + span].chars().all(|c| c.is_ascii_digit());
-            (span > 0 && !digits).then_some((Kind::Hashtag, lead, span + 1))
-        }
-        b'$' => {
-            let span = name(1, |_| false);
-            let tag = rest[1..1 + span].chars().all(|c| c.is_ascii_uppercase());
-            (tag && (1..=8).contains(&span)).then_some((Kind::Cashtag, lead, span + 1))
-        }
-        b'/' if lead == 0 => {
-            let span = name(1, |c| c == '@');
-            let ascii = rest[1..1 + span].is_ascii();
-            (ascii && span > 0 && span + 1 == rest.len()).then_some((Kind::BotCommand, lead, span + 1))
-        }
-        _ => {
-            let span = rest.trim_end_matches(['.', ',', '!', '?', ';', ':', ')']).len();
-            let (user, host) = rest[..span].split_once('@')?;
-            let plain = |part: &str| {
-                !part.is_empty()
-                    && part
-                        .chars()
-                        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+'))
-            };
-            (plain(user) && plain(host) && host.contains('.') && !host.ends_with('.')).then_some((
-                Kind::Email,
-                lead,
-                span,
-            ))
-        }
-    }
+    let mut found = super::finding::found(text, wide);
+    found.retain(|entity| !covered(entity));
+    found
 }
 
 #[cfg(test)]
@@ -203,13 +139,13 @@ mod tests {
     fn spans_count_utf_16_units_and_may_not_reach_out() {
         let text = "a😀b";
         assert_eq!(units(text), 4);
-        assert!(settle(text, vec![Entity::plain(Kind::Bold, 0, 4)]).is_ok());
+        assert!(settle(text, vec![Entity::plain(Kind::Bold, 0, 4)], true).is_ok());
         assert_eq!(
-            settle(text, vec![Entity::plain(Kind::Bold, 0, 5)]),
+            settle(text, vec![Entity::plain(Kind::Bold, 0, 5)], true),
             Err(OutOfBounds)
         );
         assert_eq!(
-            settle(text, vec![Entity::plain(Kind::Bold, -1, 2)]),
+            settle(text, vec![Entity::plain(Kind::Bold, -1, 2)], true),
             Err(OutOfBounds)
         );
     }
@@ -219,6 +155,7 @@ mod tests {
         let (text, spans) = settle(
             "  hello world \n",
             vec![Entity::plain(Kind::Bold, 0, 9), Entity::plain(Kind::Italic, 8, 7)],
+            true,
         )
         .expect("within bounds");
         assert_eq!(text, "hello world");
@@ -233,6 +170,7 @@ mod tests {
         let (_, spans) = settle(
             "😀 see https://example.org/a?b=1, @alice_b or (#news) me@example.org /start $USD #1",
             vec![],
+            true,
         )
         .expect("within bounds");
         let kinds: Vec<Kind> = spans.iter().map(|span| span.kind).collect();
@@ -253,7 +191,7 @@ mod tests {
     #[test]
     fn nothing_is_found_within_code() {
         let given = vec![Entity::plain(Kind::Code, 0, 6)];
-        let (_, spans) = settle("@alice", given.clone()).expect("within bounds");
+        let (_, spans) = settle("@alice", given.clone(), true).expect("within bounds");
         assert_eq!(spans, given);
     }
 }

@@ -14,6 +14,7 @@ pub mod difference;
 pub mod discussion;
 pub mod entities;
 pub mod files;
+pub mod finding;
 pub mod guests;
 pub mod keys;
 pub mod making;

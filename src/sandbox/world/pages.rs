@@ -32,7 +32,11 @@ pub fn first_link(text: &str, entities: &[Entity]) -> Option<String> {
         Kind::Url => part(text, entity),
         _ => None,
     });
-    let mut links = found.filter(|url| url.starts_with("http://") || url.starts_with("https://"));
+    let mut links = found.filter_map(|url| match url.split_once("://") {
+        Some(("http" | "https", _)) => Some(url),
+        Some(_) => None,
+        None => Some(format!("http://{url}")),
+    });
     links.next()
 }
 
@@ -135,7 +139,7 @@ mod tests {
     #[test]
     fn the_first_link_counts_be_it_behind_words() {
         let link = |text: &str, given: Vec<Entity>| {
-            let (text, entities) = settle(text, given).expect("within bounds");
+            let (text, entities) = settle(text, given, true).expect("within bounds");
             first_link(&text, &entities)
         };
         let first = link("😀 https://a.example/x, http://b.example", vec![]);

@@ -171,8 +171,8 @@ impl State {
             Some(_) if length > CAPTION_MAX => return Err(Refusal::bad("MEDIA_CAPTION_TOO_LONG")),
             _ => {}
         }
-        let (text, entities) =
-            entities::settle(&text, given).map_err(|_| Refusal::bad("ENTITY_BOUNDS_INVALID"))?;
+        let (text, entities) = entities::settle(&text, given, self.switches.all_found)
+            .map_err(|_| Refusal::bad("ENTITY_BOUNDS_INVALID"))?;
         let entities = entities
             .into_iter()
             .filter(|entity| entity.user.is_none_or(|user| self.accounts.contains_key(&user)))

@@ -199,6 +199,9 @@ switches! {
     spans_settled = true:
         "spans of one kind that touch are made one, nothing stands in code, and spans that overlap are split; the same at each edit",
         Source::Client("TDLib, MessageEntity.cpp:fix_formatted_text");
+    all_found = true:
+        "names of hosts without a scheme, phone numbers and bank cards are found in texts, too",
+        Source::Client("TDLib, MessageEntity.cpp:find_entities");
     emoji_of_subscribers = true:
         "custom emoji of who has no Premium are dropped, but in the chat with oneself",
         Source::Documentation("custom-emoji");

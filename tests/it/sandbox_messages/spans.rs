@@ -132,3 +132,35 @@ async fn a_daemon_copies_what_its_account_may_send_once_and_follows_edits() {
     assert_eq!(told.len(), 1);
     daemon.stop(Duration::from_secs(5)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_phones_and_cards_are_found_and_survive_copying() {
+    let stage = Stage::new().await;
+    let (ann, bob) = (stage.user(ANN, "Ann"), stage.user(BOB, "Bob"));
+    let world = stage.handle();
+    let source = chat(&world, NewChatKind::Channel, bob, ann);
+    let copies = chat(&world, NewChatKind::Channel, ann, bob);
+    let daemon = stage.daemon().await;
+    let session = stage.log_in(&daemon, ANN).await;
+    pair(&daemon, session, source, (copies, None)).await;
+    let words = "see example.com or call +49 151 2345678, card 4242 4242 4242 4242, /start@my_bot $USD";
+    world.say(source, bob, words).expect("posted");
+    let spans = |chat| -> Vec<Entity> {
+        let all = world.messages(chat, None, 0, 100, false).expect("there");
+        let said = all.into_iter().rfind(|it| it.service.is_none());
+        said.map_or(Vec::new(), |it| it.entities)
+    };
+    let wanted = [
+        Entity::plain(Kind::Url, 4, 11),
+        Entity::plain(Kind::PhoneNumber, 24, 15),
+        Entity::plain(Kind::BankCard, 46, 19),
+        Entity::plain(Kind::BotCommand, 67, 13),
+        Entity::plain(Kind::Cashtag, 81, 4),
+    ];
+    assert_eq!(spans(source), wanted);
+    until("it is copied", || spans(copies) == wanted).await;
+    stage.world.world(|state| state.switches.all_found = false);
+    world.say(source, bob, words).expect("posted");
+    assert_eq!(spans(source).len(), 2, "commands and tags only");
+    daemon.stop(Duration::from_secs(5)).await;
+}
