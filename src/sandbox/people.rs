@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::acts::{NewFile, Who};
 use super::handle::{World, peer};
 use super::rpc::KeyId;
+use super::world::archive::ARCHIVE;
 use super::world::chat::Role;
 use super::world::marks::Marks;
 use super::world::names::Collectible;
@@ -216,6 +217,18 @@ impl World {
     pub fn pin_dialogs(&self, user: i64, chats: &[i64]) -> Result<(), Refusal> {
         let chats: Vec<Peer> = chats.iter().map(|chat| peer(*chat)).collect::<Result<_, _>>()?;
         self.telegram.world(|state| state.pin_dialogs(user, chats))
+    }
+
+    /// Puts these chats of a user into the archive; all others are in the main list.
+    pub fn archive(&self, user: i64, chats: &[i64]) -> Result<(), Refusal> {
+        let wanted: Vec<Peer> = chats.iter().map(|chat| peer(*chat)).collect::<Result<_, _>>()?;
+        self.telegram.world(|state| {
+            let before = state.account(user)?.archived.clone();
+            let back = before.iter().filter(|peer| !wanted.contains(peer));
+            let moves = back.map(|peer| (*peer, 0));
+            let moves: Vec<_> = moves.chain(wanted.iter().map(|peer| (*peer, ARCHIVE))).collect();
+            state.move_to_lists(user, &moves)
+        })
     }
 
     /// Changes a message in a way that is no edit: counters, a keyboard, or nothing that shows. `viewer` says whose

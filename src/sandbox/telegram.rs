@@ -418,7 +418,11 @@ fn chat_of(state: &State, account: i64, news: &News) -> Option<Peer> {
             What::ReadInbox { peer, .. } | What::ReadOutbox { peer, .. } | What::Pinned { peer, .. } => {
                 Some(*peer)
             }
-            What::Deleted { .. } | What::Opened { .. } | What::Page { .. } | What::Noise { .. } => None,
+            What::Deleted { .. }
+            | What::Opened { .. }
+            | What::Moved { .. }
+            | What::Page { .. }
+            | What::Noise { .. } => None,
         },
         News::Passing { .. } | News::TokenAccepted { .. } => None,
     }

@@ -94,6 +94,10 @@ pub fn of_user(
             world.pin_dialogs(user, &body::<Pinned>(bytes)?.chats)?;
             Ok(done())
         }
+        ("PUT", ["archived"]) => {
+            world.archive(user, &body::<Pinned>(bytes)?.chats)?;
+            Ok(done())
+        }
         ("PUT", ["ban"]) => {
             world.ban(user, true)?;
             Ok(done())

@@ -25,6 +25,7 @@ PATCH  /users/{user}                        {\"first_name\", \"last_name\", \"pi
 DELETE /users/{user}                        the account is deleted
 PUT    /users/{user}/password               {\"password\", \"hint\"}; DELETE takes it away
 PUT    /users/{user}/home                   {\"dc\"}: the data centre where it lives
+PUT    /users/{user}/archived               {\"chats\"}: in the archive; all others are in the main list
 PUT    /users/{user}/pinned                 {\"chats\"}: pinned to the top of its list, in this order
 PUT    /users/{user}/ban                    thrown out by Telegram; DELETE takes it back
 GET    /users/{user}/logins                 where it is logged in

@@ -2,10 +2,11 @@
 
 use std::cmp::Reverse;
 
-use grammers_tl_types::{enums, functions::messages as f, types};
+use grammers_tl_types::{enums, functions::folders as ff, functions::messages as f, types};
 
 use super::{Answer, Ctx};
 use crate::sandbox::render::Viewer;
+use crate::sandbox::world::archive::ARCHIVE;
 use crate::sandbox::world::content::seconds;
 use crate::sandbox::world::{Peer, Refusal};
 
@@ -76,8 +77,44 @@ fn top(viewer: &Viewer<'_>, peer: Peer, id: i32) -> Option<enums::Message> {
     told.then(|| types::MessageEmpty { id, peer_id }.into())
 }
 
-fn render(viewer: &Viewer<'_>, peers: &[Peer]) -> Rendered {
+/// The row that stands for the archive.
+fn archive_row(viewer: &Viewer<'_>, archived: &[(Peer, i32, i64)]) -> types::DialogFolder {
+    let (peer, top_message) = archived
+        .first()
+        .map_or((Peer::User(viewer.account), 0), |it| (it.0, it.1));
+    let unread = archived.iter().filter_map(|it| viewer.dialog(it.0));
+    let unread: Vec<i32> = unread.map(|dialog| dialog.unread_count).collect();
+    let chats = unread.iter().filter(|count| **count > 0).count();
+    types::DialogFolder {
+        pinned: true,
+        folder: types::Folder {
+            autofill_new_broadcasts: false,
+            autofill_public_groups: false,
+            autofill_new_correspondents: false,
+            id: ARCHIVE,
+            title: "Archived Chats".to_owned(),
+            photo: None,
+        }
+        .into(),
+        peer: viewer.name(peer),
+        top_message,
+        unread_muted_peers_count: 0,
+        unread_unmuted_peers_count: i32::try_from(chats).unwrap_or(i32::MAX),
+        unread_muted_messages_count: 0,
+        unread_unmuted_messages_count: unread.iter().sum(),
+    }
+}
+
+fn render(
+    viewer: &Viewer<'_>,
+    peers: &[Peer],
+    archive: Option<(types::DialogFolder, Peer, i32)>,
+) -> Rendered {
     let (mut dialogs, mut messages) = (Vec::new(), Vec::new());
+    if let Some((row, peer, id)) = archive {
+        messages.extend(top(viewer, peer, id));
+        dialogs.push(row.into());
+    }
     for peer in peers {
         if let Some(dialog) = viewer.dialog(*peer) {
             messages.extend(top(viewer, *peer, dialog.top_message));
@@ -104,11 +141,22 @@ pub fn get_dialogs(ctx: &mut Ctx<'_>, r: f::GetDialogs) -> Answer<enums::message
         ),
     };
     let viewer = ctx.viewer(me);
-    let found = if r.folder_id.unwrap_or(0) == 0 {
-        all(&viewer)
-    } else {
-        Vec::new()
+    let list = match r.folder_id {
+        Some(list @ (0 | ARCHIVE)) => Some(list),
+        Some(_) => return Err(Refusal::bad("FOLDER_ID_INVALID")),
+        // Without a list, those of both.
+        None => (!ctx.state.switches.archive_in_all).then_some(0),
     };
+    let archived = |it: &(Peer, i32, i64)| ctx.state.is_archived(me, it.0);
+    let (put_away, mut found): (Vec<_>, Vec<_>) = all(&viewer).into_iter().partition(archived);
+    match list {
+        Some(ARCHIVE) => found.clone_from(&put_away),
+        Some(_) => {}
+        None => {
+            found.extend(put_away.iter().copied());
+            found.sort_by_key(rank);
+        }
+    }
     let limit = usize::try_from(r.limit.clamp(1, 100)).unwrap_or(1);
     let count = found.len();
     let by_date = ctx.state.switches.dialogs_by_date;
@@ -127,12 +175,17 @@ pub fn get_dialogs(ctx: &mut Ctx<'_>, r: f::GetDialogs) -> Answer<enums::message
     let shown = shown.filter(|_| first && !r.exclude_pinned).copied();
     let page: Vec<Peer> = shown.chain(others.iter().map(|it| it.0)).take(limit).collect();
     let whole = page.len() == count;
+    // The archive is a row of the main list, on top of it.
+    let row = put_away
+        .first()
+        .filter(|_| list == Some(0) && first && !r.exclude_pinned);
+    let row = row.map(|(peer, top, _)| (archive_row(&viewer, &put_away), *peer, *top));
     let Rendered {
         dialogs,
         messages,
         chats,
         users,
-    } = render(&viewer, &page);
+    } = render(&viewer, &page, row);
     Ok(match whole {
         true => types::messages::Dialogs {
             dialogs,
@@ -169,9 +222,13 @@ pub fn get_peer_dialogs(ctx: &mut Ctx<'_>, r: f::GetPeerDialogs) -> Answer<enums
 }
 
 /// `messages.getPinnedDialogs`
-pub fn get_pinned_dialogs(ctx: &mut Ctx<'_>, _: f::GetPinnedDialogs) -> Answer<enums::messages::PeerDialogs> {
+pub fn get_pinned_dialogs(ctx: &mut Ctx<'_>, r: f::GetPinnedDialogs) -> Answer<enums::messages::PeerDialogs> {
     let me = ctx.me()?;
-    let pinned = ctx.state.account(me)?.pinned_dialogs.clone();
+    if !matches!(r.folder_id, 0 | ARCHIVE) {
+        return Err(Refusal::bad("FOLDER_ID_INVALID"));
+    }
+    let mut pinned = ctx.state.account(me)?.pinned_dialogs.clone();
+    pinned.retain(|peer| ctx.state.is_archived(me, *peer) == (r.folder_id == ARCHIVE));
     peer_dialogs(ctx, me, &pinned)
 }
 
@@ -197,7 +254,7 @@ fn peer_dialogs(ctx: &Ctx<'_>, me: i64, peers: &[Peer]) -> Answer<enums::message
         messages,
         chats,
         users,
-    } = render(&ctx.viewer(me), peers);
+    } = render(&ctx.viewer(me), peers, None);
     let state = super::updates::state_of(ctx.state, me, ctx.key)?.into();
     Ok(types::messages::PeerDialogs {
         dialogs,
@@ -207,6 +264,17 @@ fn peer_dialogs(ctx: &Ctx<'_>, me: i64, peers: &[Peer]) -> Answer<enums::message
         state,
     }
     .into())
+}
+
+/// `folders.editPeerFolders`: into the archive, or back into the main list.
+pub fn edit_peer_folders(ctx: &mut Ctx<'_>, r: ff::EditPeerFolders) -> Answer<enums::Updates> {
+    let me = ctx.me()?;
+    let mut moves = Vec::new();
+    for enums::InputFolderPeer::Peer(wanted) in &r.folder_peers {
+        moves.push((ctx.peer(me, &wanted.peer)?, wanted.folder_id));
+    }
+    ctx.state.move_to_lists(me, &moves)?;
+    Ok(ctx.told(me))
 }
 
 /// `messages.getDialogFilters`: there are none.

@@ -366,6 +366,7 @@ table! {
     messages::GetPeerDialogs => dialogs::get_peer_dialogs;
     messages::GetPinnedDialogs => dialogs::get_pinned_dialogs;
     messages::ToggleDialogPin => dialogs::toggle_dialog_pin;
+    folders::EditPeerFolders => dialogs::edit_peer_folders;
     messages::GetDialogFilters => dialogs::get_dialog_filters;
 
     messages::GetHistory => history::get_history;

@@ -5,6 +5,7 @@ use grammers_tl_types::{enums, types};
 use super::standing::usernames;
 use super::{Viewer, blank};
 use crate::sandbox::world::account::Account;
+use crate::sandbox::world::archive::ARCHIVE;
 use crate::sandbox::world::chat::{Channel, Group, Role};
 use crate::sandbox::world::marks::Marks;
 use crate::sandbox::world::state::SERVICE;
@@ -331,6 +332,7 @@ impl Viewer<'_> {
                     .map_or(0, |member| member.read_in);
                 Some(types::Dialog {
                     pinned: self.is_pinned(peer),
+                    folder_id: self.state.is_archived(self.account, peer).then_some(ARCHIVE),
                     top_message: self.last_of(channel).unwrap_or(0),
                     read_inbox_max_id: mark,
                     read_outbox_max_id: channel.read_by_others(self.account),
@@ -343,6 +345,7 @@ impl Viewer<'_> {
                 let dialog = self.state.dialog(self.account, peer)?;
                 Some(types::Dialog {
                     pinned: self.is_pinned(peer),
+                    folder_id: self.state.is_archived(self.account, peer).then_some(ARCHIVE),
                     top_message: dialog.ids.last().copied().unwrap_or(0),
                     read_inbox_max_id: dialog.read_in,
                     read_outbox_max_id: dialog.read_out,

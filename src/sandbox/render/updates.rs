@@ -60,6 +60,22 @@ impl Viewer<'_> {
                 pts_count,
             }
             .into(),
+            What::Moved { chats } => {
+                let moved = chats.iter().map(|(peer, folder_id)| {
+                    let folder_id = *folder_id;
+                    types::FolderPeer {
+                        peer: self.name(*peer),
+                        folder_id,
+                    }
+                    .into()
+                });
+                types::UpdateFolderPeers {
+                    folder_peers: moved.collect(),
+                    pts,
+                    pts_count,
+                }
+                .into()
+            }
             What::Noise { kind, drawn } => self.counted_noise(*kind, *drawn, pts, pts_count)?,
             What::Pinned { peer, ids, pinned } => types::UpdatePinnedMessages {
                 pinned: *pinned,
@@ -136,7 +152,9 @@ impl Viewer<'_> {
                 .into()
             }
             What::Noise { drawn, .. } => self.channel_noise(channel, *drawn, pts, pts_count),
-            What::ReadInbox { .. } | What::ReadOutbox { .. } | What::Opened { .. } => return None,
+            What::ReadInbox { .. } | What::ReadOutbox { .. } | What::Opened { .. } | What::Moved { .. } => {
+                return None;
+            }
         })
     }
 

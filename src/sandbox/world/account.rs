@@ -84,6 +84,9 @@ pub struct Account {
     /// Chats that it has pinned to the top of its list, the first on top.
     #[serde(default)]
     pub pinned_dialogs: Vec<Peer>,
+    /// Chats that it has put into the archive.
+    #[serde(default)]
+    pub archived: BTreeSet<Peer>,
     /// Channels and supergroups it is in.
     pub channels: BTreeSet<i64>,
     /// How chats stand to it: what changed about them last.
@@ -130,6 +133,7 @@ impl Account {
             log: VecDeque::new(),
             dialogs: BTreeMap::new(),
             pinned_dialogs: Vec::new(),
+            archived: BTreeSet::new(),
             channels: BTreeSet::new(),
             standings: BTreeMap::new(),
             keys: Vec::new(),
@@ -271,6 +275,11 @@ pub enum What {
         kind: Kind,
         /// What it is made of.
         drawn: i64,
+    },
+    /// Chats were moved into other lists.
+    Moved {
+        /// Which, and the list of each.
+        chats: Vec<(Peer, i32)>,
     },
     /// Messages were pinned or unpinned.
     Pinned {

@@ -71,6 +71,7 @@ pub fn missed(
             What::New { id, .. } | What::Edited { id } => size_of(*id).unwrap_or(0),
             What::Deleted { ids } | What::Pinned { ids, .. } | What::Opened { ids } => ids.len() * 4 + 32,
             What::ReadInbox { .. } | What::ReadOutbox { .. } | What::Noise { .. } => 48,
+            What::Moved { chats } => chats.len() * 32 + 32,
             What::Page { url } => 200 + url.len(),
         };
         if !taken.is_empty() && (taken.len() >= portion.events || bytes + size > portion.bytes) {

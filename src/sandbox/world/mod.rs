@@ -4,6 +4,7 @@
 //! outside, what is to be told leaves as [`state::News`].
 
 pub mod account;
+pub mod archive;
 pub mod bans;
 pub mod changing;
 pub mod chat;

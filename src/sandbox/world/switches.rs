@@ -199,6 +199,9 @@ switches! {
     spans_settled = true:
         "spans of one kind that touch are made one, nothing stands in code, and spans that overlap are split; the same at each edit",
         Source::Client("TDLib, MessageEntity.cpp:fix_formatted_text");
+    archive_in_all = true:
+        "a list of dialogs for which no folder is named has those of the archive among the others",
+        Source::Client("Telethon, client/dialogs.py");
     all_found = true:
         "names of hosts without a scheme, phone numbers and bank cards are found in texts, too",
         Source::Client("TDLib, MessageEntity.cpp:find_entities");

@@ -21,6 +21,9 @@ use crate::telegram::{met, peers};
 /// Dialogs in one page: Telegram gives no more.
 const PAGE: i32 = 100;
 
+/// The list of the chats that are put away.
+const ARCHIVE: i32 = 1;
+
 /// Pages read at most: 10,000 dialogs.
 const MAX_PAGES: usize = 100;
 
@@ -46,6 +49,16 @@ pub(super) struct Page {
     pub peers: Vec<(ChatId, Peer)>,
     /// The request for what follows.
     pub next: Option<GetDialogs>,
+    /// Whether a row stands for the chats of the archive, which are not among these then.
+    pub archive: bool,
+}
+
+impl Page {
+    /// The requests for what is not on this page: the archive, and what follows.
+    pub fn more(&self) -> impl Iterator<Item = GetDialogs> + use<> {
+        let archive = self.archive.then(archived);
+        archive.into_iter().chain(self.next.clone())
+    }
 }
 
 /// Reads all dialogs, unless that has been done since the last login.
@@ -56,15 +69,16 @@ pub(super) async fn read_once(context: &Arc<Context>, link: &Arc<Link>) -> Resul
     if link.account().dialogs_read {
         return Ok(());
     }
-    let (mut request, mut asked) = (Some(first_page()), Vec::new());
+    let (mut wanted, mut asked) = (vec![first_page()], Vec::new());
     for _ in 0..MAX_PAGES {
-        let Some(page_request) = request.take() else { break };
-        let page = read_page(context, link, &page_request).await?;
+        let Some(request) = wanted.pop() else { break };
+        let page = read_page(context, link, &request).await?;
         keep(context, link, &page).await?;
-        asked.push(page_request);
-        request = page.next.filter(|next| !asked.contains(next));
+        asked.push(request);
+        let more = page.more().filter(|next| !asked.contains(next));
+        wanted.extend(more.collect::<Vec<_>>());
     }
-    if request.is_some() {
+    if !wanted.is_empty() {
         tracing::warn!(session = %link.id, dialogs = MAX_PAGES * PAGE as usize, "more dialogs than are read");
     }
     link.actor
@@ -84,6 +98,14 @@ pub(super) fn first_page() -> GetDialogs {
         offset_peer: tl::enums::InputPeer::Empty,
         limit: PAGE,
         hash: 0,
+    }
+}
+
+/// The request for the most recent dialogs of the archive.
+pub(super) fn archived() -> GetDialogs {
+    GetDialogs {
+        folder_id: Some(ARCHIVE),
+        ..first_page()
     }
 }
 
@@ -107,6 +129,7 @@ pub(super) async fn read_page(
     };
     let peers = peers::of_containers(&users, &chats);
     met::keep(&context.store, link.id, peers.clone()).await?;
+    let archive = (dialogs.iter()).any(|dialog| matches!(dialog, tl::enums::Dialog::Folder(_)));
     let dialogs: Vec<Dialog> = dialogs
         .iter()
         .filter_map(|dialog| take(dialog, &messages))
@@ -116,7 +139,12 @@ pub(super) async fn read_page(
     } else {
         page_after(request, &dialogs, &peers)
     };
-    Ok(Page { dialogs, peers, next })
+    Ok(Page {
+        dialogs,
+        peers,
+        next,
+        archive,
+    })
 }
 
 fn take(dialog: &tl::enums::Dialog, messages: &[tl::enums::Message]) -> Option<Dialog> {
@@ -151,6 +179,11 @@ fn page_after(asked: &GetDialogs, dialogs: &[Dialog], peers: &[(ChatId, Peer)]) 
         let peer = peers.iter().find(|(chat, _)| *chat == dialog.chat);
         peers::input_peer(dialog.chat, peer.map(|(_, peer)| peer))
     };
+    // Of the same list.
+    let list = || GetDialogs {
+        folder_id: asked.folder_id,
+        ..first_page()
+    };
     let in_order = || dialogs.iter().rev().filter(|dialog| !dialog.pinned);
     let dated = in_order().find_map(|last| {
         Some(GetDialogs {
@@ -158,14 +191,14 @@ fn page_after(asked: &GetDialogs, dialogs: &[Dialog], peers: &[(ChatId, Peer)]) 
             offset_date: i32::try_from(last.date?.as_secs()).ok()?,
             offset_id: last.top,
             offset_peer: named(last)?,
-            ..first_page()
+            ..list()
         })
     });
     let by_name = || {
         Some(GetDialogs {
             exclude_pinned: true,
             offset_peer: in_order().find_map(named)?,
-            ..first_page()
+            ..list()
         })
     };
     let in_order_only = || GetDialogs {

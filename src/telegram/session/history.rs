@@ -74,7 +74,12 @@ pub(super) async fn catch_up(
         return Ok(false);
     }
     let before = high_water(context, link)?;
-    let page = dialogs::read_page(context, link, &dialogs::first_page()).await?;
+    let mut page = dialogs::read_page(context, link, &dialogs::first_page()).await?;
+    if page.archive {
+        let archived = dialogs::read_page(context, link, &dialogs::archived()).await?;
+        page.dialogs.extend(archived.dialogs);
+        page.peers.extend(archived.peers);
+    }
     let again = unreadable.into_iter().filter_map(|(place, mark)| {
         let listed = page.peers.iter().find(|(chat, _)| chat.0 == place);
         let known = match listed {
@@ -216,22 +221,26 @@ async fn read_above(
 
 /// The chats other than channels in which there are messages above this one: their numbers are of one sequence.
 async fn chats_above(context: &Context, link: &Link, above: MessageId) -> Result<Vec<ChatId>, TelegramError> {
-    let (mut chats, mut request, mut asked) = (Vec::new(), Some(dialogs::first_page()), Vec::new());
-    while let Some(page_request) = request.take() {
-        let page = dialogs::read_page(context, link, &page_request).await?;
+    let (mut chats, mut wanted, mut asked) = (Vec::new(), vec![dialogs::first_page()], Vec::new());
+    while let Some(request) = wanted.pop() {
+        let page = dialogs::read_page(context, link, &request).await?;
         let before = chats.len();
-        let wanted = page
+        let higher = page
             .dialogs
             .iter()
             .filter(|dialog| !dialog.chat.is_channel() && dialog.top > above);
-        chats.extend(wanted.map(|dialog| dialog.chat));
+        chats.extend(higher.map(|dialog| dialog.chat));
         // The latest come first, but for those that are pinned.
         let in_order = |dialog: &dialogs::Dialog| !dialog.chat.is_channel() && !dialog.pinned;
         let others = page.dialogs.iter().any(in_order);
-        if chats.len() > before || !others {
-            asked.push(page_request);
-            request = page.next.filter(|next| !asked.contains(next));
+        asked.push(request);
+        if page.archive {
+            wanted.push(dialogs::archived());
         }
+        if chats.len() > before || !others {
+            wanted.extend(page.next);
+        }
+        wanted.retain(|next| !asked.contains(next));
     }
     Ok(chats)
 }

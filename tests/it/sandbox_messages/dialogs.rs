@@ -7,6 +7,7 @@ use trunkline::model::ChatId;
 use trunkline::sandbox::acts::NewChatKind;
 
 use super::{ANN, BOB, ann, chat, peer_of};
+use crate::sandbox_people::login::told;
 use crate::stage::{Stage, until};
 
 fn first(limit: i32) -> f::messages::GetDialogs {
@@ -122,4 +123,94 @@ async fn a_daemon_learns_of_every_chat_be_it_pinned_or_without_a_message() {
     };
     until("all chats are known", || known() == chats.len()).await;
     daemon.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_archive_is_a_list_of_its_own_and_a_row_of_the_main_one() {
+    let stage = Stage::new().await;
+    let (mut ann, world, ann_id, bob) = ann(&stage).await;
+    let place = || chat(&world, NewChatKind::Supergroup, bob, ann_id);
+    let (away, here) = (place(), place());
+    let put = |list: i32| f::folders::EditPeerFolders {
+        folder_peers: vec![
+            types::InputFolderPeer {
+                peer: peer_of(&stage, ann_id, away),
+                folder_id: list,
+            }
+            .into(),
+        ],
+    };
+    let refused = ann.call(&put(2)).await.expect_err("no such list");
+    assert_eq!(refused, "FOLDER_ID_INVALID");
+    let before = ann.state().await.pts;
+    let told = told(ann.ask(&put(1)).await).expect("updates");
+    let moved = told.updates.iter().find_map(|update| match update {
+        enums::Update::FolderPeers(it) => Some((it.folder_peers.len(), it.pts, it.pts_count)),
+        _ => None,
+    });
+    assert_eq!(moved, Some((1, before + 1, 1)));
+    let of = |list: Option<i32>| f::messages::GetDialogs {
+        folder_id: list,
+        ..first(10)
+    };
+    let listed = |answer: enums::messages::Dialogs| -> Vec<(Option<i64>, Option<i32>)> {
+        let dialogs = match answer {
+            enums::messages::Dialogs::Dialogs(it) => it.dialogs,
+            enums::messages::Dialogs::Slice(it) => it.dialogs,
+            enums::messages::Dialogs::NotModified(_) => panic!("not modified"),
+        };
+        let row = |dialog: enums::Dialog| match dialog {
+            enums::Dialog::Dialog(it) => match it.peer {
+                enums::Peer::Channel(peer) => (Some(-1_000_000_000_000 - peer.channel_id), it.folder_id),
+                _ => (Some(0), it.folder_id),
+            },
+            _ => (None, None),
+        };
+        let mut rows: Vec<_> = dialogs.into_iter().map(row).collect();
+        rows.sort_unstable();
+        rows
+    };
+    let archived = (Some(away), Some(1));
+    let row = (None, None);
+    let all = listed(ann.ask(&of(None)).await);
+    assert!(all.contains(&archived) && all.contains(&(Some(here), None)) && !all.contains(&row));
+    let main = listed(ann.ask(&of(Some(0))).await);
+    assert!(!main.contains(&archived) && main.contains(&row));
+    assert_eq!(listed(ann.ask(&of(Some(1))).await), [archived]);
+    assert_eq!(
+        ann.call(&of(Some(7))).await.expect_err("none"),
+        "FOLDER_ID_INVALID"
+    );
+    stage.world.world(|state| state.switches.archive_in_all = false);
+    assert_eq!(listed(ann.ask(&of(None)).await), main);
+    ann.ask(&put(0)).await;
+    assert!(listed(ann.ask(&of(Some(0))).await).contains(&(Some(away), None)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_learns_of_the_chats_in_the_archive() {
+    for in_all in [true, false] {
+        let stage = Stage::new().await;
+        let (ann, bob) = (stage.user(ANN, "Ann"), stage.user(BOB, "Bob"));
+        let world = stage.handle();
+        let off = [("archive_in_all".to_owned(), in_all)].into();
+        world.turn(&off).expect("known");
+        let chats: Vec<i64> = (0..230)
+            .map(|_| chat(&world, NewChatKind::Supergroup, bob, ann))
+            .collect();
+        // More than a page of them is put away.
+        world.archive(ann, &chats[50..180]).expect("put away");
+        let daemon = stage.daemon().await;
+        let session = stage.log_in(&daemon, ANN).await;
+        let telegram = &daemon.handles.telegram;
+        let known = || {
+            let listed = telegram.chats(session, None).expect("a list");
+            chats
+                .iter()
+                .filter(|chat| listed.iter().any(|it| it.id == ChatId(**chat)))
+                .count()
+        };
+        until("all chats are known", || known() == chats.len()).await;
+        daemon.stop(Duration::from_secs(5)).await;
+    }
 }
