@@ -90,6 +90,8 @@ pub struct Manners {
     pub laggards_told: bool,
     /// For how many seconds a salt is the current one.
     pub salt_period: u64,
+    /// How many bytes may follow a packet in the padded transport.
+    pub padding: usize,
 }
 
 impl Default for Manners {
@@ -101,6 +103,7 @@ impl Default for Manners {
             side_by_side: true,
             laggards_told: true,
             salt_period: 1800,
+            padding: 3,
         }
     }
 }

@@ -400,6 +400,7 @@ fn manners(state: &State) -> rpc::Manners {
         inner_ids: state.switches.inner_ids,
         side_by_side: state.switches.calls_side_by_side,
         laggards_told: state.switches.quiet_channels,
+        padding: if state.switches.long_padding { 15 } else { 3 },
         salt_period: u64::try_from(state.settings.salt_life / 1000)
             .unwrap_or_default()
             .max(1),

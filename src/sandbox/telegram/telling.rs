@@ -18,6 +18,7 @@ use crate::sandbox::world::{News, Passing, Peer, Place, State};
 /// What moments and the order of answers are drawn with.
 const OF_MOMENTS: u64 = 91;
 const OF_ANSWERS: u64 = 92;
+const OF_LAYERS: u64 = 95;
 
 impl Telegram {
     /// Hands all news on. `caller` has its own as the answer to its call.
@@ -205,6 +206,10 @@ impl Telegram {
         }
         let mut bytes = updates.to_bytes();
         if let Some(layer) = state.keys.known.get(&key.0).and_then(|known| known.layer) {
+            let layer = match is_written_before(state, key, &updates) {
+                true => layers::OLDEST,
+                false => layer,
+            };
             layers::write(layer, &mut bytes, |peer| state.exists(peer));
         }
         let mut late = self.inner.late.lock().unwrap_or_else(PoisonError::into_inner);
@@ -233,6 +238,23 @@ impl Telegram {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a container was written for all who are in a channel at once, in an older layer than the client's.
+fn is_written_before(state: &State, key: KeyId, updates: &enums::Updates) -> bool {
+    use enums::Update as U;
+    let updates = match updates {
+        enums::Updates::Updates(it) => &it.updates,
+        enums::Updates::Combined(it) => &it.updates,
+        _ => return false,
+    };
+    let mut states = updates.iter().filter_map(|update| match update {
+        U::NewChannelMessage(it) => Some(it.pts),
+        U::EditChannelMessage(it) => Some(it.pts),
+        _ => None,
+    });
+    let drawn = |pts: i32| state.derive(OF_LAYERS, key.0, pts.into()).cast_unsigned();
+    state.switches.older_layers && states.any(|pts| drawn(pts) % 4 == 0)
 }
 
 /// Word that something happened in a channel.

@@ -39,14 +39,21 @@ pub fn named_key(packet: &[u8]) -> Option<KeyId> {
     packet.first_chunk::<8>().map(|id| KeyId(i64::from_le_bytes(*id)))
 }
 
-/// Encrypts a plaintext into a packet. Its length is a multiple of four, as all TL is.
+/// The most blocks of padding beyond what the length asks for: with them it is 1024 bytes at the most.
+const MOST_BLOCKS: usize = 62;
+
+/// Encrypts a plaintext into a packet. Its length is a multiple of four, as all TL is. How long the padding is, 12 to 1024
+/// bytes, nobody can foretell.
 pub fn seal(key: &AuthKey, sender: Sender, plaintext: &[u8]) -> Vec<u8> {
-    let padding = 12 + (16 - (plaintext.len() + 12) % 16) % 16;
+    let least = 12 + (16 - (plaintext.len() + 12) % 16) % 16;
+    let padding = least + 16 * (usize::from(rand::random::<u16>()) % (MOST_BLOCKS + 1));
     let mut packet = Vec::with_capacity(24 + plaintext.len() + padding);
     packet.extend_from_slice(&key_id(key).0.to_le_bytes());
     packet.extend_from_slice(&[0; 16]);
     packet.extend_from_slice(plaintext);
-    packet.extend_from_slice(&rand::random::<[u8; 32]>()[..padding]);
+    let clear = packet.len();
+    packet.resize(clear + padding, 0);
+    rand::fill(&mut packet[clear..]);
     let msg_key = message_key(key, sender, &packet[24..]);
     packet[8..24].copy_from_slice(&msg_key);
     let (aes_key, iv) = derive(key, sender, &msg_key);
@@ -107,7 +114,7 @@ mod tests {
                 prop_assert_eq!(named_key(&packet), Some(key_id(&a_key())));
                 let opened = open(&a_key(), sender, &packet).expect("the same key");
                 prop_assert_eq!(opened.len() % 16, 0);
-                prop_assert!((12..28).contains(&(opened.len() - plaintext.len())));
+                prop_assert!((12..=1024).contains(&(opened.len() - plaintext.len())));
                 prop_assert_eq!(&opened[..plaintext.len()], &plaintext[..]);
             }
         }

@@ -175,6 +175,7 @@ impl Reader {
             }
         };
         let (mut reading, mut writing) = transport.split();
+        writing.pad_up_to(self.context.registry.manners().padding);
         let (line, outbox) = (self.line.clone(), self.outbox.clone());
         let limit = self.context.patience.write;
         let mut writer = std::pin::pin!(outbox.write(&line, &mut writing, to, limit));

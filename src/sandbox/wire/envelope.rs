@@ -9,7 +9,8 @@ use bytes::{Buf, Bytes};
 use flate2::Compression;
 use flate2::read::{GzDecoder, ZlibDecoder};
 use flate2::write::GzEncoder;
-use grammers_tl_types::{Deserializable, Serializable};
+use grammers_tl_types as tl;
+use tl::{Deserializable, Identifiable, Serializable};
 
 use crate::sandbox::rpc::MtSession;
 
@@ -22,10 +23,8 @@ const RPC_RESULT: u32 = 0xf35c_6d01;
 const MAX_CONTAINED: usize = 1024;
 /// The most that the packed data of one packet may unpack to, all of it together.
 const MAX_UNPACKED: u64 = 8 << 20;
-/// From this length on an answer or a push is packed, if that makes it shorter,
+/// From this length on an answer or a push is packed, if that makes it shorter.
 const PACK_FROM: usize = 1024;
-/// and up to this one: what is longer is file content, which does not shrink.
-const PACK_UNTIL: usize = 256 << 10;
 
 /// An opened packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +150,6 @@ pub fn rpc_result(question: i64, result: &[u8]) -> Bytes {
 
 /// An error's answer. It is never packed: one client would take it for a result.
 pub fn rpc_error(question: i64, code: i32, name: &str) -> Bytes {
-    use grammers_tl_types as tl;
     let error = tl::types::RpcError {
         error_code: code,
         error_message: name.to_owned(),
@@ -169,7 +167,9 @@ pub fn pushed(object: Vec<u8>) -> Bytes {
 }
 
 fn pack(object: &[u8]) -> Option<Vec<u8>> {
-    if !(PACK_FROM..PACK_UNTIL).contains(&object.len()) {
+    // The content of files does not shrink.
+    let of_file = constructor(object) == Some(tl::types::upload::File::CONSTRUCTOR_ID);
+    if object.len() < PACK_FROM || of_file {
         return None;
     }
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -267,6 +267,11 @@ mod tests {
             Room::default().unpack(&answer.slice(12..)).as_deref(),
             Some(&object[..])
         );
+        let long = rpc_result(44, &vec![7u8; 1 << 20]);
+        assert!(long.len() < 50_000, "however long it is");
+        let mut file = tl::types::upload::File::CONSTRUCTOR_ID.to_le_bytes().to_vec();
+        file.resize(5000, 7);
+        assert_eq!(rpc_result(44, &file).len(), 5012, "files stay as they are");
         let random: Vec<u8> = (0..5000).map(|_| rand::random()).collect();
         assert_eq!(rpc_result(44, &random).len(), 5012, "packing does not pay");
         let broken = Bytes::from_static(b"\xa1\xcf\x72\x30\x03abc");

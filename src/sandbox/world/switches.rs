@@ -160,6 +160,12 @@ switches! {
     numbered_file_references = true:
         "a refused file reference of an album names the part: FILE_REFERENCE_2_EXPIRED",
         Source::Client("TDLib");
+    long_padding = false:
+        "in the padded transport up to 15 bytes follow a packet, not up to three",
+        Source::Documentation("mtproto-transports");
+    older_layers = false:
+        "a push of a channel's messages comes now and then in the constructors of an older layer than the client's",
+        Source::Documentation("Calling methods");
     user_migrate = true:
         "an account that has moved is sent on with USER_MIGRATE_n (303) by every call at its old data centre",
         Source::Documentation("errors");

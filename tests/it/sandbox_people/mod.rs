@@ -10,6 +10,7 @@ mod migration;
 mod min;
 mod names;
 mod opening;
+mod older;
 mod quiet;
 mod standing;
 mod weather;

@@ -53,11 +53,35 @@ pub fn next_padded(buffer: &mut BytesMut) -> Result<Option<Bytes>, FrameError> {
     Ok(Some(packet))
 }
 
-/// Appends a packet with up to three bytes of padding: some clients look for no more.
-pub fn packet_padded(payload: &[u8], out: &mut Vec<u8>) {
-    let padding = rand::random::<[u8; 3]>();
-    let padding = &padding[..usize::from(padding[0] % 4)];
+/// Appends a packet with padding, as long as `most` allows: 15 bytes, or three where clients look for no more.
+pub fn packet_padded(payload: &[u8], most: usize, out: &mut Vec<u8>) {
+    let padding = rand::random::<[u8; MAX_PADDING + 1]>();
+    let length = usize::from(padding[MAX_PADDING]) % (most.min(MAX_PADDING) + 1);
+    let padding = &padding[..length];
     out.extend_from_slice(&((payload.len() + padding.len()) as u32).to_le_bytes());
     out.extend_from_slice(payload);
     out.extend_from_slice(padding);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_is_as_long_as_allowed_and_goes_again() {
+        for most in [3, 15, 99] {
+            let lengths: Vec<usize> = (0..500)
+                .map(|_| {
+                    let (payload, mut out) = ([7; ENCRYPTED_HEAD + 2 * BLOCK], Vec::new());
+                    packet_padded(&payload, most, &mut out);
+                    let length = out.len() - 4 - payload.len();
+                    let read = next_padded(&mut BytesMut::from(&out[..])).expect("a packet");
+                    assert_eq!(read.as_deref(), Some(&payload[..]));
+                    length
+                })
+                .collect();
+            assert_eq!(lengths.iter().max(), Some(&most.min(MAX_PADDING)));
+            assert_eq!(lengths.iter().min(), Some(&0));
+        }
+    }
 }

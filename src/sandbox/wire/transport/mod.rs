@@ -88,6 +88,7 @@ impl Transport {
         let writing = Writing {
             framing: self.framing,
             sequence: 0,
+            padding: 0,
             cipher: to_client,
         };
         (reading, writing)
@@ -127,10 +128,17 @@ pub struct Writing {
     framing: Framing,
     /// Of the next packet, in a full transport.
     sequence: u32,
+    /// The most bytes after a packet, in a padded transport.
+    padding: usize,
     cipher: Option<Cipher>,
 }
 
 impl Writing {
+    /// Lets packets of a padded transport be followed by up to so many bytes.
+    pub fn pad_up_to(&mut self, padding: usize) {
+        self.padding = padding;
+    }
+
     /// Appends the packet with this payload.
     pub fn packet(&mut self, payload: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
@@ -138,7 +146,7 @@ impl Writing {
             Framing::Full => full::packet(payload, &mut self.sequence, out),
             Framing::Abridged => abridged::packet(payload, out),
             Framing::Intermediate => intermediate::packet(payload, out),
-            Framing::Padded => intermediate::packet_padded(payload, out),
+            Framing::Padded => intermediate::packet_padded(payload, self.padding, out),
         }
         self.hide(&mut out[start..]);
     }
