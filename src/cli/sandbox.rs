@@ -64,7 +64,7 @@ impl Command {
         }
     }
 
-    async fn work(self, data_dir: Option<&Path>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn work(self, data_dir: Option<&Path>) -> Result<(), Cause> {
         let key_file = match &self.data {
             Some(folder) => folder.join("rsa.pem"),
             None => data::folder(data_dir).join("sandbox-rsa.pem"),
@@ -80,7 +80,7 @@ impl Command {
             return Ok(());
         }
         let seed = match &self.seed {
-            Some(file) => Seed::parse(&std::fs::read_to_string(file)?)?,
+            Some(file) => read_seed(file).map_err(|source| of_seed(file, source))?,
             None => Seed::example()?,
         };
         let mut switches = if self.lenient {
@@ -102,7 +102,11 @@ impl Command {
             seed: Some(seed),
             ..SandboxConfig::default()
         };
-        let sandbox = Sandbox::start(config).await?;
+        let started = Sandbox::start(config).await;
+        let sandbox = started.map_err(|error| match (error, &self.seed) {
+            (SandboxError::Seed(error), Some(file)) => of_seed(file, error.into()),
+            (error, _) => error.into(),
+        })?;
         let control = sandbox.control();
         let servers: Vec<String> = sandbox.centres().values().map(SocketAddr::to_string).collect();
         let told = format!(
@@ -117,6 +121,26 @@ impl Command {
         sandbox.stop().await;
         Ok(())
     }
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A seed file that cannot be read or planted.
+#[derive(Debug, thiserror::Error)]
+#[error("the seed {}", file.display())]
+struct OfSeed {
+    file: PathBuf,
+    #[source]
+    source: Cause,
+}
+
+fn of_seed(file: &Path, source: Cause) -> Cause {
+    let file = file.to_owned();
+    OfSeed { file, source }.into()
+}
+
+fn read_seed(file: &Path) -> Result<Seed, Cause> {
+    Ok(Seed::parse(&std::fs::read_to_string(file)?)?)
 }
 
 /// A switch and where it is to stand.
@@ -146,4 +170,20 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
     }
     eprintln!();
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_seed_names_its_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("world.toml");
+        std::fs::write(&file, "[[users]]\nnobody = 1\n").expect("written");
+        let cause = read_seed(&file).expect_err("no seed");
+        let error = of_seed(&file, cause);
+        assert!(error.to_string().ends_with("world.toml"), "{error}");
+        assert!(error.source().is_some(), "and says why");
+    }
 }

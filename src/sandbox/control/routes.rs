@@ -193,10 +193,10 @@ pub fn answer(
         ("GET", ["settings"]) => Ok(Answer::Json(json(&world.settings())?)),
         ("PATCH", ["settings"]) => {
             let change = body::<Change>(bytes)?;
-            if !change.is_sound() {
-                return Err(bad(
-                    "a time is 0 to ten years, in milliseconds, and a size is not negative",
-                ));
+            if let Some(name) = change.unsound() {
+                return Err(bad(format!(
+                    "{name}: a time is 0 to ten years, in milliseconds, and a size is not negative"
+                )));
             }
             Ok(Answer::Json(json(&world.set(change))?))
         }

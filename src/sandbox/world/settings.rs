@@ -65,19 +65,21 @@ pub struct Change {
 }
 
 impl Change {
-    /// Whether every time lies between nothing and ten years, and every size is one.
-    pub fn is_sound(&self) -> bool {
+    /// The first of them that is out of bounds: a time is nothing to ten years, a size is not negative.
+    pub fn unsound(&self) -> Option<&'static str> {
         let times = [
-            self.login_token_life,
-            self.code_life,
-            self.fresh_login,
-            self.remember_random_ids,
-            self.file_reference_life,
-            self.salt_life,
-            self.preview_delay,
+            ("login_token_life", self.login_token_life),
+            ("code_life", self.code_life),
+            ("fresh_login", self.fresh_login),
+            ("remember_random_ids", self.remember_random_ids),
+            ("file_reference_life", self.file_reference_life),
+            ("salt_life", self.salt_life),
+            ("preview_delay", self.preview_delay),
         ];
-        let mut times = times.into_iter().flatten();
-        times.all(|time| (0..=LONGEST).contains(&time)) && self.events_kept.is_none_or(|kept| kept >= 0)
+        let wrong = |time: Option<i64>| time.is_some_and(|time| !(0..=LONGEST).contains(&time));
+        let time = times.into_iter().find(|(_, time)| wrong(*time));
+        let size = self.events_kept.filter(|kept| *kept < 0);
+        time.map(|it| it.0).or(size.map(|_| "events_kept"))
     }
 }
 

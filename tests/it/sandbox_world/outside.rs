@@ -246,6 +246,7 @@ async fn the_control_port_says_who_gets_in_and_how_and_it_is_kept() {
     for (method, path, wrong) in [
         ("PATCH", "/settings", json!({"code_life": i64::MAX})),
         ("PATCH", "/settings", json!({"preview_delay": -1})),
+        ("PATCH", "/settings", json!({"events_kept": -5})),
         ("PUT", "/weather", json!({"seed": 1, "gusts": -1})),
     ] {
         let answer = did(method, path, wrong).await;
