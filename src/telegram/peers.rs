@@ -3,7 +3,7 @@
 
 use grammers_client::tl;
 
-use super::from_tl::username;
+use super::from_tl::{chat_id, username};
 use super::tables::Peer;
 use crate::model::{ChatId, ChatKind};
 
@@ -90,7 +90,8 @@ pub(crate) fn merge(known: Peer, found: Peer) -> Peer {
         title: found.title.or(known.title),
         username: found.username,
         dialog: found.dialog || known.dialog,
-        protected: found.protected,
+        // The record of a user does not say whether the chat with it is protected.
+        protected: found.protected || (known.protected && found.kind == Some(ChatKind::Private)),
         first_name: found.first_name.or(known.first_name),
         last_name: found.last_name,
         member: found.member,
@@ -218,6 +219,24 @@ pub(crate) fn departures(chats: &[tl::enums::Chat]) -> impl Iterator<Item = Depa
         tl::enums::Chat::Forbidden(it) => Some(Departure::Forbidden(ChatId::group(it.id))),
         tl::enums::Chat::ChannelForbidden(it) => Some(Departure::Forbidden(ChatId::channel(it.id))),
         _ => None,
+    })
+}
+
+/// Private chats in which a message says that one side protects them now, or none any more.
+pub(crate) fn protections<'a>(
+    updates: impl Iterator<Item = &'a tl::enums::Update>,
+) -> impl Iterator<Item = (ChatId, bool)> {
+    updates.filter_map(|update| {
+        let tl::enums::Update::NewMessage(new) = update else {
+            return None;
+        };
+        let tl::enums::Message::Service(service) = &new.message else {
+            return None;
+        };
+        let tl::enums::MessageAction::NoForwardsToggle(toggled) = &service.action else {
+            return None;
+        };
+        Some((chat_id(&service.peer_id), toggled.new_value)).filter(|(chat, _)| chat.is_user())
     })
 }
 

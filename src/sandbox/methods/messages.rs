@@ -367,7 +367,10 @@ pub fn edit_chat_title(ctx: &mut Ctx<'_>, r: f::EditChatTitle) -> Answer<enums::
 pub fn toggle_no_forwards(ctx: &mut Ctx<'_>, r: f::ToggleNoForwards) -> Answer<enums::Updates> {
     let me = ctx.me()?;
     let peer = ctx.peer(me, &r.peer)?;
-    ctx.state.protect(me, peer, r.enabled)?;
+    match peer {
+        Peer::User(other) => ctx.state.guard(me, other, r.enabled, r.request_msg_id)?,
+        peer => ctx.state.protect(me, peer, r.enabled)?,
+    }
     Ok(ctx.told(me))
 }
 

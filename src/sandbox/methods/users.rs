@@ -39,6 +39,8 @@ pub fn get_full_user(ctx: &mut Ctx<'_>, r: f::GetFullUser) -> Answer<enums::user
     let full_user = types::UserFull {
         blocked: ctx.state.account(me)?.blocked.contains(&id),
         can_pin_message: true,
+        noforwards_my_enabled: ctx.state.guards(me, id),
+        noforwards_peer_enabled: ctx.state.guards(id, me),
         about: (!account.about.is_empty()).then(|| account.about.clone()),
         profile_photo: photo.map(|photo| viewer.photo(photo, None)),
         pinned_msg_id: pinned,

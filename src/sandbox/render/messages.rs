@@ -133,6 +133,17 @@ impl Viewer<'_> {
             }
             Action::Retitled { title } => types::MessageActionChatEditTitle { title: title.clone() }.into(),
             Action::Pinned => enums::MessageAction::PinMessage,
+            Action::Guarded { before, now } => types::MessageActionNoForwardsToggle {
+                prev_value: *before,
+                new_value: *now,
+            }
+            .into(),
+            Action::AskedToShare => types::MessageActionNoForwardsRequest {
+                expired: false,
+                prev_value: true,
+                new_value: false,
+            }
+            .into(),
             Action::Pictured { photo } => {
                 let stored = self.state.files.stored.get(photo);
                 let photo = stored.map(|stored| self.photo(stored, None));

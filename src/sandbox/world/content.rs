@@ -243,6 +243,15 @@ pub enum Action {
     },
     /// A message was pinned; the reply names it.
     Pinned,
+    /// A private chat is protected, or no longer.
+    Guarded {
+        /// Whether it was.
+        before: bool,
+        /// Whether it is.
+        now: bool,
+    },
+    /// The other side is asked to protect it no longer.
+    AskedToShare,
     /// It has a new picture.
     Pictured {
         /// The new one, a file of the world.

@@ -54,11 +54,11 @@ impl State {
 
     /// Lets nothing be forwarded out of a chat, what was said before included; or lets it again.
     pub fn protect(&mut self, by: i64, peer: Peer, protected: bool) -> Result<(), Refusal> {
-        if self.protected(Place::of(by, peer)) == protected {
+        if !matches!(peer, Peer::User(_)) && self.protected(Place::of(by, peer)) == protected {
             return Err(Refusal::bad("CHAT_NOT_MODIFIED"));
         }
         match peer {
-            Peer::User(_) => Err(Refusal::bad("PEER_ID_INVALID")),
+            Peer::User(other) => self.guard(by, other, protected, None),
             Peer::Channel(id) => self.adjust_channel(by, id, |channel| channel.noforwards = protected),
             Peer::Group(id) => {
                 self.not_migrated(id, "CHAT_ID_INVALID")?;

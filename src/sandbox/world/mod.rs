@@ -16,6 +16,7 @@ pub mod discussion;
 pub mod entities;
 pub mod files;
 pub mod finding;
+pub mod guarding;
 pub mod guests;
 pub mod keys;
 pub mod making;

@@ -145,15 +145,6 @@ impl State {
         Err(Refusal::wait("SLOWMODE_WAIT", (free_at - self.now + 999) / 1000))
     }
 
-    /// Whether what is posted in this place may not be forwarded.
-    pub fn protected(&self, place: Place) -> bool {
-        match place {
-            Place::Private(..) => false,
-            Place::Group(id) => self.groups.get(&id).is_some_and(|group| group.noforwards),
-            Place::Channel(id) => self.channels.get(&id).is_some_and(|channel| channel.noforwards),
-        }
-    }
-
     /// Checks and settles what a message says.
     pub fn settle(&self, draft: Draft) -> Result<(Draft, Body), Refusal> {
         let mut draft = draft;

@@ -3,7 +3,7 @@
 //! What a change tells its accounts is gathered in `news`, in order, and handed on before the lock
 //! is let go. Nothing here knows a connection, a clock or a file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,9 @@ pub struct State {
     /// When whose ban from which channel ends, in seconds.
     #[serde(default)]
     pub bans: Vec<(i32, i64, i64)>,
+    /// Who protects the private chat with whom.
+    #[serde(default)]
+    pub guards: BTreeSet<(i64, i64)>,
     /// The next number of each kind.
     pub next: Next,
     /// What has not been told yet.
@@ -304,6 +307,7 @@ impl State {
             asked: Vec::new(),
             differences: 0,
             bans: Vec::new(),
+            guards: BTreeSet::new(),
             settings: Settings::default(),
             switches: Switches::default(),
             weather: None,

@@ -199,15 +199,15 @@ switches! {
     dialogs_by_date = true:
         "a page of dialogs begins behind the date and the number that the client names, wherever the chat that it names stands now",
         Source::Documentation("offsets");
+    archive_in_all = true:
+        "a list of dialogs for which no folder is named has those of the archive among the others",
+        Source::Client("Telethon, client/dialogs.py");
     hidden_tops = true:
         "a chat whose owner may see none of its messages has a last one all the same, which is told as empty or not at all",
         Source::Client("TDLib, MessagesManager.cpp:on_get_dialogs; Telethon, client/dialogs.py");
     spans_settled = true:
         "spans of one kind that touch are made one, nothing stands in code, and spans that overlap are split; the same at each edit",
         Source::Client("TDLib, MessageEntity.cpp:fix_formatted_text");
-    archive_in_all = true:
-        "a list of dialogs for which no folder is named has those of the archive among the others",
-        Source::Client("Telethon, client/dialogs.py");
     all_found = true:
         "names of hosts without a scheme, phone numbers and bank cards are found in texts, too",
         Source::Client("TDLib, MessageEntity.cpp:find_entities");

@@ -70,6 +70,10 @@ impl<'a> Draft<'a> {
             .try_for_each(|(chat, peer)| self.known.take(chat, peer))
     }
 
+    pub fn protect(&mut self, chat: ChatId, protected: bool) -> Result<(), StoreError> {
+        self.known.protect(chat, protected)
+    }
+
     pub fn take(&mut self, change: Change) -> Result<(), StoreError> {
         match change {
             Change::New(message) => self.take_new(message),

@@ -105,6 +105,15 @@ impl<'a> Known<'a> {
         Ok(true)
     }
 
+    /// Whether a chat is protected is told by a message in it.
+    pub fn protect(&mut self, chat: ChatId, protected: bool) -> Result<(), StoreError> {
+        let known = self.get(chat)?.unwrap_or_default();
+        if known.protected != protected {
+            self.changed.insert(chat, Peer { protected, ..known });
+        }
+        Ok(())
+    }
+
     /// A basic group became a supergroup; whether that is to be told, which it is once.
     pub fn migrate(&mut self, group: ChatId) -> Result<bool, StoreError> {
         let known = self.get(group)?.unwrap_or_default();

@@ -109,7 +109,7 @@ async fn look_at(login: &mut Login, peer: enums::InputPeer) {
 }
 
 /// Joins a chat to another one, or to a topic of it.
-async fn pair(daemon: &Daemon, session: SessionId, source: i64, (copies, topic): (i64, Option<i32>)) {
+pub async fn pair(daemon: &Daemon, session: SessionId, source: i64, (copies, topic): (i64, Option<i32>)) {
     let topic = topic.map_or(String::new(), |topic| format!(r#","topic":{topic}"#));
     let place = |chat: i64, more: &str| format!(r#"{{"session":"{session}","chat":{chat}{more}}}"#);
     let new = format!(
