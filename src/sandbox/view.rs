@@ -109,7 +109,7 @@ pub struct MessageView {
     pub media: Option<MediaView>,
     /// The album it is a part of.
     pub album: Option<String>,
-    /// The message it answers, in the viewer's numbers.
+    /// The message of this chat that it answers, in the viewer's numbers.
     pub reply_to: Option<i32>,
     /// The topic it stands in, if not the general one.
     #[serde(default)]
@@ -305,7 +305,9 @@ impl State {
         let answered = content
             .reply
             .as_ref()
-            .and_then(|reply| self.contents.get(&reply.to));
+            .and_then(|reply| self.contents.get(&reply.to))
+            // Numbers of another chat mean nothing in this one.
+            .filter(|answered| answered.place == content.place);
         Some(MessageView {
             id: content.number_for(viewer)?,
             chat: content.place.seen_by(viewer).bot_api(),

@@ -344,6 +344,9 @@ async fn a_daemon_names_an_answered_message_of_its_own_chat_only() {
             row("to a story", None, None),
         ]
     );
+    let viewed = world.messages(open, None, 0, 100, false).expect("there");
+    let to_private = viewed.iter().find(|it| it.text == "to the private");
+    assert_eq!(to_private.map(|it| it.reply_to), Some(None), "of another chat");
     let copied = || -> Vec<_> {
         let all = world.messages(copies, None, 0, 100, false).expect("there");
         let said = all.into_iter().filter(|it| it.service.is_none());
