@@ -33,7 +33,7 @@ pub struct ForwardConfig {
 impl Default for ForwardConfig {
     fn default() -> Self {
         Self {
-            album_window: Span::millis(1500),
+            album_window: Span::millis(2500),
             patience: Span::secs(10),
             look_after: Span::secs(180),
             look_at: 2000,
@@ -64,7 +64,7 @@ impl ForwardConfig {
     /// Numbers for demo, tests and benches.
     pub fn sandbox() -> Self {
         Self {
-            album_window: Span::millis(150),
+            album_window: Span::millis(500),
             retry_first: Span::millis(50),
             retry_max: Span::secs(2),
             ..Self::default()

@@ -160,6 +160,9 @@ pub struct NewMessage {
     /// Or an album: then there is no text of its own.
     #[serde(default)]
     pub album: Vec<NewPart>,
+    /// Or a part of an album that is posted part by part: all that name the same number are one.
+    #[serde(default)]
+    pub part_of: Option<i64>,
     /// Or a message of another chat.
     #[serde(default)]
     pub forward: Option<Forwarded>,
@@ -200,6 +203,7 @@ impl NewMessage {
             document: None,
             poll: None,
             album: Vec::new(),
+            part_of: None,
             forward: None,
             reply_to: None,
             reply_chat: None,
@@ -332,7 +336,8 @@ impl State {
         if parts.len() > 10 {
             return Err(Refusal::bad("MULTI_MEDIA_TOO_LONG"));
         }
-        let album = (parts.len() > 1).then(|| self.new_album());
+        let album = new.part_of;
+        let album = album.or_else(|| (parts.len() > 1).then(|| self.new_album()));
         let poll = match &new.poll {
             Some(poll) => Some(self.poll_of(from, poll)?),
             None => None,

@@ -9,6 +9,7 @@
 //! Not promised: that it refuses what Telegram would, beyond what is written down in docs/sandbox.md.
 
 pub mod acts;
+mod apart;
 mod arithmetic;
 pub mod control;
 pub mod disk;

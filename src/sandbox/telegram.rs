@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use grammers_tl_types::name_for_id;
 
+use super::apart::Apart;
 use super::arithmetic::calculate;
 use super::faults::{Faults, Kind};
 use super::gathering::Gathering;
@@ -41,6 +42,8 @@ struct Inner {
     gathering: Mutex<Gathering>,
     /// Which channels each login looks at.
     looks: Mutex<Looks>,
+    /// When parts of albums are told.
+    apart: Mutex<Apart>,
     /// A push that waits for the next one of its login.
     late: Mutex<HashMap<KeyId, Vec<u8>>>,
     /// What is being posted.
@@ -80,6 +83,7 @@ impl Telegram {
             requests: Mutex::default(),
             gathering: Mutex::default(),
             looks: Mutex::default(),
+            apart: Mutex::default(),
             late: Mutex::default(),
             sending: Sending::default(),
             centres: RwLock::default(),

@@ -17,6 +17,9 @@ use trunkline::telegram::{NewAccount, SessionView};
 /// How long a story waits for something to become true.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The longest time between parts of an album (milliseconds), well within the time that the daemon waits for one.
+const ALBUM_GAP: i64 = 200;
+
 /// A sandbox of one's own.
 pub struct Stage {
     /// The sandbox's world.
@@ -40,7 +43,9 @@ impl Stage {
             .expect("a key");
         let pem = key.public_pem().expect("a PEM");
         let hub = Hub::new();
-        let world = World::new(State::new(7), hub.clone(), None);
+        let mut state = State::new(7);
+        state.settings.album_gap = ALBUM_GAP;
+        let world = World::new(state, hub.clone(), None);
         let (mut wires, mut listed) = (Vec::new(), String::new());
         for dc in centres {
             let config = WireConfig {
@@ -59,7 +64,7 @@ impl Stage {
              [telegram.server]\nrsa_public_key = \"\"\"{pem}\"\"\"\n\
              {listed}\
              [limiter]\nprofile = \"sandbox\"\n\
-             [forward]\nalbum_window = \"150ms\"\nretry_first = \"50ms\"\n\
+             [forward]\nalbum_window = \"500ms\"\nretry_first = \"50ms\"\n\
              [http]\nlisten = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n",
         );
         Self {

@@ -18,6 +18,7 @@ use crate::sandbox::ledger::{Evidence, Ledger, Line, Terms};
 use crate::sandbox::receiver::Receiver;
 use crate::sandbox::view::MessageView;
 use crate::sandbox::world::Refusal;
+use crate::sandbox::world::settings::Change;
 use crate::sandbox::{Sandbox, SandboxConfig, SandboxError, World};
 use crate::store::LaneKind;
 use crate::telegram::{NewAccount, TelegramError};
@@ -28,6 +29,9 @@ const FAIL_EVERY: u32 = 9;
 
 /// The account's number at the sandbox.
 const PHONE: &str = "+999660001001";
+
+/// The longest time between two parts of an album, in milliseconds.
+const ALBUM_GAP: i64 = 200;
 
 /// How long the account's login may take.
 const LOGIN: Duration = Duration::from_secs(30);
@@ -117,6 +121,11 @@ impl Scene {
     pub async fn set() -> Result<Self, SceneError> {
         let sandbox = Sandbox::start(SandboxConfig::default()).await?;
         let world = sandbox.world();
+        // Well within the time that the daemon of a demo waits for a part.
+        world.set(Change {
+            album_gap: Some(ALBUM_GAP),
+            ..Change::default()
+        });
         let people = vec![
             world.user("+999660001002", "Mel")?,
             world.user("+999660001003", "Omid")?,

@@ -3,6 +3,7 @@
 use grammers_tl_types::{enums, functions::updates as f, types};
 
 use super::{Answer, Ctx, bare_channel};
+use crate::sandbox::apart;
 use crate::sandbox::render::Viewer;
 use crate::sandbox::render::updates::named_message;
 use crate::sandbox::rpc::KeyId;
@@ -70,9 +71,15 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
         bytes: BYTES,
         reach: ctx.state.settings.events_kept,
     };
-    let found = missed(&account.log, account.pts, r.pts, portion, |id| {
-        weight(ctx.state.held(me, id))
-    })?;
+    let held = |id| ctx.state.held(me, id);
+    let found = missed(
+        &account.log,
+        account.pts,
+        r.pts,
+        portion,
+        |id| weight(held(id)),
+        |last, next| apart::parts(ctx.state, held(last), held(next)),
+    )?;
     let too_long = ctx.too_long || r.pts_total_limit.is_some_and(|limit| account.pts - r.pts > limit);
     let viewer = ctx.viewer(me);
     // In the very second of the client's date it is not known what it has heard: then only somebody who missed
@@ -259,8 +266,15 @@ pub fn get_channel_difference(
         bytes: BYTES,
         reach,
     };
-    let size_of = |number: i32| weight(ctx.state.find(me, peer, number));
-    let found = missed(&channel.log, channel.pts, r.pts, portion, size_of)?;
+    let held = |number: i32| ctx.state.find(me, peer, number);
+    let found = missed(
+        &channel.log,
+        channel.pts,
+        r.pts,
+        portion,
+        |number| weight(held(number)),
+        |last, next| apart::parts(ctx.state, held(last), held(next)),
+    )?;
     let viewer = ctx.viewer(me);
     let (new, named, other, pts, complete) = match found {
         _ if ctx.too_long => return Ok(channel_too_long(&viewer, peer, limit)),

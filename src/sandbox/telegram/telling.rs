@@ -7,6 +7,7 @@ use std::time::Duration;
 use grammers_tl_types::{Serializable, enums};
 
 use super::{Telegram, chat_of};
+use crate::sandbox::apart::{self, Apart};
 use crate::sandbox::faults::Kind;
 use crate::sandbox::gathering::{Gathering, MOMENT, Piece, Then, Waiting};
 use crate::sandbox::layers;
@@ -93,8 +94,22 @@ impl Telegram {
                 _ => Way::Told,
             };
             match way {
-                Way::Told => self.hand(state, key, account, piece.clone(), fault),
-                Way::Late(span) => self.hand_late(state, key, account, piece.clone(), span),
+                Way::Told | Way::Late(_) => {
+                    let late = match way {
+                        Way::Late(span) => Some(span),
+                        _ => None,
+                    };
+                    let part = apart::brought(state, account, news);
+                    let wait = part.and_then(|part| self.apart().wait(state, key, part));
+                    // What a fault concerns is told at once.
+                    match (wait.filter(|_| fault.is_none()), late) {
+                        (None, None) => self.hand(state, key, account, piece.clone(), fault),
+                        (wait, late) => {
+                            let span = wait.unwrap_or_default() + late.unwrap_or_default();
+                            self.hand_late(state, key, account, piece.clone(), (span, wait.is_some()));
+                        }
+                    }
+                }
                 Way::Untold => {}
                 Way::Announced => {
                     if let News::Channel { channel, .. } = *news
@@ -107,8 +122,16 @@ impl Telegram {
         }
     }
 
-    /// Lets a login hear something later, if it is logged in then; without a runtime at once.
-    fn hand_late(&self, state: &mut State, key: KeyId, account: i64, piece: Piece, span: Duration) {
+    /// Lets a login hear something later, if it is logged in then; without a runtime at once. What stands `apart`
+    /// shares no container with what came before it.
+    fn hand_late(
+        &self,
+        state: &mut State,
+        key: KeyId,
+        account: i64,
+        piece: Piece,
+        (span, apart): (Duration, bool),
+    ) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return self.hand(state, key, account, piece, None);
         };
@@ -118,6 +141,9 @@ impl Telegram {
             let mut state = telegram.lock_to_read();
             let known = state.keys.known.get(&key.0);
             if known.is_some_and(|known| known.user == Some(account)) {
+                if apart {
+                    telegram.flush(&mut state, key);
+                }
                 telegram.hand(&mut state, key, account, piece, None);
             }
         });
@@ -230,6 +256,10 @@ impl Telegram {
     /// Which channels each login looks at.
     pub(super) fn looks(&self) -> MutexGuard<'_, Looks> {
         self.inner.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apart(&self) -> MutexGuard<'_, Apart> {
+        self.inner.apart.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn gathering(&self) -> MutexGuard<'_, Gathering> {

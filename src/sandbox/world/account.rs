@@ -223,6 +223,16 @@ pub struct Entry {
     pub what: What,
 }
 
+impl Entry {
+    /// The number of the message that it brings, if it is a new one.
+    pub fn brings(&self) -> Option<i32> {
+        match self.what {
+            What::New { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+}
+
 /// What happened in an account's or a channel's sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum What {

@@ -40,13 +40,15 @@ pub struct Portion {
     pub reach: i32,
 }
 
-/// The events after `from`. `size_of` tells how many bytes a message takes, `None` if it is gone.
+/// The events after `from`. `size_of` tells how many bytes a message takes, `None` if it is gone; `apart` whether a
+/// portion ends between two new messages.
 pub fn missed(
     log: &VecDeque<Entry>,
     present: i32,
     from: i32,
     portion: Portion,
     size_of: impl Fn(i32) -> Option<usize>,
+    apart: impl Fn(i32, i32) -> bool,
 ) -> Result<Missed, Refusal> {
     if from <= 0 {
         return Err(Refusal::bad("PERSISTENT_TIMESTAMP_EMPTY"));
@@ -65,7 +67,7 @@ pub fn missed(
         Some(first) if first.pts - first.count <= from => {}
         _ => return Ok(Missed::TooMuch),
     }
-    let (mut taken, mut bytes) = (Vec::new(), 0);
+    let (mut taken, mut bytes): (Vec<&Entry>, _) = (Vec::new(), 0);
     for entry in log.range(start..) {
         let size = match &entry.what {
             What::New { id, .. } | What::Edited { id } => size_of(*id).unwrap_or(0),
@@ -74,8 +76,12 @@ pub fn missed(
             What::Moved { chats } => chats.len() * 32 + 32,
             What::Page { url } => 200 + url.len(),
         };
-        if !taken.is_empty() && (taken.len() >= portion.events || bytes + size > portion.bytes) {
-            break;
+        if let Some(last) = taken.last() {
+            let between = last.brings().zip(entry.brings());
+            let ends = between.is_some_and(|(last, next)| apart(last, next));
+            if ends || taken.len() >= portion.events || bytes + size > portion.bytes {
+                break;
+            }
         }
         bytes += size;
         taken.push(entry);
@@ -119,6 +125,17 @@ pub fn missed(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// With nothing apart.
+    fn missed(
+        log: &VecDeque<Entry>,
+        present: i32,
+        from: i32,
+        portion: Portion,
+        size_of: impl Fn(i32) -> Option<usize>,
+    ) -> Result<Missed, Refusal> {
+        super::missed(log, present, from, portion, size_of, |_, _| false)
+    }
 
     const ALL: Portion = Portion {
         events: 100,
@@ -182,6 +199,16 @@ mod tests {
             panic!("events")
         };
         assert_eq!(other, [entry(4, 1, What::Edited { id: 1 })]);
+    }
+
+    #[test]
+    fn a_portion_ends_between_what_comes_apart() {
+        let log = VecDeque::from([new(2, 1), new(3, 2), new(4, 3)]);
+        let found = super::missed(&log, 4, 1, ALL, |_| Some(1), |last, _| last == 2).expect("a difference");
+        assert!(
+            matches!(&found, Missed::Events { new, complete: false, .. } if *new == [1, 2]),
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Settings {
     pub events_kept: i32,
     /// How long the page behind a link is pending.
     pub preview_delay: i64,
+    /// The longest time between a part of an album and the one before it.
+    pub album_gap: i64,
 }
 
 impl Default for Settings {
@@ -38,6 +40,7 @@ impl Default for Settings {
             salt_life: 1_800_000,
             events_kept: 50_000,
             preview_delay: 200,
+            album_gap: 2_000,
         }
     }
 }
@@ -62,6 +65,8 @@ pub struct Change {
     pub events_kept: Option<i32>,
     /// See [`Settings::preview_delay`].
     pub preview_delay: Option<i64>,
+    /// See [`Settings::album_gap`].
+    pub album_gap: Option<i64>,
 }
 
 impl Change {
@@ -75,6 +80,7 @@ impl Change {
             ("file_reference_life", self.file_reference_life),
             ("salt_life", self.salt_life),
             ("preview_delay", self.preview_delay),
+            ("album_gap", self.album_gap),
         ];
         let wrong = |time: Option<i64>| time.is_some_and(|time| !(0..=LONGEST).contains(&time));
         let time = times.into_iter().find(|(_, time)| wrong(*time));
@@ -92,6 +98,7 @@ impl Settings {
         self.remember_random_ids = change.remember_random_ids.unwrap_or(self.remember_random_ids);
         self.events_kept = change.events_kept.unwrap_or(self.events_kept);
         self.preview_delay = change.preview_delay.unwrap_or(self.preview_delay);
+        self.album_gap = change.album_gap.unwrap_or(self.album_gap);
         self.salt_life = change.salt_life.unwrap_or(self.salt_life);
         self.file_reference_life = change.file_reference_life.unwrap_or(self.file_reference_life);
     }

@@ -229,6 +229,9 @@ switches! {
     protection_told = true:
         "those who are in a basic group are told when it is protected, or no longer",
         Source::Inferred("clients show it at once; a supergroup's members hear updateChannel");
+    albums_apart = true:
+        "each part of an album is told by itself, a moment or now and then seconds after the one before it, and a part of a difference may end between two of them",
+        Source::Client("TDLib, Telethon, kurigram: what is sent as an album is told as messages with a grouped_id, and gathered by time");
 }
 
 impl Switches {

@@ -1,5 +1,6 @@
 //! Users, chats and members as the sandbox tells them: reduced records, and what changes about them.
 
+mod apart;
 mod beside;
 mod brief;
 mod closed;
