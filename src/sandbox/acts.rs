@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub use files::{NewFile, picture};
 pub use polls::NewPoll;
 
+pub use super::world::pictures::measure;
+
 use super::world::changing::Change;
 use super::world::chat::Role;
 use super::world::content::{Media, Quote, Reply, Uid};

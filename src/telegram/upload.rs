@@ -25,6 +25,9 @@ const PART: usize = 512 * 1024;
 /// A larger file is uploaded as a big one.
 const BIG: u64 = 10 * 1024 * 1024;
 
+/// How the name of a photo ends.
+const PICTURES: [&str; 5] = ["jpg", "jpeg", "png", "gif", "webp"];
+
 /// A file to be given to Telegram.
 #[derive(Clone, Debug)]
 pub struct Upload {
@@ -104,6 +107,18 @@ impl Reading<'_> {
     }
 }
 
+impl Upload {
+    /// Its name as Telegram is told it: it takes no photo that is not called one.
+    fn called(&self) -> String {
+        let extension = self.name.rsplit_once('.').map(|(_, end)| end.to_lowercase());
+        let picture = extension.is_some_and(|end| PICTURES.contains(&end.as_str()));
+        match self.kind == MediaKind::Photo && !picture {
+            true => format!("{}.jpg", self.name),
+            false => self.name.clone(),
+        }
+    }
+}
+
 impl Content {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
@@ -146,7 +161,7 @@ impl Effects<'_> {
             TelegramError::Away
         };
         let id = i64::from_be_bytes(rand::random());
-        let (size, name) = (upload.content.size(), upload.name.clone());
+        let (size, name) = (upload.content.size(), upload.called());
         let count = i32::try_from(size.div_ceil(PART as u64)).unwrap_or(i32::MAX);
         let big = size > BIG;
         let mut reading = upload.content.reading().await.map_err(unread)?;

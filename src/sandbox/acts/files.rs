@@ -140,7 +140,7 @@ pub fn picture(width: u32, height: u32, seed: u64) -> Result<Vec<u8>, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::world::files::measure;
+    use crate::sandbox::world::pictures::measure;
 
     #[test]
     fn a_generated_picture_is_a_picture_and_always_the_same() {

@@ -29,8 +29,7 @@ pub fn get_user_photos(ctx: &mut Ctx<'_>, r: f::GetUserPhotos) -> Answer<enums::
 pub fn upload_profile_photo(ctx: &mut Ctx<'_>, r: f::UploadProfilePhoto) -> Answer<enums::photos::Photo> {
     let me = ctx.me()?;
     let file = r.file.ok_or(Refusal::bad("PHOTO_FILE_MISSING"))?;
-    let bytes = super::upload::whole(ctx, me, &file)?;
-    let photo = ctx.state.keep_photo(bytes)?;
+    let photo = super::upload::picture(ctx, me, &file)?;
     let dc = ctx.state.home(me);
     if let Some(stored) = ctx.state.files.stored.get_mut(&photo) {
         stored.dc = Some(dc);

@@ -478,13 +478,10 @@ pub fn media(ctx: &mut Ctx<'_>, me: i64, media: enums::InputMedia) -> Answer<Med
         return Err(Refusal::bad("TTL_MEDIA_INVALID"));
     }
     match media {
-        M::UploadedPhoto(photo) => {
-            let bytes = super::upload::whole(ctx, me, &photo.file)?;
-            Ok(Media::File {
-                file: ctx.state.keep_photo(bytes)?,
-                spoiler: photo.spoiler,
-            })
-        }
+        M::UploadedPhoto(photo) => Ok(Media::File {
+            file: super::upload::picture(ctx, me, &photo.file)?,
+            spoiler: photo.spoiler,
+        }),
         M::UploadedDocument(document) => {
             let bytes = super::upload::whole(ctx, me, &document.file)?;
             let attributes = document

@@ -4,7 +4,7 @@ use grammers_tl_types::{enums, functions::upload as f, types};
 
 use super::{Answer, Ctx};
 use crate::sandbox::world::files::{FileKind, Stored};
-use crate::sandbox::world::{Peer, Refusal};
+use crate::sandbox::world::{Peer, Refusal, pictures};
 
 /// No answer crosses a border of this size.
 const BLOCK: i64 = 1_048_576;
@@ -37,6 +37,19 @@ pub fn whole(ctx: &mut Ctx<'_>, me: i64, file: &enums::InputFile) -> Answer<Vec<
     }
 }
 
+/// A picture of an uploaded file; answers the world's number of it.
+pub fn picture(ctx: &mut Ctx<'_>, me: i64, file: &enums::InputFile) -> Answer<i64> {
+    if ctx.state.switches.pictures_anew {
+        pictures::check_name(match file {
+            enums::InputFile::File(file) => &file.name,
+            enums::InputFile::Big(file) => &file.name,
+            enums::InputFile::StoryDocument(_) => "",
+        })?;
+    }
+    let bytes = whole(ctx, me, file)?;
+    ctx.state.keep_photo(bytes)
+}
+
 /// `upload.getFile`
 pub fn get_file(ctx: &mut Ctx<'_>, r: f::GetFile) -> Answer<enums::upload::File> {
     let me = ctx.me()?;
@@ -53,7 +66,7 @@ pub fn get_file(ctx: &mut Ctx<'_>, r: f::GetFile) -> Answer<enums::upload::File>
     if limit <= 0 || limit % step != 0 || !fits || offset / BLOCK != (offset + limit - 1) / BLOCK {
         return Err(Refusal::bad("LIMIT_INVALID"));
     }
-    let id = locate(ctx, me, &r.location)?;
+    let (id, letter) = locate(ctx, me, &r.location)?;
     let file = ctx
         .state
         .files
@@ -64,7 +77,11 @@ pub fn get_file(ctx: &mut Ctx<'_>, r: f::GetFile) -> Answer<enums::upload::File>
     if centre != ctx.dc {
         return Err(Refusal::other(303, format!("FILE_MIGRATE_{centre}")));
     }
-    let bytes = ctx.state.bytes_of(file).ok_or(Refusal::bad("LOCATION_INVALID"))?;
+    let bytes = match letter {
+        Some(letter) => ctx.state.bytes_of_size(file, letter),
+        None => ctx.state.bytes_of(file),
+    };
+    let bytes = bytes.ok_or(Refusal::bad("LOCATION_INVALID"))?;
     let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
     let to = from
         .saturating_add(usize::try_from(limit).unwrap_or(0))
@@ -77,10 +94,18 @@ pub fn get_file(ctx: &mut Ctx<'_>, r: f::GetFile) -> Answer<enums::upload::File>
     .into())
 }
 
-/// The file behind a location.
-fn locate(ctx: &mut Ctx<'_>, me: i64, location: &enums::InputFileLocation) -> Answer<i64> {
+/// The file behind a location, and the size of a picture that it names.
+fn locate<'a>(
+    ctx: &mut Ctx<'_>,
+    me: i64,
+    location: &'a enums::InputFileLocation,
+) -> Answer<(i64, Option<&'a str>)> {
     use enums::InputFileLocation as L;
-    match location {
+    let letter = match location {
+        L::InputPhotoFileLocation(l) => Some(l.thumb_size.as_str()).filter(|letter| !letter.is_empty()),
+        _ => None,
+    };
+    let id = match location {
         L::InputDocumentFileLocation(l) => {
             if !l.thumb_size.is_empty() {
                 return Err(Refusal::bad("LOCATION_INVALID"));
@@ -98,7 +123,8 @@ fn locate(ctx: &mut Ctx<'_>, me: i64, location: &enums::InputFileLocation) -> An
                 .ok_or(Refusal::bad("LOCATION_INVALID"))
         }
         _ => Err(Refusal::bad("LOCATION_INVALID")),
-    }
+    }?;
+    Ok((id, letter))
 }
 
 fn file_type(file: &Stored) -> enums::storage::FileType {

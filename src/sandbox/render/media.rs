@@ -5,6 +5,7 @@ use grammers_tl_types::{enums, types};
 use super::Viewer;
 use crate::sandbox::world::content::{Media, Uid};
 use crate::sandbox::world::files::{Attribute, FileKind, Stored};
+use crate::sandbox::world::pictures;
 
 impl Viewer<'_> {
     /// What is attached to a message.
@@ -71,7 +72,7 @@ impl Viewer<'_> {
         }
     }
 
-    /// A photo with its one size: the uploaded bytes, untouched.
+    /// A photo: with its sizes, or with one if its bytes were left untouched.
     pub fn photo(&self, file: &Stored, origin: Option<Uid>) -> enums::Photo {
         let (w, h) = match file.kind {
             FileKind::Photo { width, height } => (width, height),
@@ -83,15 +84,10 @@ impl Viewer<'_> {
             access_hash: self.state.file_hash(self.account, file.id),
             file_reference: self.state.file_reference(self.account, file, origin),
             date: file.date,
-            sizes: vec![
-                types::PhotoSize {
-                    r#type: size_letter(w.max(h)).to_owned(),
-                    w,
-                    h,
-                    size: i32::try_from(file.size).unwrap_or(i32::MAX),
-                }
-                .into(),
-            ],
+            sizes: match file.anew {
+                true => photo_sizes(file, w, h),
+                false => vec![photo_size(size_letter(w.max(h)), (w, h), file.size)],
+            },
             video_sizes: None,
             dc_id: self.state.centre_of(file, self.account),
         }
@@ -126,6 +122,49 @@ impl Viewer<'_> {
         }
         .into()
     }
+}
+
+/// The sizes of a photo that was made anew: one so small that it is told at once, and those that can be fetched. The
+/// largest can be shown before all of it is there, if it is no small one.
+fn photo_sizes(file: &Stored, w: i32, h: i32) -> Vec<enums::PhotoSize> {
+    let sizes = pictures::sizes(w, h);
+    let stripped = types::PhotoStrippedSize {
+        r#type: "i".to_owned(),
+        bytes: pictures::stripped(w, h),
+    };
+    let mut told = vec![stripped.into()];
+    for (at, size) in sizes.iter().enumerate() {
+        let sides = (size.width, size.height);
+        let bytes = pictures::bytes_of(file.size, sizes.len(), at);
+        let largest = at + 1 == sizes.len();
+        told.push(match largest && at > 0 {
+            true => progressive(size.letter, sides, bytes),
+            false => photo_size(size.letter, sides, bytes),
+        });
+    }
+    told
+}
+
+fn photo_size(letter: &str, (w, h): (i32, i32), bytes: usize) -> enums::PhotoSize {
+    types::PhotoSize {
+        r#type: letter.to_owned(),
+        w,
+        h,
+        size: i32::try_from(bytes).unwrap_or(i32::MAX),
+    }
+    .into()
+}
+
+/// A size of which the first tenth, the first third and so on can be shown already.
+fn progressive(letter: &str, (w, h): (i32, i32), bytes: usize) -> enums::PhotoSize {
+    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+    types::PhotoSizeProgressive {
+        r#type: letter.to_owned(),
+        w,
+        h,
+        sizes: [bytes / 10, bytes / 3, bytes / 2, bytes].to_vec(),
+    }
+    .into()
 }
 
 /// The letter of a photo size by its longer side.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::pictures;
 use super::place::Place;
 use super::refusal::Refusal;
 use super::state::State;
@@ -61,6 +62,9 @@ pub struct Stored {
     /// The data centre where it lies, once it was posted.
     #[serde(default)]
     pub dc: Option<i32>,
+    /// A picture that was made anew, in several sizes.
+    #[serde(default)]
+    pub anew: bool,
 }
 
 /// What a file is.
@@ -220,15 +224,27 @@ impl State {
                 epoch: 0,
                 home: None,
                 dc: None,
+                anew: false,
             },
         );
         id
     }
 
-    /// Keeps a picture. Its bytes are left as they are; its measures are read from its header.
+    /// Keeps a picture: made anew, or its bytes left as they are and its measures read from its header.
     pub fn keep_photo(&mut self, bytes: Vec<u8>) -> Result<i64, Refusal> {
-        let (width, height) = measure(&bytes).ok_or(Refusal::bad("IMAGE_PROCESS_FAILED"))?;
-        Ok(self.keep_file(bytes, FileKind::Photo { width, height }))
+        let anew = self.switches.pictures_anew;
+        let (bytes, width, height) = match anew {
+            true => pictures::anew(&bytes)?,
+            false => {
+                let measures = pictures::measure(&bytes).ok_or(Refusal::bad("IMAGE_PROCESS_FAILED"))?;
+                (bytes, measures.0, measures.1)
+            }
+        };
+        let id = self.keep_file(bytes, FileKind::Photo { width, height });
+        if let Some(file) = self.files.stored.get_mut(&id) {
+            file.anew = anew;
+        }
+        Ok(id)
     }
 
     /// The access hash of a file for one account.
@@ -256,43 +272,22 @@ impl State {
     pub fn bytes_of(&self, file: &Stored) -> Option<Arc<Vec<u8>>> {
         self.files.bytes.get(&file.hash).cloned()
     }
-}
 
-fn be(bytes: &[u8]) -> u32 {
-    bytes
-        .iter()
-        .fold(0, |number, byte| (number << 8) | u32::from(*byte))
+    /// The bytes of a picture in one of its sizes.
+    pub fn bytes_of_size(&self, file: &Stored, letter: &str) -> Option<Arc<Vec<u8>>> {
+        let bytes = self.bytes_of(file)?;
+        match file.kind {
+            FileKind::Photo { width, height } if file.anew => {
+                pictures::of_size(&bytes, width, height, letter).map(Arc::new)
+            }
+            _ => Some(bytes),
+        }
+    }
 }
 
 /// Hexadecimal digits of bytes.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Width and height of a picture by its header; `None` if it is none.
-pub fn measure(bytes: &[u8]) -> Option<(i32, i32)> {
-    let wide = |at: usize, count: usize| -> Option<i32> {
-        bytes
-            .get(at..at + count)
-            .and_then(|part| i32::try_from(be(part)).ok())
-    };
-    if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-        return Some((wide(16, 4)?, wide(20, 4)?));
-    }
-    if bytes.starts_with(b"GIF8") || bytes.starts_with(b"RIFF") {
-        return Some((320, 320));
-    }
-    if !bytes.starts_with(&[0xff, 0xd8, 0xff]) {
-        return None;
-    }
-    let mut at = 2;
-    while let (Some(0xff), Some(marker)) = (bytes.get(at), bytes.get(at + 1)) {
-        if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
-            return Some((wide(at + 7, 2)?, wide(at + 5, 2)?));
-        }
-        at += 2 + usize::try_from(wide(at + 2, 2)?).ok()?;
-    }
-    Some((800, 600))
 }
 
 #[cfg(test)]
@@ -346,17 +341,5 @@ mod tests {
         state.expire_references(id);
         let expired = state.open_file(1, id, hash, &reference).err();
         assert_eq!(expired, Some(Refusal::bad("FILE_REFERENCE_EXPIRED")));
-    }
-
-    #[test]
-    fn a_picture_is_measured_by_its_header() {
-        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
-        png.extend([0, 0, 1, 0, 0, 0, 0, 2]);
-        assert_eq!(measure(&png), Some((256, 2)));
-        assert_eq!(measure(b"hello"), None);
-        let jpeg = [
-            0xff, 0xd8, 0xff, 0xe0, 0, 4, 0, 0, 0xff, 0xc0, 0, 11, 8, 0, 5, 0, 7,
-        ];
-        assert_eq!(measure(&jpeg), Some((7, 5)));
     }
 }

@@ -28,6 +28,7 @@ pub mod numbers;
 pub mod opening;
 pub mod pages;
 pub mod password;
+pub mod pictures;
 pub mod place;
 pub mod polls;
 pub mod posting;

@@ -229,6 +229,9 @@ switches! {
     protection_told = true:
         "those who are in a basic group are told when it is protected, or no longer",
         Source::Inferred("clients show it at once; a supergroup's members hear updateChannel");
+    pictures_anew = true:
+        "a picture is made anew: other bytes than were uploaded, at most 2560 pixels a side, in several sizes; its name and its shape are checked",
+        Source::Documentation("files; photoSizeProgressive; messages.sendMedia");
     albums_apart = true:
         "each part of an album is told by itself, a moment or now and then seconds after the one before it, and a part of a difference may end between two of them",
         Source::Client("TDLib, Telethon, kurigram: what is sent as an album is told as messages with a grouped_id, and gathered by time");

@@ -6,10 +6,12 @@ mod dialogs;
 mod hidden;
 mod little;
 mod manner;
+mod pictures;
 mod previews;
 mod replies;
 mod spans;
 mod topics;
+mod uploads;
 
 use grammers_tl_types::{enums, functions as f, types};
 use trunkline::app::Daemon;
