@@ -96,7 +96,7 @@ impl Disk {
             .files
             .stored
             .values()
-            .map(|file| file.hash.clone())
+            .flat_map(|file| file.hashes().cloned())
             .collect();
         for hash in hashes {
             let path = self.folder.join("files").join(&hash);

@@ -8,10 +8,8 @@ use grammers_tl_types::{enums, functions::messages as f, types};
 use super::answering::answered;
 use super::manner::{Asked, check, vanishes, video_timestamp};
 use super::{Answer, Ctx};
-use crate::sandbox::render::media::read_attribute;
 use crate::sandbox::world::account::{Entry, What};
 use crate::sandbox::world::content::{Content, Media, Uid};
-use crate::sandbox::world::files::FileKind;
 use crate::sandbox::world::posting::Draft;
 use crate::sandbox::world::{Peer, Place, Refusal};
 
@@ -482,22 +480,10 @@ pub fn media(ctx: &mut Ctx<'_>, me: i64, media: enums::InputMedia) -> Answer<Med
             file: super::upload::picture(ctx, me, &photo.file)?,
             spoiler: photo.spoiler,
         }),
-        M::UploadedDocument(document) => {
-            let bytes = super::upload::whole(ctx, me, &document.file)?;
-            let attributes = document
-                .attributes
-                .into_iter()
-                .filter_map(read_attribute)
-                .collect();
-            let kind = FileKind::Document {
-                mime: document.mime_type,
-                attributes,
-            };
-            Ok(Media::File {
-                file: ctx.state.keep_file(bytes, kind),
-                spoiler: document.spoiler,
-            })
-        }
+        M::UploadedDocument(document) => Ok(Media::File {
+            spoiler: document.spoiler,
+            file: super::upload::document(ctx, me, document)?,
+        }),
         M::Photo(photo) => match photo.id {
             enums::InputPhoto::Photo(id) => Ok(Media::File {
                 file: by_reference(ctx, me, id.id, id.access_hash, &id.file_reference)?,

@@ -3,7 +3,10 @@
 use grammers_tl_types::{enums, functions::upload as f, types};
 
 use super::{Answer, Ctx};
-use crate::sandbox::world::files::{FileKind, Stored};
+use crate::sandbox::render::media::read_attribute;
+use crate::sandbox::world::files::{Attribute, FileKind, Stored};
+use crate::sandbox::world::probing::{Wish, probe};
+use crate::sandbox::world::uploading::Part;
 use crate::sandbox::world::{Peer, Refusal, pictures};
 
 /// No answer crosses a border of this size.
@@ -12,7 +15,13 @@ const BLOCK: i64 = 1_048_576;
 /// `upload.saveFilePart`
 pub fn save_file_part(ctx: &mut Ctx<'_>, r: f::SaveFilePart) -> Answer<bool> {
     let me = ctx.me()?;
-    ctx.state.save_part(me, r.file_id, r.file_part, r.bytes)?;
+    let part = Part {
+        file: r.file_id,
+        number: r.file_part,
+        total: None,
+        bytes: r.bytes,
+    };
+    ctx.state.save_part(me, part)?;
     Ok(true)
 }
 
@@ -22,7 +31,13 @@ pub fn save_big_file_part(ctx: &mut Ctx<'_>, r: f::SaveBigFilePart) -> Answer<bo
     if r.file_total_parts != -1 && r.file_part >= r.file_total_parts {
         return Err(Refusal::bad("FILE_PART_INVALID"));
     }
-    ctx.state.save_part(me, r.file_id, r.file_part, r.bytes)?;
+    let part = Part {
+        file: r.file_id,
+        number: r.file_part,
+        total: Some(r.file_total_parts),
+        bytes: r.bytes,
+    };
+    ctx.state.save_part(me, part)?;
     Ok(true)
 }
 
@@ -48,6 +63,39 @@ pub fn picture(ctx: &mut Ctx<'_>, me: i64, file: &enums::InputFile) -> Answer<i6
     }
     let bytes = whole(ctx, me, file)?;
     ctx.state.keep_photo(bytes)
+}
+
+/// A document of an uploaded file, as the server takes it; answers the world's number of it.
+pub fn document(ctx: &mut Ctx<'_>, me: i64, new: types::InputMediaUploadedDocument) -> Answer<i64> {
+    let bytes = whole(ctx, me, &new.file)?;
+    let told = new.attributes.into_iter().filter_map(read_attribute).collect();
+    let probed = ctx.state.switches.kinds_probed;
+    let wish = Wish {
+        force_file: new.force_file,
+        nosound_video: new.nosound_video,
+    };
+    let attributes = match probed {
+        true => probe(&new.mime_type, told, &bytes, wish),
+        false => told,
+    };
+    let seen = |attribute: &Attribute| matches!(attribute, Attribute::Image { .. } | Attribute::Video { .. });
+    let shown = attributes.iter().any(seen);
+    let kind = FileKind::Document {
+        mime: new.mime_type,
+        attributes,
+    };
+    let file = ctx.state.keep_file(bytes, kind);
+    if probed {
+        let thumb = match &new.thumb {
+            Some(thumb) => Some(whole(ctx, me, thumb)?),
+            None if shown => Some(crate::sandbox::acts::picture(32, 24, file.unsigned_abs())?),
+            None => None,
+        };
+        thumb
+            .into_iter()
+            .for_each(|bytes| ctx.state.keep_thumb(file, bytes));
+    }
+    Ok(file)
 }
 
 /// `upload.getFile`
@@ -102,16 +150,13 @@ fn locate<'a>(
 ) -> Answer<(i64, Option<&'a str>)> {
     use enums::InputFileLocation as L;
     let letter = match location {
-        L::InputPhotoFileLocation(l) => Some(l.thumb_size.as_str()).filter(|letter| !letter.is_empty()),
+        L::InputPhotoFileLocation(l) => Some(l.thumb_size.as_str()),
+        L::InputDocumentFileLocation(l) => Some(l.thumb_size.as_str()),
         _ => None,
     };
+    let letter = letter.filter(|letter| !letter.is_empty());
     let id = match location {
-        L::InputDocumentFileLocation(l) => {
-            if !l.thumb_size.is_empty() {
-                return Err(Refusal::bad("LOCATION_INVALID"));
-            }
-            super::send::open(ctx, me, l.id, l.access_hash, &l.file_reference)
-        }
+        L::InputDocumentFileLocation(l) => super::send::open(ctx, me, l.id, l.access_hash, &l.file_reference),
         L::InputPhotoFileLocation(l) => super::send::open(ctx, me, l.id, l.access_hash, &l.file_reference),
         L::InputPeerPhotoFileLocation(l) => {
             let photo = match ctx.peer(me, &l.peer)? {

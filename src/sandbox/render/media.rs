@@ -4,7 +4,7 @@ use grammers_tl_types::{enums, types};
 
 use super::Viewer;
 use crate::sandbox::world::content::{Media, Uid};
-use crate::sandbox::world::files::{Attribute, FileKind, Stored};
+use crate::sandbox::world::files::{Attribute, FileKind, Stored, THUMB};
 use crate::sandbox::world::pictures;
 
 impl Viewer<'_> {
@@ -115,7 +115,14 @@ impl Viewer<'_> {
             date: file.date,
             mime_type: mime.clone(),
             size: i64::try_from(file.size).unwrap_or(i64::MAX),
-            thumbs: None,
+            thumbs: file.thumb.as_ref().map(|thumb| {
+                let (w, h) = (thumb.width, thumb.height);
+                let stripped = types::PhotoStrippedSize {
+                    r#type: "i".to_owned(),
+                    bytes: pictures::stripped(w, h),
+                };
+                vec![stripped.into(), photo_size(THUMB, (w, h), thumb.size)]
+            }),
             video_thumbs: None,
             dc_id: self.state.centre_of(file, self.account),
             attributes: attributes.iter().map(attribute).collect(),

@@ -1,6 +1,6 @@
-//! Uploaded files: their parts while they come, and the whole ones with what they are.
+//! Uploaded files, with what they are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,15 +10,7 @@ use super::pictures;
 use super::place::Place;
 use super::refusal::Refusal;
 use super::state::State;
-
-/// The largest part.
-const PART_MAX: usize = 524_288;
-
-/// How long after its last part an upload that nobody posts is forgotten, in milliseconds.
-const UPLOAD_KEPT: i64 = 3_600_000;
-
-/// How many parts a file may have.
-const PARTS_MAX: i32 = 4_000;
+use super::uploading::Upload;
 
 /// Files of the world.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -30,16 +22,8 @@ pub struct Files {
     pub bytes: HashMap<String, Arc<Vec<u8>>>,
     /// Uploads under way by account and its own number of the file.
     #[serde(skip)]
-    parts: HashMap<(i64, i64), Upload>,
+    pub(super) uploads: HashMap<(i64, i64), Upload>,
     count: i64,
-}
-
-/// A file that comes in parts.
-#[derive(Debug, Default)]
-struct Upload {
-    parts: BTreeMap<i32, Vec<u8>>,
-    /// When the last part came, in milliseconds.
-    at: i64,
 }
 
 /// A whole file.
@@ -65,6 +49,32 @@ pub struct Stored {
     /// A picture that was made anew, in several sizes.
     #[serde(default)]
     pub anew: bool,
+    /// What a document is shown by.
+    #[serde(default)]
+    pub thumb: Option<Thumb>,
+}
+
+/// A small picture that a document is shown by.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Thumb {
+    /// The SHA-256 of its bytes, in hexadecimal.
+    pub hash: String,
+    /// How many bytes.
+    pub size: usize,
+    /// Its width.
+    pub width: i32,
+    /// Its height.
+    pub height: i32,
+}
+
+/// The letter of a document's thumbnail.
+pub const THUMB: &str = "m";
+
+impl Stored {
+    /// The hashes of all that is kept of it.
+    pub fn hashes(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.hash).chain(self.thumb.as_ref().map(|thumb| &thumb.hash))
+    }
 }
 
 /// What a file is.
@@ -139,80 +149,12 @@ impl FileKind {
 }
 
 impl State {
-    /// Takes one part of a file; the same part again replaces the first.
-    pub fn save_part(&mut self, account: i64, file: i64, part: i32, bytes: Vec<u8>) -> Result<(), Refusal> {
-        if bytes.is_empty() {
-            return Err(Refusal::bad("FILE_PART_EMPTY"));
-        }
-        if bytes.len() > PART_MAX {
-            return Err(Refusal::bad("FILE_PART_TOO_BIG"));
-        }
-        if !(0..PARTS_MAX).contains(&part) {
-            return Err(Refusal::bad("FILE_PART_INVALID"));
-        }
-        let now = self.now;
-        if !self.files.parts.contains_key(&(account, file)) {
-            self.files.parts.retain(|_, upload| now - upload.at < UPLOAD_KEPT);
-        }
-        let upload = self.files.parts.entry((account, file)).or_default();
-        upload.at = now;
-        upload.parts.insert(part, bytes);
-        Ok(())
-    }
-
-    /// Puts a file together out of its parts.
-    pub fn assemble(
-        &mut self,
-        account: i64,
-        file: i64,
-        parts: i32,
-        md5: Option<&str>,
-    ) -> Result<Vec<u8>, Refusal> {
-        if !(1..=PARTS_MAX).contains(&parts) {
-            return Err(Refusal::bad("FILE_PARTS_INVALID"));
-        }
-        let held = self
-            .files
-            .parts
-            .get(&(account, file))
-            .map(|upload| &upload.parts)
-            .ok_or(Refusal::bad("FILE_PART_0_MISSING"))?;
-        let size = held.get(&0).map_or(0, Vec::len);
-        if parts > 1 && (size == 0 || !size.is_multiple_of(1024) || !PART_MAX.is_multiple_of(size)) {
-            return Err(Refusal::bad("FILE_PART_SIZE_INVALID"));
-        }
-        let mut whole = Vec::with_capacity(size * usize::try_from(parts).unwrap_or(0));
-        for number in 0..parts {
-            let part = held
-                .get(&number)
-                .ok_or_else(|| Refusal::other(400, format!("FILE_PART_{number}_MISSING")))?;
-            let last = number + 1 == parts || !held.contains_key(&(number + 1));
-            if (!last && part.len() != size) || part.len() > size {
-                return Err(Refusal::bad("FILE_PART_SIZE_CHANGED"));
-            }
-            whole.extend_from_slice(part);
-        }
-        // An MD5 of nothing but hexadecimal digits is believed: the house carries no MD5.
-        if md5.is_some_and(|sum| {
-            !sum.is_empty() && (sum.len() != 32 || !sum.chars().all(|c| c.is_ascii_hexdigit()))
-        }) {
-            return Err(Refusal::bad("MD5_CHECKSUM_INVALID"));
-        }
-        self.files.parts.remove(&(account, file));
-        Ok(whole)
-    }
-
     /// Keeps a whole file and answers its number.
     pub fn keep_file(&mut self, bytes: Vec<u8>, kind: FileKind) -> i64 {
         self.files.count += 1;
         let id = 5_000_000_000_000_000_000 + self.files.count;
-        let hash = hex(&Sha256::digest(&bytes));
-        let date = self.date();
-        let size = bytes.len();
-        self.files
-            .bytes
-            .entry(hash.clone())
-            .or_insert_with(|| Arc::new(bytes));
+        let (date, size) = (self.date(), bytes.len());
+        let hash = self.keep_bytes(bytes);
         self.files.stored.insert(
             id,
             Stored {
@@ -225,9 +167,34 @@ impl State {
                 home: None,
                 dc: None,
                 anew: false,
+                thumb: None,
             },
         );
         id
+    }
+
+    fn keep_bytes(&mut self, bytes: Vec<u8>) -> String {
+        let hash = hex(&Sha256::digest(&bytes));
+        let known = self.files.bytes.entry(hash.clone());
+        known.or_insert_with(|| Arc::new(bytes));
+        hash
+    }
+
+    /// Keeps what a document is shown by, if it is a picture.
+    pub fn keep_thumb(&mut self, file: i64, bytes: Vec<u8>) {
+        let Some((width, height)) = pictures::measure(&bytes) else {
+            return;
+        };
+        let size = bytes.len();
+        let hash = self.keep_bytes(bytes);
+        if let Some(file) = self.files.stored.get_mut(&file) {
+            file.thumb = Some(Thumb {
+                hash,
+                size,
+                width,
+                height,
+            });
+        }
     }
 
     /// Keeps a picture: made anew, or its bytes left as they are and its measures read from its header.
@@ -273,14 +240,18 @@ impl State {
         self.files.bytes.get(&file.hash).cloned()
     }
 
-    /// The bytes of a picture in one of its sizes.
+    /// The bytes of a picture in one of its sizes, or of a document's thumbnail.
     pub fn bytes_of_size(&self, file: &Stored, letter: &str) -> Option<Arc<Vec<u8>>> {
         let bytes = self.bytes_of(file)?;
         match file.kind {
             FileKind::Photo { width, height } if file.anew => {
                 pictures::of_size(&bytes, width, height, letter).map(Arc::new)
             }
-            _ => Some(bytes),
+            FileKind::Photo { .. } => Some(bytes),
+            FileKind::Document { .. } => {
+                let thumb = file.thumb.as_ref().filter(|_| letter == THUMB)?;
+                self.files.bytes.get(&thumb.hash).cloned()
+            }
         }
     }
 }
@@ -293,36 +264,6 @@ pub fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parts_come_in_any_order_and_must_all_be_there() {
-        let mut state = State::new(1);
-        state.save_part(1, 9, 1, vec![2; 10]).expect("saved");
-        assert_eq!(
-            state.assemble(1, 9, 2, None),
-            Err(Refusal::bad("FILE_PART_SIZE_INVALID"))
-        );
-        state.save_part(1, 9, 0, vec![1; 1024]).expect("saved");
-        assert_eq!(
-            state.assemble(1, 9, 3, None),
-            Err(Refusal::other(400, "FILE_PART_2_MISSING"))
-        );
-        let whole = state.assemble(1, 9, 2, None).expect("whole");
-        assert_eq!((whole.len(), whole[0], whole[1024]), (1034, 1, 2));
-    }
-
-    #[test]
-    fn an_upload_that_nobody_posts_is_forgotten() {
-        let mut state = State::new(1);
-        state.save_part(1, 9, 0, vec![1; 1024]).expect("saved");
-        state.now = UPLOAD_KEPT;
-        state.save_part(1, 10, 0, vec![1; 1024]).expect("saved");
-        assert_eq!(
-            state.assemble(1, 9, 1, None),
-            Err(Refusal::bad("FILE_PART_0_MISSING"))
-        );
-        assert!(state.assemble(1, 10, 1, None).is_ok());
-    }
 
     #[test]
     fn a_reference_expires_and_a_foreign_hash_opens_nothing() {

@@ -232,6 +232,12 @@ switches! {
     pictures_anew = true:
         "a picture is made anew: other bytes than were uploaded, at most 2560 pixels a side, in several sizes; its name and its shape are checked",
         Source::Documentation("files; photoSizeProgressive; messages.sendMedia");
+    kinds_probed = true:
+        "the server finds out itself what a document is: silent videos and GIFs are animations, small WebPs stickers, images have measures, and what can be seen has a thumbnail; force_file and nosound_video keep it from that",
+        Source::Documentation("inputMediaUploadedDocument; documentAttributeAnimated");
+    part_rules = true:
+        "each part of an upload is checked as it comes: its number, its size against the others', and ten mebibytes are the most in small parts; the sum of a small file is checked when it is used",
+        Source::Documentation("files; upload.saveFilePart, upload.saveBigFilePart");
     albums_apart = true:
         "each part of an album is told by itself, a moment or now and then seconds after the one before it, and a part of a difference may end between two of them",
         Source::Client("TDLib, Telethon, kurigram: what is sent as an album is told as messages with a grouped_id, and gathered by time");

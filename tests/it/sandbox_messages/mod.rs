@@ -6,6 +6,7 @@ mod dialogs;
 mod hidden;
 mod little;
 mod manner;
+mod parts;
 mod pictures;
 mod previews;
 mod replies;
