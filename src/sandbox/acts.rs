@@ -192,6 +192,12 @@ pub struct NewMessage {
     /// Without a preview of its links.
     #[serde(default)]
     pub no_webpage: bool,
+    /// How many seconds after its posting it goes by itself.
+    #[serde(default)]
+    pub ttl_period: Option<i32>,
+    /// How many seconds after it was seen what it carries goes; 2147483647 for at once.
+    #[serde(default)]
+    pub ttl_seconds: Option<i32>,
 }
 
 impl NewMessage {
@@ -215,6 +221,8 @@ impl NewMessage {
             silent: false,
             protected: false,
             no_webpage: false,
+            ttl_period: None,
+            ttl_seconds: None,
         }
     }
 }
@@ -321,6 +329,7 @@ impl State {
             let draft = Draft {
                 topic: new.thread,
                 silent: new.silent,
+                ttl_period: new.ttl_period,
                 random_id: self.name_for(from),
                 ..draft
             };
@@ -364,6 +373,8 @@ impl State {
                 silent: new.silent,
                 noforwards: new.protected,
                 no_webpage: new.no_webpage,
+                ttl_period: new.ttl_period,
+                ttl_seconds: new.ttl_seconds,
                 random_id: self.name_for(from),
                 ..Draft::default()
             });

@@ -213,6 +213,14 @@ impl World {
         self.telegram.world(|state| state.clear_for(user, id, max_id))
     }
 
+    /// Clears a chat's history for all sides, up to a message, as a user who may; 0 means all of it. Answers how many
+    /// messages went.
+    pub fn clear_for_all(&self, chat: i64, user: i64, max_id: i32) -> Result<i32, Refusal> {
+        let peer = peer(chat)?;
+        self.telegram
+            .world(|state| state.clear_for_all(user, peer, max_id))
+    }
+
     /// Pins chats to the top of a user's list, in this order; all others are pinned no longer.
     pub fn pin_dialogs(&self, user: i64, chats: &[i64]) -> Result<(), Refusal> {
         let chats: Vec<Peer> = chats.iter().map(|chat| peer(*chat)).collect::<Result<_, _>>()?;

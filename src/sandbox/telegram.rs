@@ -76,6 +76,7 @@ impl Telegram {
         hub.set_manners(manners(&state));
         let mut state = state;
         state.ask_again();
+        state.wake_again();
         let inner = Inner {
             state: Mutex::new(state),
             hub,
@@ -178,6 +179,19 @@ impl Telegram {
         runtime.spawn(async move {
             tokio::time::sleep(delay).await;
             telegram.world(|state| state.page_comes(&url));
+        });
+    }
+
+    /// Messages go by themselves at a time. Without a runtime nobody waits for it.
+    fn wake_at(&self, at: i64, now: i64) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let telegram = self.clone();
+        let rest = Duration::from_millis(u64::try_from(at - now).unwrap_or_default() + 1);
+        runtime.spawn(async move {
+            tokio::time::sleep(rest).await;
+            telegram.world(State::vanish);
         });
     }
 

@@ -49,6 +49,8 @@ struct Cleared {
     user: i64,
     #[serde(default)]
     max_id: i32,
+    #[serde(default)]
+    for_all: bool,
 }
 
 /// Whether newcomers see what was said before.
@@ -208,7 +210,10 @@ fn migrated(world: &World, chat: i64) -> Result<Answer, Failure> {
 
 fn cleared(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
     let cleared = body::<Cleared>(bytes)?;
-    world.clear_history(chat, cleared.user, cleared.max_id)?;
+    match cleared.for_all {
+        true => drop(world.clear_for_all(chat, cleared.user, cleared.max_id)?),
+        false => world.clear_history(chat, cleared.user, cleared.max_id)?,
+    }
     Ok(done())
 }
 

@@ -48,7 +48,7 @@ PATCH  /chats/{id}/topics/{topic}          {\"from\", \"title\", \"closed\", \"h
 PUT    /chats/{id}/anonymous                {\"users\"}: who of those who run it writes in its name
 PUT    /chats/{id}/protected                {\"protected\"}: nothing may be forwarded out of it
 PUT    /chats/{id}/discussion               {\"group\"}: the supergroup where its posts are discussed, or null
-POST   /chats/{id}/cleared                  {\"user\", \"max_id\"}: its history, for one member alone
+POST   /chats/{id}/cleared                  {\"user\", \"max_id\", \"for_all\"}: its history, for one member alone or all sides
 DELETE /chats/{id}                          the channel is deleted
 GET    /chats/{id}/messages                 ?as=USER &since=N &limit=N &deleted=true
 POST   /chats/{id}/messages                 a message, as a user

@@ -454,6 +454,9 @@ pub fn open(ctx: &mut Ctx<'_>, me: i64, id: i64, hash: i64, reference: &[u8]) ->
 /// A file by reference, which a protected chat does not give away.
 fn by_reference(ctx: &mut Ctx<'_>, me: i64, id: i64, hash: i64, reference: &[u8]) -> Answer<i64> {
     let file = open(ctx, me, id, hash, reference)?;
+    if (ctx.state.files.stored.get(&file)).is_some_and(|file| file.vanishes) {
+        return Err(Refusal::bad("MEDIA_EMPTY"));
+    }
     let home = ctx.state.files.stored.get(&file).and_then(|file| file.home);
     let runs = match home {
         Some(Place::Channel(channel)) => ctx

@@ -3,7 +3,7 @@
 use grammers_tl_types::{enums, types};
 
 use super::Viewer;
-use crate::sandbox::world::content::{Media, Uid};
+use crate::sandbox::world::content::{Content, Media, Uid};
 use crate::sandbox::world::files::{Attribute, FileKind, Stored, THUMB};
 use crate::sandbox::world::pictures;
 
@@ -40,6 +40,26 @@ impl Viewer<'_> {
                 user_id: 0,
             }
             .into(),
+        }
+    }
+
+    /// Media with their time to live, and without a file once that is over.
+    pub fn vanishing(&self, media: enums::MessageMedia, content: &Content) -> enums::MessageMedia {
+        let gone = content.is_burnt(self.state.now);
+        match media {
+            enums::MessageMedia::Photo(it) => types::MessageMediaPhoto {
+                ttl_seconds: content.ttl_seconds,
+                photo: it.photo.filter(|_| !gone),
+                ..it
+            }
+            .into(),
+            enums::MessageMedia::Document(it) => types::MessageMediaDocument {
+                ttl_seconds: content.ttl_seconds,
+                document: it.document.filter(|_| !gone),
+                ..it
+            }
+            .into(),
+            other => other,
         }
     }
 

@@ -74,6 +74,7 @@ impl Viewer<'_> {
                 message: text.clone(),
                 media: (media.as_ref())
                     .map(|media| begins_at(self.media(media, Some(content.uid)), content.video_timestamp))
+                    .map(|media| self.vanishing(media, content))
                     .filter(|media| !matches!(media, enums::MessageMedia::Empty)),
                 entities: (!entities.is_empty()).then(|| self.entities(entities)),
                 post_author: content.signature.clone(),
@@ -88,6 +89,7 @@ impl Viewer<'_> {
                 edit_date: content.edited_at.or(content.hidden_edit()).map(seconds),
                 reactions: self.reactions(content),
                 grouped_id: content.album,
+                ttl_period: content.ttl_period,
                 ..blank::message(id, peer_id, content.date())
             }
             .into(),

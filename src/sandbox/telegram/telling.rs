@@ -27,6 +27,9 @@ impl Telegram {
         for url in std::mem::take(&mut state.asked) {
             self.look_for(url, state.settings.preview_delay);
         }
+        for at in std::mem::take(&mut state.wakes) {
+            self.wake_at(at, state.now);
+        }
         for news in std::mem::take(&mut state.news) {
             match &news {
                 News::Account { account, .. } | News::Passing { account, .. } => {

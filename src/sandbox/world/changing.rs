@@ -124,7 +124,7 @@ impl State {
     }
 
     /// Takes a message away from `only` this account, or from all.
-    fn drop_copies(&mut self, uid: Uid, only: Option<i64>, gone: &mut BTreeMap<i64, Vec<i32>>) {
+    pub(super) fn drop_copies(&mut self, uid: Uid, only: Option<i64>, gone: &mut BTreeMap<i64, Vec<i32>>) {
         let now = self.now;
         let Some(content) = self.contents.get_mut(&uid) else {
             return;
@@ -182,18 +182,27 @@ impl State {
                 uids.push((*uid, *number));
             }
         }
+        let numbers: Vec<i32> = uids.into_iter().map(|(_, number)| number).collect();
+        self.drop_posts(id, &numbers)
+    }
+
+    /// Takes messages of a channel away, whoever wishes it. Answers how many went.
+    pub(super) fn drop_posts(&mut self, id: i64, numbers: &[i32]) -> Result<i32, Refusal> {
         let now = self.now;
-        for (uid, number) in &uids {
-            if let Some(content) = self.contents.get_mut(uid) {
+        let mut ids = Vec::new();
+        for number in numbers {
+            let channel = self.channel_mut(id)?;
+            let Some(uid) = channel.held.remove(number) else {
+                continue;
+            };
+            channel.pinned.retain(|pinned| pinned != number);
+            if let Some(content) = self.contents.get_mut(&uid) {
                 content.deleted_at = Some(now);
             }
-            let channel = self.channel_mut(id)?;
-            channel.held.remove(number);
-            channel.pinned.retain(|pinned| pinned != number);
+            ids.push(*number);
         }
-        let count = i32::try_from(uids.len()).unwrap_or(i32::MAX);
+        let count = i32::try_from(ids.len()).unwrap_or(i32::MAX);
         if count > 0 {
-            let ids = uids.into_iter().map(|(_, number)| number).collect();
             self.tell_channel(id, count, What::Deleted { ids });
         }
         Ok(count)

@@ -88,6 +88,15 @@ pub struct Content {
     /// When it was last changed in a way that does not show, in milliseconds since the epoch.
     #[serde(default)]
     pub touched_at: Option<i64>,
+    /// How many seconds after its posting it goes by itself.
+    #[serde(default)]
+    pub ttl_period: Option<i32>,
+    /// How many seconds after it was seen what it carries goes.
+    #[serde(default)]
+    pub ttl_seconds: Option<i32>,
+    /// When what it carries goes, or went, in milliseconds since the epoch.
+    #[serde(default)]
+    pub burns_at: Option<i64>,
     /// When the last copy was deleted.
     pub deleted_at: Option<i64>,
     /// Reactions to it, oldest first.

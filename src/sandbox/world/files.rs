@@ -49,6 +49,9 @@ pub struct Stored {
     /// A picture that was made anew, in several sizes.
     #[serde(default)]
     pub anew: bool,
+    /// It goes once it was seen, and may not be handed on.
+    #[serde(default)]
+    pub vanishes: bool,
     /// What a document is shown by.
     #[serde(default)]
     pub thumb: Option<Thumb>,
@@ -168,6 +171,7 @@ impl State {
                 dc: None,
                 anew: false,
                 thumb: None,
+                vanishes: false,
             },
         );
         id

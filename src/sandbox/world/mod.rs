@@ -49,6 +49,7 @@ pub mod tokens;
 pub mod topics;
 pub mod touching;
 pub mod uploading;
+pub mod vanishing;
 pub mod voices;
 pub mod weather;
 

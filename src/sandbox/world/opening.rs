@@ -16,7 +16,8 @@ impl State {
             return false;
         };
         let kind = self.files.stored.get(file).map_or("", |file| file.kind.word());
-        !content.opened && matches!(kind, "voice" | "video_note")
+        let told = content.ttl_seconds.is_some() || matches!(kind, "voice" | "video_note");
+        !content.opened && told
     }
 
     /// An account opens what messages of its private chats and basic groups carry. Answers how many it had not.
@@ -76,5 +77,6 @@ impl State {
         if let Some(content) = self.contents.get_mut(&uid) {
             content.opened = true;
         }
+        self.burn(uid);
     }
 }

@@ -55,6 +55,10 @@ pub struct Draft {
     pub invert_media: bool,
     /// The words in the input field of a keyboard that asks for an answer.
     pub keyboard: Option<String>,
+    /// How many seconds after its posting it goes by itself.
+    pub ttl_period: Option<i32>,
+    /// How many seconds after it was seen what it carries goes.
+    pub ttl_seconds: Option<i32>,
     /// In whose name it stands; if not given, as is the way of the place.
     pub sender: Option<Peer>,
 }
@@ -235,6 +239,12 @@ impl State {
             .into_iter()
             .map(|mut draft| {
                 self.settle_topic(author, peer, &mut draft)?;
+                if draft.ttl_seconds.is_some() {
+                    self.check_ttl(author, peer, draft.media.as_ref())?;
+                }
+                if draft.ttl_period.is_some_and(|period| period <= 0) {
+                    return Err(Refusal::bad("TTL_PERIOD_INVALID"));
+                }
                 self.settle(draft)
             })
             .collect::<Result<_, _>>()?;
@@ -298,6 +308,7 @@ impl State {
         }
         let counted = draft.forward.clone().filter(|_| draft.sender.is_none());
         let thread = self.thread_of(place, draft.reply.as_ref());
+        let vanish = self.switches.messages_vanish;
         let mut content = Content {
             uid,
             place,
@@ -327,6 +338,9 @@ impl State {
             touched_at: None,
             copies: Vec::new(),
             opened: false,
+            ttl_period: draft.ttl_period.filter(|_| vanish),
+            ttl_seconds: draft.ttl_seconds.filter(|_| vanish),
+            burns_at: None,
             deleted_at: None,
             reactions: Vec::new(),
             reacted_at: None,
@@ -371,6 +385,7 @@ impl State {
         }
         self.contents.insert(uid, content);
         self.ask_for_page(uid);
+        self.note_ttl(uid);
         if draft.random_id != 0 {
             self.sent.insert((author, peer, draft.random_id), uid);
         }
@@ -397,6 +412,9 @@ impl State {
         let content = self
             .find(account, from, id)
             .ok_or(Refusal::bad("MESSAGE_ID_INVALID"))?;
+        if content.ttl_seconds.is_some() {
+            return Err(Refusal::bad("MESSAGE_ID_INVALID"));
+        }
         if content.noforwards || self.protected(content.place) {
             return Err(Refusal::bad("CHAT_FORWARDS_RESTRICTED"));
         }

@@ -61,6 +61,12 @@ pub struct State {
     /// How many differences of channels were drawn for.
     #[serde(skip)]
     pub differences: i64,
+    /// Messages that go by themselves, by the time when they do.
+    #[serde(default)]
+    pub vanishing: BTreeSet<(i64, Uid)>,
+    /// Times at which some go, for which nobody waits yet.
+    #[serde(skip)]
+    pub wakes: Vec<i64>,
     /// What is otherwise than on Telegram.
     #[serde(default)]
     pub settings: Settings,
@@ -306,6 +312,8 @@ impl State {
             pages: BTreeMap::new(),
             asked: Vec::new(),
             differences: 0,
+            vanishing: BTreeSet::new(),
+            wakes: Vec::new(),
             bans: Vec::new(),
             guards: BTreeSet::new(),
             settings: Settings::default(),

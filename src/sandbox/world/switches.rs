@@ -232,6 +232,9 @@ switches! {
     pictures_anew = true:
         "a picture is made anew: other bytes than were uploaded, at most 2560 pixels a side, in several sizes; its name and its shape are checked",
         Source::Documentation("files; photoSizeProgressive; messages.sendMedia");
+    messages_vanish = true:
+        "a message with a ttl_period is deleted by itself, and media with ttl_seconds are without a file once they were seen, and cannot be handed on",
+        Source::Documentation("message; messageMediaPhoto; messages.setHistoryTTL");
     kinds_probed = true:
         "the server finds out itself what a document is: silent videos and GIFs are animations, small WebPs stickers, images have measures, and what can be seen has a thumbnail; force_file and nosound_video keep it from that",
         Source::Documentation("inputMediaUploadedDocument; documentAttributeAnimated");

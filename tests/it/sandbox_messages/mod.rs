@@ -13,6 +13,7 @@ mod replies;
 mod spans;
 mod topics;
 mod uploads;
+mod vanishing;
 
 use grammers_tl_types::{enums, functions as f, types};
 use trunkline::app::Daemon;
