@@ -30,13 +30,11 @@ pub fn probe(mime: &str, told: Vec<Attribute>, bytes: &[u8], wish: Wish) -> Vec<
     if wish.force_file {
         return told;
     }
-    let known = |told: &[Attribute], kind: fn(&Attribute) -> bool| told.iter().any(kind);
+    let sticker = told.iter().any(|it| matches!(it, Attribute::Sticker { .. }));
     match (mime, sides) {
         ("image/gif", Some(_)) => add(&mut told, Attribute::Animated),
-        ("image/webp", Some((width, height))) if width.max(height) <= STICKER => {
-            if !known(&told, |it| matches!(it, Attribute::Sticker { .. })) {
-                told.push(Attribute::Sticker { alt: String::new() });
-            }
+        ("image/webp", Some((width, height))) if width.max(height) <= STICKER && !sticker => {
+            told.push(Attribute::Sticker { alt: String::new() });
         }
         _ => {}
     }
