@@ -27,7 +27,7 @@ impl Apart {
     /// How long a login waits for a part of an album after a part of it; none for the first one, and for what is no
     /// part.
     pub fn wait(&mut self, state: &State, key: KeyId, content: &Content) -> Option<Duration> {
-        let album = content.album.filter(|_| state.switches.albums_apart)?;
+        let album = content.album.filter(|_| state.switches.albums_apart.decides())?;
         let now = state.now;
         if self.last.len() >= MANY {
             self.last
@@ -69,7 +69,7 @@ pub fn parts(state: &State, one: Option<&Content>, next: Option<&Content>) -> bo
     };
     let same = one.album.is_some() && one.album == next.album;
     let drawn = || state.derive(OF_PARTS, next.uid.cast_signed(), one.uid.cast_signed());
-    state.switches.albums_apart && same && drawn() % 2 == 0
+    same && drawn() % 2 == 0 && state.switches.albums_apart.decides()
 }
 
 #[cfg(test)]
@@ -122,7 +122,7 @@ mod tests {
         let late = gaps.filter(|gap| *gap >= Duration::from_millis(500)).count();
         assert!((1..6).contains(&late), "{told:?}");
         assert_eq!(waits(&state, 2), waits(&state, 1), "the same for each login");
-        state.switches.albums_apart = false;
+        state.switches.albums_apart.turn(false);
         assert_eq!(waits(&state, 1), [None; 10]);
     }
 
@@ -144,7 +144,7 @@ mod tests {
             state.contents.get(&uids[0]),
             state.contents.get(&uids[1])
         ));
-        state.switches.albums_apart = false;
+        state.switches.albums_apart.turn(false);
         assert_eq!(ends(&state), 0);
     }
 }

@@ -10,6 +10,7 @@ use grammers_tl_types::{enums, types};
 
 use super::render::brief::brief;
 use super::rpc::KeyId;
+use super::switch::Switch;
 
 /// So many updates are enough for one container.
 const ENOUGH: usize = 50;
@@ -75,6 +76,11 @@ impl Gathering {
         self.waiting.remove(&key)
     }
 
+    /// Whether something waits for a login.
+    pub fn waits(&self, key: KeyId) -> bool {
+        self.waiting.contains_key(&key)
+    }
+
     /// The logins for which something waits.
     pub fn keys(&self) -> Vec<KeyId> {
         self.waiting.keys().copied().collect()
@@ -117,7 +123,7 @@ impl Waiting {
 
     /// All of it as one container, after number `seq` of its login, or without a number; a lone text may have its
     /// brief form.
-    pub fn container(self, seq: Option<i32>, date: i32, briefly: bool) -> enums::Updates {
+    pub fn container(self, seq: Option<i32>, date: i32, briefly: &Switch) -> enums::Updates {
         let numbers = if seq.is_some() { self.numbers() } else { 0 };
         let seq = seq.unwrap_or(0);
         let (mut users, mut chats) = (BTreeMap::new(), BTreeMap::new());
@@ -138,7 +144,8 @@ impl Waiting {
             }
         }
         if let [update] = updates.as_slice()
-            && let Some(short) = briefly.then(|| brief(update)).flatten()
+            && let Some(short) = brief(update)
+            && briefly.decides()
         {
             return short;
         }
@@ -263,17 +270,17 @@ mod tests {
     #[test]
     fn only_what_has_no_state_takes_numbers() {
         let none = gathered(vec![piece(placed(5), vec![]), piece(placed(6), vec![])]);
-        let enums::Updates::Updates(none) = none.container(Some(3), 9, false) else {
+        let enums::Updates::Updates(none) = none.container(Some(3), 9, &Switch::new(false)) else {
             panic!("not numbered")
         };
         assert_eq!((none.seq, none.updates.len()), (0, 2));
         let one = gathered(vec![piece(placed(5), vec![]), piece(loose(1), vec![])]);
-        let enums::Updates::Updates(one) = one.container(Some(3), 9, false) else {
+        let enums::Updates::Updates(one) = one.container(Some(3), 9, &Switch::new(false)) else {
             panic!("one number")
         };
         assert_eq!(one.seq, 4);
         let two = gathered(vec![piece(loose(1), vec![]), piece(loose(2), vec![])]);
-        let enums::Updates::Combined(two) = two.container(Some(3), 9, false) else {
+        let enums::Updates::Combined(two) = two.container(Some(3), 9, &Switch::new(false)) else {
             panic!("two numbers")
         };
         assert_eq!((two.seq_start, two.seq), (4, 5));
@@ -289,7 +296,9 @@ mod tests {
         .into();
         for users in [[full.clone(), reduced.clone()], [reduced, full]] {
             let pieces = users.map(|user| piece(loose(1), vec![user]));
-            let enums::Updates::Combined(told) = gathered(pieces.into()).container(Some(0), 0, false) else {
+            let enums::Updates::Combined(told) =
+                gathered(pieces.into()).container(Some(0), 0, &Switch::new(false))
+            else {
                 panic!("two numbers")
             };
             assert!(matches!(told.users.as_slice(), [enums::User::User(user)] if !user.min));

@@ -10,7 +10,7 @@ use super::rpc::KeyId;
 use super::world::password::Password;
 use super::world::settings::{Change, Settings};
 use super::world::state::digits;
-use super::world::switches::{Switches, UnknownSwitch};
+use super::world::switches::{Switchboard, UnknownSwitch};
 use super::world::tokens::read_token;
 use super::world::{Refusal, State};
 
@@ -162,19 +162,22 @@ impl World {
         self.telegram.look(|state| state.settings)
     }
 
-    /// Which of Telegram's ways the sandbox has.
-    pub fn switches(&self) -> Switches {
-        self.telegram.look(|state| state.switches)
+    /// Which of Telegram's ways the sandbox has, and how often each was reached.
+    pub fn switches(&self) -> Switchboard {
+        self.telegram.look(|state| state.switches.clone())
     }
 
     /// Turns switches by name, all or none.
     ///
     /// # Errors
     /// If a name is unknown.
-    pub fn turn(&self, wanted: &std::collections::BTreeMap<String, bool>) -> Result<Switches, UnknownSwitch> {
+    pub fn turn(
+        &self,
+        wanted: &std::collections::BTreeMap<String, bool>,
+    ) -> Result<Switchboard, UnknownSwitch> {
         self.telegram.world(|state| {
             state.switches.turn_all(wanted)?;
-            Ok(state.switches)
+            Ok(state.switches.clone())
         })
     }
 

@@ -31,6 +31,7 @@ pub mod rpc;
 pub mod seed;
 mod sending;
 pub mod server;
+pub mod switch;
 pub mod telegram;
 pub mod view;
 pub mod wire;

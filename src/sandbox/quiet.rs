@@ -63,16 +63,17 @@ impl Looks {
             .until
             .get(&(key, channel))
             .is_some_and(|until| *until > state.now);
-        if looks || !state.switches.quiet_channels {
+        if looks {
             return Way::Told;
         }
         let drawn = state
             .derive(OF_PUSHES, account ^ channel, pts.into())
             .cast_unsigned();
+        let quiet = || state.switches.quiet_channels.decides();
         match drawn % 16 {
-            0..4 => Way::Announced,
-            4..6 => Way::Late(Duration::from_millis(SOONEST + (drawn >> 8) % SPREAD)),
-            6..8 if state.switches.untold_channels => Way::Untold,
+            0..4 if quiet() => Way::Announced,
+            4..6 if quiet() => Way::Late(Duration::from_millis(SOONEST + (drawn >> 8) % SPREAD)),
+            6..8 if quiet() && state.switches.untold_channels.decides() => Way::Untold,
             _ => Way::Told,
         }
     }
@@ -98,9 +99,9 @@ mod tests {
         assert!(count(|way| matches!(way, Way::Late(_))) > 10);
         assert_eq!(count(|way| *way == Way::Untold), 0, "never in silence by default");
         assert_eq!(ways(&state, &looks), drawn, "the same again");
-        state.switches.untold_channels = true;
+        state.switches.untold_channels.turn(true);
         assert!(ways(&state, &looks).contains(&Way::Untold));
-        state.switches.quiet_channels = false;
+        state.switches.quiet_channels.turn(false);
         assert!(ways(&state, &looks).iter().all(|way| *way == Way::Told));
     }
 

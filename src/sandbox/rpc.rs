@@ -8,6 +8,8 @@
 use std::fmt;
 use std::future::Future;
 
+use super::switch::Switch;
+
 pub use super::wire::Hub;
 
 /// An authorisation key's id: the name by which the world knows a login.
@@ -76,18 +78,18 @@ impl Reply {
 }
 
 /// How strict the wire is, as the world's switches and settings have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Manners {
     /// Sequence numbers that fall or stand still are refused.
-    pub sequence: bool,
+    pub sequence: Switch,
     /// Sequence numbers of the wrong parity are refused.
-    pub parity: bool,
+    pub parity: Switch,
     /// The ids of the messages in a container are judged like its own.
-    pub inner_ids: bool,
+    pub inner_ids: Switch,
     /// Calls of a session run side by side, and their answers leave in any order.
-    pub side_by_side: bool,
+    pub side_by_side: Switch,
     /// Who does not keep up is told `updatesTooLong`, and is not cut off.
-    pub laggards_told: bool,
+    pub laggards_told: Switch,
     /// For how many seconds a salt is the current one.
     pub salt_period: u64,
     /// How many bytes may follow a packet in the padded transport.
@@ -97,11 +99,11 @@ pub struct Manners {
 impl Default for Manners {
     fn default() -> Self {
         Self {
-            sequence: true,
-            parity: true,
-            inner_ids: true,
-            side_by_side: true,
-            laggards_told: true,
+            sequence: Switch::new(true),
+            parity: Switch::new(true),
+            inner_ids: Switch::new(true),
+            side_by_side: Switch::new(true),
+            laggards_told: Switch::new(true),
             salt_period: 1800,
             padding: 3,
         }

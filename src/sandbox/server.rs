@@ -111,7 +111,7 @@ impl Sandbox {
             Some(state) => state,
             None => fresh(config.seed)?,
         };
-        state.switches = config.switches;
+        state.switches.set(config.switches);
         state.weather = config.weather.map(|seed| Weather { seed, gusts: 0 });
         let hub = Hub::new();
         let telegram = Telegram::new(state, hub.clone(), config.api.clone());

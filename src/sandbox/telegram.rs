@@ -269,8 +269,8 @@ impl Telegram {
                 return Err(Refusal::other(303, format!("USER_MIGRATE_{}", state.home(user))));
             }
         } else if let Some(user) = user {
-            let (home, moved) = (state.home(user), state.switches.user_migrate);
-            if moved && home != call.dc && !for_guests(method) {
+            let home = state.home(user);
+            if home != call.dc && !for_guests(method) && state.switches.user_migrate.decides() {
                 return Err(Refusal::other(303, format!("USER_MIGRATE_{home}")));
             }
             let now = state.date();
@@ -336,7 +336,7 @@ impl Telegram {
             if rivals.stay().await {
                 tracing::info!(%key, "two main connections use one key");
                 telegram.world(|state| {
-                    if state.switches.duplicated_key_dies {
+                    if state.switches.duplicated_key_dies.decides() {
                         state.end_key(key.0, "AUTH_KEY_DUPLICATED");
                         telegram.inner.hub.unsubscribe(key);
                     }
@@ -351,9 +351,11 @@ impl Telegram {
         let Some((user, peer)) = user.and_then(|user| Some((user, methods::target(user, body)?))) else {
             return Ok(None);
         };
-        match self.look(|state| state.switches.duplicate_while_sending) {
-            true => self.inner.sending.begin(user, peer, &names).map(Some),
-            false => Ok(None),
+        match self.inner.sending.begin(user, peer, &names) {
+            Err(refusal) if self.look(|state| state.switches.duplicate_while_sending.decides()) => {
+                Err(refusal)
+            }
+            begun => Ok(begun.ok()),
         }
     }
 
@@ -413,12 +415,16 @@ impl Telegram {
 /// What the wire is to know of the world.
 fn manners(state: &State) -> rpc::Manners {
     rpc::Manners {
-        sequence: state.switches.sequence_numbers,
-        parity: state.switches.sequence_parity,
-        inner_ids: state.switches.inner_ids,
-        side_by_side: state.switches.calls_side_by_side,
-        laggards_told: state.switches.quiet_channels,
-        padding: if state.switches.long_padding { 15 } else { 3 },
+        sequence: state.switches.sequence_numbers.clone(),
+        parity: state.switches.sequence_parity.clone(),
+        inner_ids: state.switches.inner_ids.clone(),
+        side_by_side: state.switches.calls_side_by_side.clone(),
+        laggards_told: state.switches.quiet_channels.clone(),
+        padding: if state.switches.long_padding.decides() {
+            15
+        } else {
+            3
+        },
         salt_period: u64::try_from(state.settings.salt_life / 1000)
             .unwrap_or_default()
             .max(1),

@@ -10,10 +10,10 @@ use serde_json::json;
 use super::{Answer, Control, Failure, peers, people};
 use crate::sandbox::acts::{NewChat, NewMessage, NewUser, Who};
 use crate::sandbox::faults::Fault;
-use crate::sandbox::world::Switches;
 use crate::sandbox::world::entities::Entity;
 use crate::sandbox::world::settings::Change;
 use crate::sandbox::world::weather::Weather;
+use crate::sandbox::world::{Switchboard, Switches};
 
 /// What `GET /` says.
 const HELP: &str = "\
@@ -138,11 +138,18 @@ pub fn json<T: Serialize>(value: &T) -> Result<serde_json::Value, Failure> {
         .map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", error.to_string()))
 }
 
-/// The switches as they stand.
-fn switches(now: Switches) -> serde_json::Value {
-    let items = Switches::ROWS.iter().map(
-        |row| json!({"name": row.name, "on": row.is_on(&now), "telegram": row.what, "source": row.source}),
-    );
+/// The switches as they stand, and how often each was reached.
+fn switches(board: &Switchboard) -> serde_json::Value {
+    let now = board.shown();
+    let items = Switches::ROWS.iter().map(|row| {
+        json!({
+            "name": row.name,
+            "on": row.is_on(&now),
+            "reached": row.reached(board),
+            "telegram": row.what,
+            "source": row.source,
+        })
+    });
     json!({"items": items.collect::<Vec<_>>()})
 }
 
@@ -200,11 +207,11 @@ pub fn answer(
             }
             Ok(Answer::Json(json(&world.set(change))?))
         }
-        ("GET", ["switches"]) => Ok(Answer::Json(switches(world.switches()))),
+        ("GET", ["switches"]) => Ok(Answer::Json(switches(&world.switches()))),
         ("PATCH", ["switches"]) => {
             let turned = world.turn(&body::<BTreeMap<String, bool>>(bytes)?);
             Ok(Answer::Json(switches(
-                turned.map_err(|error| bad(error.to_string()))?,
+                &turned.map_err(|error| bad(error.to_string()))?,
             )))
         }
         ("POST", ["users"]) => {

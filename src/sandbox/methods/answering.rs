@@ -40,15 +40,15 @@ pub fn answered(ctx: &Ctx<'_>, me: i64, peer: Peer, reply: Option<&enums::InputR
         Some(I::MonoForum(_)) => return Err(Refusal::bad("REPLY_TO_MONOFORUM_PEER_INVALID")),
         Some(I::EphemeralMessage(_)) => return Err(Refusal::bad("REPLY_TO_INVALID")),
     };
-    if ctx.state.switches.parameters_refused {
-        let refused = [
-            (monoforum_peer_id.is_some(), "REPLY_TO_MONOFORUM_PEER_INVALID"),
-            (todo_item_id.is_some(), "REPLY_TO_INVALID"),
-            (poll_option.is_some(), "POLL_OPTION_INVALID"),
-        ];
-        if let Some((_, name)) = refused.into_iter().find(|(is, _)| *is) {
-            return Err(Refusal::bad(name));
-        }
+    let refused = [
+        (monoforum_peer_id.is_some(), "REPLY_TO_MONOFORUM_PEER_INVALID"),
+        (todo_item_id.is_some(), "REPLY_TO_INVALID"),
+        (poll_option.is_some(), "POLL_OPTION_INVALID"),
+    ];
+    if let Some((_, name)) = refused.into_iter().find(|(is, _)| *is)
+        && ctx.state.switches.parameters_refused.decides()
+    {
+        return Err(Refusal::bad(name));
     }
     let topic = *top_msg_id;
     if *reply_to_msg_id == 0 {

@@ -79,7 +79,7 @@ pub fn get_full_channel(ctx: &mut Ctx<'_>, r: f::GetFullChannel) -> Answer<enums
 /// `channels.createChannel`
 pub fn create_channel(ctx: &mut Ctx<'_>, r: f::CreateChannel) -> Answer<enums::Updates> {
     let me = ctx.me()?;
-    if ctx.state.switches.parameters_refused && r.ttl_period.is_some_and(|period| period != 0) {
+    if r.ttl_period.is_some_and(|period| period != 0) && ctx.state.switches.parameters_refused.decides() {
         return Err(Refusal::bad("TTL_PERIOD_INVALID"));
     }
     let id = ctx

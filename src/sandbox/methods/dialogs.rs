@@ -145,7 +145,7 @@ pub fn get_dialogs(ctx: &mut Ctx<'_>, r: f::GetDialogs) -> Answer<enums::message
         Some(list @ (0 | ARCHIVE)) => Some(list),
         Some(_) => return Err(Refusal::bad("FOLDER_ID_INVALID")),
         // Without a list, those of both.
-        None => (!ctx.state.switches.archive_in_all).then_some(0),
+        None => (!ctx.state.switches.archive_in_all.decides()).then_some(0),
     };
     let archived = |it: &(Peer, i32, i64)| ctx.state.is_archived(me, it.0);
     let (put_away, mut found): (Vec<_>, Vec<_>) = all(&viewer).into_iter().partition(archived);
@@ -159,13 +159,14 @@ pub fn get_dialogs(ctx: &mut Ctx<'_>, r: f::GetDialogs) -> Answer<enums::message
     }
     let limit = usize::try_from(r.limit.clamp(1, 100)).unwrap_or(1);
     let count = found.len();
-    let by_date = ctx.state.switches.dialogs_by_date;
     let pinned = ctx.state.account(me)?.pinned_dialogs.clone();
     let is_pinned = |it: &(Peer, i32, i64)| pinned.contains(&it.0);
     let first = r.offset_date == 0 && offset.is_none();
     let (on_top, others): (Vec<_>, Vec<_>) = found.into_iter().partition(is_pinned);
     let others = match offset.and_then(|peer| others.iter().position(|it| it.0 == peer)) {
-        Some(at) if !by_date => others.into_iter().skip(at + 1).collect(),
+        Some(at) if !ctx.state.switches.dialogs_by_date.decides() => {
+            others.into_iter().skip(at + 1).collect()
+        }
         _ => rest(others, &r, offset),
     };
     // Pinned ones stand on top of the first page, in the order of their owner.

@@ -62,7 +62,7 @@ pub fn forward_messages(ctx: &mut Ctx<'_>, r: f::ForwardMessages) -> Answer<enum
         return Err(Refusal::bad("REPLY_TO_MONOFORUM_PEER_INVALID"));
     }
     // What is told to one reader only is not kept by number.
-    if from_ephemeral && ctx.state.switches.parameters_refused {
+    if from_ephemeral && ctx.state.switches.parameters_refused.decides() {
         return Err(Refusal::bad("MESSAGE_ID_INVALID"));
     }
     let noforwards = noforwards && guards(ctx, me);

@@ -17,7 +17,7 @@ pub fn get_config(ctx: &mut Ctx<'_>, _: f::help::GetConfig) -> Answer<enums::Con
         date,
         expires: date + 3600,
         this_dc: ctx.dc,
-        dc_options: options(ctx.centres, ctx.state.switches.many_options),
+        dc_options: options(ctx.centres, ctx.state.switches.many_options.decides()),
         dc_txt_domain_name: "sandbox.invalid".to_owned(),
         chat_size_max: 200,
         megagroup_size_max: 200_000,

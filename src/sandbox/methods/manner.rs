@@ -51,9 +51,14 @@ pub struct Asked<'a> {
 
 /// Checks all that a call asks for. Answers the words of a keyboard that asks for an answer.
 pub fn check(ctx: &Ctx<'_>, me: i64, peer: Peer, asked: &Asked<'_>) -> Answer<Option<String>> {
-    if !ctx.state.switches.parameters_refused {
-        return Ok(None);
+    match judge(ctx, me, peer, asked) {
+        Ok(None) => Ok(None),
+        judged if ctx.state.switches.parameters_refused.decides() => judged,
+        _ => Ok(None),
     }
+}
+
+fn judge(ctx: &Ctx<'_>, me: i64, peer: Peer, asked: &Asked<'_>) -> Answer<Option<String>> {
     let bot = ctx.state.account(me)?.bot;
     let private = matches!(peer, Peer::User(_));
     match asked.schedule_date {

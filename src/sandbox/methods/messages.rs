@@ -28,20 +28,20 @@ pub fn edit_message(ctx: &mut Ctx<'_>, r: f::EditMessage) -> Answer<enums::Updat
     } = r;
     let me = ctx.me()?;
     let peer = ctx.peer(me, &peer)?;
-    if ctx.state.switches.parameters_refused {
-        let refused = [
-            (
-                schedule_date.is_some() || schedule_repeat_period.is_some(),
-                "SCHEDULE_DATE_INVALID",
-            ),
-            (quick_reply_shortcut_id.is_some(), "MESSAGE_ID_INVALID"),
-            (rich_message.is_some(), "INPUT_CONSTRUCTOR_INVALID"),
-            // An edit may bring buttons below a message only, which there are none of.
-            (reply_markup.is_some(), "REPLY_MARKUP_INVALID"),
-        ];
-        if let Some((_, name)) = refused.into_iter().find(|(is, _)| *is) {
-            return Err(Refusal::bad(name));
-        }
+    let refused = [
+        (
+            schedule_date.is_some() || schedule_repeat_period.is_some(),
+            "SCHEDULE_DATE_INVALID",
+        ),
+        (quick_reply_shortcut_id.is_some(), "MESSAGE_ID_INVALID"),
+        (rich_message.is_some(), "INPUT_CONSTRUCTOR_INVALID"),
+        // An edit may bring buttons below a message only, which there are none of.
+        (reply_markup.is_some(), "REPLY_MARKUP_INVALID"),
+    ];
+    if let Some((_, name)) = refused.into_iter().find(|(is, _)| *is)
+        && ctx.state.switches.parameters_refused.decides()
+    {
+        return Err(Refusal::bad(name));
     }
     if let Some(enums::InputMedia::Poll(media)) = &media {
         return super::polls::close(ctx, me, peer, id, &media.poll);
@@ -310,7 +310,7 @@ pub fn create_chat(ctx: &mut Ctx<'_>, r: f::CreateChat) -> Answer<enums::message
     if users.iter().all(|user| *user == me) {
         return Err(Refusal::bad("USERS_TOO_FEW"));
     }
-    if ctx.state.switches.parameters_refused && r.ttl_period.is_some_and(|period| period != 0) {
+    if r.ttl_period.is_some_and(|period| period != 0) && ctx.state.switches.parameters_refused.decides() {
         return Err(Refusal::bad("TTL_PERIOD_INVALID"));
     }
     ctx.state.create_group(me, &r.title, &users)?;

@@ -35,6 +35,9 @@ use super::world::entities::Entity;
 use super::world::{Peer, Refusal, State};
 pub use password::{Arithmetic, is_about_passwords};
 
+/// So many of the messages that a call names by number are looked at.
+const LOOKED_AT: usize = 100;
+
 /// What a call may use.
 pub struct Ctx<'a> {
     /// The world, locked.
@@ -181,8 +184,8 @@ impl Ctx<'_> {
 
     /// Of what a call names by number, as many as are looked at.
     pub fn looked_at<T>(&self, mut named: Vec<T>) -> Vec<T> {
-        if self.state.switches.hundred_numbers {
-            named.truncate(100);
+        if named.len() > LOOKED_AT && self.state.switches.hundred_numbers.decides() {
+            named.truncate(LOOKED_AT);
         }
         named
     }

@@ -73,7 +73,7 @@ pub fn send_message(ctx: &mut Ctx<'_>, r: f::SendMessage) -> Answer<enums::Updat
     if ctx.removed {
         return swallow(ctx, me, peer, vec![draft]);
     }
-    let unread = ctx.state.switches.read_by_posting && ctx.state.account(me)?.has_unread(peer);
+    let unread = ctx.state.reads_by_posting(me, peer)?;
     let uid = ctx.state.post(me, peer, draft)?;
     match peer {
         // The short form has no room for a read mark.
@@ -85,7 +85,7 @@ pub fn send_message(ctx: &mut Ctx<'_>, r: f::SendMessage) -> Answer<enums::Updat
 /// Whether what an account sends may be protected one by one: bots' only; of others nothing is protected by it.
 pub(super) fn guards(ctx: &Ctx<'_>, me: i64) -> bool {
     let bot = ctx.state.accounts.get(&me).is_some_and(|account| account.bot);
-    bot || !ctx.state.switches.parameters_refused
+    bot || !ctx.state.switches.parameters_refused.decides()
 }
 
 /// What a text to a user is answered with: its number and the account's new state.
@@ -267,7 +267,7 @@ pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums
 /// A refused file reference of an album names the part.
 fn of_part(ctx: &Ctx<'_>, part: usize, refusal: Refusal) -> Refusal {
     let end = refusal.name.strip_prefix("FILE_REFERENCE_");
-    match end.filter(|_| ctx.state.switches.numbered_file_references) {
+    match end.filter(|_| ctx.state.switches.numbered_file_references.decides()) {
         Some(end) => Refusal::other(refusal.code, format!("FILE_REFERENCE_{part}_{end}")),
         None => refusal,
     }
@@ -399,15 +399,14 @@ pub fn again(ctx: &Ctx<'_>, me: i64, uids: &[Uid]) -> enums::Updates {
             .into()
         })
         .collect();
-    let keeps = ctx.state.switches.repeat_keeps_pts;
     for (content, id) in known.iter().filter(|(content, _)| content.deleted_at.is_none()) {
         let message = viewer.render(content, *id);
         updates.push(match content.place {
             Place::Channel(channel) => {
                 let known = ctx.state.channels.get(&channel);
                 let first = known
-                    .filter(|_| keeps)
-                    .and_then(|known| first_told(&known.log, *id));
+                    .and_then(|known| first_told(&known.log, *id))
+                    .filter(|_| ctx.state.switches.repeat_keeps_pts.decides());
                 let (pts, pts_count) = first.unwrap_or((known.map_or(1, |known| known.pts), 0));
                 types::UpdateNewChannelMessage {
                     message,
@@ -419,8 +418,8 @@ pub fn again(ctx: &Ctx<'_>, me: i64, uids: &[Uid]) -> enums::Updates {
             _ => {
                 let known = ctx.state.accounts.get(&me);
                 let first = known
-                    .filter(|_| keeps)
-                    .and_then(|known| first_told(&known.log, *id));
+                    .and_then(|known| first_told(&known.log, *id))
+                    .filter(|_| ctx.state.switches.repeat_keeps_pts.decides());
                 let (pts, pts_count) = first.unwrap_or((known.map_or(1, |known| known.pts), 0));
                 types::UpdateNewMessage {
                     message,
@@ -475,7 +474,7 @@ fn by_reference(ctx: &mut Ctx<'_>, me: i64, id: i64, hash: i64, reference: &[u8]
 /// What a client attaches.
 pub fn media(ctx: &mut Ctx<'_>, me: i64, media: enums::InputMedia) -> Answer<Media> {
     use enums::InputMedia as M;
-    if ctx.state.switches.parameters_refused && vanishes(&media) {
+    if vanishes(&media) && ctx.state.switches.parameters_refused.decides() {
         return Err(Refusal::bad("TTL_MEDIA_INVALID"));
     }
     match media {

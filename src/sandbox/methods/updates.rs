@@ -39,7 +39,7 @@ pub fn state_of(state: &State, me: i64, key: KeyId) -> Answer<types::updates::St
 fn seq_of(state: &State, key: KeyId) -> i32 {
     let known = state.keys.known.get(&key.0);
     known
-        .filter(|_| state.switches.gathered)
+        .filter(|known| known.seq != 0 && state.switches.gathered.decides())
         .map_or(0, |known| known.seq)
 }
 
@@ -120,7 +120,6 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
         } => (new, named, other, pts, (!complete).then_some(date)),
     };
     let present = state_of(ctx.state, me, ctx.key)?;
-    let alone = ctx.state.switches.parts_move_alone;
     // Where the client stands, if this is not all.
     let here = (part.is_some() || more).then(|| types::updates::State {
         pts: r.pts,
@@ -128,6 +127,7 @@ pub fn get_difference(ctx: &mut Ctx<'_>, r: f::GetDifference) -> Answer<enums::u
         date: r.date,
         ..present.clone()
     });
+    let alone = here.is_some() && ctx.state.switches.parts_move_alone.decides();
     // What stands in no sequence, or in another one, then comes first, and moves its own state only.
     if let Some(here) = here.clone().filter(|_| alone || more) {
         if let Some(qts) = qts {
@@ -248,16 +248,19 @@ pub fn get_channel_difference(
     }
     let channel = ctx.state.channel(id)?;
     let peer = Peer::Channel(id);
-    let switches = ctx.state.switches;
+    let switches = &ctx.state.switches;
     let most = match ctx.state.account(me)?.bot {
         true => 100_000,
-        false if switches.short_differences => 100,
         false => 1000,
     };
-    let least = if switches.short_differences { 10 } else { 1 };
-    let limit = r.limit.clamp(least, most);
+    let asked = r.limit.clamp(1, most);
+    let short = !(10..=100).contains(&asked) && switches.short_differences.decides();
+    let limit = match short {
+        true => asked.clamp(10, most.min(100)),
+        false => asked,
+    };
     let mut reach = ctx.state.settings.events_kept;
-    if switches.too_long_beyond_limit {
+    if channel.pts.saturating_sub(r.pts) > limit && switches.too_long_beyond_limit.decides() {
         reach = reach.min(limit);
     }
     let limit = usize::try_from(limit).unwrap_or(100);
@@ -306,13 +309,13 @@ pub fn get_channel_difference(
     let mut other_updates: Vec<enums::Update> = names(&named).collect();
     other_updates.extend(other.iter().filter_map(|entry| viewer.channel_update(id, entry)));
     // Some clients drop what stands in `other_updates` of a final answer: to spare them there is one more to come.
-    let last = complete && (ctx.state.switches.final_with_updates || other.is_empty());
+    let last = complete && (other.is_empty() || switches.final_with_updates.decides());
     viewer.name(peer);
     let (users, chats) = viewer.named();
     Ok(types::updates::ChannelDifference {
         r#final: last,
         pts,
-        timeout: (last || !switches.timeout_when_final).then_some(TIMEOUT),
+        timeout: (last || !switches.timeout_when_final.decides()).then_some(TIMEOUT),
         new_messages,
         other_updates,
         chats,

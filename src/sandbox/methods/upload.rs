@@ -54,7 +54,7 @@ pub fn whole(ctx: &mut Ctx<'_>, me: i64, file: &enums::InputFile) -> Answer<Vec<
 
 /// A picture of an uploaded file; answers the world's number of it.
 pub fn picture(ctx: &mut Ctx<'_>, me: i64, file: &enums::InputFile) -> Answer<i64> {
-    if ctx.state.switches.pictures_anew {
+    if ctx.state.switches.pictures_anew.decides() {
         pictures::check_name(match file {
             enums::InputFile::File(file) => &file.name,
             enums::InputFile::Big(file) => &file.name,
@@ -69,7 +69,7 @@ pub fn picture(ctx: &mut Ctx<'_>, me: i64, file: &enums::InputFile) -> Answer<i6
 pub fn document(ctx: &mut Ctx<'_>, me: i64, new: types::InputMediaUploadedDocument) -> Answer<i64> {
     let bytes = whole(ctx, me, &new.file)?;
     let told = new.attributes.into_iter().filter_map(read_attribute).collect();
-    let probed = ctx.state.switches.kinds_probed;
+    let probed = ctx.state.switches.kinds_probed.decides();
     let wish = Wish {
         force_file: new.force_file,
         nosound_video: new.nosound_video,

@@ -365,7 +365,7 @@ impl Viewer<'_> {
     fn last_of(&self, channel: &Channel) -> Option<i32> {
         let hidden = || channel.held.keys().next_back().copied();
         let seen = channel.seen_by(self.account).next_back();
-        seen.or_else(|| hidden().filter(|_| self.state.switches.hidden_tops))
+        seen.or_else(|| hidden().filter(|_| self.state.switches.hidden_tops.decides()))
     }
 
     /// The last message of a chat that this account holds, and when it was posted; of one that it does not see, since

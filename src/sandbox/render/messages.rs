@@ -26,7 +26,7 @@ impl Viewer<'_> {
         let own = content.author == self.account;
         let saved = content.place == Place::Private(self.account, self.account);
         // What one saves comes in; whose it is, the saved chat says.
-        let saved_in = saved && self.state.switches.saved_messages_incoming;
+        let saved_in = saved && self.state.switches.saved_messages_incoming.decides();
         // What a channel says elsewhere is nobody's own, be it posted by whom it may.
         let spoken_for = content.sender.is_some_and(|sender| sender != peer);
         let out = own && !saved_in && !spoken_for;

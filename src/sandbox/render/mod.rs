@@ -59,7 +59,7 @@ impl<'a> Viewer<'a> {
 
     /// Renders an update of a channel or supergroup: whom nothing else names, it names with a reduced record.
     pub fn reduced<T>(&self, render: impl FnOnce(&Self) -> T) -> T {
-        if !self.state.switches.min_peers {
+        if !self.state.switches.min_peers.decides() {
             return render(self);
         }
         let before = self.detail.replace(Detail::Min);

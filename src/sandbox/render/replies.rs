@@ -30,11 +30,11 @@ impl Viewer<'_> {
     ) -> Option<enums::MessageReplyHeader> {
         let answered = self.state.contents.get(&reply.to)?;
         let elsewhere = answered.place != content.place;
-        let told = elsewhere && self.state.switches.replies_elsewhere;
+        let told = elsewhere && self.state.switches.replies_elsewhere.decides();
         // Of a message that its reader may not see, only its author and what it carries is told.
         let named = !told || self.state.may_see(self.account, answered);
         let id = answered.number_for(self.account).filter(|_| named);
-        let thread = content.thread.filter(|_| self.state.switches.threads);
+        let thread = content.thread.filter(|_| self.state.switches.threads.decides());
         let thread = thread.filter(|began| id != Some(*began));
         let media = answered.media().filter(|media| media.stands_alone());
         let quote = reply.quote.as_ref();

@@ -102,12 +102,13 @@ impl Viewer<'_> {
     /// What changed about chats since a date, for somebody who was away: each one as it is now.
     pub fn standings(&self, since: i32) -> Vec<enums::Update> {
         let account = self.state.accounts.get(&self.account);
-        let Some(account) = account.filter(|_| self.state.switches.told_while_away) else {
+        let known = account.into_iter().flat_map(|account| &account.standings);
+        let changed: Vec<_> = known.filter(|(_, standing)| standing.date >= since).collect();
+        if changed.is_empty() || !self.state.switches.told_while_away.decides() {
             return Vec::new();
-        };
-        let changed = account.standings.iter();
-        let changed = changed.filter(|(_, standing)| standing.date >= since);
+        }
         changed
+            .into_iter()
             .flat_map(|(peer, standing)| {
                 self.name(*peer);
                 let (update, cleared) = match *peer {

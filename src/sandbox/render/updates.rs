@@ -322,9 +322,12 @@ impl Viewer<'_> {
     /// All news for this account in one container, as the answer to the call that made them: the
     /// numbers that the sender's own names became, and the events.
     pub fn answer(&self, news: &[News]) -> enums::Updates {
-        let names = news.iter().filter_map(|piece| self.named_by_sender(piece));
+        let names: Vec<_> = (news.iter())
+            .filter_map(|piece| self.named_by_sender(piece))
+            .collect();
         let mut updates = self.own(news);
-        let place = match self.state.switches.unordered_answers {
+        let several = !names.is_empty() && !updates.is_empty();
+        let place = match several && self.state.switches.unordered_answers.decides() {
             true => usize::try_from(self.state.next.uid).unwrap_or_default() % (updates.len() + 1),
             false => 0,
         };
@@ -365,8 +368,8 @@ impl Viewer<'_> {
 
     /// That a channel's events are not told one by one.
     pub fn channel_too_long(&self, channel: i64) -> enums::Update {
-        let named = self.state.switches.too_long_names_pts;
-        let known = self.state.channels.get(&channel).filter(|_| named);
+        let known = self.state.channels.get(&channel);
+        let known = known.filter(|_| self.state.switches.too_long_names_pts.decides());
         types::UpdateChannelTooLong {
             channel_id: channel,
             pts: known.map(|channel| channel.pts),

@@ -164,7 +164,8 @@ impl Telegram {
     /// Lets a piece wait for others. What a fault concerns goes alone, and what came before it goes first.
     fn hand(&self, state: &mut State, key: KeyId, account: i64, piece: Piece, fault: Option<Kind>) {
         let runtime = tokio::runtime::Handle::try_current();
-        let (true, None, Ok(runtime)) = (state.switches.gathered, &fault, runtime) else {
+        let gathers = fault.is_none() && runtime.is_ok() && state.switches.gathered.decides();
+        let (true, Ok(runtime)) = (gathers, runtime) else {
             self.flush(state, key);
             let updates = self.contain(state, key, Waiting::alone(account, piece));
             return self.spoil(state, key, fault, updates);
@@ -206,8 +207,9 @@ impl Telegram {
     /// A call is answered: what was gathered for the login goes before the answer, or after it where answers keep no
     /// order.
     pub(super) fn flush_before_answer(&self, state: &mut State, key: KeyId) {
-        let after = state.switches.unordered_answers
-            && state.derive(OF_ANSWERS, key.0, state.next.uid.cast_signed()) & 1 == 0;
+        let after = self.gathering().waits(key)
+            && state.derive(OF_ANSWERS, key.0, state.next.uid.cast_signed()) & 1 == 0
+            && state.switches.unordered_answers.decides();
         if !after {
             self.flush(state, key);
         }
@@ -215,17 +217,17 @@ impl Telegram {
 
     /// Puts pieces into a container under the next numbers of their login.
     fn contain(&self, state: &mut State, key: KeyId, waiting: Waiting) -> enums::Updates {
-        let (date, briefly) = (state.date(), state.switches.short_updates);
+        let date = state.date();
         let numbers = waiting.numbers();
         let known = state.keys.known.get_mut(&key.0);
         let before = known
-            .filter(|_| state.switches.gathered && numbers > 0)
+            .filter(|_| numbers > 0 && state.switches.gathered.decides())
             .map(|known| {
                 self.touch();
                 known.seq += numbers;
                 known.seq - numbers
             });
-        waiting.container(before, date, briefly)
+        waiting.container(before, date, &state.switches.short_updates)
     }
 
     /// Sends a container, as a fault has it.
@@ -287,7 +289,7 @@ fn is_written_before(state: &State, key: KeyId, updates: &enums::Updates) -> boo
         _ => None,
     });
     let drawn = |pts: i32| state.derive(OF_LAYERS, key.0, pts.into()).cast_unsigned();
-    state.switches.older_layers && states.any(|pts| drawn(pts) % 4 == 0)
+    states.any(|pts| drawn(pts) % 4 == 0) && state.switches.older_layers.decides()
 }
 
 /// Word that something happened in a channel.

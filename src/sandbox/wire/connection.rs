@@ -323,7 +323,7 @@ impl Reader {
             return Ok(());
         }
         let manners = self.context.registry.manners();
-        if let Some(code) = sequence_fault(&slot, &message, manners) {
+        if let Some(code) = sequence_fault(&slot, &message, &manners) {
             slot.with(|session| session.reply(self.line.id, bad_message(&message, code)));
             return Ok(());
         }
@@ -343,7 +343,7 @@ impl Reader {
         for message in messages {
             let fault = match message.id == outer {
                 true => None,
-                false => inner_fault(&slot, &message, now.as_secs(), manners),
+                false => inner_fault(&slot, &message, now.as_secs(), &manners),
             };
             match fault {
                 Some(code) => slot.with(|session| session.reply(self.line.id, bad_message(&message, code))),
@@ -376,7 +376,9 @@ impl Reader {
             return Ok(vec![message]);
         }
         let messages = open_container(&message.body).map_err(|_| bad_message(&message, BAD_CONTAINER))?;
-        if self.context.registry.manners().inner_ids && messages.iter().any(|inner| inner.id >= message.id) {
+        if messages.iter().any(|inner| inner.id >= message.id)
+            && self.context.registry.manners().inner_ids.decides()
+        {
             return Err(bad_message(&message, BAD_CONTAINER));
         }
         match slot.quietly(|session| session.receive_container(message.id)) {
@@ -438,23 +440,18 @@ impl Reader {
 }
 
 /// What is wrong with a message within a container. It may be old: so it is sent again under the id it has.
-fn inner_fault(slot: &Slot, message: &Message, now: u64, manners: Manners) -> Option<i32> {
-    let id = match manners.inner_ids {
-        true => id_fault(message.id, now).filter(|code| *code != OLD),
-        false => None,
-    };
-    id.or_else(|| sequence_fault(slot, message, manners))
+fn inner_fault(slot: &Slot, message: &Message, now: u64, manners: &Manners) -> Option<i32> {
+    let id = id_fault(message.id, now).filter(|code| *code != OLD);
+    id.filter(|_| manners.inner_ids.decides())
+        .or_else(|| sequence_fault(slot, message, manners))
 }
 
 /// What is wrong with a message's sequence number.
-fn sequence_fault(slot: &Slot, message: &Message, manners: Manners) -> Option<i32> {
-    let parity = match manners.parity {
-        true => parity_fault(&message.body, message.seq_no),
-        false => None,
-    };
-    parity.or_else(|| match manners.sequence {
-        true => slot.quietly(|session| session.number(message.id, message.seq_no)),
-        false => None,
+fn sequence_fault(slot: &Slot, message: &Message, manners: &Manners) -> Option<i32> {
+    let parity = parity_fault(&message.body, message.seq_no).filter(|_| manners.parity.decides());
+    parity.or_else(|| {
+        let number = slot.quietly(|session| session.number(message.id, message.seq_no));
+        number.filter(|_| manners.sequence.decides())
     })
 }
 

@@ -63,9 +63,9 @@ impl Server {
         telegram.listens_at(wire.address());
         // What comes is to be worked on, not to be sent back for its numbers.
         telegram.world(|state| {
-            state.switches.sequence_numbers = false;
-            state.switches.sequence_parity = false;
-            state.switches.inner_ids = false;
+            state.switches.sequence_numbers.turn(false);
+            state.switches.sequence_parity.turn(false);
+            state.switches.inner_ids.turn(false);
         });
         Self {
             runtime,

@@ -50,9 +50,11 @@ impl Hub {
             return;
         };
         let updates = envelope::pushed(updates);
-        let told = self.registry.manners().laggards_told;
+        let manners = self.registry.manners();
         let push = |session: &mut Session| match session.push(updates) {
-            Err(Lagging) if told => session.leave_out(enums::Updates::TooLong.to_bytes()),
+            Err(Lagging) if manners.laggards_told.decides() => {
+                session.leave_out(enums::Updates::TooLong.to_bytes())
+            }
             pushed => pushed,
         };
         if slot.is_stale() || slot.with(push).is_err() {

@@ -37,7 +37,7 @@ pub struct Registry {
     turned_away: AtomicU64,
     cut_off: AtomicU64,
     doubled_keys: AtomicU64,
-    manners: Mutex<Manners>,
+    manners: Mutex<Arc<Manners>>,
     salt_period: SaltPeriod,
 }
 
@@ -232,14 +232,14 @@ impl Registry {
     }
 
     /// How strict the wire is.
-    pub fn manners(&self) -> Manners {
-        *lock(&self.manners)
+    pub fn manners(&self) -> Arc<Manners> {
+        lock(&self.manners).clone()
     }
 
     /// How strict the wire is from now on.
     pub fn set_manners(&self, manners: Manners) {
-        *lock(&self.manners) = manners;
         self.salt_period.set(manners.salt_period);
+        *lock(&self.manners) = Arc::new(manners);
     }
 
     /// For how long a salt is the current one, as all keys know it.

@@ -109,7 +109,7 @@ pub async fn work(slot: Arc<Slot>, world: World, registry: Arc<Registry>, mut jo
                 let Some(job) = job else { return };
                 slot.took(&job);
                 count += 1;
-                let ways = match registry.manners().side_by_side {
+                let ways = match registry.manners().side_by_side.decides() {
                     true => ways(count),
                     false => {
                         ahead = Some((job.id, Instant::now() + SLOW));

@@ -14,7 +14,7 @@ impl State {
     /// The refusal of a channel that an account may not read.
     pub fn closed(&self, account: i64, id: i64) -> Refusal {
         match self.put_out(account, id) {
-            true if self.switches.words_when_put_out => Refusal::other(406, "CHANNEL_PRIVATE"),
+            true if self.switches.words_when_put_out.decides() => Refusal::other(406, "CHANNEL_PRIVATE"),
             _ => Refusal::bad("CHANNEL_PRIVATE"),
         }
     }
@@ -23,7 +23,8 @@ impl State {
     pub fn closed_difference(&self, account: i64, id: i64) -> Refusal {
         let known = self.channels.get(&id);
         let public = known.filter(|channel| channel.username.is_some());
-        let public = public.filter(|_| self.switches.words_when_put_out && self.put_out(account, id));
+        let public =
+            public.filter(|_| self.put_out(account, id) && self.switches.words_when_put_out.decides());
         match public {
             Some(channel) if channel.broadcast => Refusal::bad("USER_BANNED_IN_CHANNEL"),
             Some(_) => Refusal::forbidden("CHANNEL_PUBLIC_GROUP_NA"),
@@ -38,7 +39,7 @@ impl State {
 
     /// Whether the difference of a channel fails this time: Telegram's own trouble, which passes.
     pub fn difference_fails(&mut self, account: i64, id: i64) -> Option<Refusal> {
-        if !self.switches.differences_fail {
+        if !self.switches.differences_fail.decides() {
             return None;
         }
         self.differences += 1;
@@ -61,7 +62,7 @@ mod tests {
     fn a_difference_fails_now_and_then_in_two_words() {
         let mut state = State::new(7);
         assert!((0..100).all(|_| state.difference_fails(1, 2).is_none()));
-        state.switches.differences_fail = true;
+        state.switches.differences_fail.turn(true);
         let failed: Vec<_> = (0..400).filter_map(|_| state.difference_fails(1, 2)).collect();
         assert!((60..140).contains(&failed.len()), "{}", failed.len());
         assert!(failed.iter().any(|it| it.name == "HISTORY_GET_FAILED"));

@@ -53,7 +53,10 @@ impl State {
         let Some(channel) = self.channels.get(&id).filter(|channel| channel.broadcast) else {
             return Ok(());
         };
-        let Some(group) = channel.linked.filter(|_| self.switches.discussion_groups) else {
+        let Some(group) = channel
+            .linked
+            .filter(|_| self.switches.discussion_groups.decides())
+        else {
             return Ok(());
         };
         let mut albums: BTreeMap<i64, i64> = BTreeMap::new();

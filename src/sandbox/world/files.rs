@@ -203,7 +203,7 @@ impl State {
 
     /// Keeps a picture: made anew, or its bytes left as they are and its measures read from its header.
     pub fn keep_photo(&mut self, bytes: Vec<u8>) -> Result<i64, Refusal> {
-        let anew = self.switches.pictures_anew;
+        let anew = self.switches.pictures_anew.decides();
         let (bytes, width, height) = match anew {
             true => pictures::anew(&bytes)?,
             false => {

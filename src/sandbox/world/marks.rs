@@ -67,7 +67,7 @@ impl State {
                     return Err(Refusal::bad("CHAT_ADMIN_REQUIRED"));
                 }
                 group.noforwards = protected;
-                if self.switches.protection_told {
+                if self.switches.protection_told.decides() {
                     for member in self.audience(Place::Group(id)) {
                         self.mention(member, Passing::Group { group: id });
                     }

@@ -106,7 +106,7 @@ impl State {
     /// Tells a basic group that somebody came: those who were there of the one, the one of all.
     fn tell_of_comer(&mut self, group: i64, user: i64, inviter: i64, version: i32) {
         for member in self.audience(Place::Group(group)) {
-            let what = match self.switches.member_updates && member != user {
+            let what = match member != user && self.switches.member_updates.decides() {
                 true => Passing::MemberCame {
                     group,
                     user,
@@ -122,7 +122,7 @@ impl State {
     /// Tells a basic group that somebody is gone, and the one that it is out.
     fn tell_of_goer(&mut self, group: i64, user: i64, version: i32) {
         for member in self.audience(Place::Group(group)) {
-            let what = match self.switches.member_updates {
+            let what = match self.switches.member_updates.decides() {
                 true => Passing::MemberGone { group, user, version },
                 false => Passing::Members { group },
             };

@@ -56,4 +56,4 @@ pub mod weather;
 pub use place::{Peer, Place};
 pub use refusal::Refusal;
 pub use state::{News, Passing, State};
-pub use switches::Switches;
+pub use switches::{Switchboard, Switches};

@@ -107,7 +107,7 @@ impl State {
 
     /// Tells something about a user to its own logins and to all who have a private chat with it or know its number.
     pub fn tell_acquaintances(&mut self, user: i64, what: &Passing) {
-        if !self.switches.profile_updates {
+        if !self.switches.profile_updates.decides() {
             return;
         }
         let knows = |account: &super::account::Account| {

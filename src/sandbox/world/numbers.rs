@@ -18,7 +18,7 @@ const WIDEST_HOLE: i64 = 3;
 impl State {
     /// The number to try for something new; `next` is the one that was given last.
     pub(super) fn number_after(&self, next: i64, least: i64) -> i64 {
-        match self.switches.high_numbers {
+        match self.switches.high_numbers.decides() {
             true => next.max(least) + 1 + self.derive(75, next, least).rem_euclid(100_000),
             false => next,
         }
@@ -26,7 +26,7 @@ impl State {
 
     /// The first number of a sequence of its own: `kind` tells one of them from another.
     pub(super) fn first_number(&self, kind: u64, of: i64) -> i32 {
-        match self.switches.high_numbers {
+        match self.switches.high_numbers.decides() {
             true => {
                 let above = self.derive(kind, of, 0).rem_euclid(4_000_000);
                 i32::try_from(1_000_000 + above).unwrap_or(1_000_000)
@@ -40,8 +40,9 @@ impl State {
         let drawn = self
             .derive(76, uid.cast_signed(), holder)
             .rem_euclid(4 * WIDEST_HOLE);
-        match self.switches.high_numbers {
-            true => i32::try_from((drawn - 3 * WIDEST_HOLE).max(0)).unwrap_or(0),
+        let hole = i32::try_from(drawn - 3 * WIDEST_HOLE).unwrap_or(0);
+        match hole > 0 && self.switches.high_numbers.decides() {
+            true => hole,
             false => 0,
         }
     }
@@ -56,7 +57,7 @@ mod tests {
     #[test]
     fn high_numbers_do_not_fit_32_bits_and_have_holes() {
         let mut state = State::new(3);
-        state.switches.high_numbers = true;
+        state.switches.high_numbers.turn(true);
         let ann = state.add_user(None, "", "Ann", "").expect("a user");
         let bob = state.add_user(None, "", "Bob", "").expect("a user");
         assert!(ann > USERS && bob > ann + 1);

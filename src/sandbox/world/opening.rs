@@ -60,7 +60,7 @@ impl State {
             self.mark_opened(uid);
             opened.push(*id);
         }
-        if self.switches.contents_read && !opened.is_empty() {
+        if !opened.is_empty() && self.switches.contents_read.decides() {
             let ids = opened;
             self.mention(account, Passing::Opened { channel, ids });
         }
@@ -68,7 +68,7 @@ impl State {
 
     fn tell_opened(&mut self, account: i64, ids: Vec<i32>) {
         let count = i32::try_from(ids.len()).unwrap_or(i32::MAX);
-        if self.switches.contents_read {
+        if self.switches.contents_read.decides() {
             self.tell(account, count, What::Opened { ids });
         }
     }

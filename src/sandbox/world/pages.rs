@@ -57,7 +57,7 @@ pub fn host(url: &str) -> &str {
 impl State {
     /// The preview that a text shows by itself.
     pub(super) fn preview(&self, text: &str, entities: &[Entity]) -> Option<Media> {
-        let url = first_link(text, entities).filter(|_| self.switches.link_previews)?;
+        let url = first_link(text, entities).filter(|_| self.switches.link_previews.decides())?;
         Some(Media::Page { url })
     }
 

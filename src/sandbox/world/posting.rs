@@ -166,14 +166,15 @@ impl State {
             Some(_) if length > CAPTION_MAX => return Err(Refusal::bad("MEDIA_CAPTION_TOO_LONG")),
             _ => {}
         }
-        let (text, entities) = entities::settle(&text, given, self.switches.all_found)
+        let (text, entities) = entities::settle(&text, given, self.switches.all_found.decides())
             .map_err(|_| Refusal::bad("ENTITY_BOUNDS_INVALID"))?;
         let entities = entities
             .into_iter()
             .filter(|entity| entity.user.is_none_or(|user| self.accounts.contains_key(&user)))
             .collect::<Vec<_>>();
-        let entities = match self.switches.spans_settled {
-            true => spans::nest(entities),
+        let nested = spans::nest(entities.clone());
+        let entities = match nested != entities && self.switches.spans_settled.decides() {
+            true => nested,
             false => entities,
         };
         let media = match media {
@@ -196,8 +197,8 @@ impl State {
         let free =
             account.is_some_and(|account| account.marks.premium || account.bot) || peer == Peer::User(author);
         let emoji = |span: &Entity| span.kind == entities::Kind::CustomEmoji;
-        let all = free || !self.switches.emoji_of_subscribers;
-        spans.into_iter().filter(|span| all || !emoji(span)).collect()
+        let may = |span: &Entity| !emoji(span) || free || !self.switches.emoji_of_subscribers.decides();
+        spans.into_iter().filter(may).collect()
     }
 
     /// Posts a message: a copy for each member, an event for each copy.
@@ -249,8 +250,7 @@ impl State {
             })
             .collect::<Result<_, _>>()?;
         let said = settled.iter().any(|(_, body)| matches!(body, Body::Said { .. }));
-        let reads = said && self.switches.read_by_posting;
-        if reads && !matches!(peer, Peer::Channel(_)) && self.account(author)?.has_unread(peer) {
+        if said && !matches!(peer, Peer::Channel(_)) && self.reads_by_posting(author, peer)? {
             self.read(author, peer, 0)?;
         }
         let before = self.news.len();
@@ -258,11 +258,19 @@ impl State {
             .into_iter()
             .map(|(draft, body)| self.place(author, peer, draft, body))
             .collect::<Result<_, _>>()?;
-        if reads && let Peer::Channel(id) = peer {
+        if said
+            && let Peer::Channel(id) = peer
+            && self.switches.read_by_posting.decides()
+        {
             self.read_by_posting(author, id, before);
         }
         self.discuss(peer, &uids)?;
         Ok(uids)
+    }
+
+    /// Whether who posts in a private chat or basic group reads something by that.
+    pub fn reads_by_posting(&self, author: i64, peer: Peer) -> Result<bool, Refusal> {
+        Ok(self.account(author)?.has_unread(peer) && self.switches.read_by_posting.decides())
     }
 
     /// Tells who posted in a channel that it has read what was there, before it hears of the post itself.
@@ -308,7 +316,8 @@ impl State {
         }
         let counted = draft.forward.clone().filter(|_| draft.sender.is_none());
         let thread = self.thread_of(place, draft.reply.as_ref());
-        let vanish = self.switches.messages_vanish;
+        let vanish = (draft.ttl_period.is_some() || draft.ttl_seconds.is_some())
+            && self.switches.messages_vanish.decides();
         let mut content = Content {
             uid,
             place,

@@ -28,7 +28,7 @@ impl State {
     /// The reference to a file that an account is handed out at present, with the message in which it sees it. It
     /// changes after half of its life, so that what is shown twice at about the same time is the same.
     pub fn file_reference(&self, viewer: i64, file: &Stored, origin: Option<Uid>) -> Vec<u8> {
-        if !self.switches.file_references_end {
+        if !self.switches.file_references_end.decides() {
             return self.lasting(file.id, file.epoch);
         }
         let step = (self.settings.file_reference_life / 2).max(1);
@@ -56,7 +56,7 @@ impl State {
             return invalid;
         }
         if reference == self.lasting(file.id, epoch) {
-            return match epoch == file.epoch && !self.switches.file_references_end {
+            return match epoch == file.epoch && !self.switches.file_references_end.decides() {
                 true => Ok(()),
                 false => expired,
             };
@@ -174,11 +174,11 @@ mod tests {
     #[test]
     fn a_lasting_reference_is_everybodys_until_the_switch_is_turned() {
         let (mut state, id) = state();
-        state.switches.file_references_end = false;
+        state.switches.file_references_end.turn(false);
         let file = state.files.stored[&id].clone();
         let reference = state.file_reference(1, &file, Some(77));
         assert_eq!(state.check_reference(2, &file, &reference), Ok(()));
-        state.switches.file_references_end = true;
+        state.switches.file_references_end.turn(true);
         let expired = Err(Refusal::bad("FILE_REFERENCE_EXPIRED"));
         assert_eq!(state.check_reference(2, &file, &reference), expired);
     }

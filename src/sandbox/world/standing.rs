@@ -99,7 +99,7 @@ impl State {
         group.version += 1;
         let version = group.version;
         for member in self.audience(Place::Group(id)) {
-            let what = match self.switches.member_updates {
+            let what = match self.switches.member_updates.decides() {
                 true => Passing::MemberAdmin {
                     group: id,
                     user,

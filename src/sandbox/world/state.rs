@@ -17,7 +17,7 @@ use super::place::{Peer, Place};
 use super::polls::Poll;
 use super::refusal::Refusal;
 use super::settings::Settings;
-use super::switches::Switches;
+use super::switches::Switchboard;
 use super::weather::{Kind, Weather};
 
 /// The account that tells login codes, as on Telegram.
@@ -72,7 +72,7 @@ pub struct State {
     pub settings: Settings,
     /// Which of Telegram's ways it has; given anew at each start.
     #[serde(skip)]
-    pub switches: Switches,
+    pub switches: Switchboard,
     /// The stream of what is nobody's message, while it goes on.
     #[serde(skip)]
     pub weather: Option<Weather>,
@@ -317,7 +317,7 @@ impl State {
             bans: Vec::new(),
             guards: BTreeSet::new(),
             settings: Settings::default(),
-            switches: Switches::default(),
+            switches: Switchboard::default(),
             weather: None,
             centres: Vec::new(),
             next: Next {

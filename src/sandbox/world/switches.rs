@@ -1,12 +1,14 @@
 //! The ways of Telegram that a client can be spared, each one a named switch.
 //!
 //! On means as on Telegram, which is the default; off is the kinder form of before. A row says what Telegram does and
-//! how that is known, and docs/sandbox.md has the same table. It owns no behaviour: whoever renders an answer or keeps
-//! a promise asks the switch.
+//! how that is known, and docs/sandbox.md has the same table. [`Switches`] is how they are set, [`Switchboard`] what the world
+//! has in use. It owns no behaviour: whoever renders an answer or keeps a promise asks the switch, which counts that.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+
+use crate::sandbox::switch::Switch;
 
 /// How a way of Telegram is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -30,12 +32,18 @@ pub struct Row {
     pub source: Source,
     get: fn(&Switches) -> bool,
     set: fn(&mut Switches, bool),
+    used: fn(&Switchboard) -> &Switch,
 }
 
 impl Row {
     /// Whether it is on.
     pub fn is_on(&self, switches: &Switches) -> bool {
         (self.get)(switches)
+    }
+
+    /// How often somebody acted by it while it was on.
+    pub fn reached(&self, board: &Switchboard) -> u64 {
+        (self.used)(board).reached()
     }
 }
 
@@ -64,7 +72,31 @@ macro_rules! switches {
                 source: $source,
                 get: |switches| switches.$name,
                 set: |switches, on| switches.$name = on,
+                used: |board| &board.$name,
             },)*];
+        }
+
+        /// The switches of a world, in use.
+        #[derive(Clone, Debug)]
+        pub struct Switchboard {
+            $(#[doc = $what] pub $name: Switch,)*
+        }
+
+        impl Switchboard {
+            /// The switches, set like this; nobody has reached one.
+            pub fn new(switches: Switches) -> Self {
+                Self { $($name: Switch::new(switches.$name),)* }
+            }
+
+            /// How they are set.
+            pub fn shown(&self) -> Switches {
+                Switches { $($name: self.$name.shown(),)* }
+            }
+
+            /// Sets all of them.
+            pub fn set(&mut self, switches: Switches) {
+                $(self.$name.turn(switches.$name);)*
+            }
         }
 
         impl Default for Switches {
@@ -244,6 +276,25 @@ switches! {
     albums_apart = true:
         "each part of an album is told by itself, a moment or now and then seconds after the one before it, and a part of a difference may end between two of them",
         Source::Client("TDLib, Telethon, kurigram: what is sent as an album is told as messages with a grouped_id, and gathered by time");
+}
+
+impl Default for Switchboard {
+    fn default() -> Self {
+        Self::new(Switches::default())
+    }
+}
+
+impl Switchboard {
+    /// Turns several, or none if one of the names is unknown.
+    ///
+    /// # Errors
+    /// If a name is unknown.
+    pub fn turn_all(&mut self, wanted: &BTreeMap<String, bool>) -> Result<(), UnknownSwitch> {
+        let mut turned = self.shown();
+        turned.turn_all(wanted)?;
+        self.set(turned);
+        Ok(())
+    }
 }
 
 impl Switches {

@@ -95,7 +95,7 @@ impl State {
     }
 
     fn tell_counter(&mut self, channel: i64, what: &Passing) {
-        if !self.switches.counters_told {
+        if !self.switches.counters_told.decides() {
             return;
         }
         for member in self.audience(Place::Channel(channel)) {

@@ -104,7 +104,7 @@ impl State {
             uploads.retain(|_, upload| now - upload.at < UPLOAD_KEPT);
         }
         let upload = uploads.entry((account, part.file)).or_default();
-        if self.switches.part_rules {
+        if self.switches.part_rules.decides() {
             upload.check(&part)?;
         }
         upload.at = now;
@@ -124,7 +124,7 @@ impl State {
         if !(1..=PARTS_MAX).contains(&parts) {
             return Err(Refusal::bad("FILE_PARTS_INVALID"));
         }
-        let strict = self.switches.part_rules;
+        let strict = self.switches.part_rules.decides();
         let upload = self.files.uploads.get(&(account, file));
         let upload = upload.ok_or(Refusal::bad("FILE_PART_0_MISSING"))?;
         let held = &upload.parts;
@@ -213,7 +213,7 @@ mod tests {
         let mut state = State::new(1);
         save(&mut state, 0, None, PART_MAX).expect("saved");
         assert_eq!(refused(save(&mut state, 20, None, PART_MAX)), "FILE_PART_INVALID");
-        state.switches.part_rules = false;
+        state.switches.part_rules.turn(false);
         save(&mut state, 20, None, 9).expect("at the end only");
     }
 

@@ -37,11 +37,11 @@ impl State {
         let Some(channel) = self.channels.get(&id) else {
             return Voice::default();
         };
-        let signs = channel.broadcast && channel.marks.signatures && self.switches.signed_posts;
+        let signs = channel.broadcast && channel.marks.signatures && self.switches.signed_posts.decides();
         let runs = channel.role(author).is_some_and(Role::runs);
         let unnamed = !channel.broadcast && runs && channel.anonymous.contains(&author);
         Voice {
-            sender: (unnamed && self.switches.anonymous_admins).then_some(Peer::Channel(id)),
+            sender: (unnamed && self.switches.anonymous_admins.decides()).then_some(Peer::Channel(id)),
             signature: signs.then(|| self.full_name(author)),
         }
     }
@@ -59,9 +59,10 @@ impl State {
         }
         let from = content.sender.unwrap_or(Peer::User(content.author));
         let author = self.accounts.get(&content.author);
-        let hides = author.is_some_and(|account| account.hidden_forwards) && self.switches.hidden_forwards;
+        let wishes = content.sender.is_none() && author.is_some_and(|account| account.hidden_forwards);
+        let hides = wishes && self.switches.hidden_forwards.decides();
         Forward {
-            hidden_name: (hides && content.sender.is_none()).then(|| self.full_name(content.author)),
+            hidden_name: hides.then(|| self.full_name(content.author)),
             ..Forward::of(from, content.date())
         }
     }

@@ -181,7 +181,9 @@ async fn the_archive_is_a_list_of_its_own_and_a_row_of_the_main_one() {
         ann.call(&of(Some(7))).await.expect_err("none"),
         "FOLDER_ID_INVALID"
     );
-    stage.world.world(|state| state.switches.archive_in_all = false);
+    stage
+        .world
+        .world(|state| state.switches.archive_in_all.turn(false));
     assert_eq!(listed(ann.ask(&of(None)).await), main);
     ann.ask(&put(0)).await;
     assert!(listed(ann.ask(&of(Some(0))).await).contains(&(Some(away), None)));

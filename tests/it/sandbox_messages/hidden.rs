@@ -85,7 +85,9 @@ async fn counters_are_told_by_themselves_and_keyboards_as_edits_that_do_not_show
         (message.views, message.forwards, at),
         (Some(42), Some(1), pts + 1)
     );
-    stage.world.world(|state| state.switches.counters_told = false);
+    stage
+        .world
+        .world(|state| state.switches.counters_told.turn(false));
     world.touch(news, id, None, views(77)).expect("seen");
     world.say(news, bob, "more").expect("posted");
     let more = |update: &enums::Update| match update {

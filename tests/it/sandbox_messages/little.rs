@@ -26,7 +26,7 @@ async fn a_data_centre_has_more_than_one_address_and_its_main_one_first() {
         (203, false, false, false, true),
     ];
     assert_eq!(found, expected);
-    stage.world.world(|state| state.switches.many_options = false);
+    stage.world.world(|state| state.switches.many_options.turn(false));
     let enums::Config::Config(config) = ann.ask(&f::help::GetConfig {}).await;
     assert_eq!(config.dc_options.len(), 1);
 }

@@ -114,7 +114,7 @@ async fn parameters_have_an_effect_or_are_refused_by_name() {
     assert!(matches!(&found.messages[0], enums::Message::Message(it) if it.effect == Some(FIRE)));
     stage
         .world
-        .world(|state| state.switches.parameters_refused = false);
+        .world(|state| state.switches.parameters_refused.turn(false));
     let later = f::messages::SendMessage {
         schedule_date: Some(now + 3600),
         ..text(group, "a word for later", false)

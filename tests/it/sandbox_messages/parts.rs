@@ -79,7 +79,7 @@ async fn parts_of_uploads_are_checked_one_by_one() {
     let whole = made(ann, plain(named(2, "3779227D6405BC41DA87F218FD5FA100"))).await;
     assert_eq!(whole.expect("made").size, 3048);
 
-    stage.world.world(|state| state.switches.part_rules = false);
+    stage.world.world(|state| state.switches.part_rules.turn(false));
     assert_eq!(small(ann, 0, 2048).await, Ok(true));
     assert_eq!(small(ann, 1, 4096).await, Ok(true), "it is told when it is used");
     let late = made(ann, plain(named(2, ""))).await.expect_err("refused");
@@ -194,7 +194,7 @@ async fn parts_of_kinds_that_the_server_finds_out_itself() {
     assert_eq!(kinds(&found), (false, false, true, true));
     assert!(matches!(found.thumbs.as_deref(), Some([_, enums::PhotoSize::Size(it)]) if it.w == 20));
 
-    stage.world.world(|state| state.switches.kinds_probed = false);
+    stage.world.world(|state| state.switches.kinds_probed.turn(false));
     let file = upload(ann, 8, "a.gif", gif).await;
     let found = made(ann, document(file, "image/gif", vec![]))
         .await

@@ -108,7 +108,9 @@ async fn pictures_are_made_anew_in_several_sizes() {
         );
     }
 
-    stage.world.world(|state| state.switches.pictures_anew = false);
+    stage
+        .world
+        .world(|state| state.switches.pictures_anew.turn(false));
     let kept = made(&mut ann, 9, "a.txt", &uploaded).await.expect("made");
     assert_eq!(sizes(&kept), [("w".to_owned(), (3000, 1500), 4017)]);
     assert_eq!(fetched(&mut ann, &kept, "w").await, Ok(uploaded));

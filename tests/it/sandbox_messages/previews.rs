@@ -76,7 +76,9 @@ async fn a_text_with_a_link_is_answered_with_a_pending_page_that_comes_a_moment_
     ann.ask(&text(peer.clone(), "no https://c.invalid", false)).await;
     let (nothing, _) = ann.hear(came).await;
     assert!(matches!(nothing.0, enums::WebPage::Empty(_)), "there is none");
-    stage.world.world(|state| state.switches.link_previews = false);
+    stage
+        .world
+        .world(|state| state.switches.link_previews.turn(false));
     let off = ann.ask(&text(peer, "off: https://d.example/long", false)).await;
     assert!(matches!(&off, enums::Updates::UpdateShortSentMessage(it) if it.media.is_none()));
 }

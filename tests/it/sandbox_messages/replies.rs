@@ -106,7 +106,7 @@ async fn an_answer_elsewhere_tells_its_number_to_those_who_see_it() {
     assert_eq!((told.reply_to_msg_id, told.quote), (None, false));
     stage
         .world
-        .world(|state| state.switches.replies_elsewhere = false);
+        .world(|state| state.switches.replies_elsewhere.turn(false));
     world.post(open, answer).expect("posted");
     let told = header(&newest(&mut ann, peer_of(&stage, ann_id, open)).await);
     assert_eq!((told.reply_to_msg_id, told.reply_from), (Some(asked), None));

@@ -89,7 +89,9 @@ async fn spans_are_merged_split_and_dropped_when_posted_and_at_each_edit() {
     world.set_marks(ann_id, premium).expect("a subscriber");
     let (_, found) = sent(ann.ask(&call(bob, "words 12345 🙂")).await);
     assert_eq!(found.len(), 4, "a subscriber's emoji stays");
-    stage.world.world(|state| state.switches.spans_settled = false);
+    stage
+        .world
+        .world(|state| state.switches.spans_settled.turn(false));
     let (_, found) = sent(ann.ask(&call(bob, "words 12345 🙂 as they are")).await);
     assert_eq!(found.len(), 4);
     assert!(found.contains(&italic(3, 5)), "nothing is split");
@@ -159,7 +161,7 @@ async fn hosts_phones_and_cards_are_found_and_survive_copying() {
     ];
     assert_eq!(spans(source), wanted);
     until("it is copied", || spans(copies) == wanted).await;
-    stage.world.world(|state| state.switches.all_found = false);
+    stage.world.world(|state| state.switches.all_found.turn(false));
     world.say(source, bob, words).expect("posted");
     assert_eq!(spans(source).len(), 2, "commands and tags only");
     daemon.stop(Duration::from_secs(5)).await;

@@ -39,7 +39,9 @@ async fn next(login: &mut Login) -> types::Message {
 #[tokio::test(flavor = "multi_thread")]
 async fn vanishing_messages_are_deleted_by_themselves() {
     let stage = Stage::new().await;
-    stage.world.world(|state| state.switches.short_updates = false);
+    stage
+        .world
+        .world(|state| state.switches.short_updates.turn(false));
     let (mut ann, world, ann_id, bob) = ann(&stage).await;
     let place = chat(&world, NewChatKind::Supergroup, bob, ann_id);
     look_at(&mut ann, peer_of(&stage, ann_id, place)).await;
@@ -67,7 +69,9 @@ async fn vanishing_messages_are_deleted_by_themselves() {
     let left = world.messages(place, None, 0, 100, false).expect("there");
     assert!(left.iter().all(|message| message.service.is_some()));
 
-    stage.world.world(|state| state.switches.messages_vanish = false);
+    stage
+        .world
+        .world(|state| state.switches.messages_vanish.turn(false));
     world.post(ann_id, brief(bob, "for ever", 1)).expect("posted");
     assert_eq!(next(&mut ann).await.ttl_period, None);
 }

@@ -79,7 +79,7 @@ async fn albums_apart_come_part_by_part_with_others_between() {
         "one of them comes late"
     );
 
-    stage.world.world(|state| state.switches.albums_apart = false);
+    stage.world.world(|state| state.switches.albums_apart.turn(false));
     world.post(place, album(bob, 10)).expect("posted");
     let heard = ann.hear_container(texts).await;
     assert_eq!(heard.len(), 10, "all at once");
@@ -111,7 +111,7 @@ async fn albums_apart_stand_on_both_sides_of_the_end_of_a_part_of_a_difference()
         }
     }
     assert!(sizes.len() > 1 && sizes.iter().sum::<usize>() == 10, "{sizes:?}");
-    stage.world.world(|state| state.switches.albums_apart = false);
+    stage.world.world(|state| state.switches.albums_apart.turn(false));
     let enums::updates::Difference::Difference(found) = ann.ask(&all(before.pts)).await else {
         panic!("all at once")
     };

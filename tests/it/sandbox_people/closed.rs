@@ -68,7 +68,7 @@ async fn who_was_put_out_is_refused_in_other_words_than_a_stranger() {
     }
     stage
         .world
-        .world(|state| state.switches.words_when_put_out = false);
+        .world(|state| state.switches.words_when_put_out.turn(false));
     for place in [private, group, news] {
         let refused = ann.refused(&difference(place)).await;
         assert_eq!(refused, (400, "CHANNEL_PRIVATE".to_owned()));

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[tokio::test(flavor = "multi_thread")]
 async fn high_numbers_are_borne_by_a_daemon_live_and_after_it_was_away() {
     let stage = Stage::new().await;
-    stage.world.world(|state| state.switches.high_numbers = true);
+    stage.world.world(|state| state.switches.high_numbers.turn(true));
     let (ann, bob) = (stage.user(ANN, "Ann"), stage.user(BOB, "Bob"));
     let world = stage.handle();
     let places = [

@@ -82,7 +82,9 @@ async fn min_users_stand_in_updates_of_channels_and_are_named_by_their_message()
 #[tokio::test(flavor = "multi_thread")]
 async fn full_users_stand_in_private_chats_basic_groups_and_without_the_switch() {
     let (stage, world, mut ann, ann_id, bob) = ann_and_bob().await;
-    stage.world.world(|state| state.switches.short_updates = false);
+    stage
+        .world
+        .world(|state| state.switches.short_updates.turn(false));
     let in_common = |update: &enums::Update| matches!(update, enums::Update::NewMessage(_)).then_some(());
     world.say(ann_id, bob, "to you").expect("posted");
     assert!(!ann.hear(in_common).await.1.user(bob).min);
@@ -93,7 +95,7 @@ async fn full_users_stand_in_private_chats_basic_groups_and_without_the_switch()
         _ => None,
     };
     assert!(!ann.hear(both).await.1.user(bob).min);
-    stage.world.world(|state| state.switches.min_peers = false);
+    stage.world.world(|state| state.switches.min_peers.turn(false));
     let place = chat(&world, NewChatKind::Supergroup, ann_id, bob);
     world.say(place, bob, "hello").expect("posted");
     let said = |update: &enums::Update| new_in_channel(update).filter(|id| *id > 1);

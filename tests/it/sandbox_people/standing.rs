@@ -83,7 +83,9 @@ async fn who_was_away_hears_with_the_difference_what_became_of_its_chats() {
     .await;
     assert!(tells_channel(&told, place_id) && is_forbidden(&told, place_id));
 
-    stage.world.world(|state| state.switches.told_while_away = false);
+    stage
+        .world
+        .world(|state| state.switches.told_while_away.turn(false));
     let told = away(&mut ann, || {
         world.set_role(place, ann_id, Role::Member).expect("let in again");
     })

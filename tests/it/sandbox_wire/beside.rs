@@ -30,7 +30,7 @@ async fn calls_side_by_side_are_all_answered_in_any_order() {
     assert_eq!(order, sent, "each once");
 
     server.world.hub.set_manners(trunkline::sandbox::rpc::Manners {
-        side_by_side: false,
+        side_by_side: Switch::new(false),
         ..Default::default()
     });
     assert_eq!(order_of_answers(&mut client).await, sent);

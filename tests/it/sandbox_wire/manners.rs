@@ -53,8 +53,8 @@ async fn sequence_numbers_rise_with_ids_and_tell_content() {
 
     client.call(&f::help::GetNearestDc {}).await.expect("it goes on");
     server.world.hub.set_manners(trunkline::sandbox::rpc::Manners {
-        sequence: false,
-        parity: false,
+        sequence: Switch::new(false),
+        parity: Switch::new(false),
         ..Default::default()
     });
     let id = client.next_id();

@@ -16,6 +16,7 @@ use little::{Little, nearest};
 use tl::functions as f;
 use tl::{Deserializable, Serializable};
 use trunkline::sandbox::rpc::{KeyId, KnownKey, Service};
+use trunkline::sandbox::switch::Switch;
 use trunkline::sandbox::wire::{RsaKey, Wire, WireConfig};
 
 /// Made once: drawing primes is the slowest part of these tests.
@@ -324,8 +325,8 @@ async fn who_does_not_listen_misses_updates_or_is_cut_off_and_nobody_waits_for_i
     let question = client.send(&f::updates::GetState {}.to_bytes()).await;
     client.answer(question).await.unwrap();
     let text: String = (0..2000).map(|_| rand::random_range('a'..='z')).collect();
-    let manners = |laggards_told| trunkline::sandbox::rpc::Manners {
-        laggards_told,
+    let manners = |told| trunkline::sandbox::rpc::Manners {
+        laggards_told: Switch::new(told),
         ..Default::default()
     };
     server.world.hub.set_manners(manners(true));

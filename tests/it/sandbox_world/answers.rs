@@ -69,7 +69,7 @@ async fn a_repeat_has_the_state_of_its_first_message() {
     alice.send(&peer, "two", 2).await;
     let again = updates(alice.send(&peer, "one", 1).await);
     assert_eq!(news(&again), [(first.pts, 1)]);
-    telegram.world(|state| state.switches.repeat_keeps_pts = false);
+    telegram.world(|state| state.switches.repeat_keeps_pts.turn(false));
     let again = updates(alice.send(&peer, "one", 1).await);
     assert_eq!(news(&again), [(first.pts + 1, 0)]);
 }
@@ -150,7 +150,7 @@ async fn a_channel_difference_names_a_time_only_when_it_is_final_and_has_a_reach
     assert!(matches!(answer, enums::updates::ChannelDifference::TooLong(_)));
     telegram.world(|state| {
         state.settings.events_kept = 500;
-        state.switches.too_long_beyond_limit = true;
+        state.switches.too_long_beyond_limit.turn(true);
     });
     let answer = bob.ask(request).await;
     assert!(matches!(answer, enums::updates::ChannelDifference::TooLong(_)));

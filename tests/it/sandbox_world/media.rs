@@ -233,7 +233,7 @@ async fn a_reference_whose_message_is_gone_is_named_by_its_place_in_the_album() 
     alice.ask(delete).await;
     let again = || album(&to_alice, vec![(seen[0].clone(), 31), (seen[1].clone(), 32)]);
     assert_eq!(bob.refused(again()).await, "FILE_REFERENCE_1_EXPIRED");
-    telegram.world(|state| state.switches.numbered_file_references = false);
+    telegram.world(|state| state.switches.numbered_file_references.turn(false));
     assert_eq!(bob.refused(again()).await, "FILE_REFERENCE_EXPIRED");
 
     telegram.world(|state| state.settings.file_reference_life = -1);
