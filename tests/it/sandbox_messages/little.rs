@@ -61,6 +61,24 @@ async fn a_ban_with_an_end_ends_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_names_more_than_a_hundred_messages_means_the_first_hundred() {
+    let stage = Stage::new().await;
+    let (mut ann, world, ann_id, bob) = ann(&stage).await;
+    let place = chat(&world, NewChatKind::Group, ann_id, bob);
+    world.burst(place, &ann_id.into(), "word", 130).expect("posted");
+    let standing = || {
+        let all = world.messages(place, Some(ann_id), 0, 1000, false);
+        let said = all.expect("there").into_iter().filter(|it| it.service.is_none());
+        said.map(|it| it.id).collect::<Vec<_>>()
+    };
+    let id = standing();
+    let last = id[100..].to_vec();
+    ann.ask(&f::messages::DeleteMessages { revoke: true, id }).await;
+    assert_eq!(standing(), last);
+    assert_eq!(world.switches().hundred_numbers.reached(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_deletes_more_than_a_hundred_messages() {
     let stage = Stage::new().await;
     let (ann, bob) = (stage.user(ANN, "Ann"), stage.user(super::BOB, "Bob"));

@@ -112,6 +112,7 @@ async fn parameters_have_an_effect_or_are_refused_by_name() {
         panic!("a list")
     };
     assert!(matches!(&found.messages[0], enums::Message::Message(it) if it.effect == Some(FIRE)));
+    assert!(world.switches().parameters_refused.reached() > 0);
     stage
         .world
         .world(|state| state.switches.parameters_refused.turn(false));

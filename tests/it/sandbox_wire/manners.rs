@@ -32,6 +32,9 @@ fn container(messages: &[(i64, i32, &[u8])]) -> Vec<u8> {
 #[tokio::test]
 async fn sequence_numbers_rise_with_ids_and_tell_content() {
     let server = start().await;
+    let manners = trunkline::sandbox::rpc::Manners::default();
+    let (sequence, parity) = (manners.sequence.clone(), manners.parity.clone());
+    server.world.hub.set_manners(manners);
     let mut client = server.client().await;
     let query = f::help::GetNearestDc {}.to_bytes();
     let early = client.next_id();
@@ -52,6 +55,7 @@ async fn sequence_numbers_rise_with_ids_and_tell_content() {
     assert_eq!(complaint(&mut client).await, (id, 35));
 
     client.call(&f::help::GetNearestDc {}).await.expect("it goes on");
+    assert_eq!((sequence.reached(), parity.reached()), (2, 2));
     server.world.hub.set_manners(trunkline::sandbox::rpc::Manners {
         sequence: Switch::new(false),
         parity: Switch::new(false),
@@ -86,6 +90,9 @@ async fn acknowledgements_are_taken_with_either_parity() {
 #[tokio::test]
 async fn the_messages_of_a_container_are_judged_one_by_one() {
     let server = start().await;
+    let manners = trunkline::sandbox::rpc::Manners::default();
+    let inner_ids = manners.inner_ids.clone();
+    server.world.hub.set_manners(manners);
     let mut client = server.client().await;
     let query = f::help::GetNearestDc {}.to_bytes();
     let (good, odd) = (client.next_id(), client.next_id() + 1);
@@ -112,6 +119,7 @@ async fn the_messages_of_a_container_are_judged_one_by_one() {
     let object = container(&[(id + 4, 107, &query)]);
     client.send_numbered(id, 108, &object).await;
     assert_eq!(complaint(&mut client).await, (id, 64));
+    assert_eq!(inner_ids.reached(), 2);
 }
 
 #[tokio::test]

@@ -133,6 +133,7 @@ async fn a_channel_difference_names_a_time_only_when_it_is_final_and_has_a_reach
     let enums::updates::ChannelDifference::Difference(part) = bob.ask(request.clone()).await else {
         panic!("a part")
     };
+    assert_eq!(world.switches().short_differences.reached(), 1);
     assert_eq!(
         (part.r#final, part.timeout, part.new_messages.len()),
         (false, None, 10)

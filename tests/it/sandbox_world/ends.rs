@@ -64,6 +64,7 @@ async fn a_moved_account_is_sent_on_by_every_call_but_those_that_carry_it_over()
     telegram.world(moved).expect("moved");
     let refused = alice.call(f::updates::GetState {}).await.expect_err("sent on");
     assert_eq!(refused, (303, "USER_MIGRATE_4".into()));
+    assert_eq!(world.switches().user_migrate.reached(), 1);
     alice.ask(f::help::GetConfig {}).await;
     let there = Client::of(&telegram, 4, 9);
     let refused = there.call(f::updates::GetState {}).await.expect_err("nobody");
@@ -144,5 +145,6 @@ async fn a_key_on_two_main_connections_is_counted_and_ends() {
             .expect_err("the key has ended");
         assert_eq!(refused, (406, "AUTH_KEY_DUPLICATED".into()));
     }
+    assert_eq!(world.switches().duplicated_key_dies.reached(), 1);
     sandbox.stop().await;
 }

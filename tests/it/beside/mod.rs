@@ -6,22 +6,25 @@
 //! `TRUNKLINE_BESIDE` says how many histories (`make beside` plays 500), `TRUNKLINE_SEED` where they begin. Without node
 //! and mtcute the daemon plays alone.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{BufRead, BufReader};
+mod listener;
+mod scenes;
+mod ways;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use listener::{Listener, place};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::{Value, json};
+use serde_json::json;
 use trunkline::app::Daemon;
-use trunkline::model::EventBody;
+use trunkline::base::SessionId;
+use trunkline::model::{EventBody, Message};
 use trunkline::sandbox::World;
+use trunkline::sandbox::world::content::Body;
 use trunkline::sandbox::world::posting::Draft;
-use trunkline::sandbox::world::switches::Switches;
-use trunkline::sandbox::world::weather::{Kind, Weather};
+use trunkline::sandbox::world::weather::Kind;
 use trunkline::sandbox::world::{Peer, State};
 
 use crate::interop::node_modules;
@@ -29,16 +32,6 @@ use crate::stage::{Stage, until};
 
 const PHONE: &str = "+999661000077";
 const CODE: &str = "11111";
-
-/// The ways of Telegram that mtcute does not bear: the rows of the table "Clients and switches" in the documentation.
-fn unbearable() -> Vec<&'static str> {
-    let rows = include_str!("../../docs/sandbox.md").lines();
-    let rows = rows.filter(|row| row.starts_with("| mtcute "));
-    let names = rows.filter_map(|row| row.split('|').nth(3));
-    let names: Vec<_> = names.map(|name| name.trim().trim_matches('`')).collect();
-    assert!(!names.is_empty(), "there is no such table");
-    names
-}
 
 /// Histories in an everyday run.
 const EVERYDAY: u64 = 6;
@@ -50,92 +43,41 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A message, as both name it.
 type Place = (i64, i32);
 
-/// The other client.
-struct Listener {
-    process: Child,
-    input: Option<ChildStdin>,
-    heard: Arc<Mutex<Vec<Value>>>,
+/// What the daemon has told of a message.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    /// How often as new.
+    times: u32,
+    /// Its last form; none if it was deleted.
+    last: Option<Message>,
 }
 
-impl Listener {
-    fn start(stage: &Stage, modules: &Path) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let link = modules.join("mtcute_listener.mjs");
-        match std::os::unix::fs::symlink(root.join("tests/interop/mtcute_listener.mjs"), &link) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => panic!("{error}"),
-            _ => {}
-        }
-        let key = stage.files().0.with_file_name("public.pem");
-        std::fs::write(&key, stage.public_key()).expect("written");
-        let address = stage.address();
-        let mut process = Command::new("node")
-            .arg("--preserve-symlinks-main")
-            .arg(&link)
-            .args([address.ip().to_string(), address.port().to_string()])
-            .arg(&key)
-            .args([PHONE, CODE])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("node runs");
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let (output, into) = (process.stdout.take().expect("piped"), heard.clone());
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                let line = serde_json::from_str(&line).expect("an object a line");
-                into.lock().expect("sound").push(line);
-            }
-        });
-        Self {
-            input: process.stdin.take(),
-            process,
-            heard,
-        }
-    }
-
-    fn heard(&self) -> Vec<Value> {
-        self.heard.lock().expect("sound").clone()
-    }
-
-    /// How often it told of each message as new.
-    fn told_new(&self) -> HashMap<Place, u32> {
-        let mut new = HashMap::new();
-        for line in self.heard().iter().filter(|line| line["kind"] == "new") {
-            if let Some(place) = place(line) {
-                *new.entry(place).or_default() += 1;
-            }
-        }
-        new
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        drop(self.input.take());
-        self.process.kill().ok();
-        self.process.wait().expect("ended");
-    }
-}
-
-fn place(line: &Value) -> Option<Place> {
-    let id = i32::try_from(line["id"].as_i64()?).ok()?;
-    Some((line["chat"].as_i64()?, id))
-}
+/// Chats that are there from the beginning: with Bob alone, a basic group, a channel, a supergroup.
+const CHATS: usize = 4;
 
 /// The world, and who is in it.
 struct Play {
     // The first to end: it shall not see the server go.
     other: Option<Listener>,
     daemon: Daemon,
+    session: SessionId,
     world: World,
     stage: Stage,
     ann: i64,
     bob: i64,
-    chats: [Peer; 4],
+    /// Somebody who comes and goes.
+    dan: i64,
+    chats: [Peer; CHATS],
     /// What stands in each chat, under the numbers that Ann sees, with its last text; none if it was deleted.
     truth: BTreeMap<Place, Option<String>>,
-    /// What the daemon has told: how often as new, with the last text; none if it was deleted.
-    told: HashMap<Place, (u32, Option<String>)>,
+    /// What the daemon has told.
+    told: HashMap<Place, Told>,
+    /// Service messages, and how often the daemon has told each.
+    services: BTreeMap<Place, u32>,
+    /// What else it has told of chats: moves, losses, gaps.
+    turns: BTreeSet<String>,
+    /// How many names Ann has given to what she sends.
+    named: i64,
     /// The last event that is counted in it.
     cursor: u64,
     /// The number that the author sees.
@@ -143,13 +85,17 @@ struct Play {
 }
 
 impl Play {
+    /// With the other client, if there is one: without what that one does not bear.
     async fn new(modules: Option<&Path>) -> Self {
         let stage = Stage::new().await;
         if modules.is_some() {
-            let off = unbearable().into_iter().map(|name| (name.to_owned(), false));
+            let off = ways::unbearable()
+                .into_iter()
+                .map(|name| (name.to_owned(), false));
             stage.handle().turn(&off.collect()).expect("turned");
         }
         let (ann, bob) = (stage.user(PHONE, "Ann"), stage.user("+999661000078", "Bob"));
+        let dan = stage.user("+999661000079", "Dan");
         let chats = stage.world.world(|world| {
             [
                 Peer::User(ann),
@@ -159,20 +105,25 @@ impl Play {
             ]
         });
         let daemon = stage.daemon().await;
-        stage.log_in(&daemon, PHONE).await;
+        let session = stage.log_in(&daemon, PHONE).await;
         let other = modules.map(|modules| Listener::start(&stage, modules));
         let ready = |other: &Listener| other.heard().iter().any(|line| line["ready"] == true);
         until("the other client listens", || other.as_ref().is_none_or(ready)).await;
         Self {
             world: stage.handle(),
             daemon,
+            session,
             other,
             ann,
             bob,
+            dan,
             chats,
             truth: BTreeMap::new(),
             told: HashMap::new(),
             cursor: 0,
+            services: BTreeMap::new(),
+            turns: BTreeSet::new(),
+            named: 0,
             own: HashMap::new(),
             stage,
         }
@@ -249,6 +200,11 @@ impl Play {
 
     /// One history, to its end.
     async fn history(&mut self, seed: u64) {
+        self.history_with(seed, None).await;
+    }
+
+    /// The same with a scene in it; answers where messages were said.
+    async fn history_with(&mut self, seed: u64, scene: Option<&str>) -> Vec<Place> {
         let mut dice = StdRng::seed_from_u64(seed);
         let mut said = Vec::new();
         for act in 0..ACTS {
@@ -265,19 +221,18 @@ impl Play {
             }
         }
         self.world.clear_faults(None);
-        // What was lost last shows by what comes after it.
-        let ends: Vec<Place> = (0..self.chats.len())
-            .map(|chat| self.post(chat, &format!("{seed}/end")))
-            .collect();
-        said.extend(&ends);
-        let begun = Instant::now();
-        self.hear();
-        while !self.missing(&said).is_empty() {
-            let late = begun.elapsed() > Duration::from_secs(20);
-            assert!(!late, "history {seed} is not told: {}", self.show(&said));
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            self.hear();
+        if let Some(name) = scene {
+            said.extend(self.end(seed, "scene"));
+            self.heard(seed, &said).await;
+            let since = self.next();
+            Box::pin(scenes::play(self, name)).await;
+            self.world.clear_faults(None);
+            said.extend(self.look_round(since));
         }
+        // What was lost last shows by what comes after it.
+        let ends = self.end(seed, "end");
+        said.extend(&ends);
+        self.heard(seed, &said).await;
         let begun = Instant::now();
         let heard = |other: &Listener| {
             let new = other.told_new();
@@ -286,6 +241,53 @@ impl Play {
         while !self.other.as_ref().is_none_or(heard) && begun.elapsed() < PATIENCE {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        said
+    }
+
+    /// A word in each chat.
+    fn end(&mut self, seed: u64, word: &str) -> Vec<Place> {
+        let text = format!("{seed}/{word}");
+        (0..CHATS).map(|chat| self.post(chat, &text)).collect()
+    }
+
+    /// Waits until the daemon has told all of this.
+    async fn heard(&mut self, seed: u64, said: &[Place]) {
+        let begun = Instant::now();
+        self.hear();
+        while !self.missing(said).is_empty() {
+            let late = begun.elapsed() > Duration::from_secs(20);
+            assert!(!late, "history {seed} is not told: {}", self.show(said));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            self.hear();
+        }
+    }
+
+    /// The number that the world's next message will have.
+    fn next(&self) -> u64 {
+        self.stage.world.look(|world| world.next.uid)
+    }
+
+    /// What was said since in the chats that Ann is in, by whomever.
+    fn look_round(&mut self, since: u64) -> Vec<Place> {
+        let ann = self.ann;
+        let found: Vec<_> = self.stage.world.look(|world| {
+            let sees = |peer| match peer {
+                Peer::Channel(id) => world.channels[&id].has(ann),
+                _ => true,
+            };
+            let said = (since..world.next.uid).filter_map(|uid| world.contents.get(&uid));
+            let said = said.filter(|content| matches!(content.body, Body::Said { .. }));
+            said.filter_map(|content| {
+                let (peer, id) = (content.place.seen_by(ann), content.number_for(ann)?);
+                let stands = content.deleted_at.is_none();
+                let text = stands.then(|| content.text().to_owned());
+                sees(peer).then_some(((peer.bot_api(), id), text))
+            })
+            .collect()
+        });
+        let places = found.iter().map(|(place, _)| *place).collect();
+        self.truth.extend(found);
+        places
     }
 
     /// Counts what the daemon has told since.
@@ -293,22 +295,35 @@ impl Play {
         let events = self.daemon.handles.store.events(self.cursor, 10_000);
         for (seq, event) in events.expect("the journal can be read") {
             self.cursor = seq;
+            if event.session != Some(self.session) {
+                continue;
+            }
             match &event.body {
-                EventBody::MessageNew(message) if !message.service => {
+                EventBody::MessageNew(message) | EventBody::MessageSent(message) if message.service => {
+                    let place = (message.chat.0, message.id);
+                    *self.services.entry(place).or_default() += 1;
+                }
+                EventBody::MessageNew(message) | EventBody::MessageSent(message) => {
                     let known = self.told.entry((message.chat.0, message.id)).or_default();
-                    *known = (known.0 + 1, Some(message.text.clone()));
+                    known.times += 1;
+                    known.last = Some(message.clone());
                 }
                 EventBody::MessageEdited(message) => {
                     let known = self.told.entry((message.chat.0, message.id)).or_default();
-                    known.1 = Some(message.text.clone());
+                    known.last = Some(message.clone());
                 }
                 EventBody::MessageDeleted {
                     chat: Some(chat),
                     ids,
                 } => {
                     for id in ids {
-                        self.told.entry((chat.0, *id)).or_default().1 = None;
+                        self.told.entry((chat.0, *id)).or_default().last = None;
                     }
+                }
+                turn @ (EventBody::ChatMigrated { .. }
+                | EventBody::ChatLost { .. }
+                | EventBody::SessionGap { .. }) => {
+                    self.turns.insert(format!("{turn:?}"));
                 }
                 _ => {}
             }
@@ -332,9 +347,12 @@ impl Play {
         let missing = |place: &&Place| {
             let known = self.told.get(place);
             match &self.truth[*place] {
-                Some(text) => known.is_none_or(|(_, last)| last.as_ref() != Some(text)),
+                Some(text) => {
+                    let last = known.and_then(|told| told.last.as_ref());
+                    last.is_none_or(|last| last.text != *text)
+                }
                 // One that was gone before it could be told is told as nothing, or as deleted.
-                None => known.is_some_and(|(_, last)| last.is_some()),
+                None => known.is_some_and(|told| told.last.is_some()),
             }
         };
         of.iter().filter(missing).copied().collect()
@@ -342,8 +360,10 @@ impl Play {
 
     /// Whether what both told so far is right; how much the other client missed, and how much it told again.
     fn judge(&self) -> (usize, usize) {
-        let twice: Vec<_> = self.told.iter().filter(|(_, (times, _))| *times > 1).collect();
+        let twice: Vec<_> = self.told.iter().filter(|(_, told)| told.times > 1).collect();
         assert!(twice.is_empty(), "told twice as new: {twice:?}");
+        let twice: Vec<_> = self.services.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(twice.is_empty(), "services told twice: {twice:?}");
         let other = self.other.as_ref().map(Listener::told_new).unwrap_or_default();
         // It shows more than messages: notes of the server, and what is written for later.
         let stands = |place: &Place| self.truth.get(place).is_some_and(Option::is_some);
@@ -378,36 +398,4 @@ async fn the_daemon_tells_all_that_mtcute_tells_and_all_there_is() {
         play.truth.len(),
         begun.elapsed()
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn each_way_of_telegram_alone_leaves_what_is_told_as_it_is() {
-    let modules = node_modules("@mtcute/node");
-    let given = std::env::var("TRUNKLINE_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed: u64 = given.unwrap_or_else(rand::random);
-    println!("histories from seed {seed}");
-    for with_other in [true, false] {
-        let mut play = Play::new(modules.as_deref().filter(|_| with_other)).await;
-        let rows = Switches::ROWS.iter().map(|row| row.name);
-        let rows = rows.filter(|name| unbearable().contains(name) != with_other);
-        for (number, name) in (0..).zip(rows) {
-            let only = Switches::ROWS
-                .iter()
-                .map(|row| (row.name.to_owned(), row.name == name));
-            play.world.turn(&only.collect()).expect("turned");
-            println!("{name}");
-            play.history(seed.wrapping_add(2 * number)).await;
-            // And with all that real accounts hear besides.
-            let weather = Weather {
-                seed: number.cast_signed(),
-                gusts: 0,
-            };
-            play.world.set_weather(Some(weather));
-            play.history(seed.wrapping_add(2 * number + 1)).await;
-            play.world.set_weather(None);
-        }
-        play.judge();
-    }
 }
