@@ -1,45 +1,91 @@
-//! mtcute as one more login of the account; it says what it hears, a line each.
+//! Clients of others as further logins of the account; each says what it hears, a line each.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
 use super::{CODE, PHONE, Place};
+use crate::interop::{node_modules, python_with};
 use crate::stage::Stage;
 
-/// The other client.
+/// A client that others wrote.
+#[derive(Clone, Debug)]
+pub enum Foreign {
+    /// mtcute, in this folder of node's.
+    Mtcute(PathBuf),
+    /// Telethon, under this python.
+    Telethon(PathBuf),
+}
+
+impl Foreign {
+    /// mtcute, if it is there.
+    pub fn mtcute() -> Option<Self> {
+        node_modules("@mtcute/node").map(Self::Mtcute)
+    }
+
+    /// Telethon, if it is there.
+    pub fn telethon() -> Option<Self> {
+        python_with("telethon").map(Self::Telethon)
+    }
+
+    /// Its name, as the documentation has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Mtcute(_) => "mtcute",
+            Self::Telethon(_) => "Telethon",
+        }
+    }
+
+    fn command(&self) -> Command {
+        let stories = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
+        match self {
+            // Modules are looked for beside the script: it is linked to where they are.
+            Self::Mtcute(modules) => {
+                let link = modules.join("mtcute_listener.mjs");
+                match std::os::unix::fs::symlink(stories.join("mtcute_listener.mjs"), &link) {
+                    Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => panic!("{error}"),
+                    _ => {}
+                }
+                let mut command = Command::new("node");
+                command.arg("--preserve-symlinks-main").arg(link);
+                command
+            }
+            Self::Telethon(python) => {
+                let mut command = Command::new(python);
+                command.arg(stories.join("telethon_listener.py"));
+                command
+            }
+        }
+    }
+}
+
+/// One of them at work.
 pub struct Listener {
+    /// Its name.
+    pub name: &'static str,
     process: Child,
     input: Option<ChildStdin>,
     heard: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Listener {
-    /// Starts it as one more login; `ready` says when it listens.
-    pub fn start(stage: &Stage, modules: &Path) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let link = modules.join("mtcute_listener.mjs");
-        match std::os::unix::fs::symlink(root.join("tests/interop/mtcute_listener.mjs"), &link) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => panic!("{error}"),
-            _ => {}
-        }
+    /// Starts it as one more login.
+    pub fn start(stage: &Stage, foreign: &Foreign) -> Self {
         let key = stage.files().0.with_file_name("public.pem");
         std::fs::write(&key, stage.public_key()).expect("written");
         let address = stage.address();
-        let mut process = Command::new("node")
-            .arg("--preserve-symlinks-main")
-            .arg(&link)
+        let mut process = (foreign.command())
             .args([address.ip().to_string(), address.port().to_string()])
             .arg(&key)
             .args([PHONE, CODE])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("node runs");
+            .expect("it runs");
         let heard = Arc::new(Mutex::new(Vec::new()));
         let (output, into) = (process.stdout.take().expect("piped"), heard.clone());
         std::thread::spawn(move || {
@@ -49,10 +95,16 @@ impl Listener {
             }
         });
         Self {
+            name: foreign.name(),
             input: process.stdin.take(),
             process,
             heard,
         }
+    }
+
+    /// Whether it listens.
+    pub fn is_ready(&self) -> bool {
+        self.heard().iter().any(|line| line["ready"] == true)
     }
 
     /// All that it said.

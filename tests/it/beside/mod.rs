@@ -11,10 +11,9 @@ mod scenes;
 mod ways;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use listener::{Listener, place};
+use listener::{Foreign, Listener, place};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
@@ -27,7 +26,6 @@ use trunkline::sandbox::world::posting::Draft;
 use trunkline::sandbox::world::weather::Kind;
 use trunkline::sandbox::world::{Peer, State};
 
-use crate::interop::node_modules;
 use crate::stage::{Stage, until};
 
 const PHONE: &str = "+999661000077";
@@ -58,7 +56,7 @@ const CHATS: usize = 4;
 /// The world, and who is in it.
 struct Play {
     // The first to end: it shall not see the server go.
-    other: Option<Listener>,
+    others: Vec<Listener>,
     daemon: Daemon,
     session: SessionId,
     world: World,
@@ -85,15 +83,12 @@ struct Play {
 }
 
 impl Play {
-    /// With the other client, if there is one: without what that one does not bear.
-    async fn new(modules: Option<&Path>) -> Self {
+    /// With these clients of others, and without what they do not bear.
+    async fn new(foreign: &[Foreign]) -> Self {
         let stage = Stage::new().await;
-        if modules.is_some() {
-            let off = ways::unbearable()
-                .into_iter()
-                .map(|name| (name.to_owned(), false));
-            stage.handle().turn(&off.collect()).expect("turned");
-        }
+        let off = ways::unbearable(foreign);
+        let off = off.into_iter().map(|name| (name.to_owned(), false));
+        stage.handle().turn(&off.collect()).expect("turned");
         let (ann, bob) = (stage.user(PHONE, "Ann"), stage.user("+999661000078", "Bob"));
         let dan = stage.user("+999661000079", "Dan");
         let chats = stage.world.world(|world| {
@@ -106,14 +101,17 @@ impl Play {
         });
         let daemon = stage.daemon().await;
         let session = stage.log_in(&daemon, PHONE).await;
-        let other = modules.map(|modules| Listener::start(&stage, modules));
-        let ready = |other: &Listener| other.heard().iter().any(|line| line["ready"] == true);
-        until("the other client listens", || other.as_ref().is_none_or(ready)).await;
+        let mut others = Vec::new();
+        for foreign in foreign {
+            let other = Listener::start(&stage, foreign);
+            until("the other client listens", || other.is_ready()).await;
+            others.push(other);
+        }
         Self {
             world: stage.handle(),
             daemon,
             session,
-            other,
+            others,
             ann,
             bob,
             dan,
@@ -238,7 +236,7 @@ impl Play {
             let new = other.told_new();
             ends.iter().all(|end| new.contains_key(end))
         };
-        while !self.other.as_ref().is_none_or(heard) && begun.elapsed() < PATIENCE {
+        while !self.others.iter().all(heard) && begun.elapsed() < PATIENCE {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         said
@@ -330,13 +328,16 @@ impl Play {
         }
     }
 
-    /// What is missing, and what both have told of it.
+    /// What is missing, and what all have told of it.
     fn show(&self, of: &[Place]) -> String {
-        let other = self.other.as_ref().map(Listener::heard).unwrap_or_default();
+        let heard = |other: &Listener, at: Place| {
+            let lines = other.heard().into_iter().filter(|line| place(line) == Some(at));
+            format!(", by {} as {:?}", other.name, lines.collect::<Vec<_>>())
+        };
         let one = |at: &Place| {
-            let heard: Vec<_> = other.iter().filter(|line| place(line) == Some(*at)).collect();
             let (truth, told) = (&self.truth[at], self.told.get(at));
-            format!("{at:?} stands as {truth:?}, told as {told:?}, by mtcute as {heard:?}")
+            let others: String = self.others.iter().map(|other| heard(other, *at)).collect();
+            format!("{at:?} stands as {truth:?}, told as {told:?}{others}")
         };
         let missing = self.missing(of);
         missing.iter().map(one).collect::<Vec<_>>().join("\n")
@@ -358,43 +359,47 @@ impl Play {
         of.iter().filter(missing).copied().collect()
     }
 
-    /// Whether what both told so far is right; how much the other client missed, and how much it told again.
-    fn judge(&self) -> (usize, usize) {
+    /// Whether what all told so far is right; how much each of the others missed, and how much it told again.
+    fn judge(&self) {
         let twice: Vec<_> = self.told.iter().filter(|(_, told)| told.times > 1).collect();
         assert!(twice.is_empty(), "told twice as new: {twice:?}");
         let twice: Vec<_> = self.services.iter().filter(|(_, times)| **times > 1).collect();
         assert!(twice.is_empty(), "services told twice: {twice:?}");
-        let other = self.other.as_ref().map(Listener::told_new).unwrap_or_default();
-        // It shows more than messages: notes of the server, and what is written for later.
-        let stands = |place: &Place| self.truth.get(place).is_some_and(Option::is_some);
-        let unheard = |place: &&Place| stands(place) && !self.told.contains_key(place);
-        let more: HashSet<_> = other.keys().filter(unheard).collect();
-        assert!(
-            more.is_empty(),
-            "mtcute tells of what the daemon does not: {more:?}"
-        );
-        let standing = self.truth.iter().filter(|(_, text)| text.is_some());
-        let missed = standing.filter(|(place, _)| !other.contains_key(place));
-        (missed.count(), other.values().filter(|times| **times > 1).count())
+        let standing = || self.truth.iter().filter(|(_, text)| text.is_some());
+        for other in &self.others {
+            let (name, new) = (other.name, other.told_new());
+            // It shows more than messages: notes of the server, and what is written for later.
+            let stands = |place: &Place| self.truth.get(place).is_some_and(Option::is_some);
+            let unheard = |place: &&Place| stands(place) && !self.told.contains_key(place);
+            let more: HashSet<_> = new.keys().filter(unheard).collect();
+            assert!(
+                more.is_empty(),
+                "{name} tells of what the daemon does not: {more:?}"
+            );
+            let missed = standing().filter(|(place, _)| !new.contains_key(place)).count();
+            let again = new.values().filter(|times| **times > 1).count();
+            println!(
+                "{name} missed {missed} of {} that stand, and told {again} more than once",
+                standing().count()
+            );
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_daemon_tells_all_that_mtcute_tells_and_all_there_is() {
-    let modules = node_modules("@mtcute/node");
     let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
     let count = number("TRUNKLINE_BESIDE").unwrap_or(EVERYDAY);
     let first = number("TRUNKLINE_SEED").unwrap_or_else(rand::random);
     println!("{count} histories from seed {first}");
-    let mut play = Play::new(modules.as_deref()).await;
+    let mut play = Play::new(Foreign::mtcute().as_slice()).await;
     let begun = Instant::now();
     for seed in (0..count).map(|number| first.wrapping_add(number)) {
         play.history(seed).await;
     }
-    let (missed, again) = play.judge();
+    play.judge();
     println!(
-        "{count} histories, {} messages: the daemon told each once; mtcute missed {missed} of those that stand, and \
-         told {again} more than once; {:.0?}",
+        "{count} histories, {} messages: the daemon told each once; {:.0?}",
         play.truth.len(),
         begun.elapsed()
     );

@@ -2,16 +2,15 @@
 //! with all that real accounts hear besides and once without.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use trunkline::base::Timestamp;
 use trunkline::model::Message;
-use trunkline::sandbox::world::switches::Switches;
+use trunkline::sandbox::world::switches::{Row, Switches};
 use trunkline::sandbox::world::weather::Weather;
 
+use super::listener::Foreign;
 use super::{Place, Play};
-use crate::interop::node_modules;
 
 /// Where a way is reached that neither the daemon nor mtcute reaches: they keep to what Telegram asks of a client.
 struct Elsewhere {
@@ -71,14 +70,24 @@ const ELSEWHERE: &[Elsewhere] = &[
     },
 ];
 
-/// The ways of Telegram that mtcute does not bear: the rows of the table "Clients and switches" in the documentation.
-pub fn unbearable() -> Vec<&'static str> {
+/// The ways of Telegram that these do not bear: their rows of the table "Clients and switches" in the documentation, and
+/// what shows only beside those.
+pub fn unbearable(foreign: &[Foreign]) -> Vec<&'static str> {
     let rows = include_str!("../../../docs/sandbox.md").lines();
-    let rows = rows.filter(|row| row.starts_with("| mtcute "));
-    let names = rows.filter_map(|row| row.split('|').nth(3));
-    let names: Vec<_> = names.map(|name| name.trim().trim_matches('`')).collect();
-    assert!(!names.is_empty(), "there is no such table");
-    names
+    let mut names = Vec::new();
+    for foreign in foreign {
+        let of_it = format!("| {} ", foreign.name());
+        let rows = rows.clone().filter(|row| row.starts_with(&of_it));
+        let before = names.len();
+        names.extend(
+            rows.filter_map(|row| row.split('|').nth(3))
+                .map(|name| name.trim().trim_matches('`')),
+        );
+        assert!(names.len() > before, "there is no such table");
+    }
+    let off =
+        |row: &&Row| names.contains(&row.name) || beside(row.name).is_some_and(|it| names.contains(&it));
+    Switches::ROWS.iter().filter(off).map(|row| row.name).collect()
 }
 
 /// A way that shows only beside another one.
@@ -137,9 +146,9 @@ impl Play {
     }
 }
 
-/// A history for each of these ways, with the other client or without, in fair weather or not.
-async fn all(names: Vec<&'static str>, seed: u64, modules: Option<&Path>, weather: bool) -> Account {
-    let mut play = Play::new(modules).await;
+/// A history for each of these ways, beside clients of others or alone, in fair weather or not.
+async fn all(names: Vec<&'static str>, seed: u64, foreign: &[Foreign], weather: bool) -> Account {
+    let mut play = Play::new(foreign).await;
     if weather {
         let seed = seed.cast_signed() & 0xffff;
         play.world.set_weather(Some(Weather { seed, gusts: 0 }));
@@ -169,21 +178,19 @@ fn what_is_reached_elsewhere_is_reached_by_a_test() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_way_of_telegram_alone_leaves_what_is_told_as_it_is() {
-    let modules = node_modules("@mtcute/node");
+    let foreign: Vec<_> = Foreign::mtcute().into_iter().chain(Foreign::telethon()).collect();
     let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
     let seed = number("TRUNKLINE_SEED").unwrap_or_else(rand::random);
     println!("histories from seed {seed}");
     let only = std::env::var("TRUNKLINE_WAY").ok();
     let names = Switches::ROWS.iter().map(|row| row.name);
     let names = names.filter(|name| only.as_ref().is_none_or(|only| only == name));
-    let (alone, together): (Vec<_>, Vec<_>) = names.partition(|name| {
-        let on = [Some(*name), beside(name)];
-        unbearable().iter().any(|name| on.contains(&Some(name)))
-    });
+    let off = unbearable(&foreign);
+    let (alone, together): (Vec<_>, Vec<_>) = names.partition(|name| off.contains(name));
     let (one, other) = together.split_at(together.len() / 2);
     // Stages of their own, as much of the time is waiting.
-    let stage = async |names: &[&'static str], modules: Option<&Path>| {
-        let told = [false, true].map(|weather| Box::pin(all(names.to_vec(), seed, modules, weather)));
+    let stage = async |names: &[&'static str], foreign: &[Foreign]| {
+        let told = [false, true].map(|weather| Box::pin(all(names.to_vec(), seed, foreign, weather)));
         let [fair, foul] = told;
         let (fair, foul) = tokio::join!(fair, foul);
         for ((name, fair), foul) in names.iter().zip(fair.messages).zip(foul.messages) {
@@ -194,6 +201,5 @@ async fn each_way_of_telegram_alone_leaves_what_is_told_as_it_is() {
         }
         assert_eq!((fair.services, fair.turns), (foul.services, foul.turns));
     };
-    let modules = modules.as_deref();
-    tokio::join!(stage(one, modules), stage(other, modules), stage(&alone, None));
+    tokio::join!(stage(one, &foreign), stage(other, &foreign), stage(&alone, &[]));
 }
