@@ -85,7 +85,7 @@ struct Play {
 impl Play {
     /// With these clients of others, and without what they do not bear.
     async fn new(foreign: &[Foreign]) -> Self {
-        let stage = Stage::new().await;
+        let stage = Stage::with_centres(&[2, 4]).await;
         let off = ways::unbearable(foreign);
         let off = off.into_iter().map(|name| (name.to_owned(), false));
         stage.handle().turn(&off.collect()).expect("turned");
@@ -275,6 +275,7 @@ impl Play {
             };
             let said = (since..world.next.uid).filter_map(|uid| world.contents.get(&uid));
             let said = said.filter(|content| matches!(content.body, Body::Said { .. }));
+            let said = said.filter(|content| content.text() != scenes::ASIDE);
             said.filter_map(|content| {
                 let (peer, id) = (content.place.seen_by(ann), content.number_for(ann)?);
                 let stands = content.deleted_at.is_none();

@@ -22,6 +22,9 @@ const MANY: usize = 3;
 /// More than a part of a channel's difference holds.
 const LONG: u32 = 130;
 
+/// What is said so that others show that they missed something; nobody asks whether it is told itself.
+pub const ASIDE: &str = "once more";
+
 /// How long Ann's calls may wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -50,6 +53,7 @@ pub async fn play(play: &mut Play, name: &str) {
         "discussion_groups" => play.discussed(),
         "dialogs_by_date" | "hidden_tops" => play.another_login(name).await,
         "spans_settled" | "emoji_of_subscribers" | "link_previews" => play.formatted().await,
+        "user_migrate" => play.mover().await,
         "counters_told" => play.counted(),
         "protection_told" => play.protected(),
         _ => {}
@@ -162,7 +166,7 @@ impl Play {
             if self.missing(&said).is_empty() {
                 break;
             }
-            self.say(chat, json!({"from": self.bob, "text": "once more"}));
+            self.say(chat, json!({"from": self.bob, "text": ASIDE}));
         }
     }
 
@@ -450,6 +454,34 @@ impl Play {
         let daemon = &self.daemon;
         until("it is told", || received(daemon).contains(&text)).await;
         assert_eq!(received(daemon).iter().filter(|it| **it == text).count(), 1);
+    }
+
+    /// Somebody else's account moves to another data centre while the daemon has it.
+    async fn mover(&mut self) {
+        let phone = format!("{}83", &PHONE[..11]);
+        let flo = self.stage.user(&phone, "Flo");
+        let session = self.stage.log_in(&self.daemon, &phone).await;
+        self.say(flo, json!({"from": self.bob, "text": "before the move"}));
+        self.world.set_home(flo, 4).expect("there is one");
+        self.say(flo, json!({"from": self.bob, "text": "during the move"}));
+        self.named += 10;
+        let outgoing = Outgoing {
+            chat: ChatId::user(flo),
+            topic: None,
+            reply_to: None,
+            silent: false,
+            body: text("moved", self.named),
+        };
+        let telegram = &self.daemon.handles.telegram;
+        telegram.send(session, &outgoing, PATIENCE).await.expect("sent");
+        self.say(flo, json!({"from": self.bob, "text": "after the move"}));
+        let daemon = &self.daemon;
+        let told = || {
+            let move_of = |text: &String| text.ends_with(" the move");
+            received(daemon).into_iter().filter(move_of).collect::<Vec<_>>()
+        };
+        until("all is told", || told().len() >= 3).await;
+        assert_eq!(told(), ["before the move", "during the move", "after the move"]);
     }
 
     /// Spans that overlap, emoji of subscribers and a link, said by Bob and by Ann.

@@ -62,12 +62,6 @@ const ELSEWHERE: &[Elsewhere] = &[
         test: "a_channel_difference_names_a_time_only_when_it_is_final_and_has_a_reach",
         file: include_str!("../sandbox_world/answers.rs"),
     },
-    // Telegram moves nobody who is logged in while somebody looks.
-    Elsewhere {
-        switch: "user_migrate",
-        test: "a_moved_account_is_sent_on_by_every_call_but_those_that_carry_it_over",
-        file: include_str!("../sandbox_world/ends.rs"),
-    },
 ];
 
 /// The ways of Telegram that these do not bear: their rows of the table "Clients and switches" in the documentation, and
