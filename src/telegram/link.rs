@@ -365,11 +365,14 @@ impl Link {
         let (number, wire) = self.wire()?;
         let answer = self.invoke_by((number, &wire), request).await;
         let answer = match answer {
-            // The call did nothing: a connection that introduces itself is made, and it is called again.
-            Err(error) if wants_introduction(&error) => match self.connection_after(number).await {
-                Some(next) => self.invoke_by((next.0, &next.1), request).await,
-                None => Err(error),
-            },
+            // The call did nothing: a connection that introduces itself, or leads to where the account lives, is made,
+            // and it is called again.
+            Err(error) if wants_introduction(&error) || sent_on(&error).is_some() => {
+                match self.connection_after(number).await {
+                    Some(next) => self.invoke_by((next.0, &next.1), request).await,
+                    None => Err(error),
+                }
+            }
             answer => answer,
         };
         answer.map_err(|error| self.failed(error))
@@ -423,10 +426,7 @@ impl Link {
         if matches!(answer, Ok(_) | Err(InvocationError::Rpc(_))) {
             self.proved();
         }
-        if let Err(InvocationError::Rpc(rpc)) = &answer
-            && (rpc.code, rpc.name.as_str()) == (303, "USER_MIGRATE")
-            && let Some(dc) = rpc.value.and_then(|dc| i32::try_from(dc).ok())
-        {
+        if let Some(dc) = answer.as_ref().err().and_then(sent_on) {
             self.note_elsewhere(dc);
         }
         if answer.as_ref().is_err_and(wants_introduction) {
@@ -517,6 +517,16 @@ impl Link {
 /// Whether the server has forgotten how this connection introduced itself.
 pub(crate) fn wants_introduction(error: &InvocationError) -> bool {
     error.is("CONNECTION_NOT_INITED") || error.is("CONNECTION_LAYER_INVALID")
+}
+
+/// Where an account lives that has moved to another DC: each call says so.
+fn sent_on(error: &InvocationError) -> Option<i32> {
+    match error {
+        InvocationError::Rpc(rpc) if (rpc.code, rpc.name.as_str()) == (303, "USER_MIGRATE") => {
+            i32::try_from(rpc.value?).ok()
+        }
+        _ => None,
+    }
 }
 
 fn known(time: &AtomicI64) -> Option<Timestamp> {
