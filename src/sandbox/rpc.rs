@@ -92,8 +92,8 @@ pub struct Manners {
     pub laggards_told: Switch,
     /// For how many seconds a salt is the current one.
     pub salt_period: u64,
-    /// How many bytes may follow a packet in the padded transport.
-    pub padding: usize,
+    /// Up to 15 bytes follow a packet in the padded transport, not up to three.
+    pub long_padding: Switch,
 }
 
 impl Default for Manners {
@@ -105,7 +105,7 @@ impl Default for Manners {
             side_by_side: Switch::new(true),
             laggards_told: Switch::new(true),
             salt_period: 1800,
-            padding: 3,
+            long_padding: Switch::new(false),
         }
     }
 }

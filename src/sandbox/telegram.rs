@@ -420,11 +420,7 @@ fn manners(state: &State) -> rpc::Manners {
         inner_ids: state.switches.inner_ids.clone(),
         side_by_side: state.switches.calls_side_by_side.clone(),
         laggards_told: state.switches.quiet_channels.clone(),
-        padding: if state.switches.long_padding.decides() {
-            15
-        } else {
-            3
-        },
+        long_padding: state.switches.long_padding.clone(),
         salt_period: u64::try_from(state.settings.salt_life / 1000)
             .unwrap_or_default()
             .max(1),

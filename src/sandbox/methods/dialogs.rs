@@ -141,14 +141,15 @@ pub fn get_dialogs(ctx: &mut Ctx<'_>, r: f::GetDialogs) -> Answer<enums::message
         ),
     };
     let viewer = ctx.viewer(me);
+    let archived = |it: &(Peer, i32, i64)| ctx.state.is_archived(me, it.0);
+    let (put_away, mut found): (Vec<_>, Vec<_>) = all(&viewer).into_iter().partition(archived);
     let list = match r.folder_id {
         Some(list @ (0 | ARCHIVE)) => Some(list),
         Some(_) => return Err(Refusal::bad("FOLDER_ID_INVALID")),
         // Without a list, those of both.
+        None if put_away.is_empty() => Some(0),
         None => (!ctx.state.switches.archive_in_all.decides()).then_some(0),
     };
-    let archived = |it: &(Peer, i32, i64)| ctx.state.is_archived(me, it.0);
-    let (put_away, mut found): (Vec<_>, Vec<_>) = all(&viewer).into_iter().partition(archived);
     match list {
         Some(ARCHIVE) => found.clone_from(&put_away),
         Some(_) => {}

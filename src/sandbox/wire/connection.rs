@@ -37,6 +37,10 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const DRAIN: Duration = Duration::from_millis(250);
 /// How much is read at a time at least.
 const READ: usize = 4096;
+/// The most bytes after a packet in the padded transport, as clients in wide use look for.
+const PADDING: usize = 3;
+/// The most where Telegram's own measure is taken.
+const LONG_PADDING: usize = 15;
 /// A buffer that has grown larger than this is let go when it is empty.
 const KEPT: usize = 64 << 10;
 /// A message's time is too long ago.
@@ -175,7 +179,8 @@ impl Reader {
             }
         };
         let (mut reading, mut writing) = transport.split();
-        writing.pad_up_to(self.context.registry.manners().padding);
+        let long = writing.pads() && self.context.registry.manners().long_padding.decides();
+        writing.pad_up_to(if long { LONG_PADDING } else { PADDING });
         let (line, outbox) = (self.line.clone(), self.outbox.clone());
         let limit = self.context.patience.write;
         let mut writer = std::pin::pin!(outbox.write(&line, &mut writing, to, limit));

@@ -39,18 +39,20 @@ impl State {
 
     /// Whether the difference of a channel fails this time: Telegram's own trouble, which passes.
     pub fn difference_fails(&mut self, account: i64, id: i64) -> Option<Refusal> {
-        if !self.switches.differences_fail.decides() {
+        if !self.switches.differences_fail.shown() {
             return None;
         }
         self.differences += 1;
         let drawn = self
             .derive(OF_DIFFERENCES, account ^ id, self.differences)
             .cast_unsigned();
-        match drawn % SELDOM {
-            0 => Some(Refusal::other(500, "PERSISTENT_TIMESTAMP_OUTDATED")),
-            1 => Some(Refusal::other(500, "HISTORY_GET_FAILED")),
-            _ => None,
-        }
+        let name = match drawn % SELDOM {
+            0 => "PERSISTENT_TIMESTAMP_OUTDATED",
+            1 => "HISTORY_GET_FAILED",
+            _ => return None,
+        };
+        let decided = self.switches.differences_fail.decides();
+        decided.then(|| Refusal::other(500, name))
     }
 }
 

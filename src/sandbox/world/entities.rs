@@ -84,11 +84,11 @@ pub struct OutOfBounds;
 
 /// What the server makes of a text and its spans: white space at both ends goes, spans are moved with
 /// it, cut, sorted, and at most a hundred are kept; links, mentions and the like are added
-/// (`wide`: all that Telegram finds).
+/// (all that Telegram finds, if it is `wide`; that is asked only where it matters).
 pub fn settle(
     text: &str,
     mut entities: Vec<Entity>,
-    wide: bool,
+    wide: impl FnOnce() -> bool,
 ) -> Result<(String, Vec<Entity>), OutOfBounds> {
     let whole = units(text);
     for entity in &entities {
@@ -108,8 +108,8 @@ pub fn settle(
         entity.length = end - start;
     }
     entities.retain(|entity| entity.length > 0);
-    let found = detect(kept, &entities, wide);
-    entities.extend(found);
+    let (all, found) = (detect(kept, &entities, true), detect(kept, &entities, false));
+    entities.extend(if all != found && wide() { all } else { found });
     entities.sort_by_key(|entity| (entity.offset, std::cmp::Reverse(entity.length)));
     entities.truncate(100);
     Ok((kept.to_owned(), entities))
@@ -139,13 +139,13 @@ mod tests {
     fn spans_count_utf_16_units_and_may_not_reach_out() {
         let text = "a😀b";
         assert_eq!(units(text), 4);
-        assert!(settle(text, vec![Entity::plain(Kind::Bold, 0, 4)], true).is_ok());
+        assert!(settle(text, vec![Entity::plain(Kind::Bold, 0, 4)], || true).is_ok());
         assert_eq!(
-            settle(text, vec![Entity::plain(Kind::Bold, 0, 5)], true),
+            settle(text, vec![Entity::plain(Kind::Bold, 0, 5)], || true),
             Err(OutOfBounds)
         );
         assert_eq!(
-            settle(text, vec![Entity::plain(Kind::Bold, -1, 2)], true),
+            settle(text, vec![Entity::plain(Kind::Bold, -1, 2)], || true),
             Err(OutOfBounds)
         );
     }
@@ -155,7 +155,7 @@ mod tests {
         let (text, spans) = settle(
             "  hello world \n",
             vec![Entity::plain(Kind::Bold, 0, 9), Entity::plain(Kind::Italic, 8, 7)],
-            true,
+            || true,
         )
         .expect("within bounds");
         assert_eq!(text, "hello world");
@@ -170,7 +170,7 @@ mod tests {
         let (_, spans) = settle(
             "😀 see https://example.org/a?b=1, @alice_b or (#news) me@example.org /start $USD #1",
             vec![],
-            true,
+            || true,
         )
         .expect("within bounds");
         let kinds: Vec<Kind> = spans.iter().map(|span| span.kind).collect();
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn nothing_is_found_within_code() {
         let given = vec![Entity::plain(Kind::Code, 0, 6)];
-        let (_, spans) = settle("@alice", given.clone(), true).expect("within bounds");
+        let (_, spans) = settle("@alice", given.clone(), || true).expect("within bounds");
         assert_eq!(spans, given);
     }
 }

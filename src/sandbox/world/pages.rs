@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn the_first_link_counts_be_it_behind_words() {
         let link = |text: &str, given: Vec<Entity>| {
-            let (text, entities) = settle(text, given, true).expect("within bounds");
+            let (text, entities) = settle(text, given, || true).expect("within bounds");
             first_link(&text, &entities)
         };
         let first = link("😀 https://a.example/x, http://b.example", vec![]);

@@ -166,7 +166,7 @@ impl State {
             Some(_) if length > CAPTION_MAX => return Err(Refusal::bad("MEDIA_CAPTION_TOO_LONG")),
             _ => {}
         }
-        let (text, entities) = entities::settle(&text, given, self.switches.all_found.decides())
+        let (text, entities) = entities::settle(&text, given, || self.switches.all_found.decides())
             .map_err(|_| Refusal::bad("ENTITY_BOUNDS_INVALID"))?;
         let entities = entities
             .into_iter()

@@ -197,3 +197,43 @@ async fn a_salt_that_has_had_its_time_is_refused() {
     };
     client.call(&f::help::GetNearestDc {}).await.expect("a good one");
 }
+
+#[tokio::test]
+async fn up_to_fifteen_bytes_follow_a_padded_packet() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = start().await;
+    for long in [false, true] {
+        let long_padding = Switch::new(long);
+        server.world.hub.set_manners(trunkline::sandbox::rpc::Manners {
+            long_padding: long_padding.clone(),
+            ..Default::default()
+        });
+        // Another transport leaves it alone.
+        server.client().await;
+        assert_eq!(long_padding.reached(), 0);
+        let mut stream = tokio::net::TcpStream::connect(server.wire.address())
+            .await
+            .expect("listens");
+        stream.write_all(&[0xdd; 4]).await.expect("open");
+        let query = f::ReqPqMulti { nonce: [7; 16] }.to_bytes();
+        let mut most = 0;
+        for number in 0..40i64 {
+            let now = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .expect("now");
+            let id = (now.as_secs().cast_signed() << 32) + number * 4;
+            let mut packet = (20 + query.len() as u32).to_le_bytes().to_vec();
+            packet.extend_from_slice(&[0; 8]);
+            packet.extend_from_slice(&id.to_le_bytes());
+            packet.extend_from_slice(&(query.len() as u32).to_le_bytes());
+            packet.extend_from_slice(&query);
+            stream.write_all(&packet).await.expect("open");
+            let length = stream.read_u32_le().await.expect("an answer") as usize;
+            let mut answer = vec![0; length];
+            stream.read_exact(&mut answer).await.expect("whole");
+            let said = u32::from_le_bytes(answer[16..20].try_into().expect("four bytes")) as usize;
+            most = most.max(length - 20 - said);
+        }
+        assert_eq!((most > 3, long_padding.reached() > 0), (long, long), "{most}");
+    }
+}

@@ -134,6 +134,11 @@ pub struct Writing {
 }
 
 impl Writing {
+    /// Whether something may follow its packets.
+    pub fn pads(&self) -> bool {
+        self.framing == Framing::Padded
+    }
+
     /// Lets packets of a padded transport be followed by up to so many bytes.
     pub fn pad_up_to(&mut self, padding: usize) {
         self.padding = padding;
