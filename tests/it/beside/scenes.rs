@@ -1,5 +1,8 @@
 //! A scene for each way of Telegram, in which that way decides something. What comes of it is told like all else.
 
+mod carried;
+mod trouble;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -18,6 +21,7 @@ const PRIVATE: usize = 0;
 const FEW: usize = 1;
 const NEWS: usize = 2;
 const MANY: usize = 3;
+const ALL: [usize; 4] = [PRIVATE, FEW, NEWS, MANY];
 
 /// More than a part of a channel's difference holds.
 const LONG: u32 = 130;
@@ -51,11 +55,18 @@ pub async fn play(play: &mut Play, name: &str) {
         "anonymous_admins" => play.anonymous(),
         "hidden_forwards" => play.hidden().await,
         "discussion_groups" => play.discussed(),
-        "dialogs_by_date" | "hidden_tops" => play.another_login(name).await,
-        "spans_settled" | "emoji_of_subscribers" | "link_previews" => play.formatted().await,
+        "dialogs_by_date" | "hidden_tops" | "archive_in_all" => play.another_login(name).await,
+        "spans_settled" | "all_found" | "emoji_of_subscribers" | "link_previews" => play.formatted().await,
         "user_migrate" => play.mover().await,
         "counters_told" => play.counted(),
         "protection_told" => play.protected(),
+        "albums_apart" => play.albums(),
+        "pictures_anew" | "part_rules" | "kinds_probed" => play.uploads().await,
+        "messages_vanish" => play.vanishing().await,
+        "replies_elsewhere" | "threads" => play.answered().await,
+        "words_when_put_out" => play.put_out().await,
+        "differences_fail" => play.failing_differences().await,
+        "older_layers" => play.unreadable().await,
         _ => {}
     }
 }
@@ -70,6 +81,14 @@ impl Play {
     fn say(&self, chat: i64, message: Value) -> MessageId {
         let message = serde_json::from_value(message).expect("a message");
         self.world.post(chat, message).expect("posted")[0].id
+    }
+
+    /// A chat as Bob names it.
+    fn named_by_bob(&self, chat: usize) -> i64 {
+        match chat {
+            PRIVATE => self.ann,
+            _ => self.chat(chat),
+        }
     }
 
     /// From now on nothing of a chat is told, until faults are cleared.
@@ -425,10 +444,14 @@ impl Play {
     }
 
     /// Somebody else logs in, who has more chats than a page shows, one without a message to see.
+    /// Some are in the archive, where that is what matters.
     async fn another_login(&mut self, name: &str) {
-        let phone = format!("{}{}", &PHONE[..11], 81 + usize::from(name == "hidden_tops"));
+        let mut number = ["dialogs_by_date", "hidden_tops", "archive_in_all"].iter();
+        let number = number.position(|it| *it == name).expect("one of them");
+        let phone = format!("{}{}", &PHONE[..11], [81, 82, 84][number]);
         let cleo = self.stage.user(&phone, "Cleo");
         let bob = self.bob;
+        let mut put_away = Vec::new();
         let hidden = self.stage.world.world(|world| {
             for number in 0..110 {
                 let phone = format!("+98912{cleo:06}{number:04}");
@@ -436,6 +459,9 @@ impl Play {
                 let group = world.add_group(None, friend, "Old", &[cleo]).expect("made");
                 let word = trunkline::sandbox::world::posting::Draft::text("old");
                 world.post(friend, Peer::Group(group), word).expect("posted");
+                if number % 10 == 0 {
+                    put_away.push(Peer::Group(group).bot_api());
+                }
             }
             let hidden = world.add_channel(None, bob, "Hidden", false, &[]).expect("made");
             let word = trunkline::sandbox::world::posting::Draft::text("not for you");
@@ -448,6 +474,9 @@ impl Play {
             world.delete_in_channel(bob, hidden, &all).expect("deleted");
             Peer::Channel(hidden).bot_api()
         });
+        if name == "archive_in_all" {
+            self.world.archive(cleo, &put_away).expect("put away");
+        }
         self.stage.log_in(&self.daemon, &phone).await;
         let text = format!("welcome to {name}");
         self.say(hidden, json!({"from": self.bob, "text": text}));
@@ -493,13 +522,9 @@ impl Play {
             span("italic", 3),
             span("code", 12)
         ]);
-        let words = "bold italic code https://example.com/page";
-        for chat in [PRIVATE, FEW, NEWS, MANY] {
-            let chat = if chat == PRIVATE {
-                self.ann
-            } else {
-                self.chat(chat)
-            };
+        let words = "bold italic code https://example.com/page example.org";
+        for chat in ALL {
+            let chat = self.named_by_bob(chat);
             let id = self.say(
                 chat,
                 json!({"from": self.bob, "text": words, "entities": spans.clone()}),

@@ -66,6 +66,7 @@ async fn who_was_put_out_is_refused_in_other_words_than_a_stranger() {
             (code, "CHANNEL_PRIVATE".to_owned())
         );
     }
+    assert!(world.switches().words_when_put_out.reached() > 0);
     stage
         .world
         .world(|state| state.switches.words_when_put_out.turn(false));
