@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::base::{Code, Coded, SessionId, Timestamp};
-use crate::model::{ChatId, Message, MessageId};
+use crate::model::{ChatId, Message, MessageId, SessionState};
 use crate::telegram::{ErrorClass, Outgoing, Revision, SentPart, Telegram, TelegramError};
 
 /// A failed call.
@@ -101,6 +101,9 @@ pub(super) trait Courier: Send + Sync + 'static {
     /// The user that a session is, if it is known.
     fn own_user(&self, session: SessionId) -> Option<i64>;
 
+    /// Since when a session has been told all that it missed; none while it is still being told.
+    fn told_since(&self, session: SessionId) -> Option<Timestamp>;
+
     /// Has what is known of a chat be what Telegram says now.
     fn look_anew(&self, session: SessionId, chat: ChatId, patience: Duration) -> Answer<'_, ()>;
 
@@ -159,6 +162,17 @@ impl Courier for Telegram {
 
     fn own_user(&self, session: SessionId) -> Option<i64> {
         self.view(session).ok()?.account.user_id
+    }
+
+    fn told_since(&self, session: SessionId) -> Option<Timestamp> {
+        use SessionState as S;
+        let ended = Some(Timestamp::default());
+        // What a session that ended was not told does not come any more.
+        self.view(session).map_or(ended, |view| match view.account.state {
+            S::Connected | S::Restricted => Some(view.account.since),
+            S::Connecting | S::TransientDisconnect | S::CatchingUp => None,
+            _ => ended,
+        })
     }
 
     fn look_anew(&self, session: SessionId, chat: ChatId, patience: Duration) -> Answer<'_, ()> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::compose::{Trim, compose, random_id, revise};
 use super::courier::{Sight, Trouble};
 use super::find::find;
-use super::job::{Job, Work};
+use super::job::{ALBUM_PARTS, Job, Work};
 use super::map::{
     AlbumsTable, BackTable, Copied, Fate, MapRow, MapTable, back_key, content_hash, file_of, put_copy,
 };
@@ -25,6 +25,10 @@ use crate::telegram::ErrorClass;
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 /// How long a message that may itself be a copy waits for the commit that says so.
 const BARRIER: Duration = Duration::from_secs(2);
+/// How long an album waits at most for what was missed.
+const LONGEST_ALBUM: Duration = Duration::from_secs(60);
+/// How soon it is looked whether all that was missed has been told.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// After so many failed tries a message that Telegram took, and that is nowhere, was removed there.
 const LOOKS: u32 = 2;
 
@@ -68,6 +72,8 @@ pub(super) struct Trial<'a> {
     since: Option<Timestamp>,
     /// Whether that was before this worker began.
     suspect: bool,
+    /// Whether it was never tried, as far as is known.
+    untried: bool,
     /// Whether the store was restored since the message came: what was sent then is not known any more.
     forgotten: bool,
 }
@@ -97,6 +103,7 @@ impl<'a> Trial<'a> {
             suspect: (suspect || came.is_some()) && known.is_none(),
             since: came.or(known).or(suspect.then_some(job.ready)),
             forgotten: came.is_some(),
+            untried: known.is_none(),
             worker,
             pair,
             task,
@@ -114,6 +121,10 @@ impl<'a> Trial<'a> {
     async fn copy(&mut self, parts: &[Message]) -> Result<End, StoreError> {
         if let Some(held) = self.protected() {
             return Ok(held);
+        }
+        if let Some(until) = self.more_to_come(parts) {
+            let why = "the rest of its album may still be told".to_owned();
+            return Ok(End::Snooze(until, why));
         }
         if self.comes_round(parts).await? {
             let done = Done {
@@ -216,6 +227,21 @@ impl<'a> Trial<'a> {
         let barriers = others.iter().map(|desk| desk.barrier(BARRIER));
         futures_util::future::join_all(barriers).await;
         Ok(origins(&registry, self.pair.source.session, first)?.contains(&node))
+    }
+
+    /// Until when further parts of an album may come though its time is over: what was missed, perhaps while the daemon
+    /// was away, is still being told. No album is waited for for ever.
+    fn more_to_come(&self, parts: &[Message]) -> Option<Timestamp> {
+        let is_open = parts.first()?.album.is_some() && parts.len() < ALBUM_PARTS && self.untried;
+        let now = Timestamp::now();
+        if !is_open || now >= self.task.payload.ready.plus(LONGEST_ALBUM) {
+            return None;
+        }
+        let worker = &self.worker;
+        match worker.registry.courier.told_since(self.pair.source.session) {
+            None => Some(now.plus(LOOK_AGAIN)),
+            Some(since) => Some(since.plus(*worker.config.album_window)).filter(|until| *until > now),
+        }
     }
 
     /// A chat may be protected long after a pair was made of it: the pair stops.

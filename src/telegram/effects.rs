@@ -12,12 +12,13 @@ use super::entities;
 use super::error::{ErrorClass, TelegramError};
 use super::limits;
 use super::link::Link;
+use super::met::{self, Trust};
 use super::outgoing::{Outgoing, OutgoingBody, OutgoingMedia, Revision, SentPart};
+use super::peers;
 use super::receipt;
 use super::requests;
 use super::session::{Context, Observation, take_messages};
 use super::tables::{HighWater, Peer, Peers};
-use super::{met, peers};
 use crate::base::Timestamp;
 use crate::base::fault::fault_point;
 use crate::limiter::{Ask, CostClass};
@@ -256,7 +257,7 @@ impl Effects<'_> {
         };
         let (tl::enums::messages::Chats::Chats(tl::types::messages::Chats { chats })
         | tl::enums::messages::Chats::Slice(tl::types::messages::ChatsSlice { chats, .. })) = answer;
-        self.keep_peers(&[], &chats).await
+        self.keep_peers(&[], &chats, Trust::Asked).await
     }
 
     /// Finds a chat by its public name, with or without the at sign.
@@ -267,7 +268,8 @@ impl Effects<'_> {
         };
         let tl::enums::contacts::ResolvedPeer::Peer(found) =
             self.call(None, CostClass::Resolve, 1, &request).await?;
-        self.keep_peers(&found.users, &found.chats).await?;
+        self.keep_peers(&found.users, &found.chats, Trust::Passing)
+            .await?;
         Ok(super::from_tl::chat_id(&found.peer))
     }
 
@@ -275,13 +277,10 @@ impl Effects<'_> {
         &self,
         users: &[tl::enums::User],
         chats: &[tl::enums::Chat],
+        trust: Trust,
     ) -> Result<(), TelegramError> {
-        met::keep(
-            &self.context.store,
-            self.link.id,
-            peers::of_containers(users, chats),
-        )
-        .await?;
+        let found = peers::of_containers(users, chats);
+        met::keep(&self.context.store, self.link, found, trust).await?;
         Ok(())
     }
 

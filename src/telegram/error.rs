@@ -132,11 +132,16 @@ impl TelegramError {
     }
 }
 
+/// How long to wait if Telegram asks to and does not say how long, in seconds.
+const UNNAMED_WAIT: u32 = 60;
+
 impl From<InvocationError> for TelegramError {
     fn from(error: InvocationError) -> Self {
         match error {
             InvocationError::Rpc(rpc) => {
-                let wait = Duration::from_secs(rpc.value.unwrap_or(0).into());
+                let unnamed = if rpc.code == 420 { UNNAMED_WAIT } else { 0 };
+                let wait = rpc.value.filter(|wait| *wait > 0).unwrap_or(unnamed);
+                let wait = Duration::from_secs(wait.into());
                 let class = classify(rpc.code, &rpc.name, Timestamp::now().plus(wait));
                 match class {
                     ErrorClass::Expired(state) => Self::Expired(state),

@@ -76,6 +76,8 @@ pub(crate) struct Link {
     connected: Notify,
     connections: AtomicU64,
     /// The latest connection that was found to be of no use, and word of it.
+    /// The turn of those who write what is known of the session's chats.
+    pub turn: tokio::sync::Mutex<()>,
     elsewhere: AtomicI32,
     found_elsewhere: Notify,
     broken: AtomicU64,
@@ -108,6 +110,7 @@ impl Link {
             connection: tokio::sync::Mutex::default(),
             connected: Notify::new(),
             connections: AtomicU64::new(0),
+            turn: tokio::sync::Mutex::new(()),
             elsewhere: AtomicI32::new(0),
             found_elsewhere: Notify::new(),
             broken: AtomicU64::new(0),
@@ -267,7 +270,7 @@ impl Link {
     }
 
     /// Telegram says that the account lives at another DC.
-    fn note_elsewhere(&self, dc: i32) {
+    pub fn note_elsewhere(&self, dc: i32) {
         if self.account().is_authorised() {
             self.elsewhere.store(dc, Ordering::Relaxed);
             self.found_elsewhere.notify_one();
@@ -361,15 +364,19 @@ impl Link {
     /// # Errors
     /// Telegram's refusal; no connection; one that broke or took too long meanwhile.
     pub async fn invoke<R: RemoteCall>(&self, request: &R) -> Result<R::Return, TelegramError> {
-        let _under_way = self.calls.read().await;
+        let under_way = self.calls.read().await;
         let (number, wire) = self.wire()?;
         let answer = self.invoke_by((number, &wire), request).await;
+        drop(under_way);
         let answer = match answer {
             // The call did nothing: a connection that introduces itself, or leads to where the account lives, is made,
             // and it is called again.
             Err(error) if wants_introduction(&error) || sent_on(&error).is_some() => {
                 match self.connection_after(number).await {
-                    Some(next) => self.invoke_by((next.0, &next.1), request).await,
+                    Some(next) => {
+                        let _under_way = self.calls.read().await;
+                        self.invoke_by((next.0, &next.1), request).await
+                    }
                     None => Err(error),
                 }
             }

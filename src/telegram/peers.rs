@@ -73,13 +73,6 @@ fn of_chat(chat: &tl::enums::Chat) -> Option<(ChatId, Peer)> {
     }
 }
 
-/// What is known after `found`, which came as an answer, was added to `known`. That the account is in a chat no more is
-/// said by its updates, which tell it once: an answer that is ahead of them does not take it away.
-pub(crate) fn merge_answer(known: Peer, found: Peer) -> Peer {
-    let member = found.member || known.member;
-    merge(known, Peer { member, ..found })
-}
-
 /// What is known after `found` was added to `known`.
 pub(crate) fn merge(known: Peer, found: Peer) -> Peer {
     Peer {

@@ -9,6 +9,7 @@ use grammers_client::tl;
 use super::effects::Effects;
 use super::error::{ErrorClass, TelegramError};
 use super::handle::Telegram;
+use super::met::Trust;
 use super::peers;
 use super::requests;
 use super::session::take_messages;
@@ -98,7 +99,7 @@ impl Effects<'_> {
         let known = peers::input_user(chat, self.known(chat)?.as_ref()).ok_or_else(nobody)?;
         let request = tl::functions::users::GetUsers { id: vec![known] };
         let found = self.call(None, CostClass::Other, 1, &request).await?;
-        self.keep_peers(&found, &[]).await?;
+        self.keep_peers(&found, &[], Trust::Passing).await?;
         match found.into_iter().next() {
             Some(tl::enums::User::User(user)) => Ok(Contact {
                 id: user.id,

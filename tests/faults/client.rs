@@ -107,6 +107,11 @@ impl World {
         self.ask(Method::DELETE, &path, None).await;
     }
 
+    /// Changes the sandbox's settings.
+    pub async fn settings(&self, change: Value) {
+        self.ask(Method::PATCH, "/settings", Some(change)).await;
+    }
+
     /// A reaction to a message: an edit that does not show.
     pub async fn react(&self, chat: i64, id: i64, from: i64, emoji: &str) {
         let path = format!("/chats/{chat}/messages/{id}/reactions");

@@ -43,7 +43,7 @@ const QUIET: Duration = Duration::from_millis(700);
 /// Settings of every daemon of the campaign; a class adds to them.
 const SETTINGS: &[(&str, &str)] = &[
     ("TELEGRAM__START_SPACING", "1ms"),
-    ("FORWARD__ALBUM_WINDOW", "150ms"),
+    ("FORWARD__ALBUM_WINDOW", "500ms"),
     ("FORWARD__RETRY_FIRST", "50ms"),
     ("FORWARD__RETRY_MAX", "1s"),
     (
@@ -130,6 +130,8 @@ impl Scene {
         let (sandbox, control) = start_sandbox(folder.path());
         let http = http();
         let world = World::new(http.clone(), control);
+        // A network that is lost between two parts of an album makes two albums of it: here none is.
+        world.settings(json!({"album_gap": 0})).await;
         let user = world.user("+999660000002", "Author").await;
         let agent = world.user(PHONE, "Agent").await;
         let source = world.channel("Source", user, &[agent]).await;

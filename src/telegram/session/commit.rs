@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::MutexGuard;
 
 use super::Context;
 use super::convert::{Change, changes, name_of_new};
@@ -28,8 +28,6 @@ pub(super) struct Pen {
     context: Arc<Context>,
     link: Arc<Link>,
     common: StoredState,
-    /// Who writes: what a commit is made of is read and stored in one turn.
-    turn: Arc<Mutex<()>>,
 }
 
 impl Pen {
@@ -43,7 +41,6 @@ impl Pen {
             context,
             link,
             common,
-            turn: Arc::default(),
         })
     }
 
@@ -53,8 +50,12 @@ impl Pen {
             context: self.context.clone(),
             link: self.link.clone(),
             common: self.common,
-            turn: self.turn.clone(),
         }
+    }
+
+    /// The turn to write: what a commit is made of is read and stored in one.
+    async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.link.turn.lock().await
     }
 
     /// The stored pts of the account's own sequence.
@@ -89,8 +90,8 @@ impl Pen {
     }
 
     async fn try_write(&self, arrivals: &[Arrival], common: &mut StoredState) -> Result<(), StoreError> {
-        let _turn = self.turn.lock().await;
-        let mut draft = Draft::new(&self.context, &self.link);
+        let _turn = self.turn().await;
+        let mut draft = Draft::of_updates(&self.context, &self.link);
         for arrival in arrivals {
             let (updates, users, chats) = match arrival {
                 Arrival::Updates(batch) => batch,
@@ -145,7 +146,7 @@ impl Pen {
     /// # Errors
     /// If the store did not keep them.
     pub async fn write_history(&self, messages: Vec<Message>) -> Result<(), StoreError> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await;
         let mut draft = Draft::new(&self.context, &self.link);
         for message in messages {
             draft.take(Change::New(message))?;
@@ -180,7 +181,7 @@ impl Pen {
     /// # Errors
     /// If the store did not keep it.
     pub async fn write_deleted(&self, chat: ChatId, ids: Vec<MessageId>) -> Result<(), StoreError> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await;
         let mut draft = Draft::new(&self.context, &self.link);
         if !ids.is_empty() {
             let channel = chat.is_channel().then_some(chat);
@@ -189,8 +190,8 @@ impl Pen {
         draft.commit().await
     }
 
-    /// Marks that messages of a chat above this one are being read, before the first of them is stored. False if there
-    /// is a mark that lies deeper already.
+    /// Marks that messages of a chat above this one are being read, before the first of them is stored. None if there
+    /// is a mark already.
     ///
     /// # Errors
     /// If the store did not keep it.
@@ -199,22 +200,27 @@ impl Pen {
         chat: ChatId,
         above: MessageId,
         since: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let _turn = self.turn.lock().await;
+    ) -> Result<Option<LeftOutMark>, StoreError> {
+        let _turn = self.turn().await;
         // Of this chat alone: a mark under 0 would have all private chats and basic groups read from there.
         let key = (self.link.id, chat.0);
         if self.context.store.contains::<LeftOut>(&key)? {
-            return Ok(false);
+            return Ok(None);
         }
+        // The one that they have together may have come meanwhile, and lie deeper.
+        let shared = match chat.is_channel() {
+            true => None,
+            false => self.context.store.get::<LeftOut>(&(self.link.id, 0))?,
+        };
         let mark = LeftOutMark {
-            above,
-            since,
+            above: shared.map_or(above, |shared| shared.above.min(above)),
+            since: shared.map_or(since, |shared| shared.since.min(since)),
             ..LeftOutMark::default()
         };
         let mut batch = Batch::new();
         batch.put::<LeftOut>(&key, &mark);
         self.context.store.commit(batch).await?;
-        Ok(true)
+        Ok(Some(mark))
     }
 
     /// Stores that what was left out is read, as the mark said when reading began: if something was left out again since,
@@ -223,7 +229,7 @@ impl Pen {
     /// # Errors
     /// If the store did not keep it.
     pub async fn settle_left_out(&self, place: i64, mark: LeftOutMark) -> Result<(), StoreError> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await;
         let key = (self.link.id, place);
         let now = self.context.store.get::<LeftOut>(&key)?;
         if now.is_none_or(|now| now.again != mark.again) {
@@ -244,26 +250,25 @@ impl Pen {
         chat: ChatId,
         mark: LeftOutMark,
     ) -> Result<(), StoreError> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await;
         let mut draft = Draft::new(&self.context, &self.link);
         draft.keep_unreadable(place, chat, mark)?;
         draft.commit().await
     }
 
-    /// Stores that messages of a chat are lost for good.
+    /// Stores that messages of a chat above this one are lost for good; told once.
     ///
     /// # Errors
     /// If the store did not keep it.
-    pub async fn write_gap(&self, chat: ChatId, reason: &str) -> Result<(), StoreError> {
-        let _turn = self.turn.lock().await;
+    pub async fn write_gap(&self, chat: ChatId, above: MessageId, reason: &str) -> Result<(), StoreError> {
+        let _turn = self.turn().await;
         let mut draft = Draft::new(&self.context, &self.link);
-        draft.event(
-            EventBody::SessionGap {
-                chat,
-                reason: reason.to_owned(),
-            },
-            None,
-        );
+        let mut name = self.link.id.to_bytes().to_vec();
+        name.push(b'g');
+        name.extend(chat.0.to_be_bytes());
+        name.extend(above.to_be_bytes());
+        let reason = reason.to_owned();
+        draft.event(EventBody::SessionGap { chat, reason }, Some(name));
         draft.commit().await
     }
 }

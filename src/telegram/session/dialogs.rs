@@ -15,8 +15,9 @@ use crate::telegram::error::TelegramError;
 use crate::telegram::from_tl::chat_id;
 use crate::telegram::limits;
 use crate::telegram::link::Link;
+use crate::telegram::met::{self, Trust};
+use crate::telegram::peers;
 use crate::telegram::tables::{HighWater, Peer, Peers, StoredState, UpdateStates};
-use crate::telegram::{met, peers};
 
 /// Dialogs in one page: Telegram gives no more.
 const PAGE: i32 = 100;
@@ -72,7 +73,7 @@ pub(super) async fn read_once(context: &Arc<Context>, link: &Arc<Link>) -> Resul
     let (mut wanted, mut asked) = (vec![first_page()], Vec::new());
     for _ in 0..MAX_PAGES {
         let Some(request) = wanted.pop() else { break };
-        let page = read_page(context, link, &request).await?;
+        let page = read_page(context, link, &request, Trust::Asked).await?;
         keep(context, link, &page).await?;
         asked.push(request);
         let more = page.more().filter(|next| !asked.contains(next));
@@ -117,6 +118,7 @@ pub(super) async fn read_page(
     context: &Context,
     link: &Link,
     request: &GetDialogs,
+    trust: Trust,
 ) -> Result<Page, TelegramError> {
     let answer = limits::read(&context.limiter, link, None, request).await?;
     let (dialogs, messages, chats, users, complete) = match answer {
@@ -128,7 +130,7 @@ pub(super) async fn read_page(
         tl::enums::messages::Dialogs::NotModified(_) => (vec![], vec![], vec![], vec![], true),
     };
     let peers = peers::of_containers(&users, &chats);
-    met::keep(&context.store, link.id, peers.clone()).await?;
+    met::keep(&context.store, link, peers.clone(), trust).await?;
     let archive = (dialogs.iter()).any(|dialog| matches!(dialog, tl::enums::Dialog::Folder(_)));
     let dialogs: Vec<Dialog> = dialogs
         .iter()

@@ -20,8 +20,13 @@ use crate::telegram::tables::{
 };
 use crate::telegram::updates::{Key, State};
 
+/// The place of the highest message of private chats and basic groups that the account's own updates told.
+const OWN: ChatId = ChatId(0);
+
 /// A commit in the making.
 pub(super) struct Draft<'a> {
+    /// Whether it is what the account's own updates tell, and not what was read beside them.
+    by_updates: bool,
     context: &'a Context,
     session: SessionId,
     owner: Owner,
@@ -46,6 +51,7 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub fn new(context: &'a Context, link: &Link) -> Self {
         Self {
+            by_updates: false,
             context,
             session: link.id,
             owner: link.account().owner,
@@ -64,6 +70,14 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// A draft of what the account's own updates tell.
+    pub fn of_updates(context: &'a Context, link: &Link) -> Self {
+        Self {
+            by_updates: true,
+            ..Self::new(context, link)
+        }
+    }
+
     pub fn take_peers(&mut self, found: Vec<(ChatId, Peer)>) -> Result<(), StoreError> {
         found
             .into_iter()
@@ -77,6 +91,8 @@ impl<'a> Draft<'a> {
     pub fn take(&mut self, change: Change) -> Result<(), StoreError> {
         match change {
             Change::New(message) => self.take_new(message),
+            // An edit of what is still to be read of the chat's history: it is not known in any form yet.
+            Change::Edited(message) if self.is_awaited(&message)? => self.take_new(message),
             Change::Edited(message) => self.take_edit(message, None),
             Change::Deleted { channel, ids } => {
                 let name = identity(
@@ -89,6 +105,20 @@ impl<'a> Draft<'a> {
                 self.take_deletion(channel, ids, &name)
             }
         }
+    }
+
+    /// Whether a message lies in a gap that is open, and is not told yet.
+    fn is_awaited(&self, message: &Message) -> Result<bool, StoreError> {
+        let Some(mark) = self.mark(message)? else {
+            return Ok(false);
+        };
+        let missing = match mark.above {
+            0 => message.date >= mark.since,
+            above => message.id > above,
+        };
+        let place = (message.chat, message.id);
+        let name = name_of_new(self.session, message.chat, message.id);
+        Ok(missing && !self.fresh.contains_key(&place) && !self.context.store.knows(&name)?)
     }
 
     /// Takes a message that Telegram tells as new. What stands at or below the mark from which a gap is read was told
@@ -288,11 +318,16 @@ impl<'a> Draft<'a> {
                 &Whereabouts::since(message.chat, self.now),
             );
         }
-        if self
-            .high_water_of(message.chat)?
-            .is_none_or(|known| message.id > known)
-        {
-            self.high_water.insert(message.chat, message.id);
+        self.raise(message.chat, message.id)?;
+        if self.by_updates && !message.chat.is_channel() {
+            self.raise(OWN, message.id)?;
+        }
+        Ok(())
+    }
+
+    fn raise(&mut self, chat: ChatId, id: MessageId) -> Result<(), StoreError> {
+        if self.high_water_of(chat)?.is_none_or(|known| id > known) {
+            self.high_water.insert(chat, id);
         }
         Ok(())
     }
@@ -313,22 +348,16 @@ impl<'a> Draft<'a> {
             self.marks.insert(place, mark);
             return Ok(());
         }
-        let concerned = |chat: ChatId| channel.map_or(!chat.is_channel(), |channel| channel == chat);
-        let stored = match channel {
-            Some(chat) => (self.context.store.get::<HighWater>(&(self.session, chat.0))?)
-                .map(|id| ((self.session, chat.0), id))
-                .into_iter()
-                .collect(),
-            None => self
-                .context
-                .store
-                .scan::<HighWater>(Scan::prefix(&self.session), usize::MAX)?,
+        let above = match channel {
+            Some(chat) => self.high_water_of(chat)?.unwrap_or(0),
+            // Histories may have been read further than the account's own sequence was told.
+            None => match self.high_water_of(OWN)? {
+                Some(above) => above,
+                None => self.highest()?,
+            },
         };
-        let stored = stored.into_iter().map(|((_, chat), id)| (ChatId(chat), id));
-        let fresh = self.high_water.iter().map(|(chat, id)| (*chat, *id));
-        let above = stored.chain(fresh).filter(|(chat, _)| concerned(*chat));
         let mark = LeftOutMark {
-            above: above.map(|(_, id)| id).max().unwrap_or(0),
+            above,
             since: Timestamp::from_secs(common.date.into()),
             unreadable: false,
             again: 0,
@@ -337,6 +366,18 @@ impl<'a> Draft<'a> {
         self.batch.put::<LeftOut>(&key, &mark);
         self.marks.insert(place, mark);
         Ok(())
+    }
+
+    /// The highest message of private chats and basic groups that is stored.
+    fn highest(&self) -> Result<MessageId, StoreError> {
+        let stored = self
+            .context
+            .store
+            .scan::<HighWater>(Scan::prefix(&self.session), usize::MAX)?;
+        let stored = stored.into_iter().map(|((_, chat), id)| (ChatId(chat), id));
+        let fresh = self.high_water.iter().map(|(chat, id)| (*chat, *id));
+        let all = stored.chain(fresh).filter(|(chat, _)| !chat.is_channel());
+        Ok(all.map(|(_, id)| id).max().unwrap_or(0))
     }
 
     /// Keeps a mark for a chat that cannot be read, and tells it once. One that the chat has already lies deeper, and is

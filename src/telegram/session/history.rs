@@ -7,6 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use grammers_client::InvocationError;
+
 use super::commit::Pen;
 use super::dialogs;
 use super::pages::{Bounds, PAGE, gone, read_down};
@@ -16,6 +18,7 @@ use crate::model::{ChatId, MessageId};
 use crate::store::{Scan, StoreError};
 use crate::telegram::error::{ErrorClass, TelegramError};
 use crate::telegram::link::Link;
+use crate::telegram::met::Trust;
 use crate::telegram::tables::{HighWater, LeftOut, LeftOutMark, Peer, Peers};
 
 /// Messages in one commit.
@@ -74,9 +77,9 @@ pub(super) async fn catch_up(
         return Ok(false);
     }
     let before = high_water(context, link)?;
-    let mut page = dialogs::read_page(context, link, &dialogs::first_page()).await?;
+    let mut page = dialogs::read_page(context, link, &dialogs::first_page(), Trust::Passing).await?;
     if page.archive {
-        let archived = dialogs::read_page(context, link, &dialogs::archived()).await?;
+        let archived = dialogs::read_page(context, link, &dialogs::archived(), Trust::Passing).await?;
         page.dialogs.extend(archived.dialogs);
         page.peers.extend(archived.peers);
     }
@@ -99,25 +102,18 @@ pub(super) async fn catch_up(
     let mut waits = None;
     for dialog in page.dialogs {
         let stored = after.get(&dialog.chat).copied();
-        let is_whole = stored.is_some_and(|stored| stored >= dialog.top);
-        // A mark that is there says where to read, and its turn comes.
-        if is_whole
-            || !pen
-                .mark_gap(dialog.chat, stored.unwrap_or(0), comparison.since)
-                .await?
-        {
+        if stored.is_some_and(|stored| stored >= dialog.top) {
             continue;
         }
-        let mark = LeftOutMark {
-            above: stored.unwrap_or(0),
-            since: comparison.since,
-            ..LeftOutMark::default()
+        // A mark that is there says where to read, and its turn comes.
+        let above = stored.unwrap_or(0);
+        let Some(mark) = pen.mark_gap(dialog.chat, above, comparison.since).await? else {
+            continue;
         };
-        let reach = Reach::above(&mark, mark.above);
-        match fill(context, link, pen, dialog.chat, reach).await {
+        match fill(context, link, pen, dialog.chat, Reach::above(&mark, mark.above)).await {
             Ok(Some(_)) => pen.settle_left_out(dialog.chat.0, mark).await?,
             Ok(None) => pen.keep_unreadable(dialog.chat.0, dialog.chat, mark).await?,
-            Err(error) if asks_to_wait(&error) => waits = Some(error),
+            Err(error) if is_for_later(&error) => waits = Some(error),
             Err(error) => return Err(error),
         }
     }
@@ -135,9 +131,17 @@ fn high_water(context: &Context, link: &Link) -> Result<HashMap<ChatId, MessageI
         .collect())
 }
 
-/// Whether Telegram, or the limiter, has this call made later.
-fn asks_to_wait(error: &TelegramError) -> bool {
-    matches!(error.class(), ErrorClass::FloodWait(_) | ErrorClass::Limited(_))
+/// Whether Telegram, or the limiter, has this call made later: it asks to wait, has trouble of its own, or answered in a
+/// form that we do not know. The connection is fine.
+pub(super) fn is_for_later(error: &TelegramError) -> bool {
+    match error {
+        TelegramError::Network(InvocationError::Deserialize(_)) => true,
+        TelegramError::Rpc { .. } | TelegramError::Limited(_) => matches!(
+            error.class(),
+            ErrorClass::FloodWait(_) | ErrorClass::Limited(_) | ErrorClass::Ambiguous
+        ),
+        _ => false,
+    }
 }
 
 /// Whether updates arrived so lately that more may follow.
@@ -183,7 +187,7 @@ async fn read_left_out(
                     pen.keep_unreadable(place, chat, mark).await?;
                     settled &= chat.0 != place;
                 }
-                Err(error) if asks_to_wait(&error) => {
+                Err(error) if is_for_later(&error) => {
                     // From now on it has a mark of its own, and the others are read.
                     pen.mark_gap(chat, mark.above, mark.since).await?;
                     settled &= chat.0 != place;
@@ -212,6 +216,11 @@ async fn read_above(
     let Some(read) = fill(context, link, pen, chat, Reach::above(mark, below)).await? else {
         return Ok(false);
     };
+    // What was not read down to there says nothing of what stands there.
+    if read.first().is_some_and(|first| *first > mark.above) && read.len() >= context.config.history_fill_max
+    {
+        return Ok(true);
+    }
     let unseen = (below + 1..=mark.above).filter(|id| read.binary_search(id).is_err());
     let known = pen.known(chat, unseen)?;
     let gone = if_readable(link, gone(context, link, chat, &known).await)?;
@@ -223,7 +232,7 @@ async fn read_above(
 async fn chats_above(context: &Context, link: &Link, above: MessageId) -> Result<Vec<ChatId>, TelegramError> {
     let (mut chats, mut wanted, mut asked) = (Vec::new(), vec![dialogs::first_page()], Vec::new());
     while let Some(request) = wanted.pop() {
-        let page = dialogs::read_page(context, link, &request).await?;
+        let page = dialogs::read_page(context, link, &request, Trust::Passing).await?;
         let before = chats.len();
         let higher = page
             .dialogs
@@ -305,7 +314,7 @@ async fn fill(
         tracing::info!(session = %link.id, messages = read.len(), complete, "a gap was filled from history");
     }
     if !complete {
-        pen.write_gap(chat, "HISTORY_TOO_LONG").await?;
+        pen.write_gap(chat, reach.above, "HISTORY_TOO_LONG").await?;
     }
     while !missing.is_empty() {
         let rest = missing.split_off(missing.len().min(SLICE));

@@ -2,20 +2,27 @@
 //!
 //! Whom a page shows is kept, so that they can be named later. Nothing else is stored here.
 
+use std::time::Duration;
+
 use grammers_client::tl;
 
 use super::Context;
 use crate::base::Timestamp;
 use crate::model::{ChatId, Message, MessageId};
-use crate::telegram::error::TelegramError;
+use crate::telegram::error::{ErrorClass, TelegramError};
 use crate::telegram::from_tl::{self, Names};
 use crate::telegram::limits;
 use crate::telegram::link::Link;
+use crate::telegram::met::{self, Trust};
 use crate::telegram::tables::Peers;
-use crate::telegram::{met, peers, requests};
+use crate::telegram::{peers, requests};
 
 /// Messages in one page: Telegram gives no more.
 pub(super) const PAGE: i32 = 100;
+
+/// The rests between tries of a page, once others before it are read.
+const SHORTEST_REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(300);
 
 /// How far down to read.
 pub(super) struct Bounds {
@@ -49,7 +56,14 @@ pub(super) async fn read_down(
             min_id: bounds.above,
             ..requests::get_history(peer.clone(), PAGE)
         };
-        let answer = limits::read(&context.limiter, link, Some(chat), &request).await?;
+        let answer = match limits::read(&context.limiter, link, Some(chat), &request).await {
+            // What was read so far shall not be read again.
+            Err(error) if offset_id != 0 && rest_of(&error).is_some() => {
+                tokio::time::sleep(rest_of(&error).unwrap_or_default()).await;
+                continue;
+            }
+            answer => answer?,
+        };
         let page = take(context, link, answer).await?;
         let too_old = |it: &Message| bounds.since.is_some_and(|since| it.date < since);
         let below = page.messages.iter().any(too_old);
@@ -62,6 +76,15 @@ pub(super) async fn read_down(
         }
         offset_id = last;
     }
+}
+
+/// How long to rest before the same page is asked for again, if that is not too long.
+fn rest_of(error: &TelegramError) -> Option<Duration> {
+    let (ErrorClass::FloodWait(until) | ErrorClass::Limited(until)) = error.class() else {
+        return None;
+    };
+    let rest = until.since(Timestamp::now()).max(SHORTEST_REST);
+    (rest <= LONGEST_REST).then_some(rest)
 }
 
 /// Which of these messages Telegram says are no more. Not to have read them proves nothing.
@@ -152,7 +175,8 @@ pub(crate) async fn take(
         tl::enums::messages::Messages::ChannelMessages(it) => (it.messages, it.chats, it.users),
         tl::enums::messages::Messages::NotModified(_) => (Vec::new(), Vec::new(), Vec::new()),
     };
-    met::keep(&context.store, link.id, peers::of_containers(&users, &chats)).await?;
+    let shown = peers::of_containers(&users, &chats);
+    met::keep(&context.store, link, shown, Trust::Passing).await?;
     let names = Names::from_containers(&users, &chats).seen_by(link.account().user_id);
     Ok(Page {
         read: messages.len(),

@@ -117,8 +117,10 @@ async fn serve(
                     }
                     Ok(false) => check.again_in(QUIET),
                     Err(error) => {
-                        note(link, number, &error);
-                        check.again_in(rest_after(&error));
+                        if !history::is_for_later(&error) {
+                            note(link, number, &error);
+                        }
+                        check.rests(rest_after(&error));
                     }
                 }
                 continue;
@@ -187,6 +189,8 @@ struct GapCheck {
     pressing: bool,
     /// Something was found to be missing since this check began.
     again: bool,
+    /// A rest after a check that failed.
+    not_before: Instant,
     /// Until when it is worth waiting for updates that seem to be on their way.
     patient: Instant,
 }
@@ -201,6 +205,7 @@ impl GapCheck {
             passed: false,
             pressing: false,
             again: false,
+            not_before: now,
             patient: now + PATIENCE,
         }
     }
@@ -208,7 +213,7 @@ impl GapCheck {
     /// More may be on its way.
     fn updated(&mut self) {
         if !self.passed && !self.pressing {
-            self.due = (Instant::now() + QUIET).min(self.latest);
+            self.due = (Instant::now() + QUIET).min(self.latest).max(self.not_before);
         }
     }
 
@@ -224,7 +229,7 @@ impl GapCheck {
     /// Something was left out.
     fn left_out(&mut self) {
         (self.pressing, self.again) = (true, true);
-        self.due = Instant::now();
+        self.due = Instant::now().max(self.not_before);
     }
 
     fn passed(&mut self) {
@@ -233,7 +238,14 @@ impl GapCheck {
     }
 
     fn again_in(&mut self, span: Duration) {
-        self.due = Instant::now() + if self.again { Duration::ZERO } else { span };
+        let span = if self.again { Duration::ZERO } else { span };
+        self.due = (Instant::now() + span).max(self.not_before);
+    }
+
+    /// Not before that time, whatever is found to be missing.
+    fn rests(&mut self, span: Duration) {
+        self.not_before = Instant::now() + span;
+        self.due = self.not_before;
     }
 }
 

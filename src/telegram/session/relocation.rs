@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
+use grammers_client::session::Session;
 use grammers_client::tl;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::{Context, Observation};
 use crate::base::Timestamp;
@@ -23,42 +24,73 @@ use crate::telegram::side::{Side, fresh_keys};
 /// After so many refusals in a row the authorisation counts as ended.
 const REFUSALS: u32 = 5;
 
+/// What is known of a move, over several connections.
+pub(super) struct Move {
+    pauses: ExponentialBackoff,
+    refusals: u32,
+    not_before: Instant,
+}
+
+impl Default for Move {
+    fn default() -> Self {
+        Self {
+            pauses: ExponentialBackoff {
+                initial_interval: Duration::from_secs(1),
+                max_interval: Duration::from_secs(60),
+                max_elapsed_time: None,
+                ..ExponentialBackoff::default()
+            },
+            refusals: 0,
+            not_before: Instant::now(),
+        }
+    }
+}
+
+impl Move {
+    /// It was not carried over.
+    fn failed(&mut self, error: &TelegramError) {
+        let wait = match error.class() {
+            ErrorClass::FloodWait(until) => until.since(Timestamp::now()),
+            ErrorClass::Ambiguous => Duration::ZERO,
+            // The old home sends on the very call that is to carry it over, too.
+            ErrorClass::Unavailable if error.rpc_name().is_none() => Duration::ZERO,
+            _ => {
+                self.refusals += 1;
+                Duration::ZERO
+            }
+        };
+        let usual = self.pauses.next_backoff().unwrap_or(Duration::from_secs(60));
+        self.not_before = Instant::now() + wait.max(usual);
+    }
+}
+
 /// Waits for word that the account lives elsewhere, and has the session live there. Returns when the next connection
 /// goes there.
-pub(super) async fn follow(context: &Context, link: &Link, session: &Arc<SessionStore>) {
-    let mut pauses = ExponentialBackoff {
-        initial_interval: Duration::from_secs(1),
-        max_interval: Duration::from_secs(60),
-        max_elapsed_time: None,
-        ..ExponentialBackoff::default()
-    };
-    let mut refusals = 0;
+pub(super) async fn follow(context: &Context, link: &Link, session: &Arc<SessionStore>, moving: &mut Move) {
     loop {
         let dc = link.until_elsewhere().await;
-        let pause = match Box::pin(carry_over(context, link, session, dc)).await {
+        if session.home_dc_id().is_ok_and(|home| home == dc) {
+            continue;
+        }
+        sleep_until(moving.not_before).await;
+        match Box::pin(carry_over(context, link, session, dc)).await {
             Ok(()) => {
                 tracing::info!(session = %link.id, dc, "the account lives at another data centre now");
+                *moving = Move::default();
                 return;
             }
             Err(error) => {
                 tracing::warn!(session = %link.id, dc, %error, "the account was not carried over");
-                match error.class() {
-                    ErrorClass::FloodWait(until) => until.since(Timestamp::now()),
-                    ErrorClass::Unavailable | ErrorClass::Ambiguous => Duration::ZERO,
-                    _ => {
-                        refusals += 1;
-                        Duration::ZERO
-                    }
-                }
+                moving.failed(&error);
             }
-        };
-        if refusals >= REFUSALS {
+        }
+        if moving.refusals >= REFUSALS {
             let word = "USER_MIGRATE".to_owned();
             link.observe(Observation::Ended(SessionState::BadCredentials, word));
             return std::future::pending().await;
         }
-        let usual = pauses.next_backoff().unwrap_or(Duration::from_secs(60));
-        sleep(pause.max(usual)).await;
+        // Calls that are made meanwhile say so again, and others may not come.
+        link.note_elsewhere(dc);
     }
 }
 
@@ -78,8 +110,10 @@ async fn carry_over(
         tracing::info!(dc, %error, "no key of the account's new home");
         TelegramError::Away
     })?;
+    let (number, wire) = link.wire()?;
     let export = tl::functions::auth::ExportAuthorization { dc_id: dc };
-    let tl::enums::auth::ExportedAuthorization::Authorization(ticket) = link.invoke(&export).await?;
+    let tl::enums::auth::ExportedAuthorization::Authorization(ticket) =
+        link.invoke_by((number, &wire), &export).await?;
     let (side, wire) = Side::new(context, &there);
     let import = tl::functions::auth::ImportAuthorization {
         id: ticket.id,

@@ -20,7 +20,8 @@ use grammers_mtproto::transport::Error as TransportError;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::doubt::Doubt;
-use super::{Context, Observation, relocation};
+use super::relocation::{self, Move};
+use super::{Context, Observation};
 use crate::base::Timestamp;
 use crate::model::SessionState;
 use crate::runtime::{BoxError, TaskContext};
@@ -43,12 +44,12 @@ pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContex
     let session = SessionStore::load(context.store.clone(), link.id, context.dcs.clone())?;
     let session = Arc::new(session);
     let mut pauses = reconnect_pauses();
-    let mut doubt = Doubt::default();
+    let (mut doubt, mut moving) = (Doubt::default(), Move::default());
     loop {
         let began = Instant::now();
         let outcome = tokio::select! {
             () = task.stop.cancelled() => break,
-            outcome = connection(&context, &link, &session, &task, &mut doubt) => outcome,
+            outcome = connection(&context, &link, &session, &task, (&mut doubt, &mut moving)) => outcome,
         };
         if was_of_use(&link, began.elapsed()) {
             pauses.reset();
@@ -117,7 +118,7 @@ async fn connection(
     link: &Link,
     session: &Arc<SessionStore>,
     task: &TaskContext,
-    doubt: &mut Doubt,
+    (doubt, moving): (&mut Doubt, &mut Move),
 ) -> Given {
     link.observe(Observation::Connecting);
     // With very many sessions a turn may be long in coming.
@@ -137,7 +138,7 @@ async fn connection(
         () = pool.runner.run() => Given::Up("CONNECTION_CLOSED"),
         () = link.until_broken(number) => Given::Up("CONNECTION_BROKEN"),
         () = context.shifts.next() => Given::Up("CLOCK_SHIFTED"),
-        () = relocation::follow(context, link, session) => Given::Up("ACCOUNT_MOVED"),
+        () = relocation::follow(context, link, session, moving) => Given::Up("ACCOUNT_MOVED"),
         given = pulse(context, link, task, turn, doubt) => given,
     }
 }

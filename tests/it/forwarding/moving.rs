@@ -38,6 +38,14 @@ async fn what_the_supergroup_says_before_the_word_of_the_move_is_copied_too() {
     let id = made.expect("made").id;
     scene.world.say(group, scene.bob, "before").expect("posted");
     scene.arrives(&["before"]).await;
+    // Nobody looks into the chats by itself after that.
+    until("the chats were compared", || {
+        let asked = scene
+            .world
+            .requests(Some(scene.ann), Some("messages.getDialogs"), 10);
+        asked.len() >= 2
+    })
+    .await;
     // The word is lost on its way; the supergroup's own sequence goes on.
     let lost = json!({"kind": "gap", "account": scene.ann, "times": 0});
     let lost = serde_json::from_value(lost).expect("a fault");
