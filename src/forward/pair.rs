@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::PairError;
 use crate::base::{Owner, PairId, SessionId, Timestamp};
-use crate::model::{ChatId, MessageId};
+use crate::model::{ChatId, Message, MessageId};
 
+/// A forum's general topic, which messages do not name.
+const GENERAL_TOPIC: MessageId = 1;
 /// The longest delay, in seconds.
 const LONGEST_DELAY: u32 = 30 * 24 * 3600;
 /// The longest name, in characters.
@@ -32,7 +34,7 @@ pub struct Place {
     pub session: SessionId,
     /// The chat.
     pub chat: ChatId,
-    /// The forum topic, by its first message.
+    /// The forum topic, by its first message; 1 is the general one. Of a source: only what stands there is forwarded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<MessageId>,
 }
@@ -293,6 +295,12 @@ impl PairRow {
         Ok(row)
     }
 
+    /// Whether a message of its source chat is forwarded: one of its topic, if it names one.
+    pub(super) fn takes(&self, message: &Message) -> bool {
+        let topic = self.source.topic;
+        topic.is_none_or(|topic| topic == message.thread.unwrap_or(GENERAL_TOPIC))
+    }
+
     /// Whether an event, which became known then, was there before the pair.
     pub(super) fn is_younger_than(&self, seq: u64, seen: Timestamp) -> bool {
         match self.after {
@@ -307,9 +315,12 @@ impl PairRow {
                 "this release joins Telegram to Telegram only: kind must be t2t",
             ));
         }
-        if self.source.topic.is_some() {
+        if [self.source, self.destination]
+            .iter()
+            .any(|place| place.topic.is_some_and(|topic| topic < 1))
+        {
             return Err(PairError::Invalid(
-                "source.topic: a whole chat is a source, a topic cannot be one yet",
+                "topic: the number of the message that begins it; 1 is the general one",
             ));
         }
         if self.delay > LONGEST_DELAY {

@@ -196,7 +196,10 @@ impl<V: View> Planner<'_, V> {
         let origins = self.view.origins(session, message)?;
         for route in routes {
             let pair = &route.pair;
-            if pair.is_younger_than(seq, seen) || self.row(pair.id, message.chat, message.id)?.is_some() {
+            if !pair.takes(message)
+                || pair.is_younger_than(seq, seen)
+                || self.row(pair.id, message.chat, message.id)?.is_some()
+            {
                 continue;
             }
             if origins.contains(&route.destination) {

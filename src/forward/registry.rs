@@ -152,7 +152,8 @@ impl Registry {
         self.desks().into_iter().map(edge).collect()
     }
 
-    /// A pair with the same source and destination, whichever session sends: each message would be doubled.
+    /// A pair with the same source and destination, whichever session sends: messages would be doubled. A chat and a topic
+    /// of it have messages in common.
     pub(super) fn twin(&self, row: &PairRow) -> Option<PairId> {
         let ends = |pair: &PairRow| {
             let (source, destination) = (&pair.source, &pair.destination);
@@ -160,7 +161,13 @@ impl Registry {
         };
         let wanted = ends(row);
         let mut pairs = self.desks().into_iter().map(|desk| desk.pair().borrow().clone());
-        pairs.find(|pair| ends(pair) == wanted).map(|pair| pair.id)
+        let overlap = |pair: &PairRow| match (pair.source.topic, row.source.topic) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        pairs
+            .find(|pair| ends(pair) == wanted && overlap(pair))
+            .map(|pair| pair.id)
     }
 
     /// Keeps and shows a pair, new or changed; the caller holds the turn.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use grammers_tl_types::{enums, functions as f, types};
+use trunkline::base::Owner;
 use trunkline::model::{Action, EventBody, Message};
 use trunkline::sandbox::acts::{NewChatKind, NewMessage};
 use trunkline::sandbox::view::MessageView;
@@ -228,5 +229,58 @@ async fn a_daemon_tells_topic_and_answer_apart_and_forwards_out_of_and_into_foru
     let actions: Vec<_> = from_source().into_iter().filter_map(|it| it.action).collect();
     assert!(matches!(&actions[0], Action::TopicCreated { title } if title == "News"));
     assert!(matches!(&actions[1], Action::TopicEdited { title, .. } if title.as_deref() == Some("Old news")));
+    daemon.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pair_of_one_topic_forwards_what_stands_there_alone() {
+    let stage = Stage::new().await;
+    let (ann, bob) = (stage.user(ANN, "Ann"), stage.user(BOB, "Bob"));
+    let world = stage.handle();
+    let source = chat(&world, NewChatKind::Supergroup, bob, ann);
+    world.set_forum(source, true).expect("a forum");
+    let news = world.add_topic(source, bob, "News").expect("a topic");
+    let other = world.add_topic(source, bob, "Other").expect("a topic");
+    let copies = [(); 2].map(|()| chat(&world, NewChatKind::Supergroup, ann, bob));
+    let daemon = stage.daemon().await;
+    let session = stage.log_in(&daemon, ANN).await;
+    let new = |topic: i32, to: i64| {
+        let text = format!(
+            r#"{{"source":{{"session":"{session}","chat":{source},"topic":{topic}}},"destination":{{"session":"{session}","chat":{to}}}}}"#
+        );
+        serde_json::from_str(&text).expect("a pair")
+    };
+    let pairs = &daemon.handles.pairs;
+    for (topic, to) in [(news, copies[0]), (1, copies[1])] {
+        pairs.create(new(topic, to), Owner::admin()).await.expect("made");
+    }
+    // Another topic of it into the same chat is another pair, the same one is not.
+    pairs
+        .create(new(other, copies[1]), Owner::admin())
+        .await
+        .expect("made");
+    assert!(pairs.create(new(news, copies[0]), Owner::admin()).await.is_err());
+    assert!(pairs.create(new(0, copies[0]), Owner::admin()).await.is_err());
+    let say = |text: &str, thread: Option<i32>| {
+        let message = NewMessage {
+            thread,
+            ..NewMessage::text(bob, text)
+        };
+        world.post(source, message).expect("posted")[0].id
+    };
+    let first = say("news", Some(news));
+    say("general", None);
+    say("other", Some(other));
+    say("more news", Some(news));
+    world
+        .edit(source, first, bob, "good news", Vec::new())
+        .expect("edited");
+    let texts = |chat| -> Vec<String> { seen(&world, chat).into_iter().map(|it| it.text).collect() };
+    until("each topic has its copies", || {
+        let mut mixed = texts(copies[1]);
+        mixed.sort();
+        texts(copies[0]) == ["good news", "more news"] && mixed == ["general", "other"]
+    })
+    .await;
     daemon.stop(Duration::from_secs(5)).await;
 }
