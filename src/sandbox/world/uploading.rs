@@ -9,7 +9,7 @@ use super::state::State;
 /// The largest part.
 const PART_MAX: usize = 524_288;
 
-/// How long after its last part an upload that nobody posts is forgotten, in milliseconds.
+/// How long after its last part or its last use an upload is forgotten, in milliseconds.
 const UPLOAD_KEPT: i64 = 3_600_000;
 
 /// How many parts a file may have.
@@ -37,13 +37,16 @@ pub struct Upload {
     parts: BTreeMap<i32, Vec<u8>>,
     /// How many there are to be, once a big part told it.
     total: Option<i32>,
-    /// When the last part came, in milliseconds.
+    /// The size of all but the last, once it is known.
+    size: Option<usize>,
+    /// When the last part came or it was used last, in milliseconds.
     at: i64,
 }
 
 impl Upload {
-    /// Whether a part may be added to those that are there.
-    fn check(&self, part: &Part) -> Result<(), Refusal> {
+    /// Whether a part may be added to those that are there. Answers the size of all but the last, as far as it is known
+    /// then.
+    fn check(&self, part: &Part) -> Result<Option<usize>, Refusal> {
         let told = part.total.filter(|total| *total != -1);
         if told.is_some_and(|total| !(1..=PARTS_MAX).contains(&total))
             || told.zip(self.total).is_some_and(|(told, known)| told != known)
@@ -54,20 +57,19 @@ impl Upload {
         if total.is_some_and(|total| part.number >= total) {
             return Err(Refusal::bad("FILE_PART_INVALID"));
         }
-        let others = self.parts.iter().filter(|(number, _)| **number != part.number);
-        let mut sizes: BTreeMap<i32, usize> = others.map(|(number, bytes)| (*number, bytes.len())).collect();
-        sizes.insert(part.number, part.bytes.len());
-        let last = sizes.last_key_value().map_or(0, |(number, _)| *number);
+        // All but the last have one size. Only the furthest one that is there may turn out not to be the last.
+        let furthest = self.parts.last_key_value();
+        let furthest = furthest.map(|(number, bytes)| (*number, bytes.len()));
+        let furthest = furthest.filter(|(number, _)| *number != part.number);
+        let last = furthest.map_or(part.number, |(number, _)| number.max(part.number));
         let last = total.map_or(last, |total| total - 1);
-        // All but the last have one size.
-        let mut full = sizes
-            .iter()
-            .filter(|(number, _)| **number < last)
-            .map(|(_, size)| *size);
-        let Some(size) = full.next() else {
-            return Ok(());
+        let concerned = [furthest, Some((part.number, part.bytes.len()))];
+        let mut concerned = concerned.into_iter().flatten();
+        let full = concerned.clone().find(|(number, _)| *number < last);
+        let Some(size) = self.size.or(full.map(|(_, size)| size)) else {
+            return Ok(None);
         };
-        if full.any(|other| other != size) || sizes.get(&last).is_some_and(|rest| *rest > size) {
+        if concerned.any(|(number, length)| length > size || (number < last && length < size)) {
             return Err(Refusal::bad("FILE_PART_SIZE_CHANGED"));
         }
         if !fits(size) {
@@ -77,7 +79,7 @@ impl Upload {
         if part.total.is_none() && before >= SMALL {
             return Err(Refusal::bad("FILE_PART_INVALID"));
         }
-        Ok(())
+        Ok(Some(size))
     }
 }
 
@@ -105,7 +107,7 @@ impl State {
         }
         let upload = uploads.entry((account, part.file)).or_default();
         if self.switches.part_rules.decides() {
-            upload.check(&part)?;
+            upload.size = upload.check(&part)?;
         }
         upload.at = now;
         upload.total = part.total.filter(|total| *total != -1).or(upload.total);
@@ -113,7 +115,8 @@ impl State {
         Ok(())
     }
 
-    /// Puts a file together out of its parts. A small one has a sum, which may be empty.
+    /// Puts a file together out of its parts, which stay: it may be used again. A small one has a sum, which may be
+    /// empty.
     pub fn assemble(
         &mut self,
         account: i64,
@@ -157,7 +160,10 @@ impl State {
         if sum.is_some_and(|sum| !right(sum)) {
             return Err(Refusal::bad("MD5_CHECKSUM_INVALID"));
         }
-        self.files.uploads.remove(&(account, file));
+        let now = self.now;
+        if let Some(upload) = self.files.uploads.get_mut(&(account, file)) {
+            upload.at = now;
+        }
         Ok(whole)
     }
 }
@@ -253,17 +259,22 @@ mod tests {
     }
 
     #[test]
-    fn an_upload_that_nobody_posts_is_forgotten() {
+    fn an_upload_may_be_used_again_until_it_is_forgotten() {
         let mut state = State::new(1);
-        save(&mut state, 0, None, 1024).expect("saved");
-        state.now = UPLOAD_KEPT;
-        let other = Part {
-            file: 10,
+        let other = |file| Part {
+            file,
             number: 0,
             total: None,
             bytes: vec![1],
         };
-        state.save_part(1, other).expect("saved");
+        save(&mut state, 0, None, 1024).expect("saved");
+        state.now = UPLOAD_KEPT - 1;
+        let whole = state.assemble(1, 9, 1, None).expect("whole");
+        state.now += UPLOAD_KEPT - 1;
+        state.save_part(1, other(11)).expect("saved");
+        assert_eq!(state.assemble(1, 9, 1, None), Ok(whole), "used a while ago");
+        state.now += UPLOAD_KEPT;
+        state.save_part(1, other(10)).expect("saved");
         assert_eq!(
             state.assemble(1, 9, 1, None),
             Err(Refusal::bad("FILE_PART_0_MISSING"))
