@@ -249,14 +249,14 @@ pub fn get_channel_difference(
     let channel = ctx.state.channel(id)?;
     let peer = Peer::Channel(id);
     let switches = &ctx.state.switches;
-    let most = match ctx.state.account(me)?.bot {
-        true => 100_000,
-        false => 1000,
+    let (most, cap) = match ctx.state.account(me)?.bot {
+        true => (100_000, 100_000),
+        false => (1000, 100),
     };
     let asked = r.limit.clamp(1, most);
-    let short = !(10..=100).contains(&asked) && switches.short_differences.decides();
+    let short = !(10..=cap).contains(&asked) && switches.short_differences.decides();
     let limit = match short {
-        true => asked.clamp(10, most.min(100)),
+        true => asked.clamp(10, cap),
         false => asked,
     };
     let mut reach = ctx.state.settings.events_kept;

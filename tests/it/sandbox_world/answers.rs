@@ -158,6 +158,37 @@ async fn a_channel_difference_names_a_time_only_when_it_is_final_and_has_a_reach
 }
 
 #[tokio::test]
+async fn a_bot_may_ask_for_more_of_a_channels_difference_than_a_user() {
+    let (telegram, world, alice, bob) = two().await;
+    let place = channel(&world, NewChatKind::Channel);
+    let who = Who::Name("alice".into());
+    world.burst(place, &who, "news", 150).expect("posted");
+    let enums::InputPeer::Channel(peer) = bob.resolve("the_place").await else {
+        panic!("a channel")
+    };
+    let request = f::updates::GetChannelDifference {
+        force: false,
+        channel: types::InputChannel {
+            channel_id: peer.channel_id,
+            access_hash: peer.access_hash,
+        }
+        .into(),
+        filter: enums::ChannelMessagesFilter::Empty,
+        pts: 1,
+        limit: 140,
+    };
+    for (bot, most) in [(false, 100), (true, 140)] {
+        telegram.world(|state| state.account_mut(5_000_002).expect("bob").bot = bot);
+        let enums::updates::ChannelDifference::Difference(part) = bob.ask(request.clone()).await else {
+            panic!("a part")
+        };
+        assert_eq!(part.new_messages.len(), most);
+    }
+    assert_eq!(world.switches().short_differences.reached(), 1);
+    drop(alice);
+}
+
+#[tokio::test]
 async fn parts_of_a_difference_move_what_is_not_of_the_sequence_alone() {
     let (telegram, world, alice, bob) = two().await;
     let place = channel(&world, NewChatKind::Channel);
