@@ -368,7 +368,12 @@ pub fn toggle_no_forwards(ctx: &mut Ctx<'_>, r: f::ToggleNoForwards) -> Answer<e
     let me = ctx.me()?;
     let peer = ctx.peer(me, &r.peer)?;
     match peer {
-        Peer::User(other) => ctx.state.guard(me, other, r.enabled, r.request_msg_id)?,
+        Peer::User(other) => {
+            if r.enabled && r.request_msg_id.is_none() {
+                ctx.state.may_guard(me)?;
+            }
+            ctx.state.guard(me, other, r.enabled, r.request_msg_id)?;
+        }
         peer => ctx.state.protect(me, peer, r.enabled)?,
     }
     Ok(ctx.told(me))

@@ -140,8 +140,8 @@ impl Viewer<'_> {
                 new_value: *now,
             }
             .into(),
-            Action::AskedToShare => types::MessageActionNoForwardsRequest {
-                expired: false,
+            Action::AskedToShare | Action::AnsweredToShare => types::MessageActionNoForwardsRequest {
+                expired: *action == Action::AnsweredToShare,
                 prev_value: true,
                 new_value: false,
             }

@@ -261,6 +261,8 @@ pub enum Action {
     },
     /// The other side is asked to protect it no longer.
     AskedToShare,
+    /// The other side was asked so, and answered.
+    AnsweredToShare,
     /// It has a new picture.
     Pictured {
         /// The new one, a file of the world.

@@ -1,13 +1,13 @@
 //! Protection of private chats: either side may keep what is said there from being forwarded, each for itself. One lifts
-//! its own; for the other side's it asks, and that one agrees within a day.
+//! its own; for the other side's it asks, and that one answers within a day, once: it lifts it or keeps it.
 
-use super::content::{Action, Body};
+use super::content::{Action, Body, Reply, Uid};
 use super::place::{Peer, Place};
 use super::posting::Draft;
 use super::refusal::Refusal;
 use super::state::State;
 
-/// For how long one may agree to what was asked (milliseconds).
+/// For how long one may answer what was asked (milliseconds).
 const ASKED: i64 = 86_400_000;
 
 impl State {
@@ -21,38 +21,63 @@ impl State {
         self.guards(one, other) || self.guards(other, one)
     }
 
-    /// Protects a private chat, or lifts that. `asked` is the message in which the other side asked for it.
+    /// Protects a private chat, or lifts that. `asked` is the message in which the other side asked for the latter: it
+    /// is answered once, by lifting the protection or by keeping it.
     pub fn guard(&mut self, by: i64, other: i64, on: bool, asked: Option<i32>) -> Result<(), Refusal> {
         if by == other {
             return Err(Refusal::bad("PEER_ID_INVALID"));
         }
-        self.account(other)?;
+        self.may_write(by, Peer::User(other), false)?;
         let before = self.is_guarded(by, other);
         let own = self.guards(by, other);
-        if let Some(asked) = asked {
-            self.was_asked(by, other, asked)?;
+        let asked = asked.map(|asked| self.was_asked(by, other, asked));
+        let asked = asked.transpose()?;
+        if asked.is_none() && !on && !own && before {
+            let asking = Draft::service(Action::AskedToShare);
+            return self.post(by, Peer::User(other), asking).map(drop);
         }
-        let action = match (on, own) {
-            (true, false) => {
-                self.guards.insert((by, other));
-                Action::Guarded { before, now: true }
-            }
-            (false, true) => {
-                self.guards.remove(&(by, other));
-                let now = self.is_guarded(by, other);
-                Action::Guarded { before, now }
-            }
-            (false, false) if before => Action::AskedToShare,
-            _ => return Err(Refusal::bad("CHAT_NOT_MODIFIED")),
+        if asked.is_none() && on == own {
+            return Err(Refusal::bad("CHAT_NOT_MODIFIED"));
+        }
+        match on {
+            // Who is asked and keeps it has it already.
+            true if asked.is_some() => {}
+            true => drop(self.guards.insert((by, other))),
+            false => drop(self.guards.remove(&(by, other))),
+        }
+        if let Some(uid) = asked {
+            self.answer_asked(uid);
+        }
+        let now = self.is_guarded(by, other);
+        let told = Draft {
+            reply: asked.map(|to| Reply { to, quote: None }),
+            ..Draft::service(Action::Guarded { before, now })
         };
-        self.post(by, Peer::User(other), Draft::service(action)).map(drop)
+        self.post(by, Peer::User(other), told).map(drop)
     }
 
-    fn was_asked(&self, by: i64, other: i64, asked: i32) -> Result<(), Refusal> {
+    /// The message in which an account was asked to share, if it may still answer.
+    fn was_asked(&self, by: i64, other: i64, asked: i32) -> Result<Uid, Refusal> {
         let content = self.find(by, Peer::User(other), asked);
         let asks = content.filter(|it| it.body == Body::Service(Action::AskedToShare) && it.author == other);
-        let good = asks.is_some_and(|it| self.now - it.stored_at <= ASKED);
-        good.then_some(()).ok_or(Refusal::bad("REQUEST_MSG_EXPIRED"))
+        let good = asks.filter(|it| self.now - it.stored_at <= ASKED);
+        good.map(|it| it.uid).ok_or(Refusal::bad("REQUEST_MSG_EXPIRED"))
+    }
+
+    /// What was asked is answered: both sides are told that it is over.
+    fn answer_asked(&mut self, uid: Uid) {
+        if let Some(content) = self.contents.get_mut(&uid) {
+            content.body = Body::Service(Action::AnsweredToShare);
+        }
+        self.tell_edited(uid);
+    }
+
+    /// Whether an account may begin to protect a private chat: that is for subscribers. Who is asked may keep it anyhow.
+    pub fn may_guard(&self, by: i64) -> Result<(), Refusal> {
+        let premium = self.account(by)?.marks.premium;
+        premium
+            .then_some(())
+            .ok_or(Refusal::forbidden("PREMIUM_ACCOUNT_REQUIRED"))
     }
 
     /// Whether what is posted in this place may not be forwarded.
@@ -86,5 +111,33 @@ mod tests {
         assert_eq!(state.guard(ann, bob, false, Some(1)), expired);
         assert_eq!(state.guard(ann, bob, false, Some(2)), Ok(()));
         assert!(!state.protected(place));
+        assert_eq!(state.guard(ann, bob, false, Some(2)), expired, "once");
+    }
+
+    #[test]
+    fn who_is_asked_may_keep_it_and_who_is_blocked_asks_nothing() {
+        let mut state = State::new(3);
+        let ann = state.add_user(None, "", "Ann", "").expect("a user");
+        let bob = state.add_user(None, "", "Bob", "").expect("a user");
+        state.guard(ann, bob, true, None).expect("protected");
+        state.guard(bob, ann, false, None).expect("asked");
+        assert_eq!(state.guard(ann, bob, true, Some(2)), Ok(()));
+        assert!(state.guards(ann, bob));
+        let said = |state: &State, id| state.find(ann, Peer::User(bob), id).map(|it| it.body.clone());
+        let kept = Action::Guarded {
+            before: true,
+            now: true,
+        };
+        assert_eq!(said(&state, 2), Some(Body::Service(Action::AnsweredToShare)));
+        assert_eq!(said(&state, 3), Some(Body::Service(kept)));
+        let expired = Err(Refusal::bad("REQUEST_MSG_EXPIRED"));
+        assert_eq!(state.guard(ann, bob, false, Some(2)), expired, "once");
+        state.account_mut(ann).expect("there").blocked.insert(bob);
+        let blocked = Err(Refusal::bad("USER_IS_BLOCKED"));
+        assert_eq!(state.guard(bob, ann, false, None), blocked);
+        assert_eq!(
+            state.may_guard(ann),
+            Err(Refusal::forbidden("PREMIUM_ACCOUNT_REQUIRED"))
+        );
     }
 }

@@ -89,9 +89,24 @@ async fn a_private_chat_is_protected_and_shared_again_by_agreement() {
         .world
         .world(|state| state.guard(bob, ann_id, false, Some(asked)));
     agreed.expect("agreed");
+    let over = |update: &enums::Update| match update {
+        enums::Update::EditMessage(it) => match &it.message {
+            enums::Message::Service(it) => Some(it.action.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let over = ann.hear(over).await.0;
+    assert!(matches!(over, enums::MessageAction::NoForwardsRequest(it) if it.expired));
     ann.ask(&forward).await;
     let refused = ann.call(&toggle(false)).await.expect_err("not protected");
     assert_eq!(refused, "CHAT_NOT_MODIFIED");
+    let refused = ann.call(&toggle(true)).await.expect_err("for subscribers");
+    assert_eq!(refused, "PREMIUM_ACCOUNT_REQUIRED");
+    stage.world.world(|state| {
+        let account = state.account_mut(ann_id).expect("there");
+        account.marks.premium = true;
+    });
     let on = action(ann.ask(&toggle(true)).await);
     assert!(matches!(on, Some(enums::MessageAction::NoForwardsToggle(it)) if it.new_value));
 }
