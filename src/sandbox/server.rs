@@ -115,6 +115,8 @@ impl Sandbox {
         state.weather = config.weather.map(|seed| Weather { seed, gusts: 0 });
         let hub = Hub::new();
         let telegram = Telegram::new(state, hub.clone(), config.api.clone());
+        // What went while nobody was there goes now, and for the rest somebody waits.
+        telegram.world(State::vanish);
         let second = config.second_port.map(|port| (SECOND_DC, port));
         let mut wires = Vec::new();
         for (dc, port) in std::iter::once((DC, config.port)).chain(second) {

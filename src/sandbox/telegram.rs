@@ -191,7 +191,7 @@ impl Telegram {
         let rest = Duration::from_millis(u64::try_from(at - now).unwrap_or_default() + 1);
         runtime.spawn(async move {
             tokio::time::sleep(rest).await;
-            telegram.world(State::vanish);
+            telegram.world(|state| state.wake(at));
         });
     }
 

@@ -1,6 +1,6 @@
 //! What happens to messages afterwards: edits, deletions, pins, reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::account::What;
 use super::content::{Body, Media, Uid};
@@ -91,7 +91,7 @@ impl State {
     /// Deletes messages of an account's private chats and groups; with `revoke` for all sides.
     /// Answers how many of the account's own copies went.
     pub fn delete(&mut self, account: i64, ids: &[i32], revoke: bool) -> Result<i32, Refusal> {
-        let mut uids = Vec::new();
+        let mut uids = BTreeMap::new();
         for id in ids {
             let Some(content) = self.held(account, *id) else {
                 continue;
@@ -107,14 +107,9 @@ impl State {
                     }
                     _ => true,
                 };
-            if !uids.iter().any(|(uid, _)| *uid == content.uid) {
-                uids.push((content.uid, others));
-            }
+            uids.insert(content.uid, (!others).then_some(account));
         }
-        let mut gone: BTreeMap<i64, Vec<i32>> = BTreeMap::new();
-        for (uid, others) in uids {
-            self.drop_copies(uid, (!others).then_some(account), &mut gone);
-        }
+        let gone = self.drop_copies(uids);
         let count = gone.get(&account).map_or(0, Vec::len);
         for (holder, ids) in gone {
             let points = i32::try_from(ids.len()).unwrap_or(i32::MAX);
@@ -123,50 +118,53 @@ impl State {
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
-    /// Takes a message away from `only` this account, or from all.
-    pub(super) fn drop_copies(&mut self, uid: Uid, only: Option<i64>, gone: &mut BTreeMap<i64, Vec<i32>>) {
+    /// Takes messages away from the account that each names, or from all. Answers who lost which numbers.
+    pub(super) fn drop_copies(
+        &mut self,
+        uids: impl IntoIterator<Item = (Uid, Option<i64>)>,
+    ) -> BTreeMap<i64, Vec<i32>> {
         let now = self.now;
-        let Some(content) = self.contents.get_mut(&uid) else {
-            return;
-        };
-        let taken: Vec<(i64, i32)> = content
-            .copies
-            .iter()
-            .filter(|copy| only.is_none_or(|account| copy.0 == account))
-            .copied()
-            .collect();
-        if taken.len() == content.copies.len() {
-            content.deleted_at = Some(now);
-        }
-        if content.deleted_at.is_none() {
-            content.copies.retain(|copy| Some(copy.0) != only);
-        }
-        let place = content.place;
-        for (holder, number) in taken {
-            let Some(account) = self.accounts.get_mut(&holder) else {
+        let mut taken: BTreeMap<(i64, Peer), BTreeSet<i32>> = BTreeMap::new();
+        for (uid, only) in uids {
+            let Some(content) = self.contents.get_mut(&uid) else {
                 continue;
             };
-            if account.held.remove(&number).is_none() {
-                continue;
+            let concerned = |holder: i64| only.is_none_or(|account| holder == account);
+            let copies = content.copies.clone();
+            if copies.iter().all(|(holder, _)| concerned(*holder)) {
+                content.deleted_at = Some(now);
+            } else {
+                content.copies.retain(|(holder, _)| !concerned(*holder));
             }
-            if let Some(dialog) = account.dialogs.get_mut(&place.seen_by(holder)) {
-                if let Ok(at) = dialog.ids.binary_search(&number) {
-                    dialog.ids.remove(at);
-                }
-                dialog.pinned.retain(|id| *id != number);
-                if number > dialog.read_in {
-                    dialog.unread = (dialog.unread - 1).max(0);
+            let place = content.place;
+            for (holder, number) in copies.into_iter().filter(|(holder, _)| concerned(*holder)) {
+                let account = self.accounts.get_mut(&holder);
+                if account.is_some_and(|account| account.held.remove(&number).is_some()) {
+                    let dialog = (holder, place.seen_by(holder));
+                    taken.entry(dialog).or_default().insert(number);
                 }
             }
-            gone.entry(holder).or_default().push(number);
         }
+        let mut gone: BTreeMap<i64, Vec<i32>> = BTreeMap::new();
+        for ((holder, peer), numbers) in taken {
+            let account = self.accounts.get_mut(&holder);
+            if let Some(dialog) = account.and_then(|account| account.dialogs.get_mut(&peer)) {
+                dialog.ids.retain(|id| !numbers.contains(id));
+                dialog.pinned.retain(|id| !numbers.contains(id));
+                let unread = numbers.range(dialog.read_in.saturating_add(1)..).count();
+                let unread = i32::try_from(unread).unwrap_or(i32::MAX);
+                dialog.unread = (dialog.unread - unread).max(0);
+            }
+            gone.entry(holder).or_default().extend(numbers);
+        }
+        gone
     }
 
     /// Deletes a channel's messages. Answers how many went.
     pub fn delete_in_channel(&mut self, account: i64, id: i64, ids: &[i32]) -> Result<i32, Refusal> {
         let channel = self.channel(id)?;
         let runs = channel.role(account).is_some_and(super::chat::Role::runs);
-        let mut uids = Vec::new();
+        let mut numbers = BTreeSet::new();
         for number in ids {
             let Some(uid) = channel.held.get(number) else {
                 continue;
@@ -178,29 +176,27 @@ impl State {
             if !(runs || own && !channel.broadcast) {
                 return Err(Refusal::forbidden("MESSAGE_DELETE_FORBIDDEN"));
             }
-            if !uids.iter().any(|(_, known)| known == number) {
-                uids.push((*uid, *number));
-            }
+            numbers.insert(*number);
         }
-        let numbers: Vec<i32> = uids.into_iter().map(|(_, number)| number).collect();
+        let numbers: Vec<i32> = numbers.into_iter().collect();
         self.drop_posts(id, &numbers)
     }
 
     /// Takes messages of a channel away, whoever wishes it. Answers how many went.
     pub(super) fn drop_posts(&mut self, id: i64, numbers: &[i32]) -> Result<i32, Refusal> {
         let now = self.now;
-        let mut ids = Vec::new();
-        for number in numbers {
-            let channel = self.channel_mut(id)?;
-            let Some(uid) = channel.held.remove(number) else {
-                continue;
-            };
-            channel.pinned.retain(|pinned| pinned != number);
-            if let Some(content) = self.contents.get_mut(&uid) {
+        let channel = self.channel_mut(id)?;
+        let held = numbers
+            .iter()
+            .filter_map(|number| Some((*number, channel.held.remove(number)?)));
+        let gone: BTreeMap<i32, Uid> = held.collect();
+        channel.pinned.retain(|pinned| !gone.contains_key(pinned));
+        for uid in gone.values() {
+            if let Some(content) = self.contents.get_mut(uid) {
                 content.deleted_at = Some(now);
             }
-            ids.push(*number);
         }
+        let ids: Vec<i32> = gone.into_keys().collect();
         let count = i32::try_from(ids.len()).unwrap_or(i32::MAX);
         if count > 0 {
             self.tell_channel(id, count, What::Deleted { ids });

@@ -67,6 +67,9 @@ pub struct State {
     /// Times at which some go, for which nobody waits yet.
     #[serde(skip)]
     pub wakes: Vec<i64>,
+    /// The earliest of those for which somebody waits.
+    #[serde(skip)]
+    pub waking: Option<i64>,
     /// What is otherwise than on Telegram.
     #[serde(default)]
     pub settings: Settings,
@@ -314,6 +317,7 @@ impl State {
             differences: 0,
             vanishing: BTreeSet::new(),
             wakes: Vec::new(),
+            waking: None,
             bans: Vec::new(),
             guards: BTreeSet::new(),
             settings: Settings::default(),
