@@ -68,6 +68,9 @@ pub fn answered(ctx: &Ctx<'_>, me: i64, peer: Peer, reply: Option<&enums::InputR
     if place != peer && (answered.noforwards || ctx.state.protected(answered.place)) {
         return Err(Refusal::bad("CHAT_FORWARDS_RESTRICTED"));
     }
+    if place != peer && answered.ttl_seconds.is_some() {
+        return Err(Refusal::bad("REPLY_MESSAGE_ID_INVALID"));
+    }
     let quote = match quote_text {
         Some(text) => {
             let short = text.encode_utf16().count() <= LONGEST;

@@ -36,7 +36,9 @@ impl Viewer<'_> {
         let id = answered.number_for(self.account).filter(|_| named);
         let thread = content.thread.filter(|_| self.state.switches.threads.decides());
         let thread = thread.filter(|began| id != Some(*began));
-        let media = answered.media().filter(|media| media.stands_alone());
+        // What goes once it was seen is not told of elsewhere.
+        let media = answered.media().filter(|_| answered.ttl_seconds.is_none());
+        let media = media.filter(|media| media.stands_alone());
         let quote = reply.quote.as_ref();
         let spans = quote
             .map(|quote| self.entities(&quote.entities))

@@ -240,6 +240,10 @@ impl State {
             .into_iter()
             .map(|mut draft| {
                 self.settle_topic(author, peer, &mut draft)?;
+                let timed = draft.ttl_seconds.is_some() || draft.ttl_period.is_some();
+                if timed && !self.switches.messages_vanish.decides() {
+                    (draft.ttl_seconds, draft.ttl_period) = (None, None);
+                }
                 if draft.ttl_seconds.is_some() {
                     self.check_ttl(author, peer, draft.media.as_ref())?;
                 }
@@ -316,8 +320,6 @@ impl State {
         }
         let counted = draft.forward.clone().filter(|_| draft.sender.is_none());
         let thread = self.thread_of(place, draft.reply.as_ref());
-        let vanish = (draft.ttl_period.is_some() || draft.ttl_seconds.is_some())
-            && self.switches.messages_vanish.decides();
         let mut content = Content {
             uid,
             place,
@@ -347,8 +349,8 @@ impl State {
             touched_at: None,
             copies: Vec::new(),
             opened: false,
-            ttl_period: draft.ttl_period.filter(|_| vanish),
-            ttl_seconds: draft.ttl_seconds.filter(|_| vanish),
+            ttl_period: draft.ttl_period,
+            ttl_seconds: draft.ttl_seconds,
             burns_at: None,
             deleted_at: None,
             reactions: Vec::new(),

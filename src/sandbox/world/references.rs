@@ -78,12 +78,12 @@ impl State {
         said.epoch == file.epoch && in_time && there
     }
 
-    /// Whether an account still has a message before its eyes.
+    /// Whether an account still has a message before its eyes, with what it carries.
     fn sees(&self, viewer: i64, uid: Uid) -> bool {
         let Some(content) = self
             .contents
             .get(&uid)
-            .filter(|content| content.deleted_at.is_none())
+            .filter(|content| content.deleted_at.is_none() && !content.is_burnt(self.now))
         else {
             return false;
         };

@@ -10,7 +10,7 @@ use super::{ANN, BOB, ann, chat, peer_of, text};
 use crate::sandbox_people::login::{Login, told};
 use crate::stage::{Stage, events, until};
 
-fn answering(message: i32) -> types::InputReplyToMessage {
+pub(super) fn answering(message: i32) -> types::InputReplyToMessage {
     types::InputReplyToMessage {
         reply_to_msg_id: message,
         top_msg_id: None,

@@ -7,8 +7,9 @@ use grammers_tl_types::{enums, functions as f, types};
 use trunkline::sandbox::World;
 use trunkline::sandbox::acts::{NewChatKind, NewFile, NewMessage, Who};
 
+use super::replies::answering;
 use super::uploads::make;
-use super::{ANN, BOB, ann, chat, look_at, pair, peer_of};
+use super::{ANN, BOB, ann, chat, look_at, pair, peer_of, text};
 use crate::sandbox_people::login::Login;
 use crate::sandbox_world::client::forward;
 use crate::stage::{Stage, until};
@@ -74,6 +75,9 @@ async fn vanishing_messages_are_deleted_by_themselves() {
         .world(|state| state.switches.messages_vanish.turn(false));
     world.post(ann_id, brief(bob, "for ever", 1)).expect("posted");
     assert_eq!(next(&mut ann).await.ttl_period, None);
+    // Where such media may not be posted, they are then posted as any other.
+    world.post(place, once(bob)).expect("posted");
+    assert_eq!(photo_of(&next(&mut ann).await).ttl_seconds, None);
 }
 
 fn once(from: i64) -> NewMessage {
@@ -115,6 +119,12 @@ async fn vanishing_media_are_seen_once() {
         .call(&forward(&from, &from, vec![heard.id], vec![5], false))
         .await;
     assert_eq!(refused.expect_err("refused"), "MESSAGE_ID_INVALID");
+    let location = types::InputPhotoFileLocation {
+        id: photo.id,
+        access_hash: photo.access_hash,
+        file_reference: photo.file_reference.clone(),
+        thumb_size: "m".into(),
+    };
     let by_reference = types::InputMediaPhoto {
         spoiler: false,
         live_photo: false,
@@ -131,8 +141,30 @@ async fn vanishing_media_are_seen_once() {
         ann.call(&make(by_reference)).await.expect_err("refused"),
         "MEDIA_EMPTY"
     );
+    let fetch = f::upload::GetFile {
+        precise: false,
+        cdn_supported: false,
+        location: location.into(),
+        offset: 0,
+        limit: 4096,
+    };
+    ann.ask(&fetch).await;
+    let answers = types::InputReplyToMessage {
+        reply_to_peer_id: Some(from.clone()),
+        ..answering(heard.id)
+    };
+    let elsewhere = f::messages::SendMessage {
+        reply_to: Some(answers.into()),
+        ..text(enums::InputPeer::PeerSelf, "seen", false)
+    };
+    let refused = ann.call(&elsewhere).await;
+    assert_eq!(refused.expect_err("refused"), "REPLY_MESSAGE_ID_INVALID");
     ann.ask(&f::messages::ReadMessageContents { id: vec![heard.id] })
         .await;
+    assert_eq!(
+        ann.call(&fetch).await.expect_err("it is gone"),
+        "FILE_REFERENCE_EXPIRED"
+    );
     let ask = f::messages::GetMessages {
         id: vec![types::InputMessageId { id: heard.id }.into()],
     };
