@@ -139,7 +139,12 @@ fn bare(word: &str) -> Option<(Kind, usize)> {
     let host = run(word, |c| is_word(c) || matches!(c, '.' | '-'));
     let name = word[..host].trim_end_matches(['.', '-']);
     let (front, end) = name.rsplit_once('.')?;
-    let end = end.to_lowercase();
+    let written = end;
+    let end = written.to_lowercase();
+    // A sentence that begins without a space before it.
+    if written != end && written.chars().skip(1).eq(end.chars().skip(1)) {
+        return None;
+    }
     let known = ENDS.contains(&end.as_str()) || COUNTRIES.split(' ').any(|country| country == end);
     let parts = |part: &str| !part.is_empty() && !part.starts_with('-') && !part.ends_with('-');
     if !known || !front.split('.').all(parts) || word[name.len()..].starts_with('@') {
@@ -250,6 +255,8 @@ mod tests {
             "a..com",
             "host.invalid",
             "word.Next",
+            "Fine.It",
+            "example.Com",
         ] {
             assert_eq!(read(text), [], "{text}");
         }
