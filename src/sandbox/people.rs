@@ -231,8 +231,9 @@ impl World {
     pub fn archive(&self, user: i64, chats: &[i64]) -> Result<(), Refusal> {
         let wanted: Vec<Peer> = chats.iter().map(|chat| peer(*chat)).collect::<Result<_, _>>()?;
         self.telegram.world(|state| {
-            let before = state.account(user)?.archived.clone();
-            let back = before.iter().filter(|peer| !wanted.contains(peer));
+            let account = state.account(user)?;
+            let before = account.archived.iter().filter(|peer| account.lists(**peer));
+            let back = before.filter(|peer| !wanted.contains(peer));
             let moves = back.map(|peer| (*peer, 0));
             let moves: Vec<_> = moves.chain(wanted.iter().map(|peer| (*peer, ARCHIVE))).collect();
             state.move_to_lists(user, &moves)

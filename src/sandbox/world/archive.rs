@@ -1,13 +1,29 @@
 //! The archive: a second list of chats beside the main one, each account's own. Not promised: that a chat leaves it when
 //! something is said there, as one does that is not muted; nor pins within it.
 
-use super::account::What;
+use super::account::{Account, What};
 use super::place::Peer;
 use super::refusal::Refusal;
 use super::state::State;
 
 /// The number of the archive; the main list is 0.
 pub const ARCHIVE: i32 = 1;
+
+impl Account {
+    /// Whether a chat is in one of its lists.
+    pub fn lists(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Channel(id) => self.channels.contains(&id),
+            peer => self.dialogs.contains_key(&peer),
+        }
+    }
+
+    /// A channel is in no list any more. Answers whether it was.
+    pub(super) fn leave(&mut self, channel: i64) -> bool {
+        self.archived.remove(&Peer::Channel(channel));
+        self.channels.remove(&channel)
+    }
+}
 
 impl State {
     /// Whether a chat is in an account's archive.
@@ -22,11 +38,7 @@ impl State {
             return Err(Refusal::bad("FOLDER_ID_INVALID"));
         }
         let known = self.account(account)?;
-        let listed = |peer: &Peer| match peer {
-            Peer::Channel(id) => known.channels.contains(id),
-            peer => known.dialogs.contains_key(peer),
-        };
-        if !moves.iter().all(|(peer, _)| listed(peer)) {
+        if !moves.iter().all(|(peer, _)| known.lists(*peer)) {
             return Err(Refusal::bad("CHAT_ID_INVALID"));
         }
         let account_now = self.account_mut(account)?;
@@ -46,5 +58,28 @@ impl State {
             self.tell(account, count, What::Moved { chats: moved });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chat::Role;
+    use super::*;
+
+    #[test]
+    fn who_leaves_a_channel_has_it_in_no_archive() {
+        let mut state = State::new(3);
+        let ann = state.add_user(None, "", "Ann", "").expect("a user");
+        let bob = state.add_user(None, "", "Bob", "").expect("a user");
+        let id = state
+            .add_channel(None, ann, "News", true, &[])
+            .expect("a channel");
+        state.assign(ann, id, bob, Role::Member).expect("a member");
+        let peer = Peer::Channel(id);
+        state.move_to_lists(bob, &[(peer, ARCHIVE)]).expect("moved");
+        state.assign(bob, id, bob, Role::Left).expect("left");
+        assert!(!state.is_archived(bob, peer));
+        state.assign(ann, id, bob, Role::Member).expect("back");
+        assert!(!state.is_archived(bob, peer), "it comes back into the main list");
     }
 }

@@ -219,7 +219,7 @@ impl State {
         let account = self.account_mut(user)?;
         match role.present() {
             true => account.channels.insert(id),
-            false => account.channels.remove(&id),
+            false => account.leave(id),
         };
         self.mention(user, Passing::Channel { channel: id });
         Ok(())

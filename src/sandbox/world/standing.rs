@@ -122,7 +122,7 @@ impl State {
         self.set_collectibles(Peer::Channel(id), Vec::new())?;
         let now = self.date();
         for member in self.audience(Place::Channel(id)) {
-            self.account_mut(member)?.channels.remove(&id);
+            self.account_mut(member)?.leave(id);
             self.channel_mut(id)?.set_role(member, Role::Banned, by, now);
             self.mention(member, Passing::Channel { channel: id });
         }
