@@ -77,6 +77,7 @@ impl Telegram {
         let mut state = state;
         state.ask_again();
         state.wake_again();
+        state.find_threads();
         let inner = Inner {
             state: Mutex::new(state),
             hub,

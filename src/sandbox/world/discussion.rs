@@ -11,6 +11,9 @@ use super::posting::Draft;
 use super::refusal::Refusal;
 use super::state::{Passing, State};
 
+/// Among so many of the last posts the parts of one album stand.
+const ALBUM_WITHIN: usize = 1000;
+
 impl State {
     /// Lets a channel's posts be discussed in this supergroup from now on, or nowhere.
     pub fn link(&mut self, by: i64, broadcast: i64, group: Option<i64>) -> Result<(), Refusal> {
@@ -68,13 +71,25 @@ impl State {
                 continue;
             };
             let (author, body, album) = (post.author, post.body.clone(), post.album);
-            let album = album.map(|album| *albums.entry(album).or_insert_with(|| self.new_album()));
+            if let Some(album) = album.filter(|album| !albums.contains_key(album)) {
+                let begun = self.begun_album(id, album);
+                albums.insert(album, begun.unwrap_or_else(|| self.new_album()));
+            }
+            let album = album.and_then(|album| albums.get(&album).copied());
             let opened = self.place(author, Peer::Channel(group), Draft { album, ..draft }, body)?;
             if let Some(post) = self.contents.get_mut(uid) {
                 post.discussion = Some(opened);
             }
         }
         Ok(())
+    }
+
+    /// The album that earlier parts of a channel's album have become where they are discussed.
+    fn begun_album(&self, channel: i64, album: i64) -> Option<i64> {
+        let held = self.channels.get(&channel)?.held.values().rev();
+        let posts = held.take(ALBUM_WITHIN).filter_map(|uid| self.contents.get(uid));
+        let mut parts = posts.filter(|post| post.album == Some(album));
+        parts.find_map(|part| self.contents.get(&part.discussion?)?.album)
     }
 
     /// What a post becomes where it is discussed; `None` for what is nobody's words.
@@ -116,5 +131,33 @@ impl State {
         if let (Place::Channel(group), Some(id)) = (place, number) {
             self.tell_channel(group, 1, What::Edited { id });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_album_is_one_where_it_is_discussed_too_be_it_posted_part_by_part() {
+        let mut state = State::new(3);
+        let ann = state.add_user(None, "", "Ann", "").expect("a user");
+        let news = state
+            .add_channel(None, ann, "News", true, &[])
+            .expect("a channel");
+        let talk = state.add_channel(None, ann, "Talk", false, &[]).expect("a group");
+        state.link(ann, news, Some(talk)).expect("linked");
+        for album in [Some(71), None, Some(71), Some(72)] {
+            let part = Draft {
+                album,
+                ..Draft::text("a part")
+            };
+            state.post(ann, Peer::Channel(news), part).expect("posted");
+        }
+        let held = state.channels[&talk].held.values();
+        let albums: Vec<_> = held.map(|uid| state.contents[uid].album).collect();
+        assert_eq!(albums.len(), 4);
+        assert!(albums[0].is_some() && albums[0] == albums[2] && albums[1].is_none());
+        assert!(albums[3].is_some() && albums[3] != albums[0]);
     }
 }

@@ -1,6 +1,8 @@
 //! Threads of supergroups outside of forums: what answers a message, and what answers that, stands in the thread of the
 //! first one; and where a part that an answer quotes stands in the answered message.
 
+use std::collections::BTreeSet;
+
 use super::content::{Content, Reply};
 use super::entities::{Entity, Kind, units};
 use super::place::{Peer, Place};
@@ -18,6 +20,26 @@ impl State {
         match answered.place == place {
             true => answered.thread.or_else(|| answered.number_for(0)),
             false => None,
+        }
+    }
+
+    /// Finds the threads of a world that was kept before there were any.
+    pub fn find_threads(&mut self) {
+        let answers = self.contents.values().filter_map(|content| match content.place {
+            Place::Channel(id) if content.thread.is_none() && content.reply.is_some() => {
+                Some((id, content.number_for(0)?, content.uid))
+            }
+            _ => None,
+        });
+        // Ascending: a thread is found by the message that is answered, be it deleted.
+        for (id, _, uid) in answers.collect::<BTreeSet<_>>() {
+            let content = self.contents.get(&uid);
+            let thread = content.and_then(|it| self.thread_of(Place::Channel(id), it.reply.as_ref()));
+            if let Some(content) = self.contents.get_mut(&uid)
+                && thread.is_some()
+            {
+                content.thread = thread;
+            }
         }
     }
 
@@ -82,7 +104,33 @@ pub fn quoted_spans(spans: Vec<Entity>, words: &str) -> Vec<Entity> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::posting::Draft;
     use super::*;
+
+    #[test]
+    fn a_world_without_threads_finds_them() {
+        let mut state = State::new(3);
+        let ann = state.add_user(None, "", "Ann", "").expect("a user");
+        let id = state.add_channel(None, ann, "Talk", false, &[]).expect("a group");
+        let mut said = |answers: Option<u64>| {
+            let draft = Draft {
+                reply: answers.map(|to| Reply { to, quote: None }),
+                ..Draft::text("so")
+            };
+            state.post(ann, Peer::Channel(id), draft).expect("posted")
+        };
+        let first = said(None);
+        let second = said(Some(first));
+        let third = said(Some(second));
+        let threads = |state: &State| [first, second, third].map(|uid| state.contents[&uid].thread);
+        let found = threads(&state);
+        assert!(found[1].is_some() && found[1] == found[2]);
+        for uid in [second, third] {
+            state.contents.get_mut(&uid).expect("posted").thread = None;
+        }
+        state.find_threads();
+        assert_eq!(threads(&state), found);
+    }
 
     #[test]
     fn a_quote_stands_at_the_nearest_place() {
