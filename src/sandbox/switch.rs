@@ -1,6 +1,8 @@
 //! A switch in use: whether one of Telegram's ways is on, and how often somebody acted by it.
 //!
-//! Whoever acts by it asks last, when it alone decides: so the count says how often the world was other for it.
+//! Whoever acts by it asks last, when it alone decides: so the count says how often the world was other for it. A few
+//! are asked for every text, picture, document or part of a file before it is known whether that makes a difference:
+//! their count says how often they might have made one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
