@@ -125,19 +125,14 @@ pub fn get_file(ctx: &mut Ctx<'_>, r: f::GetFile) -> Answer<enums::upload::File>
     if centre != ctx.dc {
         return Err(Refusal::other(303, format!("FILE_MIGRATE_{centre}")));
     }
-    let bytes = match letter {
-        Some(letter) => ctx.state.bytes_of_size(file, letter),
-        None => ctx.state.bytes_of(file),
-    };
+    let from = usize::try_from(offset).unwrap_or(usize::MAX);
+    let to = from.saturating_add(usize::try_from(limit).unwrap_or(0));
+    let bytes = ctx.state.part_of(file, letter, from..to);
     let bytes = bytes.ok_or(Refusal::bad("LOCATION_INVALID"))?;
-    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-    let to = from
-        .saturating_add(usize::try_from(limit).unwrap_or(0))
-        .min(bytes.len());
     Ok(types::upload::File {
         r#type: file_type(file),
         mtime: file.date,
-        bytes: bytes[from..to].to_vec(),
+        bytes,
     }
     .into())
 }

@@ -1,6 +1,7 @@
 //! Uploaded files, with what they are.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -244,18 +245,20 @@ impl State {
         self.files.bytes.get(&file.hash).cloned()
     }
 
-    /// The bytes of a picture in one of its sizes, or of a document's thumbnail.
-    pub fn bytes_of_size(&self, file: &Stored, letter: &str) -> Option<Arc<Vec<u8>>> {
+    /// Some of the bytes of a file, as far as there are so many: with a letter, of a picture in that size, or of a
+    /// document's thumbnail.
+    pub fn part_of(&self, file: &Stored, letter: Option<&str>, wanted: Range<usize>) -> Option<Vec<u8>> {
         let bytes = self.bytes_of(file)?;
-        match file.kind {
-            FileKind::Photo { width, height } if file.anew => {
-                pictures::of_size(&bytes, width, height, letter).map(Arc::new)
+        let whole = |bytes: &[u8]| pictures::cut(&[bytes.into()], wanted.clone());
+        match (&file.kind, letter) {
+            (FileKind::Photo { width, height }, Some(letter)) if file.anew => {
+                pictures::of_size(&bytes, (*width, *height), letter, wanted)
             }
-            FileKind::Photo { .. } => Some(bytes),
-            FileKind::Document { .. } => {
+            (FileKind::Document { .. }, Some(letter)) => {
                 let thumb = file.thumb.as_ref().filter(|_| letter == THUMB)?;
-                self.files.bytes.get(&thumb.hash).cloned()
+                self.files.bytes.get(&thumb.hash).map(|bytes| whole(bytes))
             }
+            (FileKind::Photo { .. } | FileKind::Document { .. }, _) => Some(whole(&bytes)),
         }
     }
 }

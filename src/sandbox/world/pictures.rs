@@ -4,6 +4,9 @@
 //! bytes of it, a few more for each larger size. So all sizes show the same, and one beyond the largest size is told as
 //! smaller than it is. A PNG stays one, though all are told as JPEG.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use super::refusal::Refusal;
 
 /// The longest side of a picture; a larger one is made smaller.
@@ -13,7 +16,7 @@ const LONGEST: i32 = 2560;
 const BOTH: i32 = 10_000;
 
 /// So many times its shorter side is the longer one, at most.
-const RATIO: i32 = 20;
+const RATIO: i64 = 20;
 
 /// The sizes of a picture by their longer side.
 const SIZES: [(&str, i32); 4] = [("m", 320), ("x", 800), ("y", 1280), ("w", LONGEST)];
@@ -74,22 +77,28 @@ pub fn anew(bytes: &[u8]) -> Result<(Vec<u8>, i32, i32), Refusal> {
     let failed = Refusal::bad("IMAGE_PROCESS_FAILED");
     let (width, height) = measure(bytes).ok_or(failed.clone())?;
     let (longer, shorter) = (width.max(height), width.min(height));
-    if shorter <= 0 || width.saturating_add(height) > BOTH || longer / shorter > RATIO {
+    if shorter <= 0 || width.saturating_add(height) > BOTH || i64::from(longer) > i64::from(shorter) * RATIO {
         return Err(Refusal::bad("PHOTO_INVALID_DIMENSIONS"));
     }
     let (width, height) = within(width, height, LONGEST);
     let largest = sizes(width, height).len();
-    let bytes = remarked(bytes, 0, largest).ok_or(failed)?;
-    Ok((bytes, width, height))
+    let parts = remarked(bytes, 0, largest).ok_or(failed)?;
+    Ok((parts.concat(), width, height))
 }
 
-/// The bytes of one size of a picture that was made anew; none if it has no such size.
-pub fn of_size(bytes: &[u8], width: i32, height: i32, letter: &str) -> Option<Vec<u8>> {
+/// Some of the bytes of one size of a picture that was made anew, as far as there are so many; none if it has no such
+/// size.
+pub fn of_size(
+    bytes: &[u8],
+    (width, height): (i32, i32),
+    letter: &str,
+    wanted: Range<usize>,
+) -> Option<Vec<u8>> {
     let sizes = sizes(width, height);
     let at = sizes.iter().position(|size| size.letter == letter)?;
     match at + 1 == sizes.len() {
-        true => Some(bytes.to_vec()),
-        false => remarked(bytes, sizes.len(), at + 1),
+        true => Some(cut(&[bytes.into()], wanted)),
+        false => Some(cut(&remarked(bytes, sizes.len(), at + 1)?, wanted)),
     }
 }
 
@@ -108,20 +117,39 @@ pub fn stripped(width: i32, height: i32) -> Vec<u8> {
 /// So many bytes of a remark are added for each larger size.
 const STEP: usize = 16;
 
-/// The bytes with another remark: of one that is for `old` sizes (none has 0), one for `new` of them.
-fn remarked(bytes: &[u8], old: usize, new: usize) -> Option<Vec<u8>> {
+/// Some of the bytes of what stands in parts, as far as there are so many.
+pub fn cut(parts: &[Cow<'_, [u8]>], wanted: Range<usize>) -> Vec<u8> {
+    let mut found = Vec::new();
+    let mut before = 0;
+    for part in parts {
+        let from = wanted.start.saturating_sub(before).min(part.len());
+        let to = wanted.end.saturating_sub(before).min(part.len());
+        found.extend_from_slice(part.get(from..to).unwrap_or_default());
+        before += part.len();
+    }
+    found
+}
+
+/// The parts of a picture with another remark: of one that is for `old` sizes (none has 0), one for `new` of them.
+fn remarked(bytes: &[u8], old: usize, new: usize) -> Option<Vec<Cow<'_, [u8]>>> {
     let place = place(bytes)?;
     let length = |sizes: usize| match sizes {
         0 => 0,
         sizes => remark(place.format, sizes).len(),
     };
     let (head, tail) = (bytes.get(..place.at)?, bytes.get(place.at + length(old)..)?);
-    let mut made = [head, &remark(place.format, new), tail].concat();
-    if place.format == Format::Webp {
-        let size = u32::try_from(made.len() - 8).ok()?;
-        made.get_mut(4..8)?.copy_from_slice(&size.to_le_bytes());
-    }
-    Some(made)
+    let remark = remark(place.format, new);
+    let whole = head.len() + remark.len() + tail.len();
+    let mut parts = match place.format {
+        // Its header tells how long it is.
+        Format::Webp => {
+            let size = u32::try_from(whole - 8).ok()?.to_le_bytes();
+            vec![head[..4].into(), size.to_vec().into(), head[8..].into()]
+        }
+        _ => vec![head.into()],
+    };
+    parts.extend([remark.into(), tail.into()]);
+    Some(parts)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,7 +300,9 @@ mod tests {
         assert_eq!((width, height), (400, 900));
         let sizes = sizes(width, height);
         for (at, size) in sizes.iter().enumerate() {
-            let bytes = of_size(&made, width, height, size.letter).expect("a size");
+            let bytes = of_size(&made, (width, height), size.letter, ALL).expect("a size");
+            let end = of_size(&made, (width, height), size.letter, 20..usize::MAX);
+            assert_eq!(end.as_deref(), bytes.get(20..));
             assert_eq!(bytes.len(), bytes_of(made.len(), sizes.len(), at), "{size:?}");
             assert!(bytes.len() > uploaded.len());
             let mut reader = png::Decoder::new(std::io::Cursor::new(&bytes))
@@ -281,18 +311,23 @@ mod tests {
             let mut pixels = vec![0; reader.output_buffer_size().expect("small")];
             reader.next_frame(&mut pixels).expect("a PNG");
         }
-        assert_eq!(of_size(&made, width, height, "w"), None);
+        assert_eq!(of_size(&made, (width, height), "w", ALL), None);
         for uploaded in [
             jpeg(3000, 1500),
             b"GIF89a\x20\x01\x10\0\x80\0\0abcdef\x3b".to_vec(),
         ] {
             let (made, width, height) = anew(&uploaded).expect("made");
             let largest = sizes_of(width, height);
-            assert_eq!(of_size(&made, width, height, largest).as_ref(), Some(&made));
+            assert_eq!(
+                of_size(&made, (width, height), largest, ALL).as_ref(),
+                Some(&made)
+            );
             assert!(measure(&made).is_some() && made != uploaded);
         }
         assert_eq!(anew(&jpeg(3000, 1500)).map(|it| (it.1, it.2)), Ok((2560, 1280)));
     }
+
+    const ALL: Range<usize> = 0..usize::MAX;
 
     fn sizes_of(width: i32, height: i32) -> &'static str {
         sizes(width, height).last().map_or("", |size| size.letter)
@@ -304,6 +339,7 @@ mod tests {
         assert_eq!(refused(b"hello"), "IMAGE_PROCESS_FAILED");
         assert_eq!(refused(&jpeg(9000, 1001)), "PHOTO_INVALID_DIMENSIONS");
         assert_eq!(refused(&jpeg(2100, 100)), "PHOTO_INVALID_DIMENSIONS");
+        assert_eq!(refused(&jpeg(2001, 100)), "PHOTO_INVALID_DIMENSIONS");
         assert_eq!(refused(&jpeg(0, 100)), "PHOTO_INVALID_DIMENSIONS");
         assert!(check_name("a.JPG").is_ok());
         for name in ["a", "a.txt", ""] {
