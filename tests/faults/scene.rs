@@ -43,7 +43,7 @@ const QUIET: Duration = Duration::from_millis(700);
 /// Settings of every daemon of the campaign; a class adds to them.
 const SETTINGS: &[(&str, &str)] = &[
     ("TELEGRAM__START_SPACING", "1ms"),
-    ("FORWARD__ALBUM_WINDOW", "500ms"),
+    ("FORWARD__ALBUM_WINDOW", "1s"),
     ("FORWARD__RETRY_FIRST", "50ms"),
     ("FORWARD__RETRY_MAX", "1s"),
     (

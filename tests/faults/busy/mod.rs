@@ -54,7 +54,12 @@ pub fn perform(size: &Size, seed: u64) -> Report {
 async fn play(size: &Size, seed: u64) -> Report {
     let begun = Instant::now();
     let day = Day::drawn(size, seed);
-    let mut scene = Scene::set(Stage::default()).await;
+    // What was left out between two parts of an album is read within its usual window.
+    let stage = Stage {
+        settings: vec![("FORWARD__ALBUM_WINDOW", "2500ms".to_owned())],
+        ..Stage::default()
+    };
+    let mut scene = Scene::set(stage).await;
     let (town, mut voices, lines, agents) = settle_in(&scene, size, &day, seed).await;
 
     let over = Arc::new(AtomicBool::new(false));
