@@ -17,6 +17,7 @@ use grammers_client::{Client, InvocationError};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::account::Account;
+use super::awaited::Awaited;
 use super::calls::{Calls, Outcome};
 use super::error::{ErrorClass, TelegramError};
 use super::session::{Msg, Observation};
@@ -76,8 +77,8 @@ pub(crate) struct Link {
     connected: Notify,
     connections: AtomicU64,
     /// The latest connection that was found to be of no use, and word of it.
-    /// The turn of those who write what is known of the session's chats.
-    pub turn: tokio::sync::Mutex<()>,
+    /// The turn of those who write what is known of the session's chats, with the edits of what is still to be read.
+    pub turn: tokio::sync::Mutex<Awaited>,
     elsewhere: AtomicI32,
     found_elsewhere: Notify,
     broken: AtomicU64,
@@ -110,7 +111,7 @@ impl Link {
             connection: tokio::sync::Mutex::default(),
             connected: Notify::new(),
             connections: AtomicU64::new(0),
-            turn: tokio::sync::Mutex::new(()),
+            turn: tokio::sync::Mutex::default(),
             elsewhere: AtomicI32::new(0),
             found_elsewhere: Notify::new(),
             broken: AtomicU64::new(0),

@@ -6,6 +6,7 @@
 mod account;
 mod actions;
 mod audience;
+mod awaited;
 mod calls;
 mod chats;
 mod config;

@@ -15,6 +15,7 @@ use super::receiver::Arrival;
 use crate::base::Timestamp;
 use crate::model::{ChatId, EventBody, Message, MessageId};
 use crate::store::{Batch, StoreError};
+use crate::telegram::awaited::Awaited;
 use crate::telegram::from_tl::Names;
 use crate::telegram::link::Link;
 use crate::telegram::peers;
@@ -54,7 +55,7 @@ impl Pen {
     }
 
     /// The turn to write: what a commit is made of is read and stored in one.
-    async fn turn(&self) -> MutexGuard<'_, ()> {
+    async fn turn(&self) -> MutexGuard<'_, Awaited> {
         self.link.turn.lock().await
     }
 
@@ -90,8 +91,8 @@ impl Pen {
     }
 
     async fn try_write(&self, arrivals: &[Arrival], common: &mut StoredState) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
-        let mut draft = Draft::of_updates(&self.context, &self.link);
+        let mut turn = self.turn().await;
+        let mut draft = Draft::of_updates(&self.context, &self.link, &mut turn);
         for arrival in arrivals {
             let (updates, users, chats) = match arrival {
                 Arrival::Updates(batch) => batch,
@@ -146,8 +147,8 @@ impl Pen {
     /// # Errors
     /// If the store did not keep them.
     pub async fn write_history(&self, messages: Vec<Message>) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
-        let mut draft = Draft::new(&self.context, &self.link);
+        let mut turn = self.turn().await;
+        let mut draft = Draft::new(&self.context, &self.link, &mut turn);
         for message in messages {
             draft.take(Change::New(message))?;
         }
@@ -181,8 +182,8 @@ impl Pen {
     /// # Errors
     /// If the store did not keep it.
     pub async fn write_deleted(&self, chat: ChatId, ids: Vec<MessageId>) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
-        let mut draft = Draft::new(&self.context, &self.link);
+        let mut turn = self.turn().await;
+        let mut draft = Draft::new(&self.context, &self.link, &mut turn);
         if !ids.is_empty() {
             let channel = chat.is_channel().then_some(chat);
             draft.take(Change::Deleted { channel, ids })?;
@@ -229,7 +230,7 @@ impl Pen {
     /// # Errors
     /// If the store did not keep it.
     pub async fn settle_left_out(&self, place: i64, mark: LeftOutMark) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+        let mut turn = self.turn().await;
         let key = (self.link.id, place);
         let now = self.context.store.get::<LeftOut>(&key)?;
         if now.is_none_or(|now| now.again != mark.again) {
@@ -237,7 +238,10 @@ impl Pen {
         }
         let mut batch = Batch::new();
         batch.remove::<LeftOut>(&key);
-        self.context.store.commit(batch).await.map(drop)
+        self.context.store.commit(batch).await?;
+        // What was edited meanwhile and was not read is no more.
+        turn.forget(place);
+        Ok(())
     }
 
     /// Stores that what was left out of a chat cannot be read for now. The place is that of the mark.
@@ -250,8 +254,8 @@ impl Pen {
         chat: ChatId,
         mark: LeftOutMark,
     ) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
-        let mut draft = Draft::new(&self.context, &self.link);
+        let mut turn = self.turn().await;
+        let mut draft = Draft::new(&self.context, &self.link, &mut turn);
         draft.keep_unreadable(place, chat, mark)?;
         draft.commit().await
     }
@@ -261,8 +265,8 @@ impl Pen {
     /// # Errors
     /// If the store did not keep it.
     pub async fn write_gap(&self, chat: ChatId, above: MessageId, reason: &str) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
-        let mut draft = Draft::new(&self.context, &self.link);
+        let mut turn = self.turn().await;
+        let mut draft = Draft::new(&self.context, &self.link, &mut turn);
         let mut name = self.link.id.to_bytes().to_vec();
         name.push(b'g');
         name.extend(chat.0.to_be_bytes());

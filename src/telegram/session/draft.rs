@@ -12,6 +12,7 @@ use crate::base::fault::fault_point;
 use crate::base::{EventId, Owner, SessionId, Timestamp};
 use crate::model::{ChatId, Event, EventBody, Message, MessageId};
 use crate::store::{Batch, Scan, StoreError};
+use crate::telegram::awaited::Awaited;
 use crate::telegram::link::Link;
 use crate::telegram::peers::Departure;
 use crate::telegram::tables::{
@@ -27,6 +28,7 @@ const OWN: ChatId = ChatId(0);
 pub(super) struct Draft<'a> {
     /// Whether it is what the account's own updates tell, and not what was read beside them.
     by_updates: bool,
+    awaited: &'a mut Awaited,
     context: &'a Context,
     session: SessionId,
     owner: Owner,
@@ -49,9 +51,10 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    pub fn new(context: &'a Context, link: &Link) -> Self {
+    pub fn new(context: &'a Context, link: &Link, awaited: &'a mut Awaited) -> Self {
         Self {
             by_updates: false,
+            awaited,
             context,
             session: link.id,
             owner: link.account().owner,
@@ -71,10 +74,10 @@ impl<'a> Draft<'a> {
     }
 
     /// A draft of what the account's own updates tell.
-    pub fn of_updates(context: &'a Context, link: &Link) -> Self {
+    pub fn of_updates(context: &'a Context, link: &Link, awaited: &'a mut Awaited) -> Self {
         Self {
             by_updates: true,
-            ..Self::new(context, link)
+            ..Self::new(context, link, awaited)
         }
     }
 
@@ -90,9 +93,15 @@ impl<'a> Draft<'a> {
 
     pub fn take(&mut self, change: Change) -> Result<(), StoreError> {
         match change {
-            Change::New(message) => self.take_new(message),
-            // An edit of what is still to be read of the chat's history: it is not known in any form yet.
-            Change::Edited(message) if self.is_awaited(&message)? => self.take_new(message),
+            Change::New(message) => {
+                let message = self.awaited.latest(message);
+                self.take_new(message)
+            }
+            // It is still to be read of the chat's history, and told in its turn.
+            Change::Edited(message) if self.is_awaited(&message)? => {
+                self.awaited.keep(message);
+                Ok(())
+            }
             Change::Edited(message) => self.take_edit(message, None),
             Change::Deleted { channel, ids } => {
                 let name = identity(
