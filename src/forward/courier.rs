@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::base::{Code, Coded, SessionId, Timestamp};
-use crate::model::{ChatId, Message, MessageId, SessionState};
+use crate::model::{ChatId, Message, MessageId};
 use crate::telegram::{ErrorClass, Outgoing, Revision, SentPart, Telegram, TelegramError};
 
 /// A failed call.
@@ -165,14 +165,7 @@ impl Courier for Telegram {
     }
 
     fn told_since(&self, session: SessionId) -> Option<Timestamp> {
-        use SessionState as S;
-        let ended = Some(Timestamp::default());
-        // What a session that ended was not told does not come any more.
-        self.view(session).map_or(ended, |view| match view.account.state {
-            S::Connected | S::Restricted => Some(view.account.since),
-            S::Connecting | S::TransientDisconnect | S::CatchingUp => None,
-            _ => ended,
-        })
+        Telegram::told_since(self, session)
     }
 
     fn look_anew(&self, session: SessionId, chat: ChatId, patience: Duration) -> Answer<'_, ()> {

@@ -8,7 +8,7 @@ use super::handle::Telegram;
 use super::outgoing::{Outgoing, Revision, SentPart};
 use super::tables::{Peer, Peers};
 use crate::base::{SessionId, Timestamp};
-use crate::model::{ChatId, ChatKind, Message, MessageId};
+use crate::model::{ChatId, ChatKind, Message, MessageId, SessionState};
 use crate::store::Scan;
 
 /// A chat as a session knows it.
@@ -101,6 +101,22 @@ impl Telegram {
     ) -> Result<Option<Message>, TelegramError> {
         let link = self.link_at_work(id).await?;
         self.effects(&link, patience).message(chat, message).await
+    }
+
+    /// Since when a session has been told all that it missed; none while it is still being told. What a session that ended
+    /// was not told does not come any more.
+    pub fn told_since(&self, id: SessionId) -> Option<Timestamp> {
+        use SessionState as S;
+        let Ok(link) = self.link(id) else {
+            return Some(Timestamp::default());
+        };
+        let account = link.account();
+        match account.state {
+            // The state is a stored one: it may be from before this process began.
+            S::Connected | S::Restricted => link.is_caught_up().then_some(account.since),
+            S::Connecting | S::TransientDisconnect | S::CatchingUp => None,
+            _ => Some(Timestamp::default()),
+        }
     }
 
     /// Asks Telegram for a chat's record anew, which [`Self::chat`] shows then.
