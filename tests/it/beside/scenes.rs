@@ -6,6 +6,7 @@ mod trouble;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use trunkline::base::{Code, Coded};
 use trunkline::model::{ChatId, Entity, EntityKind, Message, MessageId};
 use trunkline::sandbox::people::Profile;
 use trunkline::sandbox::world::Peer;
@@ -193,7 +194,16 @@ impl Play {
     async fn send(&mut self, chat: i64, body: impl FnOnce(i64) -> OutgoingBody) -> Vec<SentPart> {
         self.named += 10;
         let body = body(self.named);
-        self.try_send(chat, None, body).await.expect("sent")
+        // A connection may just be made anew: the same name is sent once.
+        for _ in 0..50 {
+            match self.try_send(chat, None, body.clone()).await {
+                Err(error) if error.code() == Code::SessionUnavailable => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                answer => return answer.expect("sent"),
+            }
+        }
+        panic!("the session stays away")
     }
 
     async fn try_send(
