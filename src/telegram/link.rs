@@ -85,6 +85,8 @@ pub(crate) struct Link {
     found_broken: Notify,
     /// The latest connection over which all that was missed has been fetched.
     caught_up: AtomicU64,
+    /// The latest connection over which Telegram has told what was missed.
+    told: AtomicU64,
     proof: AtomicI64,
     update: AtomicI64,
     sent: AtomicI64,
@@ -117,6 +119,7 @@ impl Link {
             broken: AtomicU64::new(0),
             found_broken: Notify::new(),
             caught_up: AtomicU64::new(0),
+            told: AtomicU64::new(0),
             proof: AtomicI64::new(0),
             update: AtomicI64::new(0),
             sent: AtomicI64::new(0),
@@ -294,6 +297,17 @@ impl Link {
             // Word that came before is kept for the one who waits, so nothing is missed between look and wait.
             self.found_broken.notified().await;
         }
+    }
+
+    /// Takes note that Telegram has told over this connection what was missed, though histories may still be read.
+    pub fn told(&self, number: u64) {
+        self.told.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// Whether that was so over the connection that callers use now.
+    pub fn is_told(&self) -> bool {
+        let told = self.told.load(Ordering::Relaxed);
+        self.numbered_client().is_ok_and(|(number, _)| number == told)
     }
 
     /// Takes note that all that was missed has been fetched over this connection.

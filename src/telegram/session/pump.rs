@@ -140,6 +140,9 @@ async fn serve(
         if let Some(Some(word)) = behind {
             link.behind(word);
         }
+        if complete && told {
+            link.told(number);
+        }
         if left_out || (complete && history::is_left_out(context, link)?) {
             check.left_out();
         } else {

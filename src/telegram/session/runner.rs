@@ -89,7 +89,7 @@ pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContex
 /// catch up with.
 fn was_of_use(link: &Link, lived: Duration) -> bool {
     let begins = !link.watch().borrow().authorised && link.client().is_ok();
-    lived >= STEADY || begins || link.is_caught_up()
+    lived >= STEADY || begins || link.is_told() || link.is_caught_up()
 }
 
 /// Short first, a minute at most, and it never gives up.
