@@ -78,10 +78,6 @@ const SPAWNS: &[(&str, &str)] = &[
         "a task a connection, ended with the listener that is supervised",
     ),
     (
-        "src/telegram/session/pump.rs",
-        "histories are read beside the updates of a connection, and no longer than it",
-    ),
-    (
         "src/store/ledger.rs",
         "a file is written beside the commits, by a thread that the committer joins",
     ),

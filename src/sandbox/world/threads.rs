@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_keeps_what_letters_look_like() {
+    fn a_quote_keeps_its_formatting_and_no_links() {
         let spans = vec![
             Entity::plain(Kind::Bold, 0, 2),
             Entity::plain(Kind::Url, 0, 2),

@@ -11,6 +11,7 @@ mod convert;
 mod dialogs;
 mod doubt;
 mod draft;
+mod filling;
 mod history;
 mod known;
 mod login;

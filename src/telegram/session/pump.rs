@@ -13,10 +13,10 @@ use futures_util::{Stream, StreamExt, stream};
 use grammers_client::InvocationError;
 use grammers_client::session::updates::UpdatesLike;
 use grammers_client::tl;
-use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::commit::Pen;
+use super::filling::Filling;
 use super::history::Comparison;
 use super::receiver::{Arrival, Receiver};
 use super::{Context, Msg, dialogs, history, login};
@@ -82,15 +82,14 @@ async fn serve(
     let left_off = pen.date();
     // Whether Telegram says that it has told all.
     let mut told = false;
-    // Histories may be long, and their calls rest: updates do not wait for them. A task of its own, since both write in
-    // turns, and one that holds the turn has to go on; it ends with this connection.
-    let mut reading = JoinSet::new();
+    // Histories may be long, and their calls rest: updates do not wait for them.
+    let mut filling = Filling::default();
     loop {
         let news = async {
             tokio::select! {
                 chunk = updates.next() => News::Arrived(chunk),
-                Some(read) = reading.join_next() => News::Read(read),
-                () = sleep_until(check.due), if reading.is_empty() => News::Due,
+                () = sleep_until(check.due), if !filling.is_under_way() => News::Due,
+                read = filling.end() => News::Read(read),
             }
         };
         let chunk = match task.idle(news).await {
@@ -103,12 +102,11 @@ async fn serve(
                     first: !check.passed,
                 };
                 let (context, link, pen) = (context.clone(), link.clone(), pen.beside());
-                let read = async move { history::catch_up(&context, &link, &pen, comparison).await };
-                reading.spawn(read);
+                filling.begin(async move { history::catch_up(&context, &link, &pen, comparison).await });
                 continue;
             }
             News::Read(read) => {
-                match read? {
+                match read {
                     Ok(true) => {
                         if told && !history::is_left_out(context, link)? {
                             link.caught_up(number);
@@ -136,7 +134,7 @@ async fn serve(
             _ => None,
         });
         told = behind.as_ref().map_or(told, Option::is_none);
-        let broken = store(&mut pen, link, chunk).await;
+        let broken = filling.beside(store(&mut pen, link, chunk)).await;
         if let Some(Some(word)) = behind {
             link.behind(word);
         }
@@ -164,7 +162,7 @@ enum News {
     /// Updates; none if there are no more.
     Arrived(Option<Vec<Result<Arrival, InvocationError>>>),
     /// What became of reading histories.
-    Read(Result<Result<bool, TelegramError>, JoinError>),
+    Read(Result<bool, TelegramError>),
     /// It is time to compare the chats.
     Due,
 }
