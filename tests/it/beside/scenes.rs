@@ -268,7 +268,7 @@ impl Play {
             self.named += 10;
             self.fault(json!({"kind": "drop_after", "account": self.ann, "method": "messages.sendMessage"}));
             let mut sent = 0;
-            for _ in 0..20 {
+            for _ in 0..400 {
                 if self.try_send(chat, None, text("again", self.named)).await.is_ok() {
                     sent += 1;
                 }

@@ -181,8 +181,15 @@ async fn all(names: Vec<&'static str>, seed: u64, foreign: &[Foreign], weather: 
         }
     }
     // What is told of chats, and of who comes and goes, is waited for by nobody.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    play.hear();
+    let mut before = None;
+    for _ in 0..40 {
+        let known = (play.services.len(), play.turns.len());
+        if before.replace(known) == Some(known) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        play.hear();
+    }
     play.judge();
     Account {
         messages,

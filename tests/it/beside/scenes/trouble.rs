@@ -24,7 +24,7 @@ impl Play {
             let mut waited = 0;
             while !(self.turns.iter()).any(|turn| turn.starts_with("ChatLost") && turn.contains(&lost)) {
                 waited += 1;
-                assert!(waited < 1000, "{title}: the loss is not told");
+                assert!(waited < 2000, "{title}: the loss is not told");
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 self.hear();
             }
