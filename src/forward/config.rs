@@ -16,6 +16,9 @@ pub struct ForwardConfig {
     pub look_after: Span,
     /// How many of the destination's latest messages are looked through at most.
     pub look_at: usize,
+    /// A message that Telegram says it has, and that is not to be found for this long, was removed there: before that,
+    /// the call that sent it may still be running.
+    pub removed_after: Span,
     /// How often a task is tried before it goes to the dead letters.
     pub attempts: u32,
     /// The pause after the first failed try; it doubles with each further one.
@@ -37,6 +40,7 @@ impl Default for ForwardConfig {
             patience: Span::secs(10),
             look_after: Span::secs(180),
             look_at: 2000,
+            removed_after: Span::secs(30),
             attempts: 12,
             retry_first: Span::secs(1),
             retry_max: Span::secs(300),

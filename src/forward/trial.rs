@@ -29,8 +29,8 @@ const BARRIER: Duration = Duration::from_secs(2);
 const LONGEST_ALBUM: Duration = Duration::from_secs(60);
 /// How soon it is looked whether all that was missed has been told.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// After so many failed tries a message that Telegram took, and that is nowhere, was removed there.
-const LOOKS: u32 = 2;
+/// How soon a message that Telegram took, and that is not to be found, is looked for again.
+const SEEK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What a try leads to.
 pub(super) enum End {
@@ -167,7 +167,12 @@ impl<'a> Trial<'a> {
                 }
                 Err(trouble) => trouble,
             };
-            match verdict(Step::Send, trouble.class) {
+            let verdict = verdict(Step::Send, trouble.class);
+            if verdict != Verdict::Look {
+                // Another call may be running from now on.
+                self.worker.unseen = None;
+            }
+            match verdict {
                 Verdict::Look => {
                     // By Telegram's clock it cannot be older than what it is the copy of.
                     let job = &self.task.payload;
@@ -274,16 +279,24 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Telegram took it, but it is not to be found.
+    /// Telegram took it, but it is not to be found: the call that sent it may still be running, and shows it later. After
+    /// so long it was removed there.
     async fn nowhere(&mut self, parts: &[Message], trouble: Trouble) -> End {
+        let now = Timestamp::now();
+        let known = self.worker.unseen.filter(|(task, _)| *task == self.task.id);
+        let (_, since) = *self.worker.unseen.insert(known.unwrap_or((self.task.id, now)));
+        if self.untried {
+            // From now on it counts as tried.
+            return End::Retry(trouble.code, trouble.text);
+        }
+        if now.since(since) < *self.worker.config.removed_after {
+            return End::Snooze(now.plus(SEEK_AGAIN), trouble.text);
+        }
         if self.pair.mode == Mode::Forward
             && let Ok((gone, rest)) = self.sift(parts).await
             && !gone.is_empty()
         {
             return self.remains(Done::default(), &gone, rest, trouble);
-        }
-        if self.task.attempts < LOOKS {
-            return End::Retry(trouble.code, trouble.text);
         }
         tracing::warn!(pair = %self.pair.id, task = %self.task.id, "a copy was removed before it could be read");
         self.remains(Done::default(), parts, Vec::new(), trouble)

@@ -67,6 +67,8 @@ pub(super) struct Worker {
     /// When it began, and how many of the first tasks its predecessor may have been trying then.
     pub(super) began: Timestamp,
     pub(super) suspects: usize,
+    /// Since when a task's message is not to be found, though Telegram says it has it.
+    pub(super) unseen: Option<(TaskId, Timestamp)>,
     /// The destination's messages since a time, as they were read for the suspects.
     pub(super) recent: Option<(Timestamp, Vec<Message>)>,
 }
@@ -98,6 +100,7 @@ pub(super) async fn run(
         fresh: HashMap::new(),
         broken: false,
         began: Timestamp::now(),
+        unseen: None,
         recent: None,
     };
     let mut pair = worker.desk.pair();

@@ -13,6 +13,9 @@ use trunkline::sandbox::ledger::Ledger;
 
 use super::scene::{Scene, Stage, binary_with_fault_points};
 
+/// The most messages that a row names of those that something is wrong with.
+const REMARKS: usize = 10;
+
 /// The chance of a class; it comes from the campaign's seed.
 pub type Dice = StdRng;
 
@@ -217,6 +220,7 @@ impl Class {
                     ledger.cancelled,
                     ledger.delivered
                 ));
+                row.notes.extend(ledger.remarks.iter().take(REMARKS).cloned());
             }
         }
         row.unopenable = outcome.unopenable;

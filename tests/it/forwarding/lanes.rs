@@ -1,6 +1,6 @@
-//! A pair whose sends take long holds up nobody else's.
+//! A pair whose sends take long holds up nobody else, and keeps its order.
 
-use trunkline::base::Owner;
+use trunkline::base::{Owner, Span};
 use trunkline::sandbox::faults::Kind;
 
 use super::{PATIENCE, PHONE, Scene, channel, pair, stats};
@@ -61,5 +61,35 @@ async fn a_stalled_account_delays_no_other_pair_and_a_chain_keeps_order_and_coun
     .await;
     assert_eq!(texts(scene.copies), ["by hand", "one", "two"]);
     assert_eq!(texts(end), ["by hand", "one", "two"]);
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_runs_longer_than_anybody_waits_keeps_its_place_and_its_edit() {
+    let scene = Scene::new().await;
+    let hasty = |config: &mut trunkline::config::Config| config.telegram.call_timeout = Span::millis(500);
+    let daemon = scene.stage.daemon_with(hasty).await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let pair = scene.pair(&daemon, session, "").await;
+    scene.say("before");
+    scene.arrives(&["before"]).await;
+    // Until it has ended, each repeat is refused as a duplicate of what is not to be found yet.
+    let delay = Kind::Delay { milliseconds: 5000 };
+    scene.fault(delay, "messages.sendMessage", 1, 1);
+    scene.say("slow");
+    scene.say("next");
+    until("it is under way", || {
+        scene.world.faults().iter().all(|fault| fault.acted > 0)
+    })
+    .await;
+    scene.arrives(&["before", "slow", "next"]).await;
+    until("all is settled", || stats(&daemon, pair.id).waiting == 0).await;
+    assert_eq!(scene.texts(), ["before", "slow", "next"]);
+    let slow = scene.seen_in(scene.source)[1].id;
+    scene
+        .world
+        .edit(scene.source, slow, scene.bob, "slow, but sure", Vec::new())
+        .expect("edited");
+    scene.arrives(&["before", "slow, but sure", "next"]).await;
     daemon.stop(PATIENCE).await;
 }

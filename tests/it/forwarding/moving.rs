@@ -51,6 +51,8 @@ async fn what_the_supergroup_says_before_the_word_of_the_move_is_copied_too() {
     let lost = serde_json::from_value(lost).expect("a fault");
     scene.world.fault(lost).expect("set");
     let to = migrate(&scene, group);
+    let acted = || scene.world.faults().iter().any(|fault| fault.acted > 0);
+    until("the word is lost", acted).await;
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     scene.world.clear_faults(None);
     for number in 0..3 {
