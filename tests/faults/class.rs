@@ -83,9 +83,6 @@ pub struct Outcome {
     pub by_deliveries: bool,
     /// Whether the fault makes the daemon tell of messages anew, under another webhook id: those are no doubles then.
     pub tells_anew: bool,
-    /// Whether the fault makes Telegram leave messages out: they are read from the history beside what comes live, so
-    /// that a copy of them may stand behind the copy of a later one.
-    pub leaves_out: bool,
     /// Promises of the class's own that were not kept; one is enough to fail it on any machine.
     pub broken: Vec<String>,
     /// Times of the class's own that were missed; like all times they are told and fail nothing.
@@ -197,8 +194,7 @@ impl Class {
         for ledger in [Some(&ledger), outcome.beside.as_ref()].into_iter().flatten() {
             row.produced += ledger.produced;
             // After all that patience, what still waits is no better than lost; nor is what is not what it was.
-            let disordered = if outcome.leaves_out { 0 } else { ledger.disordered };
-            row.lost += ledger.lost + ledger.pending + ledger.unlike + disordered;
+            row.lost += ledger.lost + ledger.pending + ledger.unlike + ledger.disordered;
             let anew = if outcome.tells_anew { ledger.told_anew } else { 0 };
             row.duplicated += ledger.duplicated - anew;
             if anew > 0 {

@@ -8,6 +8,7 @@ use trunkline::config::Config;
 use trunkline::limiter::{Cause, CostClass};
 use trunkline::model::{EventBody, SessionState};
 use trunkline::sandbox::faults::{Fault, Kind};
+use trunkline::sandbox::world::changing::Change;
 use trunkline::sandbox::world::posting::Draft;
 use trunkline::sandbox::world::weather::Secret;
 use trunkline::sandbox::world::{Passing, Peer};
@@ -397,4 +398,42 @@ async fn parts_of_a_difference_that_move_the_date_or_secret_chats_alone_lead_on(
     let calls = calls() - asked;
     assert!((4..=8).contains(&calls), "asked {calls} times");
     daemon.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_out_is_told_before_what_follows_it() {
+    let it = Channels::new().await;
+    let fault = |fault: serde_json::Value| {
+        let fault = serde_json::from_value(fault).expect("a fault");
+        it.stage.handle().fault(fault).expect("set");
+    };
+    fault(
+        serde_json::json!({"kind": "too_long", "account": it.ann, "method": "updates.getChannelDifference", "chat": it.chat(0)}),
+    );
+    fault(
+        serde_json::json!({"kind": "delay", "milliseconds": 2000, "account": it.ann, "method": "messages.getHistory"}),
+    );
+    it.lose_a_push(0, "lost");
+    it.post(0, "shows it");
+    let asked = || it.stage.handle().faults().iter().all(|fault| fault.acted > 0);
+    until("the history is asked for", asked).await;
+    let edited = it.post(0, "as it was");
+    let deleted = it.post(0, "gone");
+    it.post(0, "last");
+    let channel = Peer::Channel(it.channels[0]);
+    it.stage.world.world(|world| {
+        let change = Change {
+            text: Some(("as it is".to_owned(), Vec::new())),
+            ..Change::default()
+        };
+        world.edit(it.bob, channel, edited, change).expect("edited");
+        let gone = world.delete_in_channel(it.bob, it.channels[0], &[deleted]);
+        gone.expect("deleted");
+    });
+    it.post(1, "aside");
+    until("another channel is told", || received(&it.daemon) == ["aside"]).await;
+    until("all is told", || received(&it.daemon).len() == 5).await;
+    let told = received(&it.daemon);
+    assert_eq!(told, ["aside", "lost", "shows it", "as it is", "last"]);
+    it.daemon.stop(Duration::from_secs(5)).await;
 }

@@ -31,24 +31,16 @@ pub struct Terms {
     pub jumps: Vec<Jump>,
 }
 
-/// Between these two moments, in milliseconds, a difference was too long.
+/// A difference was too long; moments in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Jump {
     /// The account had heard of everything up to here.
     pub blind: i64,
-    /// Not before.
-    pub since: i64,
-    /// Not after.
+    /// It was told by then.
     pub until: i64,
 }
 
 impl Terms {
-    /// Whether Telegram had left a message out at first: it was there before a jump, its copy was not.
-    fn left_out(&self, message: &MessageView, copy: &MessageView) -> bool {
-        let over = |jump: &Jump| message.stored_at <= jump.until && copy.stored_at >= jump.since;
-        self.jumps.iter().any(over)
-    }
-
     /// Whether Telegram may never have told the last change of a message: it fell into what was left out, of which the
     /// history tells new messages only.
     fn untold(&self, message: &MessageView) -> bool {
@@ -141,20 +133,22 @@ impl<'a> Matched<'a> {
         (missing, cancelled)
     }
 
-    /// Copies that stand before the copy of an earlier message; and, besides, those that stand elsewhere since Telegram
-    /// left their sources out at first, or the account could not read them then.
+    /// Copies that stand before the copy of an earlier message; and, besides, those that stand elsewhere since the account
+    /// could not read their sources at first. A supergroup is another chat than the group that it was: each has an order
+    /// of its own.
     pub(super) fn disordered(&self) -> (Vec<&'a MessageView>, usize) {
         let copied: Vec<(&MessageView, &MessageView)> = (self.pairs.iter())
             .filter_map(|(message, copy)| Some((*message, (*copy)?)))
             .collect();
-        let excused = |message: &MessageView, copy: &MessageView| {
-            self.is_unread(message) || self.terms.left_out(message, copy)
-        };
         let strict: Vec<_> = (copied.iter().copied())
-            .filter(|(message, copy)| !excused(message, copy))
+            .filter(|(message, _)| !self.is_unread(message))
             .collect();
         let falls = |copied: &[(&'a MessageView, &MessageView)]| -> Vec<&'a MessageView> {
-            let falls = copied.windows(2).filter(|pair| pair[0].1.id > pair[1].1.id);
+            let one_chat = |pair: &&[(&MessageView, &MessageView)]| pair[0].0.chat == pair[1].0.chat;
+            let falls = copied
+                .windows(2)
+                .filter(one_chat)
+                .filter(|pair| pair[0].1.id > pair[1].1.id);
             falls.map(|pair| pair[0].0).collect()
         };
         let disordered = falls(&strict);

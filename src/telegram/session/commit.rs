@@ -4,7 +4,7 @@
 //! recognised by its name and dropped; a message whose deletion is known does not come back.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::MutexGuard;
 
@@ -231,17 +231,35 @@ impl Pen {
     /// If the store did not keep it.
     pub async fn settle_left_out(&self, place: i64, mark: LeftOutMark) -> Result<(), StoreError> {
         let mut turn = self.turn().await;
-        let key = (self.link.id, place);
-        let now = self.context.store.get::<LeftOut>(&key)?;
-        if now.is_none_or(|now| now.again != mark.again) {
+        let mut draft = Draft::new(&self.context, &self.link, &mut turn);
+        if !draft.settle(place, mark)? {
             return Ok(());
         }
-        let mut batch = Batch::new();
-        batch.remove::<LeftOut>(&key);
-        self.context.store.commit(batch).await?;
+        draft.commit().await?;
         // What was edited meanwhile and was not read is no more.
         turn.forget(place);
         Ok(())
+    }
+
+    /// Until when messages wait at most for what was left out before them; none if none does.
+    pub async fn held_until(&self) -> Option<Instant> {
+        self.turn().await.until()
+    }
+
+    /// Tells the messages that have waited for too long. What is not stored goes on waiting, and is read from history in
+    /// the end.
+    pub async fn release(&self) {
+        if let Err(error) = self.try_release().await {
+            tracing::warn!(session = %self.link.id, %error, "messages that wait were not stored");
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn try_release(&self) -> Result<(), StoreError> {
+        let mut turn = self.turn().await;
+        let mut draft = Draft::new(&self.context, &self.link, &mut turn);
+        draft.release_overdue()?;
+        draft.commit().await
     }
 
     /// Stores that what was left out of a chat cannot be read for now. The place is that of the mark.

@@ -4,6 +4,7 @@
 //! it are one commit. It does not try again: that is the pen's business.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 use super::Context;
 use super::convert::{Change, departure, form, identity, is_news, is_news_since, name_of_new};
@@ -38,8 +39,8 @@ pub(super) struct Draft<'a> {
     high_water: HashMap<ChatId, MessageId>,
     channels: HashMap<i64, i32>,
     fresh_chats: HashMap<MessageId, ChatId>,
-    /// Marks of what is missing that this commit sets.
-    marks: HashMap<i64, LeftOutMark>,
+    /// Marks of what is missing, as far as this commit changes them.
+    marks: HashMap<i64, Option<LeftOutMark>>,
     /// Edits that this commit tells, and what it tells as new.
     told_edits: HashMap<(SessionId, i64, MessageId), ToldEdit>,
     fresh: HashMap<(ChatId, MessageId), ToldEdit>,
@@ -48,6 +49,8 @@ pub(super) struct Draft<'a> {
     /// Chats and users, as far as this commit changes what is known of them.
     known: Known<'a>,
     common: Option<StoredState>,
+    /// What waited and is told by this commit.
+    released: Vec<(ChatId, MessageId)>,
 }
 
 impl<'a> Draft<'a> {
@@ -70,6 +73,7 @@ impl<'a> Draft<'a> {
             buried: HashSet::new(),
             known: Known::new(&context.store, link.id),
             common: None,
+            released: Vec::new(),
         }
     }
 
@@ -93,10 +97,8 @@ impl<'a> Draft<'a> {
 
     pub fn take(&mut self, change: Change) -> Result<(), StoreError> {
         match change {
-            Change::New(message) => {
-                let message = self.awaited.latest(message);
-                self.take_new(message)
-            }
+            Change::New(message) if self.waits(&message)? => self.raise_own(&message),
+            Change::New(message) => self.take_latest(message),
             // It is still to be read of the chat's history, and told in its turn.
             Change::Edited(message) if self.is_awaited(&message)? => {
                 self.awaited.keep(message);
@@ -116,6 +118,45 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Whether an update's message has to wait for what was left out before it. If that has taken too long, what waited
+    /// with it is told.
+    fn waits(&mut self, message: &Message) -> Result<bool, StoreError> {
+        if !self.by_updates || !self.has_to_wait(message)? {
+            return Ok(false);
+        }
+        let waits = self.awaited.hold(message, Instant::now());
+        if !waits {
+            self.release(|held| held.chat == message.chat, true)?;
+        }
+        Ok(waits)
+    }
+
+    /// Whether a message lies in a gap that is open, can be read, and is not told yet.
+    fn has_to_wait(&self, message: &Message) -> Result<bool, StoreError> {
+        let readable = self.mark(message)?.is_some_and(|mark| !mark.unreadable);
+        Ok(readable && self.is_awaited(message)?)
+    }
+
+    /// Tells messages that waited, those of each chat in their order: those that need not wait any more, or all.
+    pub fn release(&mut self, which: impl Fn(&Message) -> bool, all: bool) -> Result<(), StoreError> {
+        let held: Vec<Message> = self.awaited.held().filter(|held| which(held)).cloned().collect();
+        for message in held {
+            if all || !self.has_to_wait(&message)? {
+                self.released.push((message.chat, message.id));
+                self.take_latest(message)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells messages that have waited for too long.
+    pub fn release_overdue(&mut self) -> Result<(), StoreError> {
+        let now = Instant::now();
+        let mut overdue: HashSet<ChatId> = self.awaited.held().map(|held| held.chat).collect();
+        overdue.retain(|chat| self.awaited.is_overdue(*chat, now));
+        self.release(|held| overdue.contains(&held.chat), true)
+    }
+
     /// Whether a message lies in a gap that is open, and is not told yet.
     fn is_awaited(&self, message: &Message) -> Result<bool, StoreError> {
         let Some(mark) = self.mark(message)? else {
@@ -128,6 +169,11 @@ impl<'a> Draft<'a> {
         let place = (message.chat, message.id);
         let name = name_of_new(self.session, message.chat, message.id);
         Ok(missing && !self.fresh.contains_key(&place) && !self.context.store.knows(&name)?)
+    }
+
+    fn take_latest(&mut self, message: Message) -> Result<(), StoreError> {
+        let message = self.awaited.latest(message);
+        self.take_new(message)
     }
 
     /// Takes a message that Telegram tells as new. What stands at or below the mark from which a gap is read was told
@@ -230,15 +276,19 @@ impl<'a> Draft<'a> {
         // A chat may have a mark of its own; private chats and basic groups have one together besides.
         let shared = (!message.chat.is_channel()).then_some(0);
         for place in [message.chat.0].into_iter().chain(shared) {
-            let mark = match self.marks.get(&place) {
-                Some(mark) => Some(*mark),
-                None => self.context.store.get::<LeftOut>(&(self.session, place))?,
-            };
+            let mark = self.mark_at(place)?;
             if mark.is_some() {
                 return Ok(mark);
             }
         }
         Ok(None)
+    }
+
+    fn mark_at(&self, place: i64) -> Result<Option<LeftOutMark>, StoreError> {
+        match self.marks.get(&place) {
+            Some(mark) => Ok(*mark),
+            None => self.context.store.get::<LeftOut>(&(self.session, place)),
+        }
     }
 
     /// Whether the journal may have forgotten that the message was told. What is younger it recognises by name.
@@ -277,6 +327,8 @@ impl<'a> Draft<'a> {
 
     /// Tells that a chat moved or that the account is in it no more, once.
     pub fn depart(&mut self, departure: Departure) -> Result<(), StoreError> {
+        let (Departure::Migrated(chat, _) | Departure::Left(chat) | Departure::Forbidden(chat)) = departure;
+        self.release(|held| held.chat == chat, true)?;
         let (chat, reason) = match departure {
             Departure::Migrated(from, to) => {
                 if !self.known.migrate(from)? {
@@ -328,10 +380,18 @@ impl<'a> Draft<'a> {
             );
         }
         self.raise(message.chat, message.id)?;
-        if self.by_updates && !message.chat.is_channel() {
-            self.raise(OWN, message.id)?;
+        if self.by_updates {
+            self.raise_own(message)?;
         }
         Ok(())
+    }
+
+    /// Notes how far the account's own updates are told.
+    fn raise_own(&mut self, message: &Message) -> Result<(), StoreError> {
+        match message.chat.is_channel() {
+            true => Ok(()),
+            false => self.raise(OWN, message.id),
+        }
     }
 
     fn raise(&mut self, chat: ChatId, id: MessageId) -> Result<(), StoreError> {
@@ -345,16 +405,12 @@ impl<'a> Draft<'a> {
     pub fn mark_left_out(&mut self, channel: Option<ChatId>, common: &StoredState) -> Result<(), StoreError> {
         let place = channel.map_or(0, |chat| chat.0);
         let key = (self.session, place);
-        let known = match self.marks.get(&place) {
-            Some(mark) => Some(*mark),
-            None => self.context.store.get::<LeftOut>(&key)?,
-        };
-        if let Some(mark) = known {
+        if let Some(mark) = self.mark_at(place)? {
             // Who is reading by it may have passed that already.
             let again = mark.again.wrapping_add(1);
             let mark = LeftOutMark { again, ..mark };
             self.batch.put::<LeftOut>(&key, &mark);
-            self.marks.insert(place, mark);
+            self.marks.insert(place, Some(mark));
             return Ok(());
         }
         let above = match channel {
@@ -373,7 +429,7 @@ impl<'a> Draft<'a> {
         };
         tracing::info!(session = %self.session, above = mark.above, "Telegram left messages out");
         self.batch.put::<LeftOut>(&key, &mark);
-        self.marks.insert(place, mark);
+        self.marks.insert(place, Some(mark));
         Ok(())
     }
 
@@ -402,9 +458,22 @@ impl<'a> Draft<'a> {
             ..mark
         };
         self.batch.put::<LeftOut>(&key, &mark);
+        self.marks.insert(chat.0, Some(mark));
         let reason = "HISTORY_UNREADABLE".to_owned();
         self.event(EventBody::SessionGap { chat, reason }, None);
-        Ok(())
+        self.release(|held| held.chat == chat, false)
+    }
+
+    /// What was left out at this place is read, as its mark said when reading began; false if something was left out
+    /// again since. What waited for it is told.
+    pub fn settle(&mut self, place: i64, mark: LeftOutMark) -> Result<bool, StoreError> {
+        if self.mark_at(place)?.is_none_or(|now| now.again != mark.again) {
+            return Ok(false);
+        }
+        self.batch.remove::<LeftOut>(&(self.session, place));
+        self.marks.insert(place, None);
+        self.release(|_| true, false)?;
+        Ok(true)
     }
 
     /// One event for each chat the deleted messages stood in.
@@ -501,6 +570,9 @@ impl<'a> Draft<'a> {
         fault_point!("pump.commit.before");
         self.context.store.commit(self.batch).await?;
         fault_point!("pump.commit.after");
+        for place in self.released.into_iter().chain(self.fresh.into_keys()) {
+            self.awaited.told(place);
+        }
         metrics::counter!("trunkline_updates_total").increment(self.events);
         Ok(())
     }

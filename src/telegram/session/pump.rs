@@ -42,16 +42,27 @@ const FIRST_CHECK: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContext) -> Result<(), BoxError> {
+    let pen = Pen::new(context.clone(), link.clone())?;
     loop {
         let connection = tokio::select! {
             () = task.stop.cancelled() => return Ok(()),
             connection = task.idle(link.next_connection()) => connection,
+            () = task.idle(release(&pen)) => continue,
         };
         tokio::select! {
             () = task.stop.cancelled() => return Ok(()),
             served = serve(&context, &link, &task, connection) => served?,
         }
     }
+}
+
+/// Tells what has waited too long for what was left out before it.
+async fn release(pen: &Pen) {
+    match pen.held_until().await {
+        Some(until) => sleep_until(until.into()).await,
+        None => std::future::pending().await,
+    }
+    pen.release().await;
 }
 
 /// Serves one connection until it is of no use any more.
@@ -85,10 +96,12 @@ async fn serve(
     // Histories may be long, and their calls rest: updates do not wait for them.
     let mut filling = Filling::default();
     loop {
+        let held = filling.beside(pen.held_until()).await;
         let news = async {
             tokio::select! {
                 chunk = updates.next() => News::Arrived(chunk),
                 () = sleep_until(check.due), if !filling.is_under_way() => News::Due,
+                () = sleep_until(held.unwrap_or_else(std::time::Instant::now).into()), if held.is_some() => News::Overdue,
                 read = filling.end() => News::Read(read),
             }
         };
@@ -103,6 +116,10 @@ async fn serve(
                 };
                 let (context, link, pen) = (context.clone(), link.clone(), pen.beside());
                 filling.begin(async move { history::catch_up(&context, &link, &pen, comparison).await });
+                continue;
+            }
+            News::Overdue => {
+                filling.beside(pen.release()).await;
                 continue;
             }
             News::Read(read) => {
@@ -165,6 +182,8 @@ enum News {
     Read(Result<bool, TelegramError>),
     /// It is time to compare the chats.
     Due,
+    /// Messages have waited for too long for what was left out before them.
+    Overdue,
 }
 
 /// How long to rest after reading histories failed.

@@ -95,31 +95,6 @@ impl Town {
         heard
     }
 
-    /// What was left out where an account came into a chat at a moment at which it could hear nothing: it finds a chat
-    /// whose messages up to then are told by the history only. None if it could hear.
-    pub fn missed_beginning(&self, agent: i64, moment: i64) -> Option<Jump> {
-        let away = lock(&self.away);
-        let end = |away: &Away| away.to.unwrap_or(i64::MAX - MADE_UP) + MADE_UP;
-        let mut until = None;
-        // The earliest first: a later one may begin before it is made up for.
-        for away in away
-            .iter()
-            .filter(|away| away.agent.is_none_or(|one| one == agent))
-        {
-            let begun = |at: i64| away.from - UNDER_WAY <= at;
-            let met = begun(moment) && away.to.is_none_or(|to| moment <= to + UNDER_WAY);
-            if met || until.is_some_and(begun) {
-                until = Some(end(away).max(until.unwrap_or(i64::MIN)));
-            }
-        }
-        Some(Jump {
-            // Changes of what the history tells are no excuse.
-            blind: i64::MAX,
-            since: moment,
-            until: until?,
-        })
-    }
-
     pub fn counted(&self, what: &str) -> usize {
         lock(&self.counts).get(what).copied().unwrap_or(0)
     }
@@ -155,8 +130,6 @@ pub struct Notes {
     pub unseen: HashSet<String>,
     /// When differences were too long.
     pub jumps: Vec<Jump>,
-    /// When the account came into the source, be it by its migration, in milliseconds.
-    pub came: Vec<i64>,
 }
 
 impl Line {
@@ -312,14 +285,12 @@ impl Voice {
             Act::Return => {
                 world.role(chat, line.agent, "member").await;
                 line.out.store(false, Ordering::SeqCst);
-                lock(&line.notes).came.push(Timestamp::now().0);
                 town.count("kick and return");
             }
             Act::Migrate => {
                 let to = world.migrate(chat).await;
                 let mut notes = lock(&line.notes);
                 notes.chats.push(to);
-                notes.came.push(Timestamp::now().0);
                 drop(notes);
                 self.recent.clear();
                 town.count("migration");

@@ -5,9 +5,7 @@
 //! What counts as owed is read from the world: a message that was posted while the session's account was in the
 //! chat. What was posted while it was out may be copied (it can be read afterwards) and need not be; a copy of what
 //! changed while it was out may show either form. In a basic group the messages that an account holds are its own,
-//! and no others are asked for. A message that Telegram left out of a difference, as it was too long, may stand after
-//! later ones: such are told apart. So are the first ones of a chat that the account came into, be it by a migration, while
-//! it could hear nothing: no difference tells them, only the history does.
+//! and no others are asked for. What Telegram left out is read from the history, and stands in its order all the same.
 //!
 //! A person would resume a pair that stopped since its account was put out, once it is in again; here the day does.
 
@@ -250,7 +248,6 @@ async fn jump(town: Town, course: usize, lines: Arc<Vec<Arc<Line>>>) {
     }
     let jump = Jump {
         blind: town.heard_all_before(line.agent, since),
-        since,
         until: Timestamp::now().0,
     };
     // A channel has a sequence of its own, all else of an account another one.

@@ -58,19 +58,17 @@ struct Book {
 }
 
 impl Book {
-    async fn read(world: &World, line: &Line, town: &Town) -> Self {
+    async fn read(world: &World, line: &Line) -> Self {
         // Copies first: what is posted between the two looks is not taken for lost.
         let own = (line.destination == line.agent).then_some(line.agent);
         let destination = world.messages_as(line.destination, own).await;
         let (chats, unread, unseen, jumps) = {
             let notes = lock(&line.notes);
-            let beginnings = (notes.came.iter()).filter_map(|at| town.missed_beginning(line.agent, *at));
-            let jumps: Vec<_> = notes.jumps.iter().copied().chain(beginnings).collect();
             (
                 notes.chats.clone(),
                 notes.unread.clone(),
                 notes.unseen.clone(),
-                jumps,
+                notes.jumps.clone(),
             )
         };
         let mut source = Vec::new();
@@ -121,7 +119,7 @@ async fn draw(scene: &Scene, lines: &[std::sync::Arc<Line>], town: &Town) -> Rec
     let received = scene.received();
     let mut books = Vec::new();
     for line in lines {
-        books.push(Book::read(&scene.world, line, town).await);
+        books.push(Book::read(&scene.world, line).await);
     }
     let compared: Vec<Compared<'_>> = books.iter().map(Book::compared).collect();
     let evidence = |lines| Evidence {

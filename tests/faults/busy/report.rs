@@ -155,7 +155,7 @@ impl Report {
             ledger.forwarded, ledger.p50_ms, ledger.p99_ms, ledger.delivered, ledger.unread
         );
         text += &format!(
-            "lost {}, doubled {}, in another chat {}, not followed {}, out of order {}, later as left out {}, pending {}, dead letters {}\n",
+            "lost {}, doubled {}, in another chat {}, not followed {}, out of order {}, later as the account was out {}, pending {}, dead letters {}\n",
             ledger.lost,
             ledger.duplicated - ledger.strayed,
             self.reckoning.elsewhere(),

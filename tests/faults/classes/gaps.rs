@@ -22,10 +22,7 @@ pub const CLASS: Class = Class {
 };
 
 async fn run(scene: &mut Scene, dice: &mut Dice, rounds: u32) -> Outcome {
-    let mut outcome = Outcome {
-        leaves_out: true,
-        ..Outcome::default()
-    };
+    let mut outcome = Outcome::default();
     let side = Side::private(scene).await;
     let loads = [scene.talk(Talk::Mixed, 20.0), side.author.talk(Talk::Plain, 10.0)];
     scene.serves(3).await;

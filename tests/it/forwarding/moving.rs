@@ -49,12 +49,16 @@ async fn what_the_supergroup_says_before_the_word_of_the_move_is_copied_too() {
     // The word is lost on its way; the supergroup's own sequence goes on.
     let lost = json!({"kind": "gap", "account": scene.ann, "times": 0});
     let lost = serde_json::from_value(lost).expect("a fault");
-    scene.world.fault(lost).expect("set");
+    let lost = scene.world.fault(lost).expect("set");
+    // Nor does the supergroup's history tell of the move before what follows it.
+    let refusal = json!({"kind": "error", "code": 400, "name": "CHANNEL_PRIVATE", "account": scene.ann, "method": "messages.getHistory", "times": 0});
+    let refusal = serde_json::from_value(refusal).expect("a fault");
+    let refusal = scene.world.fault(refusal).expect("set");
     let to = migrate(&scene, group);
     let acted = || scene.world.faults().iter().any(|fault| fault.acted > 0);
     until("the word is lost", acted).await;
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    scene.world.clear_faults(None);
+    scene.world.clear_faults(Some(lost.id));
     for number in 0..3 {
         let text = format!("after {number}");
         scene.world.say(to, scene.bob, &text).expect("posted");
@@ -73,6 +77,7 @@ async fn what_the_supergroup_says_before_the_word_of_the_move_is_copied_too() {
             .any(|event| matches!(event.body, EventBody::ChatMigrated { .. }))
     };
     let early = !moved();
+    scene.world.clear_faults(Some(refusal.id));
     scene
         .world
         .say(scene.ann, scene.bob, "what comes next")
