@@ -72,6 +72,8 @@ codes! {
     LoginExpired = "LOGIN_EXPIRED", Conflict;
     /// The login process was cancelled.
     LoginCancelled = "LOGIN_CANCELLED", Conflict;
+    /// The session is another account's than the one that logged in.
+    AnotherAccount = "ANOTHER_ACCOUNT", Conflict;
     /// The agent has a live session already.
     SessionExists = "SESSION_EXISTS", Conflict;
     /// A session here uses this auth key already.

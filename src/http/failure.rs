@@ -126,7 +126,11 @@ impl<E: Coded> From<E> for Failure {
 fn says_all(code: Code) -> bool {
     matches!(
         code,
-        Code::LoginExpired | Code::LoginCancelled | Code::AuthKeyInUse | Code::IdempotencyMismatch
+        Code::LoginExpired
+            | Code::LoginCancelled
+            | Code::AnotherAccount
+            | Code::AuthKeyInUse
+            | Code::IdempotencyMismatch
     )
 }
 
@@ -150,6 +154,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::Conflict
         | Code::IdempotencyMismatch
         | Code::LoginStep
+        | Code::AnotherAccount
         | Code::SessionExists
         | Code::AuthKeyInUse
         | Code::PairLoop => StatusCode::CONFLICT,

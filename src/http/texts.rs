@@ -119,6 +119,10 @@ fn both(code: Code) -> (&'static str, &'static str) {
             "The login was cancelled; begin again",
             "ورود لغو شد؛ دوباره شروع کنید",
         ),
+        Code::AnotherAccount => (
+            "This session is another account's: log in with that one, or delete the session and add a new one",
+            "این نشست متعلق به حساب دیگری است؛ با همان حساب وارد شوید، یا نشست را حذف و نشست تازه‌ای بسازید",
+        ),
         Code::SessionExists => (
             "This agent has a live session already",
             "این کاربر از قبل یک نشست فعال دارد",

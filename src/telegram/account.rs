@@ -155,14 +155,13 @@ impl Account {
     pub fn logged_in(&mut self, user_id: i64, at: Timestamp) {
         self.user_id = Some(user_id);
         self.connected_at = Some(at);
-        if self.first_login.is_none_or(|first| first.user_id != user_id) {
-            self.first_login = Some(FirstLogin { user_id, at });
-        }
+        self.first_login.get_or_insert(FirstLogin { user_id, at });
     }
 
-    /// Whether this account of Telegram's was logged in here before, so that its positions are known.
-    pub fn was_here(&self, user_id: i64) -> bool {
-        self.user_id == Some(user_id) || self.first_login.is_some_and(|first| first.user_id == user_id)
+    /// Whether it is another account of Telegram's than this one: it is the account's that logged in first, also after a
+    /// log-out.
+    pub fn is_anothers(&self, user_id: i64) -> bool {
+        self.first_login.is_some_and(|first| first.user_id != user_id)
     }
 
     /// Whether its last login was its first here.
@@ -302,14 +301,12 @@ mod tests {
         assert!(account.is_first_login());
         account.user_id = None;
         assert!(
-            account.was_here(7) && !account.was_here(8),
+            account.is_anothers(8) && !account.is_anothers(7),
             "also after a log-out"
         );
         account.logged_in(7, Timestamp(200));
         assert!(!account.is_first_login());
         assert_eq!(account.in_use_since(), Some(Timestamp(100)));
-        account.logged_in(8, Timestamp(300));
-        assert_eq!(account.in_use_since(), Some(Timestamp(300)), "another account");
         account.apply(AccountPatch {
             warm: Some(true),
             ..AccountPatch::default()

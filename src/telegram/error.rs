@@ -233,6 +233,7 @@ impl Coded for TelegramError {
             Self::Limited(_) => Code::RateLimited,
             Self::LoginEnded(Ending::Expired) => Code::LoginExpired,
             Self::LoginEnded(Ending::Cancelled) => Code::LoginCancelled,
+            Self::LoginEnded(Ending::AnotherAccount) => Code::AnotherAccount,
             Self::LoginStep(_) | Self::NoLogin => Code::LoginStep,
             Self::Invalid(_) => Code::InvalidRequest,
             Self::Conflict(_) => Code::Conflict,

@@ -18,6 +18,9 @@ use crate::base::{Secret, SessionId};
 /// Ended logins that are remembered, for callers who come back.
 const REMEMBERED: usize = 1024;
 
+/// The word for a login by another account than the one whose session it is.
+pub(super) const ANOTHER_ACCOUNT: &str = "ANOTHER_ACCOUNT";
+
 /// How a login ended without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -25,6 +28,8 @@ pub enum Ending {
     Expired,
     /// Somebody gave it up.
     Cancelled,
+    /// Another account logged in than the one whose session it is.
+    AnotherAccount,
 }
 
 impl Ending {
@@ -33,6 +38,7 @@ impl Ending {
         match word {
             "EXPIRED" => Some(Self::Expired),
             "CANCELLED" => Some(Self::Cancelled),
+            ANOTHER_ACCOUNT => Some(Self::AnotherAccount),
             _ => None,
         }
     }
@@ -41,6 +47,7 @@ impl Ending {
         match self {
             Self::Expired => "was not finished in time",
             Self::Cancelled => "was cancelled",
+            Self::AnotherAccount => "was another account's than the session",
         }
     }
 }

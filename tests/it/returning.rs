@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use trunkline::app::Daemon;
-use trunkline::base::SessionId;
-use trunkline::model::{ChatId, EventBody, SessionState};
+use trunkline::base::{Code, Coded, SessionId};
+use trunkline::model::{EventBody, SessionState};
 use trunkline::sandbox::World;
 use trunkline::sandbox::world::Peer;
 use trunkline::sandbox::world::posting::Draft;
@@ -201,34 +201,38 @@ async fn what_telegram_leaves_out_after_a_login_is_read_from_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_account_in_its_place_begins_with_the_present() {
+async fn another_account_is_refused_and_logged_out_and_the_first_goes_on_where_it_was() {
     let friends = Friends::new().await;
     let daemon = friends.stage.daemon().await;
     let session = friends.stage.log_in(&daemon, PHONE).await;
     friends.say("one");
     until("all arrived", || received(&daemon).len() == 3).await;
-    ended(&daemon, session).await;
-    let said = received(&daemon);
-    let (bob, bobs) = (friends.bob, "+989120000002");
-    let say = |words: &str| {
-        let said = friends
-            .stage
-            .world
-            .world(|world| world.post(friends.ann, Peer::User(bob), Draft::text(words)));
-        said.expect("posted");
-    };
-    say("before his login");
-    friends.stage.log_in_again(&daemon, session, bobs).await;
-    assert_eq!(view(&daemon, session).account.user_id, Some(bob));
-    say("after his login");
-    until("it arrived", || received(&daemon).len() > said.len()).await;
-    let new: Vec<_> = events(&daemon)
-        .into_iter()
-        .filter_map(|event| match event.body {
-            EventBody::MessageNew(message) if message.chat == ChatId::user(friends.ann) => Some(message.text),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(new, ["after his login"]);
+    let telegram = &daemon.handles.telegram;
+    telegram.log_out(session).await.expect("logged out");
+    friends.say("while it was out");
+
+    let bobs = "+989120000002";
+    telegram
+        .request_code(session, bobs)
+        .await
+        .expect("a code is sent");
+    let digits = bobs.trim_start_matches('+');
+    let code = friends
+        .stage
+        .world
+        .world(|world| world.keys.codes[digits].code.clone());
+    let refused = telegram.submit_code(session, &code).await.expect_err("refused");
+    assert_eq!(refused.code(), Code::AnotherAccount);
+    let world = &friends.stage.world;
+    let is_out = || world.world(|world| world.accounts[&friends.bob].keys.is_empty());
+    until("he is logged out", is_out).await;
+    let account = view(&daemon, session).account;
+    assert_eq!((account.state, account.user_id), (SessionState::LoggedOut, None));
+    assert_eq!(account.phone.expect("its own").expose(), PHONE);
+    let again = telegram.submit_code(session, &code).await.expect_err("refused");
+    assert_eq!(again.code(), Code::AnotherAccount, "who comes back hears why");
+
+    friends.stage.log_in_again(&daemon, session, PHONE).await;
+    until("all arrived", || received(&daemon).len() == 6).await;
     daemon.stop(PATIENCE).await;
 }

@@ -172,7 +172,11 @@ pub(super) async fn audited(
 fn is_refusal(code: Code) -> bool {
     matches!(
         code,
-        Code::PhoneCodeInvalid | Code::PhoneCodeExpired | Code::PasswordHashInvalid | Code::FloodWait
+        Code::PhoneCodeInvalid
+            | Code::PhoneCodeExpired
+            | Code::PasswordHashInvalid
+            | Code::AnotherAccount
+            | Code::FloodWait
     )
 }
 

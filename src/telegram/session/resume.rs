@@ -1,28 +1,23 @@
 //! Where a session goes on after a login: where it was, if the same account was logged in here before.
 //!
 //! Positions and high-water marks are the account's, not the authorisation's: what came between two logins is
-//! fetched like what comes while the daemon is down. A first login begins with the present.
+//! fetched like what comes while the daemon is down. A first login begins with the present. A session is one account's:
+//! nothing is stored here of another.
 
 use super::Context;
 use crate::store::StoreError;
-use crate::telegram::forget;
 use crate::telegram::link::Link;
 use crate::telegram::tables::{StoredState, UpdateStates};
 
-/// The position with which this account begins after a login, `present` being Telegram's own. What was learned of
-/// another account is forgotten.
+/// The position with which the account begins after a login, `present` being Telegram's own.
 ///
 /// # Errors
 /// If the store failed.
-pub(super) async fn position(
+pub(super) fn position(
     context: &Context,
     link: &Link,
-    user: i64,
     present: StoredState,
 ) -> Result<StoredState, StoreError> {
-    if !link.account().was_here(user) {
-        forget::learned(&context.store, link.id).await?;
-    }
     let stored = context.store.get::<UpdateStates>(&(link.id, 0))?;
     Ok(go_on(stored, present))
 }

@@ -10,6 +10,7 @@ use crate::store::Batch;
 use crate::telegram::error::TelegramError;
 use crate::telegram::from_tl::username;
 use crate::telegram::link::Link;
+use crate::telegram::logins::Ending;
 use crate::telegram::session::Context;
 use crate::telegram::session::resume;
 use crate::telegram::session::state::{self, Observation};
@@ -18,7 +19,7 @@ use crate::telegram::tables::{Peer, Peers, StoredState, UpdateStates};
 /// Makes the record that of a logged-in account, from whom the server says it is.
 ///
 /// # Errors
-/// No connection; the store did not keep it. The process is where it was then, and the key belongs to the account:
+/// The session is another account's: nothing is changed then. No connection; the store did not keep it. The process is where it was then, and the key belongs to the account:
 /// the next try finds that out.
 pub(super) async fn complete(
     context: &Context,
@@ -28,6 +29,9 @@ pub(super) async fn complete(
     let tl::enums::User::User(user) = user else {
         return Err(TelegramError::Conflict("Telegram did not say who logged in"));
     };
+    if link.account().is_anothers(user.id) {
+        return Err(TelegramError::LoginEnded(Ending::AnotherAccount));
+    }
     let tl::enums::updates::State::State(state) = link.invoke(&tl::functions::updates::GetState {}).await?;
     let name = username(user.username.as_ref(), user.usernames.as_ref());
     let own = Peer {
@@ -47,7 +51,7 @@ pub(super) async fn complete(
         date: state.date,
         seq: state.seq,
     };
-    let stored = resume::position(context, link, user.id, stored).await?;
+    let stored = resume::position(context, link, stored)?;
     let mut batch = Batch::new();
     batch.put::<Peers>(&(link.id, ChatId::user(user.id).0), &own);
     batch.put::<UpdateStates>(&(link.id, 0), &stored);

@@ -26,6 +26,7 @@ use crate::base::{Code, Coded, Secret, StepId, Timestamp};
 use crate::model::{EventBody, LoginStep, SessionState};
 use crate::telegram::error::TelegramError;
 use crate::telegram::incident;
+use crate::telegram::logins::ANOTHER_ACCOUNT;
 use crate::telegram::manager;
 
 /// How long a login waits for a connection.
@@ -325,7 +326,7 @@ impl State {
             let before = account.login.take();
             let step = before.as_ref().map(|login| login.step_id);
             let login = after(before, happened, entry);
-            if let Some(phone) = &login.phone {
+            if let Some(phone) = login.phone.as_ref().filter(|_| account.first_login.is_none()) {
                 account.phone = Some(phone.clone());
             }
             let told = (step != Some(login.step_id)).then(|| login_event(word(login.step)));
@@ -347,6 +348,10 @@ impl State {
 
     async fn complete(&mut self, user: tl::enums::User) -> Result<(), TelegramError> {
         let completed = complete::complete(&self.context, &self.link, user).await;
+        if let Err(TelegramError::LoginEnded(_)) = completed {
+            // What has been learned, copied and told under this session is its own account's.
+            self.abandon_login(ANOTHER_ACCOUNT).await?;
+        }
         // The record may tell of the login, though the rest of it failed.
         if self.link.account().succeeds().is_some() {
             let replaced = manager::Msg::Replaced(self.link.id);
