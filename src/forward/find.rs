@@ -2,9 +2,21 @@
 //!
 //! Pure. A copy is known by its content, by being ours and by not being the copy of something else.
 
+use std::time::Duration;
+
 use super::pair::Mode;
 use crate::base::Timestamp;
 use crate::model::{MediaKind, Message, MessageId};
+
+/// How far Telegram's clock and ours may be apart.
+pub(super) const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
+/// Since when a copy may stand by Telegram's clock, of a message that came then, if the first try was made at that time by
+/// ours: the two may be apart, but no copy is older than its message.
+pub(super) fn earliest(tried: Timestamp, came: Option<Timestamp>) -> Timestamp {
+    let apart = tried.minus(CLOCKS_DIFFER);
+    came.map_or(apart, |came| came.max(apart))
+}
 
 /// Where the copies of all `parts` stand; none if not all of them are there. `recent` is newest
 /// first; what was there before `since` or is `taken` does not count.
@@ -105,6 +117,15 @@ mod tests {
         assert_eq!(found(&[message(1, "ok")], &[forwarded.clone(), old], &[]), None);
         let places = find(Mode::Forward, &[message(1, "ok")], &[forwarded], SINCE, |_| false);
         assert_eq!(places.map(|places| places[0].0), Some(91));
+    }
+
+    #[test]
+    fn clocks_that_differ_hide_no_copy_and_show_none_that_is_older_than_its_message() {
+        let at = Timestamp::from_secs;
+        assert_eq!(earliest(at(1000), Some(at(999))), at(999));
+        assert_eq!(earliest(at(1000), Some(at(1030))), at(1030), "ours is behind");
+        assert_eq!(earliest(at(1000), Some(at(100))), at(940), "it waited long");
+        assert_eq!(earliest(at(1000), None), at(940));
     }
 
     #[test]

@@ -301,6 +301,12 @@ impl PairRow {
         topic.is_none_or(|topic| topic == message.thread.unwrap_or(GENERAL_TOPIC))
     }
 
+    /// Whether it would name a source's messages by numbers that mean others to the account that forwards them.
+    pub(super) fn names_anothers_messages(&self) -> bool {
+        let apart = self.source.session != self.destination.session;
+        apart && self.mode == Mode::Forward && !self.source.chat.is_channel()
+    }
+
     /// Whether an event, which became known then, was there before the pair.
     pub(super) fn is_younger_than(&self, seq: u64, seen: Timestamp) -> bool {
         match self.after {
@@ -321,6 +327,12 @@ impl PairRow {
         {
             return Err(PairError::Invalid(
                 "topic: the number of the message that begins it; 1 is the general one",
+            ));
+        }
+        if self.names_anothers_messages() {
+            return Err(PairError::Invalid(
+                "mode: between two sessions, forward is for sources that are channels or supergroups, since each account numbers \
+                 its private chats and basic groups for itself; use copy, or one session",
             ));
         }
         if self.delay > LONGEST_DELAY {
@@ -393,6 +405,29 @@ mod tests {
         let error = new_pair(r#","rules":{"regex":"x"}"#).expect_err("unknown");
         assert!(error.to_string().contains("regex"));
         assert!(serde_json::from_str::<PairPatch>(r#"{"source":{}}"#).is_err());
+    }
+
+    #[test]
+    fn no_pair_names_messages_by_numbers_of_another_account() {
+        let row = made("").expect("valid");
+        let forward = || PairPatch {
+            mode: Some(Mode::Forward),
+            ..PairPatch::default()
+        };
+        for (chat, apart, allowed) in [
+            (-4_000, false, true),
+            (-4_000, true, false),
+            (77, true, false),
+            (-1_000_000_000_001, true, true),
+        ] {
+            let mut row = row.clone();
+            row.source.chat = ChatId(chat);
+            if apart {
+                row.destination.session = SessionId::generate();
+            }
+            assert_eq!(row.patched(forward()).is_ok(), allowed, "{chat}, {apart}");
+            assert!(row.patched(PairPatch::default()).is_ok(), "copy mode may");
+        }
     }
 
     #[test]

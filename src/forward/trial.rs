@@ -7,22 +7,20 @@ use std::time::Duration;
 
 use super::compose::{Trim, compose, random_id, revise};
 use super::courier::{Sight, Trouble};
-use super::find::find;
+use super::find::{CLOCKS_DIFFER, earliest, find};
 use super::job::{ALBUM_PARTS, Job, Work};
 use super::map::{
     AlbumsTable, BackTable, Copied, Fate, MapRow, MapTable, back_key, content_hash, file_of, put_copy,
 };
 use super::origins::{origins, post};
 use super::pair::{Mode, PairRow};
-use super::verdict::{PROTECTED, Step, Verdict, verdict};
+use super::verdict::{CHAT_UNKNOWN, PROTECTED, Step, Verdict, verdict};
 use super::worker::Worker;
 use crate::base::{Code, SessionId, Timestamp};
 use crate::model::{ChatId, Message, MessageId};
 use crate::store::{Batch, StoreError, Task};
 use crate::telegram::ErrorClass;
 
-/// How far Telegram's clock and ours may be apart.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 /// How long a message that may itself be a copy waits for the commit that says so.
 const BARRIER: Duration = Duration::from_secs(2);
 /// How long an album waits at most for what was missed.
@@ -119,7 +117,7 @@ impl<'a> Trial<'a> {
     }
 
     async fn copy(&mut self, parts: &[Message]) -> Result<End, StoreError> {
-        if let Some(held) = self.protected() {
+        if let Some(held) = self.protected().or_else(|| self.unshared()) {
             return Ok(held);
         }
         if let Some(until) = self.more_to_come(parts) {
@@ -259,6 +257,14 @@ impl<'a> Trial<'a> {
         })
     }
 
+    /// A pair of an earlier release may forward what the destination's account numbers otherwise.
+    fn unshared(&self) -> Option<End> {
+        self.pair.names_anothers_messages().then(|| {
+            let cause = "the destination's account numbers the source's messages otherwise: have it copy, not forward";
+            End::Hold(CHAT_UNKNOWN, cause.to_owned())
+        })
+    }
+
     /// The answer named some of the parts. What it does not name was not sent, or not told: its source says
     /// whether there is anything left to send.
     async fn told(&mut self, parts: &[Message], places: &[Option<(MessageId, Timestamp)>]) -> End {
@@ -349,7 +355,8 @@ impl<'a> Trial<'a> {
     /// Looks for the copies among the destination's recent messages.
     async fn look(&mut self, parts: &[Message]) -> Result<Result<Found, Trouble>, StoreError> {
         let place = self.pair.destination;
-        let since = self.since.unwrap_or(self.task.payload.ready);
+        let job = &self.task.payload;
+        let since = earliest(self.since.unwrap_or(job.ready), job.came());
         // What a predecessor may have sent was sent before this worker began: one look serves for all of it.
         let read = self.worker.recent.take();
         let (reach, recent) = match read.filter(|(reach, _)| self.suspect && *reach <= since) {
