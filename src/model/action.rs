@@ -61,6 +61,11 @@ pub enum Action {
         /// Whether it is hidden now.
         hidden: Option<bool>,
     },
+    /// Its content may not be forwarded and saved any more, or may be again.
+    Protected {
+        /// Whether it may not.
+        on: bool,
+    },
     /// Messages vanish by themselves after so many seconds; 0 is never.
     AutoDelete {
         /// The time.

@@ -41,6 +41,7 @@ pub(super) fn from_tl(raw: &Raw, pinned: Option<MessageId>) -> Action {
             hidden: it.hidden,
         },
         Raw::SetMessagesTtl(it) => Action::AutoDelete { seconds: it.period },
+        Raw::NoForwardsToggle(it) => Action::Protected { on: it.new_value },
         other => Action::Other { name: name_of(other) },
     }
 }

@@ -3,7 +3,7 @@
 
 use grammers_client::tl;
 
-use super::from_tl::{chat_id, username};
+use super::from_tl::username;
 use super::tables::Peer;
 use crate::model::{ChatId, ChatKind};
 
@@ -212,24 +212,6 @@ pub(crate) fn departures(chats: &[tl::enums::Chat]) -> impl Iterator<Item = Depa
         tl::enums::Chat::Forbidden(it) => Some(Departure::Forbidden(ChatId::group(it.id))),
         tl::enums::Chat::ChannelForbidden(it) => Some(Departure::Forbidden(ChatId::channel(it.id))),
         _ => None,
-    })
-}
-
-/// Private chats in which a message says that one side protects them now, or none any more.
-pub(crate) fn protections<'a>(
-    updates: impl Iterator<Item = &'a tl::enums::Update>,
-) -> impl Iterator<Item = (ChatId, bool)> {
-    updates.filter_map(|update| {
-        let tl::enums::Update::NewMessage(new) = update else {
-            return None;
-        };
-        let tl::enums::Message::Service(service) = &new.message else {
-            return None;
-        };
-        let tl::enums::MessageAction::NoForwardsToggle(toggled) = &service.action else {
-            return None;
-        };
-        Some((chat_id(&service.peer_id), toggled.new_value)).filter(|(chat, _)| chat.is_user())
     })
 }
 

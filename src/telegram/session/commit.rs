@@ -134,9 +134,6 @@ impl Pen {
                 draft.depart(departure)?;
             }
             draft.take_peers(peers::of_containers(users, chats))?;
-            for (chat, protected) in peers::protections(updates.iter().map(|(update, _)| &**update)) {
-                draft.protect(chat, protected)?;
-            }
         }
         draft.commit().await
     }

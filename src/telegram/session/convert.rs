@@ -160,6 +160,14 @@ pub(super) fn departure(message: &Message) -> Option<Departure> {
     }
 }
 
+/// Whether a message says that its private chat is protected now, or is no more. Of other chats their records say so.
+pub(super) fn protection(message: &Message) -> Option<bool> {
+    match message.action {
+        Some(Action::Protected { on }) if message.chat.is_user() => Some(on),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;

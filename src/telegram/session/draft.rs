@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::Context;
-use super::convert::{Change, departure, form, identity, is_news, is_news_since, name_of_new};
+use super::convert::{Change, departure, form, identity, is_news, is_news_since, name_of_new, protection};
 use super::known::Known;
 use crate::base::fault::fault_point;
 use crate::base::{EventId, Owner, SessionId, Timestamp};
@@ -91,13 +91,12 @@ impl<'a> Draft<'a> {
             .try_for_each(|(chat, peer)| self.known.take(chat, peer))
     }
 
-    pub fn protect(&mut self, chat: ChatId, protected: bool) -> Result<(), StoreError> {
-        self.known.protect(chat, protected)
-    }
-
     pub fn take(&mut self, change: Change) -> Result<(), StoreError> {
         match change {
-            Change::New(message) if self.waits(&message)? => self.raise_own(&message),
+            Change::New(message) if self.waits(&message)? => {
+                self.heed(&message)?;
+                self.raise_own(&message)
+            }
             Change::New(message) => self.take_latest(message),
             // It is still to be read of the chat's history, and told in its turn.
             Change::Edited(message) if self.is_awaited(&message)? => {
@@ -176,10 +175,19 @@ impl<'a> Draft<'a> {
         self.take_new(message)
     }
 
+    /// Takes what a message says of its chat itself.
+    fn heed(&mut self, message: &Message) -> Result<(), StoreError> {
+        match protection(message) {
+            Some(on) => self.known.protect(message.chat, on),
+            None => Ok(()),
+        }
+    }
+
     /// Takes a message that Telegram tells as new. What stands at or below the mark from which a gap is read was told
     /// before; so was, where no gap is open, what is no higher than the highest that was stored before, if it is so old
     /// that the journal need not remember it any more.
     fn take_new(&mut self, mut message: Message) -> Result<(), StoreError> {
+        self.heed(&message)?;
         if self.is_buried(&message)? {
             return Ok(());
         }

@@ -171,6 +171,7 @@ fn happened(action: &Action, chat: &Value, set: &mut impl FnMut(&str, Value)) {
         | Action::Photo
         | Action::Pinned { message: None }
         | Action::TopicEdited { .. }
+        | Action::Protected { .. }
         | Action::Other { .. } => {}
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use trunkline::base::{Code, Coded};
-use trunkline::model::{ChatId, Entity, EntityKind, Message, MessageId};
+use trunkline::model::{ChatId, Entity, EntityKind, Message, MessageId, SessionState};
 use trunkline::sandbox::people::Profile;
 use trunkline::sandbox::world::Peer;
 use trunkline::sandbox::world::marks::Marks;
@@ -15,7 +15,7 @@ use trunkline::sandbox::world::touching::Touch;
 use trunkline::telegram::{Outgoing, OutgoingBody, OutgoingMedia, SentPart, TelegramError};
 
 use super::{PHONE, Place, Play};
-use crate::stage::{received, until};
+use crate::stage::{received, state, until};
 
 /// The chats, by their places in the play's list.
 const PRIVATE: usize = 0;
@@ -219,6 +219,11 @@ impl Play {
             silent: false,
             body,
         };
+        // What was played before may have ended the connection.
+        until("Ann is connected", || {
+            state(&self.daemon, self.session) == SessionState::Connected
+        })
+        .await;
         let telegram = &self.daemon.handles.telegram;
         telegram.send(self.session, &outgoing, PATIENCE).await
     }

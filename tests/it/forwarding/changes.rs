@@ -1,13 +1,15 @@
 //! What a pair does when its source changes after it was made: protection, and media replaced by an edit.
 
-use trunkline::base::{Code, Coded};
+use serde_json::json;
+use trunkline::base::{Code, Coded, Owner};
+use trunkline::forward::PairState;
 use trunkline::sandbox::acts::NewMessage;
 use trunkline::sandbox::handle::peer;
 use trunkline::sandbox::world::Peer;
 use trunkline::sandbox::world::changing::Change;
 use trunkline::sandbox::world::content::Media;
 
-use super::{PATIENCE, PHONE, Scene, photo, stats};
+use super::{PATIENCE, PHONE, Scene, pair, photo, stats};
 use crate::stage::until;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,6 +77,39 @@ async fn media_replaced_by_an_edit_is_replaced_in_the_copy() {
     })
     .await;
     assert_eq!(scene.texts(), ["a picture"]);
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_chat_that_is_protected_in_a_gap_holds_its_pair() {
+    let scene = Scene::new().await;
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let pairs = &daemon.handles.pairs;
+    let new = pair(session, scene.bob, scene.copies, "");
+    let id = pairs.create(new, Owner::admin()).await.expect("made").id;
+    let say = |text: &str| scene.world.say(scene.ann, scene.bob, text).expect("posted");
+    say("before");
+    scene.arrives(&["before"]).await;
+    for fault in [
+        json!({"kind": "gap", "account": scene.ann, "times": 2}),
+        json!({"kind": "too_long", "account": scene.ann, "method": "updates.getDifference"}),
+    ] {
+        let fault = serde_json::from_value(fault).expect("a fault");
+        scene.world.fault(fault).expect("set");
+    }
+    let guarded = scene
+        .stage
+        .world
+        .world(|state| state.guard(scene.bob, scene.ann, true, None));
+    guarded.expect("protected");
+    say("between us");
+    say("shows the gap");
+    let held = || pairs.get(id).expect("there").state == PairState::Held;
+    until("the pair is held", held).await;
+    let reason = pairs.get(id).expect("there").reason;
+    assert_eq!(reason.as_deref(), Some("forwards_restricted"));
+    assert_eq!(scene.texts(), ["before"]);
     daemon.stop(PATIENCE).await;
 }
 
