@@ -91,6 +91,8 @@ catalog! {
     SPARE_KEYS = 0x2a, "spare_keys", sealed;
     /// In which form an edited message was told last.
     TOLD_EDITS = 0x2b, "told_edits", open;
+    /// Messages that wait for what Telegram left out before them.
+    HELD_MESSAGES = 0x2c, "held_messages", sealed;
 
     /// Flood waits and other memory of the rate limiter.
     LIMITS = 0x30, "limits", open;

@@ -161,7 +161,8 @@ impl Account {
     /// Whether it is another account of Telegram's than this one: it is the account's that logged in first, also after a
     /// log-out.
     pub fn is_anothers(&self, user_id: i64) -> bool {
-        self.first_login.is_some_and(|first| first.user_id != user_id)
+        let own = self.first_login.map(|first| first.user_id).or(self.user_id);
+        own.is_some_and(|own| own != user_id)
     }
 
     /// Whether its last login was its first here.

@@ -1,6 +1,8 @@
 //! Forgetting what a session has learned of its account: chats, positions, numbers of messages.
 
-use super::tables::{HighWater, LeftOut, MessageChats, Peer, Peers, ToldEdits, Tombstones, UpdateStates};
+use super::tables::{
+    HeldMessages, HighWater, LeftOut, MessageChats, Peer, Peers, ToldEdits, Tombstones, UpdateStates,
+};
 use crate::base::SessionId;
 use crate::store::{Batch, Scan, Store, StoreError, Table};
 
@@ -17,6 +19,7 @@ pub(crate) async fn learned(store: &Store, id: SessionId) -> Result<(), StoreErr
     clear::<HighWater>(store, id).await?;
     clear::<MessageChats>(store, id).await?;
     clear::<LeftOut>(store, id).await?;
+    clear::<HeldMessages>(store, id).await?;
     clear::<ToldEdits>(store, id).await?;
     clear::<Tombstones>(store, id).await
 }

@@ -90,6 +90,16 @@ impl Spare {
         Some(Self { keys, kind, due })
     }
 
+    /// The keys of an account that logged in into another one's session; none if there is no key.
+    pub fn of_stranger(keys: Authorisation) -> Option<Self> {
+        keys.home()?.auth_key?;
+        Some(Self {
+            keys,
+            kind: Kind::LoggedIn,
+            due: Timestamp::now(),
+        })
+    }
+
     /// The keys that a rotation leaves over, to be ended at once.
     pub fn of_rotation(keys: Authorisation) -> Self {
         Self {

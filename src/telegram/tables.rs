@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use crate::base::{SessionId, Timestamp};
-use crate::model::{ChatId, ChatKind, MessageId};
+use crate::model::{ChatId, ChatKind, Message, MessageId};
 use crate::store::Table;
 use crate::store::catalog::{self, Entry};
 
@@ -220,6 +220,15 @@ impl Table for LeftOut {
     type Value = LeftOutMark;
 }
 
+/// Messages that wait for what was left out before them: chat and number. Sealed: it holds texts.
+pub(crate) struct HeldMessages;
+
+impl Table for HeldMessages {
+    const ENTRY: Entry = catalog::HELD_MESSAGES;
+    type Key = (SessionId, i64, MessageId);
+    type Value = Message;
+}
+
 /// Where something was left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LeftOutMark {
@@ -307,6 +316,7 @@ mod tests {
         bears_any_row::<MessageChats>();
         bears_any_row::<Tombstones>();
         bears_any_row::<LeftOut>();
+        bears_any_row::<HeldMessages>();
         bears_any_row::<ToldEdits>();
         bears_any_row::<crate::telegram::rotation::Rotations>();
         bears_any_row::<Activity>();

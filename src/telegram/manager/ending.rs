@@ -7,7 +7,7 @@ use std::time::Duration;
 use grammers_client::tl;
 
 use super::State;
-use crate::base::{SessionId, Timestamp};
+use crate::base::{Code, Coded, SessionId, Timestamp};
 use crate::model::{EventBody, SessionState};
 use crate::store::{Batch, StoreError};
 use crate::telegram::account::Account;
@@ -46,6 +46,11 @@ impl State {
             if let Err(error) = over {
                 tracing::warn!(session = %link.id, %error, "a login that never began seems to go on");
             }
+        } else if account.state == SessionState::LoggedOut
+            && account.no_login().code() == Code::AnotherAccount
+            && let Err(error) = self.forget_strangers_key(link).await
+        {
+            tracing::warn!(session = %link.id, %error, "another account's key stays");
         }
     }
 
@@ -64,7 +69,11 @@ impl State {
         } else {
             let ended = self.end_authorisation(&link).await;
             self.terminate(&link).await;
-            self.forget_keys(&link, !ended).await.map_err(TelegramError::from)
+            let forgotten = match Ending::of(why) {
+                Some(Ending::AnotherAccount) if !ended => self.forget_strangers_key(&link).await,
+                _ => self.forget_keys(&link, !ended).await,
+            };
+            forgotten.map_err(TelegramError::from)
         };
         match removed {
             Ok(()) => tracing::info!(session = %id, why, "a login ended without one"),
@@ -153,6 +162,21 @@ impl State {
             Err(_) => tracing::info!(session = %link.id, "Telegram did not answer the log-out in time"),
         }
         false
+    }
+
+    /// Forgets the key of an account that is not the session's; it is logged out as soon as Telegram can be reached.
+    async fn forget_strangers_key(&self, link: &Link) -> Result<(), StoreError> {
+        let Some(keys) = self.context.store.get::<Authorisations>(&link.id)? else {
+            return Ok(());
+        };
+        let mut batch = Batch::new();
+        batch.remove::<Authorisations>(&link.id);
+        if let Some(spare) = Spare::of_stranger(keys) {
+            batch.put::<Spares>(&(link.id, Timestamp::now()), &spare);
+        }
+        self.context.store.commit(batch).await?;
+        self.context.spares.notify_one();
+        Ok(())
     }
 
     /// Forgets a session's key. A log-out that is owed to Telegram, or may have to be, is made up for later.

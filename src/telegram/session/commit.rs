@@ -3,6 +3,7 @@
 //! The stored state moves past an update only together with its event. What is stored already is
 //! recognised by its name and dropped; a message whose deletion is known does not come back.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,12 @@ use super::draft::Draft;
 use super::receiver::Arrival;
 use crate::base::Timestamp;
 use crate::model::{ChatId, EventBody, Message, MessageId};
-use crate::store::{Batch, StoreError};
+use crate::store::{Batch, Scan, StoreError};
 use crate::telegram::awaited::Awaited;
 use crate::telegram::from_tl::Names;
 use crate::telegram::link::Link;
 use crate::telegram::peers;
-use crate::telegram::tables::{LeftOut, LeftOutMark, StoredState, Tombstones, UpdateStates};
+use crate::telegram::tables::{HeldMessages, LeftOut, LeftOutMark, StoredState, Tombstones, UpdateStates};
 
 /// How long to wait before a commit is tried again.
 const RETRY: Duration = Duration::from_millis(250);
@@ -123,6 +124,11 @@ impl Pen {
             let names = Names::from_containers(users, chats).seen_by(self.link.account().user_id);
             let parts = peers::shown_in_part(users);
             for change in changes(updates, &names) {
+                if draft.is_large() {
+                    // What is told twice after a failure is known by its name: the state follows with the last.
+                    draft.commit().await?;
+                    draft = Draft::of_updates(&self.context, &self.link, &mut turn);
+                }
                 draft.meet(&change, &parts)?;
                 draft.take(change)?;
             }
@@ -131,7 +137,7 @@ impl Pen {
                 .for_each(|(_, state)| draft.take_state(state, common));
             // What was said in a chat comes before that it moved or is lost.
             for departure in peers::departures(chats) {
-                draft.depart(departure)?;
+                draft.part(departure)?;
             }
             draft.take_peers(peers::of_containers(users, chats))?;
         }
@@ -228,13 +234,40 @@ impl Pen {
     /// If the store did not keep it.
     pub async fn settle_left_out(&self, place: i64, mark: LeftOutMark) -> Result<(), StoreError> {
         let mut turn = self.turn().await;
-        let mut draft = Draft::new(&self.context, &self.link, &mut turn);
-        if !draft.settle(place, mark)? {
+        if !Draft::new(&self.context, &self.link, &mut turn).is_read(place, mark)? {
             return Ok(());
         }
-        draft.commit().await?;
+        loop {
+            let mut draft = Draft::new(&self.context, &self.link, &mut turn);
+            let settled = draft.settle(place)?;
+            draft.commit().await?;
+            if settled {
+                break;
+            }
+        }
         // What was edited meanwhile and was not read is no more.
-        turn.forget(place);
+        let open = self
+            .context
+            .store
+            .scan::<LeftOut>(Scan::prefix(&self.link.id), usize::MAX)?;
+        let open: HashSet<i64> = open.into_iter().map(|((_, place), _)| place).collect();
+        turn.forget_except(|chat| open.contains(&chat.0) || !chat.is_channel() && open.contains(&0));
+        Ok(())
+    }
+
+    /// Has the messages wait on that waited when the process ended.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn recall(&self) -> Result<(), StoreError> {
+        let mut turn = self.turn().await;
+        let held = self
+            .context
+            .store
+            .scan::<HeldMessages>(Scan::prefix(&self.link.id), usize::MAX)?;
+        for (_, message) in held {
+            turn.hold(&message, MessageId::MIN, Instant::now());
+        }
         Ok(())
     }
 
@@ -253,10 +286,15 @@ impl Pen {
     }
 
     async fn try_release(&self) -> Result<(), StoreError> {
-        let mut turn = self.turn().await;
-        let mut draft = Draft::new(&self.context, &self.link, &mut turn);
-        draft.release_overdue()?;
-        draft.commit().await
+        loop {
+            let mut turn = self.turn().await;
+            let mut draft = Draft::new(&self.context, &self.link, &mut turn);
+            let more = draft.release_overdue()?;
+            draft.commit().await?;
+            if !more {
+                return Ok(());
+            }
+        }
     }
 
     /// Stores that what was left out of a chat cannot be read for now. The place is that of the mark.

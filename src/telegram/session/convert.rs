@@ -14,6 +14,9 @@ use crate::telegram::from_tl::{self, Names};
 use crate::telegram::peers::Departure;
 use crate::telegram::updates::{State, read};
 
+/// Messages whose deletion one event tells.
+const MOST_DELETED: usize = 500;
+
 /// What an update says.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Change {
@@ -33,6 +36,7 @@ pub(super) fn changes(updates: &[(read::Update, State)], names: &Names) -> Vec<C
     let mut found: Vec<Change> = updates
         .iter()
         .filter_map(|(update, _)| change(update, names))
+        .flat_map(in_portions)
         .collect();
     found.sort_by_key(|change| match change {
         Change::New(_) => 0,
@@ -62,6 +66,17 @@ fn change(update: &tl::enums::Update, names: &Names) -> Option<Change> {
             })
         }
         _ => None,
+    }
+}
+
+/// A deletion of many messages as several.
+fn in_portions(change: Change) -> Vec<Change> {
+    match change {
+        Change::Deleted { channel, ids } if ids.len() > MOST_DELETED => {
+            let portions = ids.chunks(MOST_DELETED).map(<[MessageId]>::to_vec);
+            portions.map(|ids| Change::Deleted { channel, ids }).collect()
+        }
+        change => vec![change],
     }
 }
 

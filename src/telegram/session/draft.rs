@@ -3,8 +3,9 @@
 //! It decides what is told as new, as an edit or not at all, by what was told before; what it tells and the state behind
 //! it are one commit. It does not try again: that is the pen's business.
 
+mod waiting;
+
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
 
 use super::Context;
 use super::convert::{Change, departure, form, identity, is_news, is_news_since, name_of_new, protection};
@@ -13,14 +14,17 @@ use crate::base::fault::fault_point;
 use crate::base::{EventId, Owner, SessionId, Timestamp};
 use crate::model::{ChatId, Event, EventBody, Message, MessageId};
 use crate::store::{Batch, Scan, StoreError};
-use crate::telegram::awaited::Awaited;
+use crate::telegram::awaited::{Awaited, Place};
 use crate::telegram::link::Link;
 use crate::telegram::peers::Departure;
 use crate::telegram::tables::{
-    HighWater, LeftOut, LeftOutMark, MessageChats, Peer, StoredState, ToldEdit, ToldEdits, Tombstones,
-    UpdateStates, Whereabouts,
+    HeldMessages, HighWater, LeftOut, LeftOutMark, MessageChats, Peer, StoredState, ToldEdit, ToldEdits,
+    Tombstones, UpdateStates, Whereabouts,
 };
 use crate::telegram::updates::{Key, State};
+
+/// A commit of so many changes is made before more is taken.
+const LARGE: usize = 2500;
 
 /// The place of the highest message of private chats and basic groups that the account's own updates told.
 const OWN: ChatId = ChatId(0);
@@ -50,7 +54,7 @@ pub(super) struct Draft<'a> {
     known: Known<'a>,
     common: Option<StoredState>,
     /// What waited and is told by this commit.
-    released: Vec<(ChatId, MessageId)>,
+    released: HashSet<Place>,
 }
 
 impl<'a> Draft<'a> {
@@ -73,7 +77,7 @@ impl<'a> Draft<'a> {
             buried: HashSet::new(),
             known: Known::new(&context.store, link.id),
             common: None,
-            released: Vec::new(),
+            released: HashSet::new(),
         }
     }
 
@@ -99,7 +103,7 @@ impl<'a> Draft<'a> {
             }
             Change::New(message) => self.take_latest(message),
             // It is still to be read of the chat's history, and told in its turn.
-            Change::Edited(message) if self.is_awaited(&message)? => {
+            Change::Edited(message) if self.has_to_wait(&message)? => {
                 self.awaited.keep(message);
                 Ok(())
             }
@@ -117,57 +121,9 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Whether an update's message has to wait for what was left out before it. If that has taken too long, what waited
-    /// with it is told.
-    fn waits(&mut self, message: &Message) -> Result<bool, StoreError> {
-        if !self.by_updates || !self.has_to_wait(message)? {
-            return Ok(false);
-        }
-        let waits = self.awaited.hold(message, Instant::now());
-        if !waits {
-            self.release(|held| held.chat == message.chat, true)?;
-        }
-        Ok(waits)
-    }
-
-    /// Whether a message lies in a gap that is open, can be read, and is not told yet.
-    fn has_to_wait(&self, message: &Message) -> Result<bool, StoreError> {
-        let readable = self.mark(message)?.is_some_and(|mark| !mark.unreadable);
-        Ok(readable && self.is_awaited(message)?)
-    }
-
-    /// Tells messages that waited, those of each chat in their order: those that need not wait any more, or all.
-    pub fn release(&mut self, which: impl Fn(&Message) -> bool, all: bool) -> Result<(), StoreError> {
-        let held: Vec<Message> = self.awaited.held().filter(|held| which(held)).cloned().collect();
-        for message in held {
-            if all || !self.has_to_wait(&message)? {
-                self.released.push((message.chat, message.id));
-                self.take_latest(message)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells messages that have waited for too long.
-    pub fn release_overdue(&mut self) -> Result<(), StoreError> {
-        let now = Instant::now();
-        let mut overdue: HashSet<ChatId> = self.awaited.held().map(|held| held.chat).collect();
-        overdue.retain(|chat| self.awaited.is_overdue(*chat, now));
-        self.release(|held| overdue.contains(&held.chat), true)
-    }
-
-    /// Whether a message lies in a gap that is open, and is not told yet.
-    fn is_awaited(&self, message: &Message) -> Result<bool, StoreError> {
-        let Some(mark) = self.mark(message)? else {
-            return Ok(false);
-        };
-        let missing = match mark.above {
-            0 => message.date >= mark.since,
-            above => message.id > above,
-        };
-        let place = (message.chat, message.id);
-        let name = name_of_new(self.session, message.chat, message.id);
-        Ok(missing && !self.fresh.contains_key(&place) && !self.context.store.knows(&name)?)
+    /// Whether it is time to commit.
+    pub fn is_large(&self) -> bool {
+        self.batch.len() >= LARGE
     }
 
     fn take_latest(&mut self, message: Message) -> Result<(), StoreError> {
@@ -177,9 +133,14 @@ impl<'a> Draft<'a> {
 
     /// Takes what a message says of its chat itself.
     fn heed(&mut self, message: &Message) -> Result<(), StoreError> {
+        let later = || -> Result<bool, StoreError> {
+            let known = self.high_water_of(message.chat)?;
+            Ok(known.is_none_or(|known| message.id > known))
+        };
         match protection(message) {
-            Some(on) => self.known.protect(message.chat, on),
-            None => Ok(()),
+            // What history tells may be older than what is known.
+            Some(on) if later()? => self.known.protect(message.chat, on),
+            _ => Ok(()),
         }
     }
 
@@ -333,10 +294,16 @@ impl<'a> Draft<'a> {
         self.known.meet(change, parts)
     }
 
-    /// Tells that a chat moved or that the account is in it no more, once.
-    pub fn depart(&mut self, departure: Departure) -> Result<(), StoreError> {
+    /// Tells what a chat's record says: that it moved, or that the account is in it no more. What was said in it before, and
+    /// waited, comes first.
+    pub fn part(&mut self, departure: Departure) -> Result<(), StoreError> {
         let (Departure::Migrated(chat, _) | Departure::Left(chat) | Departure::Forbidden(chat)) = departure;
-        self.release(|held| held.chat == chat, true)?;
+        while self.release(|held| held.chat == chat, true)? {}
+        self.depart(departure)
+    }
+
+    /// Tells that a chat moved or that the account is in it no more, once.
+    fn depart(&mut self, departure: Departure) -> Result<(), StoreError> {
         let (chat, reason) = match departure {
             Departure::Migrated(from, to) => {
                 if !self.known.migrate(from)? {
@@ -371,11 +338,8 @@ impl<'a> Draft<'a> {
         } else {
             0
         };
-        Ok(self
-            .context
-            .store
-            .get::<Tombstones>(&(self.session, place, message.id))?
-            .is_some())
+        let key = (self.session, place, message.id);
+        Ok(self.buried.contains(&(place, message.id)) || self.context.store.contains::<Tombstones>(&key)?)
     }
 
     /// Keeps where a message stands, for deletions that name no chat, and how far a chat is stored.
@@ -469,19 +433,8 @@ impl<'a> Draft<'a> {
         self.marks.insert(chat.0, Some(mark));
         let reason = "HISTORY_UNREADABLE".to_owned();
         self.event(EventBody::SessionGap { chat, reason }, None);
-        self.release(|held| held.chat == chat, false)
-    }
-
-    /// What was left out at this place is read, as its mark said when reading began; false if something was left out
-    /// again since. What waited for it is told.
-    pub fn settle(&mut self, place: i64, mark: LeftOutMark) -> Result<bool, StoreError> {
-        if self.mark_at(place)?.is_none_or(|now| now.again != mark.again) {
-            return Ok(false);
-        }
-        self.batch.remove::<LeftOut>(&(self.session, place));
-        self.marks.insert(place, None);
-        self.release(|_| true, false)?;
-        Ok(true)
+        while self.release(|held| held.chat == chat, false)? {}
+        Ok(())
     }
 
     /// One event for each chat the deleted messages stood in.
@@ -504,6 +457,9 @@ impl<'a> Draft<'a> {
                 Some(chat) => Some(chat),
                 None => self.chat_of(id)?,
             };
+            if let Some(chat) = chat.filter(|chat| self.awaited.is_held((*chat, id))) {
+                self.released.insert((chat, id));
+            }
             match by_chat.iter_mut().find(|(known, _)| *known == chat) {
                 Some((_, ids)) => ids.push(id),
                 None => by_chat.push((chat, vec![id])),
@@ -518,8 +474,8 @@ impl<'a> Draft<'a> {
     }
 
     fn chat_of(&self, id: MessageId) -> Result<Option<ChatId>, StoreError> {
-        match self.fresh_chats.get(&id) {
-            Some(chat) => Ok(Some(*chat)),
+        match self.fresh_chats.get(&id).copied().or(self.awaited.chat_of(id)) {
+            Some(chat) => Ok(Some(chat)),
             None => {
                 let place = self.context.store.get::<MessageChats>(&(self.session, id))?;
                 Ok(place.map(Whereabouts::chat))
@@ -572,15 +528,16 @@ impl<'a> Draft<'a> {
         if let Some(common) = &self.common {
             self.batch.put::<UpdateStates>(&(self.session, 0), common);
         }
-        if self.batch.is_empty() {
-            return Ok(());
+        let told: Vec<Place> = self.released.into_iter().chain(self.fresh.into_keys()).collect();
+        for (chat, id) in told.iter().filter(|place| self.awaited.is_held(**place)) {
+            self.batch.remove::<HeldMessages>(&(self.session, chat.0, *id));
         }
-        fault_point!("pump.commit.before");
-        self.context.store.commit(self.batch).await?;
-        fault_point!("pump.commit.after");
-        for place in self.released.into_iter().chain(self.fresh.into_keys()) {
-            self.awaited.told(place);
+        if !self.batch.is_empty() {
+            fault_point!("pump.commit.before");
+            self.context.store.commit(self.batch).await?;
+            fault_point!("pump.commit.after");
         }
+        told.into_iter().for_each(|place| self.awaited.told(place));
         metrics::counter!("trunkline_updates_total").increment(self.events);
         Ok(())
     }

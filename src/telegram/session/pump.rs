@@ -43,6 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContext) -> Result<(), BoxError> {
     let pen = Pen::new(context.clone(), link.clone())?;
+    pen.recall().await?;
     loop {
         let connection = tokio::select! {
             () = task.stop.cancelled() => return Ok(()),
