@@ -400,23 +400,35 @@ async fn parts_of_a_difference_that_move_the_date_or_secret_chats_alone_lead_on(
     daemon.stop(Duration::from_secs(5)).await;
 }
 
+impl Channels {
+    /// A gap of the first channel that no difference tells: from here on its history is being read, for so long.
+    async fn gap(&self, milliseconds: u64) {
+        for fault in [
+            serde_json::json!({"kind": "too_long", "account": self.ann, "method": "updates.getChannelDifference", "chat": self.chat(0)}),
+            serde_json::json!({"kind": "delay", "milliseconds": milliseconds, "account": self.ann, "method": "messages.getHistory"}),
+        ] {
+            let fault = serde_json::from_value(fault).expect("a fault");
+            self.stage.handle().fault(fault).expect("set");
+        }
+        self.lose_a_push(0, "lost");
+        self.post(0, "shows it");
+        let asked = || self.stage.handle().faults().iter().all(|fault| fault.acted > 0);
+        until("the history is asked for", asked).await;
+    }
+
+    fn delete(&self, posts: &[i32]) {
+        let deleted = self
+            .stage
+            .world
+            .world(|world| world.delete_in_channel(self.bob, self.channels[0], posts));
+        deleted.expect("deleted");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_left_out_is_told_before_what_follows_it() {
     let it = Channels::new().await;
-    let fault = |fault: serde_json::Value| {
-        let fault = serde_json::from_value(fault).expect("a fault");
-        it.stage.handle().fault(fault).expect("set");
-    };
-    fault(
-        serde_json::json!({"kind": "too_long", "account": it.ann, "method": "updates.getChannelDifference", "chat": it.chat(0)}),
-    );
-    fault(
-        serde_json::json!({"kind": "delay", "milliseconds": 2000, "account": it.ann, "method": "messages.getHistory"}),
-    );
-    it.lose_a_push(0, "lost");
-    it.post(0, "shows it");
-    let asked = || it.stage.handle().faults().iter().all(|fault| fault.acted > 0);
-    until("the history is asked for", asked).await;
+    it.gap(2000).await;
     let edited = it.post(0, "as it was");
     let deleted = it.post(0, "gone");
     it.post(0, "last");
@@ -427,13 +439,47 @@ async fn what_was_left_out_is_told_before_what_follows_it() {
             ..Change::default()
         };
         world.edit(it.bob, channel, edited, change).expect("edited");
-        let gone = world.delete_in_channel(it.bob, it.channels[0], &[deleted]);
-        gone.expect("deleted");
     });
+    it.delete(&[deleted]);
     it.post(1, "aside");
     until("another channel is told", || received(&it.daemon) == ["aside"]).await;
     until("all is told", || received(&it.daemon).len() == 5).await;
     let told = received(&it.daemon);
     assert_eq!(told, ["aside", "lost", "shows it", "as it is", "last"]);
+    it.daemon.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_gap_outlasts_a_restart_and_many_are_told_in_portions() {
+    let it = Channels::new().await;
+    it.gap(60_000).await;
+    let mut said = vec!["lost".to_owned(), "shows it".to_owned()];
+    for n in 0..450 {
+        let text = format!("number {n}");
+        it.post(0, &text);
+        said.push(text);
+    }
+    it.post(1, "aside");
+    until("all of it was heard of", || received(&it.daemon) == ["aside"]).await;
+    it.daemon.stop(Duration::from_secs(5)).await;
+    it.stage.handle().clear_faults(None);
+    let daemon = it.stage.daemon().await;
+    until("all is told", || received(&daemon).len() == said.len() + 1).await;
+    assert_eq!(received(&daemon)[1..], said);
+    daemon.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_what_was_deleted_while_it_waited() {
+    let it = Channels::new().await;
+    it.gap(2000).await;
+    let posts: Vec<i32> = (0..3).map(|_| it.post(0, "gone")).collect();
+    it.post(1, "aside");
+    until("it was heard of", || received(&it.daemon) == ["aside"]).await;
+    it.delete(&posts);
+    until("what was left out is told", || received(&it.daemon).len() == 3).await;
+    it.post(0, "next");
+    until("what follows is told", || received(&it.daemon).len() == 4).await;
+    assert_eq!(received(&it.daemon), ["aside", "lost", "shows it", "next"]);
     it.daemon.stop(Duration::from_secs(5)).await;
 }

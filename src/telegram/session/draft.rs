@@ -294,11 +294,12 @@ impl<'a> Draft<'a> {
         self.known.meet(change, parts)
     }
 
-    /// Tells what a chat's record says: that it moved, or that the account is in it no more. What was said in it before, and
-    /// waited, comes first.
+    /// Tells what a chat's record says: that it moved, or that the account is in it no more. Then its history cannot be
+    /// read any more, and what was said in it and waited comes first.
     pub fn part(&mut self, departure: Departure) -> Result<(), StoreError> {
-        let (Departure::Migrated(chat, _) | Departure::Left(chat) | Departure::Forbidden(chat)) = departure;
-        while self.release(|held| held.chat == chat, true)? {}
+        if let Departure::Left(chat) | Departure::Forbidden(chat) = departure {
+            while self.release(|held| held.chat == chat, true)? {}
+        }
         self.depart(departure)
     }
 

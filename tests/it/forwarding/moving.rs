@@ -90,6 +90,40 @@ async fn what_the_supergroup_says_before_the_word_of_the_move_is_copied_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_moves_while_what_it_missed_is_read_loses_nothing() {
+    let scene = Scene::new().await;
+    let group = group(&scene);
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let new = pair(session, group, scene.copies, "");
+    let made = daemon.handles.pairs.create(new, Owner::admin()).await;
+    let id = made.expect("made").id;
+    let say = |chat, text| scene.world.say(chat, scene.bob, text).expect("posted");
+    say(group, "before");
+    scene.arrives(&["before"]).await;
+    for fault in [
+        json!({"kind": "gap", "account": scene.ann}),
+        json!({"kind": "too_long", "account": scene.ann, "method": "updates.getDifference"}),
+        json!({"kind": "delay", "milliseconds": 2000, "account": scene.ann, "method": "messages.getHistory"}),
+    ] {
+        let fault = serde_json::from_value(fault).expect("a fault");
+        scene.world.fault(fault).expect("set");
+    }
+    say(group, "lost");
+    say(group, "shows it");
+    let read = || scene.world.faults().iter().all(|fault| fault.acted > 0);
+    until("its history is read", read).await;
+    say(group, "last");
+    let to = migrate(&scene, group);
+    scene.arrives(&["before", "lost", "shows it", "last"]).await;
+    say(to, "after");
+    let all = ["before", "lost", "shows it", "last", "after"];
+    scene.arrives(&all).await;
+    until("all is settled", || stats(&daemon, id).waiting == 0).await;
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_destination_that_moves_while_a_copy_is_on_its_way_holds_no_pair() {
     let scene = Scene::new().await;
     let group = group(&scene);
