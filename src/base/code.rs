@@ -106,6 +106,10 @@ codes! {
     PeerInvalid = "PEER_INVALID", Telegram;
     /// The session may not write there.
     ChatWriteForbidden = "CHAT_WRITE_FORBIDDEN", Telegram;
+    /// The chat does not allow messages of this kind.
+    KindForbidden = "KIND_FORBIDDEN", Telegram;
+    /// The account is frozen by Telegram.
+    AccountFrozen = "ACCOUNT_FROZEN", Telegram;
     /// The source forbids forwarding.
     ForwardsRestricted = "CHAT_FORWARDS_RESTRICTED", Telegram;
     /// A message of a kind that cannot be sent as a new one.

@@ -5,13 +5,14 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::base::{Code, Coded, SessionId, Timestamp};
+use crate::model::Refusal;
 use crate::model::{ChatId, Message, MessageId};
-use crate::telegram::{ErrorClass, Outgoing, Revision, SentPart, Telegram, TelegramError};
+use crate::telegram::{Outgoing, Revision, SentPart, Telegram, TelegramError};
 
 /// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
-    pub(super) class: ErrorClass,
+    pub(super) class: Refusal,
     pub(super) code: Code,
     /// In words, without message text.
     pub(super) text: String,
@@ -21,7 +22,7 @@ impl Trouble {
     /// It was done, but what came of it was not told.
     pub(super) fn unclear() -> Self {
         Self {
-            class: ErrorClass::DuplicateRandomId,
+            class: Refusal::Duplicate,
             code: Code::TelegramError,
             text: "Telegram did not say what was sent".to_owned(),
         }

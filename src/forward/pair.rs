@@ -111,6 +111,8 @@ pub struct PairStats {
     pub edited: u64,
     /// Copies deleted.
     pub deleted: u64,
+    /// Messages of a kind that the destination does not take; each part of an album is one.
+    pub skipped: u64,
     /// Tasks that went to the dead letters.
     pub failed: u64,
     /// Tasks that wait.

@@ -17,9 +17,8 @@ use super::pair::{Mode, PairRow};
 use super::verdict::{CHAT_UNKNOWN, PROTECTED, Step, Verdict, verdict};
 use super::worker::Worker;
 use crate::base::{Code, SessionId, Timestamp};
-use crate::model::{ChatId, Message, MessageId};
+use crate::model::{ChatId, Message, MessageId, Refusal};
 use crate::store::{Batch, StoreError, Task};
-use crate::telegram::ErrorClass;
 
 /// How long a message that may itself be a copy waits for the commit that says so.
 const BARRIER: Duration = Duration::from_secs(2);
@@ -58,6 +57,8 @@ pub(super) struct Done {
     pub(super) forwarded: u64,
     pub(super) edited: u64,
     pub(super) deleted: u64,
+    /// Messages of a kind that the destination does not take.
+    pub(super) skipped: u64,
     /// Messages that would have gone round.
     pub(super) loops: u64,
 }
@@ -182,9 +183,10 @@ impl<'a> Trial<'a> {
                         Err(trouble) => self.end(Step::Send, trouble),
                     });
                 }
+                Verdict::Skip => return Ok(self.passed_over(parts, trouble)),
                 Verdict::Simplify => match simpler(trim, outgoing.reply_to, &trouble) {
                     Some(simpler) => trim = simpler,
-                    None if trouble.class == ErrorClass::MessageGone => {
+                    None if matches!(trouble.class, Refusal::Gone | Refusal::ReplyGone) => {
                         return Ok(self.refused(parts, trouble).await);
                     }
                     None => return Ok(End::Discard(trouble.code, trouble.text)),
@@ -315,6 +317,16 @@ impl<'a> Trial<'a> {
             Ok((gone, rest)) => self.remains(Done::default(), &gone, rest, trouble),
             Err(trouble) => self.end(Step::Send, trouble),
         }
+    }
+
+    /// The destination takes nothing of this kind.
+    fn passed_over(&self, parts: &[Message], trouble: Trouble) -> End {
+        tracing::warn!(pair = %self.pair.id, task = %self.task.id, why = trouble.text, "a message was passed over");
+        let done = Done {
+            skipped: parts.len() as u64,
+            ..Done::default()
+        };
+        self.remains(done, parts, Vec::new(), trouble)
     }
 
     /// Which of the parts are gone from their source, and which are there.
@@ -535,7 +547,7 @@ impl<'a> Trial<'a> {
             Verdict::Retry | Verdict::Look => End::Retry(trouble.code, trouble.text),
             Verdict::Hold(reason) => End::Hold(reason, trouble.text),
             Verdict::Halt(reason) => End::Halt(reason, trouble.text),
-            Verdict::Simplify | Verdict::Discard => End::Discard(trouble.code, trouble.text),
+            Verdict::Simplify | Verdict::Skip | Verdict::Discard => End::Discard(trouble.code, trouble.text),
         }
     }
 
@@ -546,7 +558,7 @@ impl<'a> Trial<'a> {
 
 /// What to leave out after a refusal: the reply if what it answers is gone, formatting else.
 fn simpler(trim: Trim, reply_to: Option<MessageId>, trouble: &Trouble) -> Option<Trim> {
-    if trouble.class == ErrorClass::MessageGone {
+    if matches!(trouble.class, Refusal::Gone | Refusal::ReplyGone) {
         return reply_to.map(|_| Trim {
             no_reply: true,
             ..trim

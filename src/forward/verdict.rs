@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use crate::base::Timestamp;
-use crate::telegram::ErrorClass;
+use crate::model::Refusal;
+use crate::model::refusal::{Less, Obstacle};
 
 /// Why a pair is held whose source forbids forwarding.
 pub(super) const PROTECTED: &str = "forwards_restricted";
@@ -39,6 +40,8 @@ pub(super) enum Verdict {
     Look,
     /// Once more, with less: without the formatting or the reply that was refused.
     Simplify,
+    /// The destination takes nothing of this kind: passed over, counted and told.
+    Skip,
     /// The pair stops, with the reason, until somebody resumes it.
     Hold(&'static str),
     /// The account stops, with the reason.
@@ -48,32 +51,35 @@ pub(super) enum Verdict {
 }
 
 /// The verdict on a failed try.
-pub(super) fn verdict(step: Step, class: ErrorClass) -> Verdict {
+pub(super) fn verdict(step: Step, class: Refusal) -> Verdict {
     match class {
-        ErrorClass::FloodWait(until) | ErrorClass::SlowMode(until) | ErrorClass::Limited(until) => {
-            Verdict::Snooze(until)
-        }
-        ErrorClass::PeerFlood => Verdict::Halt("peer_flood"),
-        ErrorClass::Expired(_) => Verdict::Halt("session_expired"),
-        ErrorClass::Unavailable => Verdict::Await,
-        ErrorClass::Ambiguous | ErrorClass::FileReferenceExpired => Verdict::Retry,
-        ErrorClass::PeerInvalid => Verdict::Hold(CHAT_UNKNOWN),
-        ErrorClass::NotModified => Verdict::Done,
-        ErrorClass::NoRights if step == Step::Send => Verdict::Hold("no_rights"),
-        ErrorClass::DuplicateRandomId if step == Step::Send => Verdict::Look,
+        Refusal::Wait { until, .. } => Verdict::Snooze(until),
+        Refusal::PeerFlood => Verdict::Halt("peer_flood"),
+        Refusal::Frozen => Verdict::Halt("account_frozen"),
+        Refusal::Ended(_) => Verdict::Halt("session_expired"),
+        Refusal::Unavailable | Refusal::Elsewhere => Verdict::Await,
+        Refusal::Uncertain | Refusal::Renew(_) => Verdict::Retry,
+        Refusal::Done => Verdict::Done,
+        Refusal::Hold(Obstacle::ChatUnknown) => Verdict::Hold(CHAT_UNKNOWN),
+        Refusal::Hold(obstacle) if step == Step::Send => Verdict::Hold(obstacle.as_str()),
+        Refusal::Duplicate if step == Step::Send => Verdict::Look,
         // Whoever protects the chat later is heeded as one who did before the pair was made.
-        ErrorClass::Protected if step == Step::Send => Verdict::Hold(PROTECTED),
-        ErrorClass::EntitiesInvalid => Verdict::Simplify,
+        Refusal::Protected if step == Step::Send => Verdict::Hold(PROTECTED),
+        Refusal::KindForbidden if step == Step::Send => Verdict::Skip,
+        Refusal::Simplify(Less::Formatting) => Verdict::Simplify,
         // The copy is gone or too old: there is nothing left to edit or to delete.
-        ErrorClass::MessageGone if step != Step::Send => Verdict::Done,
+        Refusal::Gone | Refusal::ReplyGone if step != Step::Send => Verdict::Done,
         // What a new message answers is gone, or (forward mode) the source itself.
-        ErrorClass::MessageGone => Verdict::Simplify,
-        ErrorClass::NoRights
-        | ErrorClass::DuplicateRandomId
-        | ErrorClass::Protected
-        | ErrorClass::TooLong
-        | ErrorClass::Empty
-        | ErrorClass::Refused => Verdict::Discard,
+        Refusal::Gone | Refusal::ReplyGone => Verdict::Simplify,
+        Refusal::Hold(_)
+        | Refusal::Duplicate
+        | Refusal::Protected
+        | Refusal::KindForbidden
+        | Refusal::Simplify(Less::Together)
+        | Refusal::TooBig
+        | Refusal::Login
+        | Refusal::Refused
+        | Refusal::Defect => Verdict::Discard,
     }
 }
 
@@ -87,52 +93,61 @@ pub(super) fn pause(first: Duration, max: Duration, attempts: u32, chance: f64) 
 mod tests {
     use super::*;
     use crate::model::SessionState;
+    use crate::model::refusal::Scope;
 
     #[test]
     fn waits_cost_no_attempt() {
         let until = Timestamp(5);
-        for class in [
-            ErrorClass::FloodWait(until),
-            ErrorClass::SlowMode(until),
-            ErrorClass::Limited(until),
-        ] {
+        for scope in [Scope::Account, Scope::Chat, Scope::Budget] {
             for step in [Step::Send, Step::Edit, Step::Delete] {
-                assert_eq!(verdict(step, class), Verdict::Snooze(until));
+                assert_eq!(
+                    verdict(step, Refusal::Wait { until, scope }),
+                    Verdict::Snooze(until)
+                );
             }
         }
-        assert_eq!(verdict(Step::Send, ErrorClass::Unavailable), Verdict::Await);
+        assert_eq!(verdict(Step::Send, Refusal::Unavailable), Verdict::Await);
+        assert_eq!(verdict(Step::Send, Refusal::Elsewhere), Verdict::Await);
     }
 
     #[test]
     fn what_only_a_person_can_heal_stops_the_pair_or_the_account() {
-        assert_eq!(
-            verdict(Step::Send, ErrorClass::NoRights),
-            Verdict::Hold("no_rights")
-        );
-        assert_eq!(
-            verdict(Step::Send, ErrorClass::PeerInvalid),
-            Verdict::Hold("chat_unknown")
-        );
-        assert_eq!(
-            verdict(Step::Send, ErrorClass::PeerFlood),
-            Verdict::Halt("peer_flood")
-        );
-        let banned = ErrorClass::Expired(SessionState::Banned);
-        assert_eq!(verdict(Step::Edit, banned), Verdict::Halt("session_expired"));
+        for obstacle in [
+            Obstacle::NoRights,
+            Obstacle::ChatUnknown,
+            Obstacle::TopicClosed,
+            Obstacle::TopicDeleted,
+            Obstacle::PaymentRequired,
+        ] {
+            let held = Verdict::Hold(obstacle.as_str());
+            assert_eq!(verdict(Step::Send, Refusal::Hold(obstacle)), held);
+        }
+        for (class, reason) in [
+            (Refusal::PeerFlood, "peer_flood"),
+            (Refusal::Frozen, "account_frozen"),
+            (Refusal::Ended(SessionState::Banned), "session_expired"),
+        ] {
+            for step in [Step::Send, Step::Edit, Step::Delete] {
+                assert_eq!(verdict(step, class), Verdict::Halt(reason));
+            }
+        }
     }
 
     #[test]
     fn an_edit_of_what_is_gone_is_done_and_one_that_is_forbidden_stops_nothing() {
-        assert_eq!(verdict(Step::Edit, ErrorClass::MessageGone), Verdict::Done);
-        assert_eq!(verdict(Step::Delete, ErrorClass::MessageGone), Verdict::Done);
-        assert_eq!(verdict(Step::Edit, ErrorClass::NotModified), Verdict::Done);
-        assert_eq!(verdict(Step::Delete, ErrorClass::NoRights), Verdict::Discard);
+        assert_eq!(verdict(Step::Edit, Refusal::Gone), Verdict::Done);
+        assert_eq!(verdict(Step::Delete, Refusal::Gone), Verdict::Done);
+        assert_eq!(verdict(Step::Edit, Refusal::Done), Verdict::Done);
+        let no_rights = Refusal::Hold(Obstacle::NoRights);
+        assert_eq!(verdict(Step::Delete, no_rights), Verdict::Discard);
+        assert_eq!(verdict(Step::Edit, Refusal::KindForbidden), Verdict::Discard);
     }
 
     #[test]
-    fn a_repeated_name_is_looked_up_and_an_open_outcome_tried_again() {
-        assert_eq!(verdict(Step::Send, ErrorClass::DuplicateRandomId), Verdict::Look);
-        assert_eq!(verdict(Step::Send, ErrorClass::Ambiguous), Verdict::Retry);
+    fn a_repeated_name_is_looked_up_an_open_outcome_tried_again_and_a_kind_passed_over() {
+        assert_eq!(verdict(Step::Send, Refusal::Duplicate), Verdict::Look);
+        assert_eq!(verdict(Step::Send, Refusal::Uncertain), Verdict::Retry);
+        assert_eq!(verdict(Step::Send, Refusal::KindForbidden), Verdict::Skip);
     }
 
     #[test]

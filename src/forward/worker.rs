@@ -283,11 +283,13 @@ impl Worker {
         self.stats.forwarded += done.forwarded;
         self.stats.edited += done.edited;
         self.stats.deleted += done.deleted;
+        self.stats.skipped += done.skipped;
         self.stats.last_at = Some(Timestamp::now());
         for (outcome, count) in [
             ("forwarded", done.forwarded),
             ("edited", done.edited),
             ("deleted", done.deleted),
+            ("skipped", done.skipped),
             ("loop", done.loops),
         ] {
             if count > 0 {

@@ -138,11 +138,17 @@ fn says_all(code: Code) -> bool {
 pub fn status(code: Code) -> StatusCode {
     match code {
         Code::Unauthorized => StatusCode::UNAUTHORIZED,
-        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::Forbidden
+        | Code::ChatWriteForbidden
+        | Code::KindForbidden
+        | Code::ForwardsRestricted
+        | Code::AccountFrozen => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::InvalidRequest
         | Code::AddressForbidden
+        | Code::MessageInvalid
+        | Code::MessageTooLong
         | Code::ImportInvalid
         | Code::PhoneCodeInvalid
         | Code::PhoneCodeExpired
@@ -166,12 +172,8 @@ pub fn status(code: Code) -> StatusCode {
         | Code::PhoneNumberUnoccupied
         | Code::PhoneNumberBanned
         | Code::PeerInvalid
-        | Code::ChatWriteForbidden
-        | Code::ForwardsRestricted
         | Code::NotCopyable
-        | Code::MessageInvalid
         | Code::MessageEmpty
-        | Code::MessageTooLong
         | Code::TelegramError => StatusCode::UNPROCESSABLE_ENTITY,
         Code::PeerFlood | Code::FloodWait | Code::SlowMode | Code::RateLimited | Code::TooSlow => {
             StatusCode::TOO_MANY_REQUESTS

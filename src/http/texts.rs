@@ -176,6 +176,14 @@ fn both(code: Code) -> (&'static str, &'static str) {
             "The account may not write in this chat",
             "این حساب اجازهٔ نوشتن در این گفتگو را ندارد",
         ),
+        Code::KindForbidden => (
+            "The chat does not allow messages of this kind",
+            "این گفتگو این نوع پیام را نمی‌پذیرد",
+        ),
+        Code::AccountFrozen => (
+            "Telegram has frozen this account: it may read and not send",
+            "تلگرام این حساب را مسدود کرده است؛ فقط خواندن ممکن است",
+        ),
         Code::ForwardsRestricted => (
             "The chat forbids forwarding its messages",
             "بازارسال پیام‌های این گفتگو ممنوع است",

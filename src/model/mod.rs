@@ -8,6 +8,7 @@ pub mod event;
 pub mod file_id;
 pub mod message;
 pub mod own;
+pub mod refusal;
 pub mod session;
 
 pub use action::Action;
@@ -16,4 +17,5 @@ pub use event::{Event, EventBody, EventKind};
 pub use file_id::FileId;
 pub use message::{Entity, EntityKind, FileRef, Forwarded, Media, MediaKind, Message, ReplyTo, Sender};
 pub use own::{MediaView, Own};
+pub use refusal::Refusal;
 pub use session::{LoginStep, SessionState, Wanted};

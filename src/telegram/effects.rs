@@ -9,7 +9,7 @@ use std::time::Duration;
 use grammers_client::tl;
 
 use super::entities;
-use super::error::{ErrorClass, TelegramError};
+use super::error::TelegramError;
 use super::limits;
 use super::link::Link;
 use super::met::{self, Trust};
@@ -22,6 +22,8 @@ use super::tables::{HighWater, Peer, Peers};
 use crate::base::Timestamp;
 use crate::base::fault::fault_point;
 use crate::limiter::{Ask, CostClass};
+use crate::model::Refusal;
+use crate::model::refusal::{Obstacle, Stale};
 use crate::model::{ChatId, Entity, FileRef, MediaKind, Message, MessageId};
 
 /// Messages in one page of a history: Telegram gives no more.
@@ -47,7 +49,7 @@ impl Effects<'_> {
             self.link.sent();
         }
         match sent {
-            Err(error) if error.class() == ErrorClass::FileReferenceExpired => {
+            Err(error) if error.class() == Refusal::Renew(Stale::File) => {
                 let mut fresh = outgoing.clone();
                 self.refresh(&mut fresh.body).await?;
                 self.try_send(&fresh).await
@@ -132,7 +134,7 @@ impl Effects<'_> {
         receipt::read(&updates, &names).ok_or_else(|| {
             // Sent, but nothing tells as what: the caller looks it up like after a broken connection.
             TelegramError::Rpc {
-                class: ErrorClass::DuplicateRandomId,
+                class: Refusal::Duplicate,
                 name: "NO_RECEIPT".to_owned(),
             }
         })
@@ -141,7 +143,7 @@ impl Effects<'_> {
     /// Brings a message to another form; one that it has already is fine.
     pub async fn edit(&self, chat: ChatId, id: MessageId, form: &Revision) -> Result<(), TelegramError> {
         match self.try_edit(chat, id, form).await {
-            Err(error) if error.class() == ErrorClass::FileReferenceExpired => {
+            Err(error) if error.class() == Refusal::Renew(Stale::File) => {
                 let mut fresh = form.clone();
                 if let Some(media) = &mut fresh.media {
                     self.refresh_parts(std::slice::from_mut(media)).await?;
@@ -164,7 +166,7 @@ impl Effects<'_> {
             ..requests::edit_message()
         };
         match self.call(Some(chat), CostClass::Edit, 1, &request).await {
-            Err(error) if error.class() == ErrorClass::NotModified => Ok(()),
+            Err(error) if error.class() == Refusal::Done => Ok(()),
             answer => answer.map(|_| ()),
         }
     }
@@ -311,7 +313,7 @@ impl Effects<'_> {
             Err(limited) => Err(limited),
         };
         if let Err(error) = &answer
-            && error.class() == ErrorClass::PeerFlood
+            && error.class() == Refusal::PeerFlood
         {
             // Only now that the limiter knows: it decides when the state is over.
             self.link.observe(Observation::PeerFlooded);
@@ -409,7 +411,7 @@ impl Effects<'_> {
                 // Numbers of other chats count per account: what stands there may be another's message.
                 .filter(|file| file.id == part.file.id);
             part.file = file.ok_or(TelegramError::Rpc {
-                class: ErrorClass::MessageGone,
+                class: Refusal::Gone,
                 name: "SOURCE_MESSAGE_GONE".to_owned(),
             })?;
         }
@@ -423,7 +425,7 @@ fn units(parts: usize) -> u32 {
 
 fn unknown_chat() -> TelegramError {
     TelegramError::Rpc {
-        class: ErrorClass::PeerInvalid,
+        class: Refusal::Hold(Obstacle::ChatUnknown),
         name: "PEER_ID_INVALID".to_owned(),
     }
 }

@@ -9,13 +9,14 @@ use std::time::Duration;
 use grammers_client::tl;
 
 use super::account::Account;
-use super::error::{ErrorClass, TelegramError};
+use super::error::TelegramError;
 use super::handle::Telegram;
 use super::link::Link;
 use super::manager::Msg;
 use super::side::Side;
 use super::tables::{Activity, Authorisations};
 use crate::base::{SessionId, Timestamp};
+use crate::model::Refusal;
 use crate::model::Wanted;
 use crate::ops::audit::{Deed, Entry};
 use crate::runtime::{BoxError, TaskContext};
@@ -97,7 +98,7 @@ impl Telegram {
         let (side, wire) = Side::new(&self.context, &kept);
         let ended = wire.during(side.invoke(&tl::functions::auth::LogOut {}));
         match ended.await {
-            Err(error) if matches!(error.class(), ErrorClass::Ambiguous | ErrorClass::FloodWait(_)) => {
+            Err(error) if matches!(error.class(), Refusal::Uncertain | Refusal::Wait { .. }) => {
                 if account.wanted == Wanted::Running {
                     self.start(link.id).await?;
                 }

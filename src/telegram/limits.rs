@@ -8,8 +8,10 @@ use grammers_client::tl::RemoteCall;
 use crate::base::{SessionId, Timestamp};
 use crate::limiter::{Ask, Cause, CostClass, Grant, Limiter};
 use crate::model::ChatId;
+use crate::model::Refusal;
+use crate::model::refusal::Scope;
 
-use super::error::{ErrorClass, TelegramError};
+use super::error::TelegramError;
 use super::link::Link;
 
 /// How long a page of dialogs or of a history may wait for its turn when nobody waits for it.
@@ -46,7 +48,7 @@ pub(crate) async fn read<R: RemoteCall>(
 pub(crate) async fn pass(limiter: &Limiter, ask: Ask) -> Result<Grant, TelegramError> {
     limiter.acquire(ask).await.map_err(|limited| match limited.cause {
         Cause::PeerFlood => TelegramError::Rpc {
-            class: ErrorClass::PeerFlood,
+            class: Refusal::PeerFlood,
             name: "PEER_FLOOD".to_owned(),
         },
         _ => TelegramError::Limited(limited.until),
@@ -69,19 +71,25 @@ pub(crate) async fn heed<T>(
     }
     if let Err(error) = &answer {
         match error.class() {
-            ErrorClass::FloodWait(until) => {
+            Refusal::Wait {
+                until,
+                scope: Scope::Account,
+            } => {
                 limiter
                     .flooded(session, chat, class, until.since(Timestamp::now()))
                     .await;
             }
-            ErrorClass::SlowMode(until) => {
+            Refusal::Wait {
+                until,
+                scope: Scope::Chat,
+            } => {
                 let wait = until.since(Timestamp::now());
                 match chat {
                     Some(chat) => limiter.slowed(session, chat, wait).await,
                     None => limiter.flooded(session, None, class, wait).await,
                 }
             }
-            ErrorClass::PeerFlood => limiter.peer_flooded(session).await,
+            Refusal::PeerFlood => limiter.peer_flooded(session).await,
             _ => {}
         }
     }

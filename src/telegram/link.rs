@@ -19,11 +19,12 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::account::Account;
 use super::awaited::Awaited;
 use super::calls::{Calls, Outcome};
-use super::error::{ErrorClass, TelegramError};
+use super::error::TelegramError;
 use super::session::{Msg, Observation};
 use super::tables::Accounts;
 use super::vitals::Vitals;
 use crate::base::{EventId, SessionId, Timestamp};
+use crate::model::Refusal;
 use crate::model::{Event, EventBody, SessionState};
 use crate::runtime::Address;
 use crate::store::{Batch, Store, StoreError};
@@ -527,7 +528,7 @@ impl Link {
         };
         let error = TelegramError::from(error);
         match error.class() {
-            ErrorClass::Expired(state) if self.status.borrow().authorised => {
+            Refusal::Ended(state) if self.status.borrow().authorised => {
                 self.observe(Observation::Ended(state, word));
             }
             _ => {}

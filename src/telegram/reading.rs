@@ -7,7 +7,7 @@ use std::time::Duration;
 use grammers_client::tl;
 
 use super::effects::Effects;
-use super::error::{ErrorClass, TelegramError};
+use super::error::TelegramError;
 use super::handle::Telegram;
 use super::met::Trust;
 use super::peers;
@@ -15,6 +15,8 @@ use super::requests;
 use super::session::take_messages;
 use crate::base::{Secret, SessionId};
 use crate::limiter::CostClass;
+use crate::model::Refusal;
+use crate::model::refusal::Obstacle;
 use crate::model::{ChatId, Message, MessageId};
 
 /// Which messages of a chat.
@@ -92,7 +94,7 @@ impl Effects<'_> {
 
     async fn contact(&self, user: i64) -> Result<Contact, TelegramError> {
         let nobody = || TelegramError::Rpc {
-            class: ErrorClass::PeerInvalid,
+            class: Refusal::Hold(Obstacle::ChatUnknown),
             name: "USER_ID_INVALID".to_owned(),
         };
         let chat = ChatId::user(user);

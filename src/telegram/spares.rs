@@ -17,11 +17,12 @@ use grammers_client::tl::functions::auth::{ExportLoginToken, ImportLoginToken, L
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
-use super::error::{ErrorClass, TelegramError};
+use super::error::TelegramError;
 use super::session::Context;
 use super::side::{Side, fresh_keys};
 use super::tables::Authorisation;
 use crate::base::{SessionId, Timestamp};
+use crate::model::Refusal;
 use crate::runtime::{BoxError, TaskContext};
 use crate::store::catalog::{self, Entry};
 use crate::store::{Batch, Scan, StoreError, Table};
@@ -202,7 +203,11 @@ fn settled(ended: Result<&'static str, TelegramError>) -> Result<&'static str, T
 
 fn is_none(error: &TelegramError) -> bool {
     let unknown = matches!(error, TelegramError::Network(InvocationError::Authentication(_)));
-    unknown || matches!(error.class(), ErrorClass::Expired(_) | ErrorClass::Refused)
+    unknown
+        || matches!(
+            error.class(),
+            Refusal::Ended(_) | Refusal::Login | Refusal::Refused | Refusal::Defect
+        )
 }
 
 async fn log_out(context: &Context, keys: &Authorisation) -> Result<&'static str, TelegramError> {

@@ -380,7 +380,7 @@ async fn nothing_secret_is_found_in_logs_metrics_refusals_and_the_data_folder() 
         json!({"kind": "error", "code": 400, "name": "CHAT_WRITE_FORBIDDEN", "method": "messages.sendMessage"}),
     );
     manager
-        .fails(Method::POST, &messages, json!({"chat": to, "text": SENT}), 422)
+        .fails(Method::POST, &messages, json!({"chat": to, "text": SENT}), 403)
         .await;
     manager
         .fails(Method::POST, &messages, json!({"chat": 4711, "text": SENT}), 422)

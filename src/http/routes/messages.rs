@@ -12,10 +12,9 @@ use crate::http::answer::Json;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
+use crate::model::Refusal;
 use crate::model::{ChatId, Entity, MessageId};
-use crate::telegram::{
-    Content, ErrorClass, Outgoing, OutgoingBody, OutgoingMedia, Telegram, TelegramError, Upload,
-};
+use crate::telegram::{Content, Outgoing, OutgoingBody, OutgoingMedia, Telegram, TelegramError, Upload};
 
 /// How long a send may wait for the limiter before it is refused with a time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -125,12 +124,7 @@ pub(crate) async fn send(call: &Call, text: Text) -> Result<Sent, Failure> {
         }
         Err(error) => {
             // After a broken connection it may have been sent: the next try has to know of this one.
-            if !again
-                && !matches!(
-                    error.class(),
-                    ErrorClass::Ambiguous | ErrorClass::DuplicateRandomId
-                )
-            {
+            if !again && !matches!(error.class(), Refusal::Uncertain | Refusal::Duplicate) {
                 attempt.forget().await?;
             }
             Err(error.into())
@@ -153,7 +147,7 @@ async fn deliver_once(
         return Ok(sent);
     }
     match deliver(telegram, text, attempt.random_id).await {
-        Err(error) if error.class() == ErrorClass::DuplicateRandomId => {
+        Err(error) if error.class() == Refusal::Duplicate => {
             find(telegram, text, attempt.first).await?.ok_or(error)
         }
         result => result,

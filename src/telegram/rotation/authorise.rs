@@ -7,8 +7,9 @@ use grammers_client::tl;
 use super::{Process, RotationStep, Rotations, Word, word};
 use crate::base::fault::fault_point;
 use crate::base::{Code, Coded, Secret};
+use crate::model::Refusal;
 use crate::store::Batch;
-use crate::telegram::error::{ErrorClass, TelegramError};
+use crate::telegram::error::TelegramError;
 use crate::telegram::link::Link;
 use crate::telegram::side::{Side, fresh_keys};
 use crate::telegram::srp;
@@ -23,7 +24,7 @@ pub(crate) async fn require_password(link: &Link, given: bool) -> Result<(), Tel
         link.invoke(&tl::functions::account::GetPassword {}).await?;
     match known.has_password && !given {
         true => Err(TelegramError::Rpc {
-            class: ErrorClass::Refused,
+            class: Refusal::Login,
             name: "SESSION_PASSWORD_NEEDED".to_owned(),
         }),
         false => Ok(()),

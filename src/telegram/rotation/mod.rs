@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 pub(crate) use authorise::require_password;
 pub(crate) use record::{Rotation, RotationStep, Rotations};
 
-use super::error::{ErrorClass, TelegramError};
+use super::error::TelegramError;
 use super::link::Link;
 use super::manager;
 use super::session::Context;
@@ -30,6 +30,7 @@ use super::tables::Authorisation;
 use crate::base::fault::fault_point;
 use crate::base::{Coded, Secret, SessionId};
 use crate::model::EventBody;
+use crate::model::Refusal;
 use crate::ops::audit::{Deed, Entry};
 use crate::runtime::{BoxError, ChildSpec, Restart, Shutdown, TaskContext};
 use crate::store::{Batch, StoreError};
@@ -233,7 +234,7 @@ async fn log_out(context: &Context, keys: &Authorisation) -> Result<(), Telegram
     let call = async { side.invoke(&tl::functions::auth::LogOut {}).await };
     match Box::pin(wire.during(call)).await {
         Ok(_) => Ok(()),
-        Err(error) if matches!(error.class(), ErrorClass::Expired(_)) => Ok(()),
+        Err(error) if matches!(error.class(), Refusal::Ended(_)) => Ok(()),
         Err(TelegramError::Network(grammers_client::InvocationError::Authentication(_))) => Ok(()),
         Err(error) => Err(error),
     }

@@ -14,9 +14,10 @@ use super::dialogs;
 use super::pages::{Bounds, PAGE, gone, read_down};
 use super::{Context, pump};
 use crate::base::Timestamp;
+use crate::model::Refusal;
 use crate::model::{ChatId, MessageId};
 use crate::store::{Scan, StoreError};
-use crate::telegram::error::{ErrorClass, TelegramError};
+use crate::telegram::error::TelegramError;
 use crate::telegram::link::Link;
 use crate::telegram::met::Trust;
 use crate::telegram::tables::{HighWater, LeftOut, LeftOutMark, Peer, Peers};
@@ -136,10 +137,12 @@ fn high_water(context: &Context, link: &Link) -> Result<HashMap<ChatId, MessageI
 pub(super) fn is_for_later(error: &TelegramError) -> bool {
     match error {
         TelegramError::Network(InvocationError::Deserialize(_)) => true,
-        TelegramError::Rpc { .. } | TelegramError::Limited(_) => matches!(
-            error.class(),
-            ErrorClass::FloodWait(_) | ErrorClass::Limited(_) | ErrorClass::Ambiguous
-        ),
+        TelegramError::Rpc { .. } | TelegramError::Limited(_) => {
+            matches!(
+                error.class(),
+                Refusal::Wait { .. } | Refusal::Uncertain | Refusal::PeerFlood
+            )
+        }
         _ => false,
     }
 }
@@ -256,19 +259,22 @@ async fn chats_above(context: &Context, link: &Link, above: MessageId) -> Result
 
 /// None of a chat that cannot be read: it shall not keep the session from all others.
 fn if_readable<T>(link: &Link, read: Result<T, TelegramError>) -> Result<Option<T>, TelegramError> {
-    use ErrorClass as Class;
     match read {
-        Err(error)
-            if matches!(
-                error.class(),
-                Class::NoRights | Class::PeerInvalid | Class::MessageGone | Class::Refused
-            ) =>
-        {
+        Err(error) if matches!(error, TelegramError::Rpc { .. }) && !is_of_session(&error) => {
             tracing::warn!(session = %link.id, error = %error, "a chat's history cannot be read");
             Ok(None)
         }
         read => read.map(Some),
     }
+}
+
+/// Whether a refusal concerns more than the chat that was to be read, or comes to an end by itself.
+fn is_of_session(error: &TelegramError) -> bool {
+    is_for_later(error)
+        || matches!(
+            error.class(),
+            Refusal::Ended(_) | Refusal::Elsewhere | Refusal::Unavailable
+        )
 }
 
 /// How far down a chat is read.

@@ -9,7 +9,7 @@ use grammers_client::tl;
 use super::Context;
 use crate::base::Timestamp;
 use crate::model::{ChatId, Message, MessageId};
-use crate::telegram::error::{ErrorClass, TelegramError};
+use crate::telegram::error::TelegramError;
 use crate::telegram::from_tl::{self, Names};
 use crate::telegram::limits;
 use crate::telegram::link::Link;
@@ -80,10 +80,7 @@ pub(super) async fn read_down(
 
 /// How long to rest before the same page is asked for again, if that is not too long.
 fn rest_of(error: &TelegramError) -> Option<Duration> {
-    let (ErrorClass::FloodWait(until) | ErrorClass::Limited(until)) = error.class() else {
-        return None;
-    };
-    let rest = until.since(Timestamp::now()).max(SHORTEST_REST);
+    let rest = error.class().until()?.since(Timestamp::now()).max(SHORTEST_REST);
     (rest <= LONGEST_REST).then_some(rest)
 }
 

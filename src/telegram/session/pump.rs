@@ -21,8 +21,9 @@ use super::history::Comparison;
 use super::receiver::{Arrival, Receiver};
 use super::{Context, Msg, dialogs, history, login};
 use crate::base::Timestamp;
+use crate::model::Refusal;
 use crate::runtime::{BoxError, TaskContext};
-use crate::telegram::error::{ErrorClass, TelegramError};
+use crate::telegram::error::TelegramError;
 use crate::telegram::link::{Connection, Link};
 
 /// Batches that go into one commit.
@@ -80,7 +81,7 @@ async fn serve(
     // The limiter may rightly let this wait for long.
     while let Err(error) = task.idle(Box::pin(dialogs::read_once(context, link))).await {
         note(link, number, &error);
-        let (ErrorClass::Limited(until) | ErrorClass::FloodWait(until)) = error.class() else {
+        let Some(until) = error.class().until() else {
             return Ok(());
         };
         // The connection is fine, and there will be no other that would have it read.
@@ -190,11 +191,9 @@ enum News {
 /// How long to rest after reading histories failed.
 fn rest_after(error: &TelegramError) -> Duration {
     let least = QUIET * 10;
-    match error.class() {
-        ErrorClass::FloodWait(until) | ErrorClass::Limited(until) => {
-            until.since(Timestamp::now()).clamp(least, LONGEST_REST)
-        }
-        _ => least,
+    match error.class().until() {
+        Some(until) => until.since(Timestamp::now()).clamp(least, LONGEST_REST),
+        None => least,
     }
 }
 
@@ -350,10 +349,7 @@ fn note_before_login(link: &Link, number: u64, update: Option<UpdatesLike>) -> b
 /// What an error of the pump means for the connection. The end of an authorisation has been reported
 /// already; after everything else a new connection heals what can be healed.
 fn note(link: &Link, number: u64, error: &TelegramError) {
-    if !matches!(
-        error.class(),
-        ErrorClass::Expired(_) | ErrorClass::Limited(_) | ErrorClass::FloodWait(_)
-    ) {
+    if !matches!(error.class(), Refusal::Ended(_) | Refusal::Wait { .. }) {
         tracing::info!(session = %link.id, error = %error, "the updates broke off");
         link.report_broken(number);
     }

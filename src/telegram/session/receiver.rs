@@ -21,10 +21,11 @@ use super::Context;
 use crate::base::{SessionId, Timestamp};
 use crate::limiter::{Cause, CostClass};
 use crate::model::ChatId;
+use crate::model::Refusal as Class;
 use crate::runtime::BoxError;
-use crate::telegram::error::{ErrorClass, classify};
 use crate::telegram::link::{Connection, Link, wants_introduction};
 use crate::telegram::peers::{self, Departure};
+use crate::telegram::refusals::classify;
 use crate::telegram::tables::Peers;
 use crate::telegram::updates::read::{self, Pushed};
 use crate::telegram::updates::{Batch, Key, Out, Polls, Refusal, Request, Sequencer, State, Stored};
@@ -485,10 +486,7 @@ fn verdict(request: &Request, error: &InvocationError) -> Option<Refusal> {
         InvocationError::Deserialize(_) => return Some(Refusal::Again),
         _ => return None,
     };
-    let ends = matches!(
-        classify(rpc.code, &rpc.name, Timestamp::now()),
-        ErrorClass::Expired(_)
-    );
+    let ends = matches!(classify(rpc.code, &rpc.name, Timestamp::now()), Class::Ended(_));
     // A connection that has to introduce itself anew answers nothing any more: the next one does.
     if ends || wants_introduction(error) {
         return None;

@@ -15,8 +15,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Context, Observation};
 use crate::base::Timestamp;
+use crate::model::Refusal;
 use crate::model::SessionState;
-use crate::telegram::error::{ErrorClass, TelegramError};
+use crate::telegram::error::TelegramError;
 use crate::telegram::link::Link;
 use crate::telegram::session_store::{SessionStore, known_option};
 use crate::telegram::side::{Side, fresh_keys};
@@ -50,10 +51,10 @@ impl Move {
     /// It was not carried over.
     fn failed(&mut self, error: &TelegramError) {
         let wait = match error.class() {
-            ErrorClass::FloodWait(until) => until.since(Timestamp::now()),
-            ErrorClass::Ambiguous => Duration::ZERO,
+            Refusal::Wait { until, .. } => until.since(Timestamp::now()),
+            Refusal::Uncertain => Duration::ZERO,
             // The old home sends on the very call that is to carry it over, too.
-            ErrorClass::Unavailable if error.rpc_name().is_none() => Duration::ZERO,
+            Refusal::Unavailable if error.rpc_name().is_none() => Duration::ZERO,
             _ => {
                 self.refusals += 1;
                 Duration::ZERO

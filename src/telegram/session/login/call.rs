@@ -8,7 +8,9 @@ use grammers_client::InvocationError;
 use grammers_client::tl::{self, RemoteCall};
 
 use crate::base::Timestamp;
-use crate::telegram::error::{ErrorClass, TelegramError};
+use crate::model::Refusal;
+use crate::model::refusal::Scope;
+use crate::telegram::error::TelegramError;
 use crate::telegram::link::Link;
 
 /// How long a number rests that too many logins were tried with: Telegram names no time.
@@ -68,13 +70,16 @@ fn refusal(error: InvocationError) -> TelegramError {
         return error.into();
     };
     let refused = |name: &str| TelegramError::Rpc {
-        class: ErrorClass::Refused,
+        class: Refusal::Login,
         name: name.to_owned(),
     };
     match rpc.name.as_str() {
         "PHONE_NUMBER_BANNED" | "USER_DEACTIVATED" | "USER_DEACTIVATED_BAN" => refused("PHONE_NUMBER_BANNED"),
         "PHONE_NUMBER_FLOOD" | "PHONE_PASSWORD_FLOOD" => TelegramError::Rpc {
-            class: ErrorClass::FloodWait(Timestamp::now().plus(NUMBER_RESTS)),
+            class: Refusal::Wait {
+                until: Timestamp::now().plus(NUMBER_RESTS),
+                scope: Scope::Account,
+            },
             name: rpc.name.clone(),
         },
         _ => error.into(),

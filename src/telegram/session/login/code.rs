@@ -5,7 +5,7 @@ use grammers_client::tl;
 use super::call::{Answer, call, call_home};
 use super::steps::SentCode;
 use crate::base::{Code, Coded, Secret};
-use crate::telegram::ErrorClass;
+use crate::model::Refusal;
 use crate::telegram::config::TelegramConfig;
 use crate::telegram::error::TelegramError;
 use crate::telegram::link::Link;
@@ -75,7 +75,7 @@ pub(super) async fn resend(
         Ok(sent) => read(sent),
         // There is no other way left for this code, or it is too old.
         Err(TelegramError::Rpc {
-            class: ErrorClass::Refused,
+            class: Refusal::Login | Refusal::Refused,
             ..
         }) => send(config, link, phone).await,
         Err(error) => Err(error),
@@ -147,7 +147,7 @@ pub(super) async fn sign_in(
 
 fn unoccupied() -> TelegramError {
     TelegramError::Rpc {
-        class: ErrorClass::Refused,
+        class: Refusal::Login,
         name: "PHONE_NUMBER_UNOCCUPIED".to_owned(),
     }
 }
