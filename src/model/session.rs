@@ -28,6 +28,8 @@ pub enum SessionState {
     Connected,
     /// Connected, receives, may not send.
     Restricted,
+    /// Connected, receives; Telegram has frozen the account, which may do nothing else.
+    Frozen,
     /// The network is away; it tries again by itself.
     TransientDisconnect,
     /// The authorisation is not accepted (any more).
@@ -42,13 +44,14 @@ pub enum SessionState {
 
 impl SessionState {
     /// Every state, for metrics.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Stopped,
         Self::LoggingIn,
         Self::Connecting,
         Self::CatchingUp,
         Self::Connected,
         Self::Restricted,
+        Self::Frozen,
         Self::TransientDisconnect,
         Self::BadCredentials,
         Self::LoggedOut,
@@ -65,6 +68,7 @@ impl SessionState {
             Self::CatchingUp => "catching_up",
             Self::Connected => "connected",
             Self::Restricted => "restricted",
+            Self::Frozen => "frozen",
             Self::TransientDisconnect => "transient_disconnect",
             Self::BadCredentials => "bad_credentials",
             Self::LoggedOut => "logged_out",
@@ -75,7 +79,10 @@ impl SessionState {
 
     /// Whether the API says `"connected": true`.
     pub fn is_connected(self) -> bool {
-        matches!(self, Self::CatchingUp | Self::Connected | Self::Restricted)
+        matches!(
+            self,
+            Self::CatchingUp | Self::Connected | Self::Restricted | Self::Frozen
+        )
     }
 
     /// Whether the authorisation ended: no retry heals that, only a new login.

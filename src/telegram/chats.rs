@@ -113,7 +113,7 @@ impl Telegram {
         let account = link.account();
         match account.state {
             // The state is a stored one: it may be from before this process began.
-            S::Connected | S::Restricted => link.is_caught_up().then_some(account.since),
+            S::Connected | S::Restricted | S::Frozen => link.is_caught_up().then_some(account.since),
             S::Connecting | S::TransientDisconnect | S::CatchingUp => None,
             _ => Some(Timestamp::default()),
         }

@@ -531,6 +531,7 @@ impl Link {
             Refusal::Ended(state) if self.status.borrow().authorised => {
                 self.observe(Observation::Ended(state, word));
             }
+            Refusal::Frozen => self.observe(Observation::Frozen(word)),
             _ => {}
         }
         error

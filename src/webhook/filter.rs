@@ -117,10 +117,12 @@ impl Wants {
         listed && kinds.into_iter().any(|kind| self.kinds & bit(kind) != 0)
     }
 
-    /// Of the changes of state the agent shape knows only that a session is restricted.
+    /// Of the changes of state the agent shape knows only that a session is restricted or frozen.
     fn is_sayable(&self, body: &EventBody) -> bool {
         match (self.shape, body) {
-            (Shape::Agent, EventBody::SessionState { to, .. }) => *to == SessionState::Restricted,
+            (Shape::Agent, EventBody::SessionState { to, .. }) => {
+                matches!(to, SessionState::Restricted | SessionState::Frozen)
+            }
             _ => true,
         }
     }

@@ -17,6 +17,7 @@ mod changes;
 mod gone;
 mod lanes;
 mod moving;
+mod refusals;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const PHONE: &str = "+989120000001";

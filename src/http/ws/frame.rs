@@ -241,6 +241,10 @@ fn trouble(body: &EventBody) -> Option<Code> {
             ..
         } => Some(Code::PeerFlood),
         EventBody::SessionState {
+            to: SessionState::Frozen,
+            ..
+        } => Some(Code::AccountFrozen),
+        EventBody::SessionState {
             to: SessionState::Quarantined,
             ..
         } => Some(Code::SessionUnavailable),

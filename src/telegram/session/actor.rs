@@ -190,7 +190,9 @@ impl State {
             SessionState::TransientDisconnect => {
                 self.lost = Lost::Since(Timestamp::now(), reason.unwrap_or_default());
             }
-            SessionState::Connected | SessionState::Restricted => self.restored().await,
+            SessionState::Connected | SessionState::Restricted | SessionState::Frozen => {
+                self.restored().await;
+            }
             state if state.is_terminal() => {
                 let ended = manager::Msg::Ended(self.link.id);
                 if self.context.manager.cast(ended).await.is_err() {

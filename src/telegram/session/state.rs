@@ -21,6 +21,8 @@ pub(crate) enum Observation {
     PeerFlooded,
     /// Its rest is over.
     Rested,
+    /// Telegram has frozen the account; its word.
+    Frozen(String),
     /// The authorisation ended: the terminal state, and Telegram's word for it.
     Ended(SessionState, String),
     /// A login began.
@@ -50,14 +52,17 @@ pub(crate) fn next(state: SessionState, observation: &Observation) -> Option<(Se
         Observation::CaughtUp if state == S::CatchingUp => (S::Connected, None),
         Observation::CaughtUpResting if state == S::CatchingUp => (S::Restricted, reason("PEER_FLOOD")),
         Observation::CaughtUp | Observation::CaughtUpResting => return None,
-        Observation::Behind(word) if matches!(state, S::Connected | S::Restricted) => {
+        Observation::Behind(word) if matches!(state, S::Connected | S::Restricted | S::Frozen) => {
             (S::CatchingUp, reason(word))
         }
         Observation::Behind(_) => return None,
         Observation::Lost(word) => (S::TransientDisconnect, reason(word)),
-        Observation::PeerFlooded if state.is_connected() => (S::Restricted, reason("PEER_FLOOD")),
+        Observation::PeerFlooded if state.is_connected() && state != S::Frozen => {
+            (S::Restricted, reason("PEER_FLOOD"))
+        }
         Observation::Rested if state == S::Restricted => (S::Connected, None),
-        Observation::PeerFlooded | Observation::Rested => return None,
+        Observation::Frozen(word) if state.is_connected() => (S::Frozen, reason(word)),
+        Observation::PeerFlooded | Observation::Rested | Observation::Frozen(_) => return None,
     };
     (after != state).then_some((after, why))
 }
@@ -125,6 +130,22 @@ mod tests {
         assert_eq!(after, S::Restricted);
         assert_eq!(walk(after, &[Observation::Rested]), S::Connected);
         assert_eq!(walk(S::Connected, &[Observation::Rested]), S::Connected);
+    }
+
+    #[test]
+    fn a_frozen_account_is_tried_again_with_the_next_connection() {
+        let frozen = Observation::Frozen("FROZEN_METHOD_INVALID".into());
+        let after = next(S::Connected, &frozen).expect("another state");
+        assert_eq!(after, (S::Frozen, Some("FROZEN_METHOD_INVALID".into())));
+        assert!(S::Frozen.is_connected(), "it reads");
+        assert_eq!(walk(S::Frozen, &[Observation::PeerFlooded]), S::Frozen);
+        let reconnected = [
+            Observation::Lost("RESET"),
+            Observation::Online,
+            Observation::CaughtUp,
+        ];
+        assert_eq!(walk(S::Frozen, &reconnected), S::Connected);
+        assert_eq!(walk(S::TransientDisconnect, &[frozen]), S::TransientDisconnect);
     }
 
     #[test]

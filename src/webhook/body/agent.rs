@@ -60,7 +60,7 @@ pub(super) fn render(event: &Event, context: &SessionContext) -> Option<Vec<u8>>
         EventBody::SessionLost { reason } => ("connection_lost", None, Some(reason.as_str())),
         EventBody::SessionRestored => ("connection_restored", None, Some("reconnected")),
         EventBody::SessionState {
-            to: SessionState::Restricted,
+            to: SessionState::Restricted | SessionState::Frozen,
             reason,
             ..
         } => (

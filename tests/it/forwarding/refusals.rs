@@ -1,0 +1,112 @@
+//! Refusals of the destination, each with its way out.
+
+use trunkline::base::{Code, Coded};
+use trunkline::forward::PairState;
+use trunkline::model::{ChatId, SessionState};
+use trunkline::sandbox::acts::NewMessage;
+use trunkline::sandbox::faults::Kind;
+use trunkline::telegram::{Outgoing, OutgoingBody};
+
+use super::{PATIENCE, PHONE, Scene, photo, stats};
+use crate::stage::{state, until};
+
+fn error(code: i32, name: &str) -> Kind {
+    Kind::Error {
+        code,
+        name: name.to_owned(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_person_can_put_right_holds_under_its_own_reason() {
+    let scene = Scene::new().await;
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let id = scene.pair(&daemon, session, "").await.id;
+    let pairs = &daemon.handles.pairs;
+    let mut said = Vec::new();
+    for (code, name, reason) in [
+        (400, "TOPIC_CLOSED", "topic_closed"),
+        (406, "TOPIC_DELETED", "topic_deleted"),
+        (403, "ALLOW_PAYMENT_REQUIRED_5", "payment_required"),
+        (403, "CHAT_SEND_PLAIN_FORBIDDEN", "no_rights"),
+        (400, "CHANNEL_PRIVATE", "chat_unknown"),
+    ] {
+        scene.fault(error(code, name), "messages.sendMessage", 1, 1);
+        scene.say(name);
+        said.push(name);
+        let held = || pairs.get(id).expect("there").reason.as_deref() == Some(reason);
+        until(name, held).await;
+        assert_eq!(pairs.get(id).expect("there").state, PairState::Held);
+        pairs.resume(id).await.expect("resumed");
+        scene.arrives(&said).await;
+    }
+    until("all is settled", || stats(&daemon, id).waiting == 0).await;
+    assert_eq!(stats(&daemon, id).failed, 0);
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn media_of_a_kind_that_is_not_taken_are_passed_over_and_counted() {
+    let scene = Scene::new().await;
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let id = scene.pair(&daemon, session, "").await.id;
+    scene.fault(
+        error(403, "CHAT_SEND_PHOTOS_FORBIDDEN"),
+        "messages.sendMedia",
+        1,
+        1,
+    );
+    scene.post(NewMessage {
+        photo: Some(photo(1)),
+        ..NewMessage::text(scene.bob, "a picture")
+    });
+    scene.say("next");
+    scene.arrives(&["next"]).await;
+    until("all is settled", || stats(&daemon, id).waiting == 0).await;
+    let stats = stats(&daemon, id);
+    assert_eq!((stats.forwarded, stats.skipped, stats.failed), (1, 1, 0));
+    let state = daemon.handles.pairs.get(id).expect("there").state;
+    assert_eq!(state, PairState::Running);
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_account_reads_and_halts_its_pairs_until_it_is_thawed() {
+    let scene = Scene::new().await;
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let id = scene.pair(&daemon, session, "").await.id;
+    scene.fault(error(420, "FROZEN_METHOD_INVALID"), "messages.sendMessage", 1, 2);
+    scene.say("one");
+    let reason = || daemon.handles.pairs.get(id).expect("there").reason;
+    until("it is halted", || reason().as_deref() == Some("account_frozen")).await;
+    until("it is frozen", || state(&daemon, session) == SessionState::Frozen).await;
+    let outgoing = Outgoing {
+        chat: ChatId(scene.copies),
+        topic: None,
+        reply_to: None,
+        silent: false,
+        body: OutgoingBody::Text {
+            text: "by hand".to_owned(),
+            entities: Vec::new(),
+            preview: false,
+            random_id: 1,
+        },
+    };
+    let telegram = &daemon.handles.telegram;
+    let refused = telegram.send(session, &outgoing, PATIENCE).await;
+    let refused = refused.expect_err("refused");
+    assert_eq!(refused.code(), Code::AccountFrozen);
+    assert_eq!(
+        refused.details().expect("details")["telegram"],
+        "FROZEN_METHOD_INVALID"
+    );
+    scene.say("two");
+    until("what comes meanwhile waits", || stats(&daemon, id).waiting == 2).await;
+    telegram.restart(session).await.expect("restarted");
+    scene.arrives(&["one", "two"]).await;
+    assert_eq!(reason(), None);
+    daemon.stop(PATIENCE).await;
+}
