@@ -353,6 +353,11 @@ impl View for StoreView<'_> {
         self.registry.store.get::<AlbumsTable>(&(pair, chat, album))
     }
 
+    fn is_busy(&mut self, pair: PairId) -> bool {
+        let lane = lane(pair);
+        self.registry.store.group_stats(lane.kind, lane.group).depth > 0
+    }
+
     fn waits(&mut self, pair: PairId, task: TaskId) -> Result<Waits, StoreError> {
         let store = &self.registry.store;
         let Some(key) = store.task_place(task)? else {

@@ -37,6 +37,9 @@ pub(super) trait View {
     /// The task that gathers an album.
     fn album(&mut self, pair: PairId, chat: ChatId, album: i64) -> Result<Option<TaskId>, Self::Error>;
 
+    /// Whether any task of a pair waits or is being tried.
+    fn is_busy(&mut self, pair: PairId) -> bool;
+
     /// What is known of a task. A free one stays as it is until the plan is committed.
     fn waits(&mut self, pair: PairId, task: TaskId) -> Result<Waits, Self::Error>;
 
@@ -268,11 +271,14 @@ impl<V: View> Planner<'_, V> {
             if pair.on_edit == OnEdit::Ignore || pair.mode == Mode::Forward {
                 continue;
             }
+            // Asked before the row: a task that is done by then has left its mark there.
+            let busy = self.is_busy(pair.id);
             let Some(row) = self.row(pair.id, message.chat, message.id)? else {
                 continue;
             };
             let older = row.edited.is_some() && message.edit_date < row.edited;
-            if older || row.hash == content_hash(message) {
+            // While tasks wait, the row may not be what the copy will show: an edit back to it is one.
+            if older || (!busy && row.hash == content_hash(message)) {
                 continue;
             }
             match self.standing(pair.id, message.chat, message.id, &row)? {
@@ -401,6 +407,10 @@ impl<V: View> Planner<'_, V> {
             Some(row) => Ok(Some(*row)),
             None => self.view.row(pair, chat, message),
         }
+    }
+
+    fn is_busy(&mut self, pair: PairId) -> bool {
+        self.plan.tasks.iter().any(|(_, draft)| draft.pair == pair) || self.view.is_busy(pair)
     }
 
     fn waits(&mut self, pair: PairId, task: TaskId) -> Result<Waits, V::Error> {

@@ -38,6 +38,10 @@ impl View for Known {
         Ok(self.albums.get(&(pair, chat, album)).copied())
     }
 
+    fn is_busy(&mut self, _: PairId) -> bool {
+        self.tasks.values().any(|waits| *waits != Waits::No)
+    }
+
     fn waits(&mut self, _: PairId, task: TaskId) -> Result<Waits, Infallible> {
         if let Some(row) = self.landing.remove(&task).and_then(|key| self.rows.get_mut(&key)) {
             row.fate = Fate::Copied(copied(SessionId::from_bytes([1; 16]), 1));
@@ -347,6 +351,27 @@ fn edits_that_change_nothing_or_are_not_wanted_are_passed_over() {
         scene.copy(1);
         assert!(scene.hear(vec![edit(1, "b", 9)]).is_empty());
     }
+}
+
+#[test]
+fn an_edit_back_to_the_earlier_form_follows_the_one_that_waits() {
+    let mut scene = Scene::new(|_| {});
+    scene.hear(vec![new(message(1, "a")), new(message(2, "b"))]);
+    scene.copy(1);
+    scene.try_task_of(2);
+    for id in [1, 2] {
+        let text_of = |id: MessageId| if id == 1 { "a" } else { "b" };
+        let drafts = scene.hear(vec![edit(id, "other", 5)]);
+        assert_eq!(drafts.iter().map(text).collect::<Vec<_>>(), ["other"]);
+        let drafts = scene.hear(vec![edit(id, text_of(id), 5)]);
+        assert_eq!(drafts.iter().map(text).collect::<Vec<_>>(), [text_of(id)]);
+    }
+    // So does one within the same plan.
+    let mut scene = Scene::new(|_| {});
+    scene.hear(vec![new(message(1, "a"))]);
+    scene.copy(1);
+    let drafts = scene.hear(vec![edit(1, "A", 5), edit(1, "a", 5)]);
+    assert_eq!(drafts.iter().map(text).collect::<Vec<_>>(), ["A", "a"]);
 }
 
 #[test]

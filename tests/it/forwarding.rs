@@ -14,6 +14,7 @@ use trunkline::sandbox::view::MessageView;
 use crate::stage::{Stage, events, state, until};
 
 mod changes;
+mod edits;
 mod gone;
 mod lanes;
 mod moving;
