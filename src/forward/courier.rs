@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use crate::base::{Code, Coded, SessionId, Timestamp};
 use crate::model::Refusal;
 use crate::model::{ChatId, Message, MessageId};
-use crate::telegram::{Outgoing, Revision, SentPart, Telegram, TelegramError};
+use crate::telegram::{Outgoing, Reach, Revision, SentPart, Telegram, TelegramError};
 
 /// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,14 +82,14 @@ pub(super) trait Courier: Send + Sync + 'static {
         patience: Duration,
     ) -> Answer<'_, ()>;
 
-    /// Our messages of a chat since a time, newest first, of so many of the chat's latest at most.
-    fn own_recent(
-        &self,
+    /// Our messages of a chat, newest first, as far back as it reaches.
+    fn own_recent<'a>(
+        &'a self,
         session: SessionId,
         chat: ChatId,
-        reach: (Timestamp, usize),
+        reach: Reach<'a>,
         patience: Duration,
-    ) -> Answer<'_, Vec<Message>>;
+    ) -> Answer<'a, Vec<Message>>;
 
     /// One message, if it is there.
     fn message(
@@ -142,13 +142,13 @@ impl Courier for Telegram {
         Box::pin(async move { Ok(self.delete_messages(session, chat, messages, patience).await?) })
     }
 
-    fn own_recent(
-        &self,
+    fn own_recent<'a>(
+        &'a self,
         session: SessionId,
         chat: ChatId,
-        reach: (Timestamp, usize),
+        reach: Reach<'a>,
         patience: Duration,
-    ) -> Answer<'_, Vec<Message>> {
+    ) -> Answer<'a, Vec<Message>> {
         Box::pin(async move { Ok(Telegram::own_recent(self, session, chat, reach, patience).await?) })
     }
 

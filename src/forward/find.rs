@@ -18,9 +18,31 @@ pub(super) fn earliest(tried: Timestamp, came: Option<Timestamp>) -> Timestamp {
     came.map_or(apart, |came| came.max(apart))
 }
 
-/// Where the copies of all `parts` stand; none if not all of them are there. `recent` is newest
+/// How copies may have been made by now: as the pair makes them, or, if they may be of an earlier try, as it did then. Its
+/// mode may have been changed in between.
+pub(super) fn forms(mode: Mode, tried_before: bool) -> &'static [Mode] {
+    match (mode, tried_before) {
+        (Mode::Copy, false) => &[Mode::Copy],
+        (Mode::Copy, true) => &[Mode::Copy, Mode::Forward],
+        (Mode::Forward, false) => &[Mode::Forward],
+        (Mode::Forward, true) => &[Mode::Forward, Mode::Copy],
+    }
+}
+
+/// Where the copies of all `parts` stand, in the first of the `forms` that all of them are there in. `recent` is newest
 /// first; what was there before `since` or is `taken` does not count.
 pub(super) fn find(
+    forms: &[Mode],
+    parts: &[Message],
+    recent: &[Message],
+    since: Timestamp,
+    taken: impl Fn(MessageId) -> bool,
+) -> Option<Vec<(MessageId, Timestamp)>> {
+    let mut forms = forms.iter();
+    forms.find_map(|mode| find_as(*mode, parts, recent, since, &taken))
+}
+
+fn find_as(
     mode: Mode,
     parts: &[Message],
     recent: &[Message],
@@ -83,7 +105,7 @@ mod tests {
     const SINCE: Timestamp = Timestamp(1_000_500);
 
     fn found(parts: &[Message], recent: &[Message], taken: &[MessageId]) -> Option<Vec<MessageId>> {
-        let places = find(Mode::Copy, parts, recent, SINCE, |id| taken.contains(&id))?;
+        let places = find(&[Mode::Copy], parts, recent, SINCE, |id| taken.contains(&id))?;
         Some(places.into_iter().map(|(id, _)| id).collect())
     }
 
@@ -115,8 +137,19 @@ mod tests {
             ..message(91, "ok")
         };
         assert_eq!(found(&[message(1, "ok")], &[forwarded.clone(), old], &[]), None);
-        let places = find(Mode::Forward, &[message(1, "ok")], &[forwarded], SINCE, |_| false);
-        assert_eq!(places.map(|places| places[0].0), Some(91));
+        let plain = message(92, "ok");
+        let found = |recent: &[Message], mode, tried_before| {
+            let parts = [message(1, "ok")];
+            let places = find(forms(mode, tried_before), &parts, recent, SINCE, |_| false);
+            places.map(|places| places[0].0)
+        };
+        let both = [plain.clone(), forwarded.clone()];
+        assert_eq!(found(&both, Mode::Forward, false), Some(91));
+        assert_eq!(found(&both, Mode::Copy, true), Some(92));
+        // The pair has changed its mode since the try.
+        assert_eq!(found(&[plain.clone()], Mode::Forward, true), Some(92));
+        assert_eq!(found(&[plain], Mode::Forward, false), None);
+        assert_eq!(found(&[forwarded], Mode::Copy, true), Some(91));
     }
 
     #[test]

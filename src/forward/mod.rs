@@ -7,7 +7,7 @@
 //!
 //! Pure decisions: `plan` (events to tasks, albums), `compose` (what is sent), `verdict` (what a
 //! refusal leads to), `find` (copies whose sending was not answered), `graph` (loops), `name`.
-//! Effects: `dispatcher`, `worker` with `trial`, `registry` (pairs in memory), `pairs` (the way in).
+//! Effects: `dispatcher`, `worker` with `trial` and `search`, `registry` (pairs in memory), `pairs` (the way in).
 //!
 //! Not promised: an edit of what lies among the dead letters is not made up for when that is put
 //! back, and a replaced medium is not replaced in the copy (its caption is).
@@ -33,6 +33,7 @@ mod plan_tests;
 mod registry;
 #[cfg(test)]
 mod samples;
+mod search;
 mod sweep;
 mod trial;
 mod verdict;

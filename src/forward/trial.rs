@@ -3,17 +3,17 @@
 //! It changes nothing but what Telegram shows; what is to be remembered comes back as an [`End`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::compose::{Trim, compose, random_id, revise};
 use super::courier::{Sight, Trouble};
-use super::find::{CLOCKS_DIFFER, earliest, find};
+use super::desk::Desk;
+use super::find::CLOCKS_DIFFER;
 use super::job::{ALBUM_PARTS, Job, Work};
-use super::map::{
-    AlbumsTable, BackTable, Copied, Fate, MapRow, MapTable, back_key, content_hash, file_of, put_copy,
-};
+use super::map::{AlbumsTable, Copied, Fate, MapRow, MapTable, content_hash, file_of, put_copy};
 use super::origins::{origins, post};
-use super::pair::{Mode, PairRow};
+use super::pair::PairRow;
 use super::verdict::{CHAT_UNKNOWN, PROTECTED, Step, Verdict, verdict};
 use super::worker::Worker;
 use crate::base::{Code, SessionId, Timestamp};
@@ -26,8 +26,6 @@ const BARRIER: Duration = Duration::from_secs(2);
 const LONGEST_ALBUM: Duration = Duration::from_secs(60);
 /// How soon it is looked whether all that was missed has been told.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// How soon a message that Telegram took, and that is not to be found, is looked for again.
-const SEEK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What a try leads to.
 pub(super) enum End {
@@ -64,21 +62,18 @@ pub(super) struct Done {
 }
 
 pub(super) struct Trial<'a> {
-    worker: &'a mut Worker,
-    pair: &'a PairRow,
-    task: &'a Task<Job>,
+    pub(super) worker: &'a mut Worker,
+    pub(super) pair: &'a PairRow,
+    pub(super) task: &'a Task<Job>,
     /// Since when the effect may be there, if it may.
-    since: Option<Timestamp>,
+    pub(super) since: Option<Timestamp>,
     /// Whether that was before this worker began.
-    suspect: bool,
+    pub(super) suspect: bool,
     /// Whether it was never tried, as far as is known.
-    untried: bool,
+    pub(super) untried: bool,
     /// Whether the store was restored since the message came: what was sent then is not known any more.
-    forgotten: bool,
+    pub(super) forgotten: bool,
 }
-
-/// The copies of all parts, if they were found.
-type Found = Option<Vec<(MessageId, Timestamp)>>;
 
 impl<'a> Trial<'a> {
     /// A try; `first` is when this task was first tried in this run of the daemon, `restored` when the store was
@@ -167,7 +162,7 @@ impl<'a> Trial<'a> {
                 Err(trouble) => trouble,
             };
             let verdict = verdict(Step::Send, trouble.class);
-            if verdict != Verdict::Look {
+            if verdict == Verdict::Retry {
                 // Another call may be running from now on.
                 self.worker.unseen = None;
             }
@@ -180,6 +175,8 @@ impl<'a> Trial<'a> {
                     return Ok(match self.look(parts).await? {
                         Ok(Some(copies)) => self.copied(parts, &copies),
                         Ok(None) => self.nowhere(parts, trouble).await,
+                        // It was sent all the same: from now on it counts as tried.
+                        Err(trouble) if self.untried => End::Retry(trouble.code, trouble.text),
                         Err(trouble) => self.end(Step::Send, trouble),
                     });
                 }
@@ -213,13 +210,7 @@ impl<'a> Trial<'a> {
         }
         // What the dispatcher knew, it heeded: only pairs that write there may have committed a copy since.
         let chats = [Some(first.chat), forwarded.map(|(chat, _)| chat)];
-        let desks = chats
-            .into_iter()
-            .flatten()
-            .flat_map(|chat| registry.desks_into(chat));
-        let others: Vec<_> = desks
-            .filter(|desk| desk.pair().borrow().id != self.pair.id)
-            .collect();
+        let others = self.others_into(chats.into_iter().flatten());
         // Into the channel that a message is a forward of, this pair may write itself.
         if others.is_empty() && forwarded.is_none() {
             return Ok(false);
@@ -229,9 +220,16 @@ impl<'a> Trial<'a> {
         if !known.is_empty() {
             return Ok(known.contains(&node));
         }
-        let barriers = others.iter().map(|desk| desk.barrier(BARRIER));
-        futures_util::future::join_all(barriers).await;
+        landed(&others).await;
         Ok(origins(&registry, self.pair.source.session, first)?.contains(&node))
+    }
+
+    /// The desks of the other pairs that write into these chats.
+    pub(super) fn others_into(&self, chats: impl Iterator<Item = ChatId>) -> Vec<Arc<Desk>> {
+        let desks = chats.flat_map(|chat| self.worker.registry.desks_into(chat));
+        desks
+            .filter(|desk| desk.pair().borrow().id != self.pair.id)
+            .collect()
     }
 
     /// Until when further parts of an album may come though its time is over: what was missed, perhaps while the daemon
@@ -287,35 +285,16 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Telegram took it, but it is not to be found: the call that sent it may still be running, and shows it later. After
-    /// so long it was removed there.
-    async fn nowhere(&mut self, parts: &[Message], trouble: Trouble) -> End {
-        let now = Timestamp::now();
-        let known = self.worker.unseen.filter(|(task, _)| *task == self.task.id);
-        let (_, since) = *self.worker.unseen.insert(known.unwrap_or((self.task.id, now)));
-        if self.untried {
-            // From now on it counts as tried.
-            return End::Retry(trouble.code, trouble.text);
-        }
-        if now.since(since) < *self.worker.config.removed_after {
-            return End::Snooze(now.plus(SEEK_AGAIN), trouble.text);
-        }
-        if self.pair.mode == Mode::Forward
-            && let Ok((gone, rest)) = self.sift(parts).await
-            && !gone.is_empty()
-        {
-            return self.remains(Done::default(), &gone, rest, trouble);
-        }
-        tracing::warn!(pair = %self.pair.id, task = %self.task.id, "a copy was removed before it could be read");
-        self.remains(Done::default(), parts, Vec::new(), trouble)
-    }
-
     /// What was to be sent is said to be gone: cancelled, as far as its source says so too.
     async fn refused(&mut self, parts: &[Message], trouble: Trouble) -> End {
         match self.sift(parts).await {
             Ok((gone, _)) if gone.is_empty() => End::Discard(trouble.code, trouble.text),
             Ok((gone, rest)) => self.remains(Done::default(), &gone, rest, trouble),
-            Err(trouble) => self.end(Step::Send, trouble),
+            Err(trouble) => match self.end(Step::Send, trouble.clone()) {
+                waits @ (End::Snooze(..) | End::Await(_)) => waits,
+                // It is the source's account that was asked: what is wrong with it is not the destination's.
+                _ => End::Retry(trouble.code, trouble.text),
+            },
         }
     }
 
@@ -330,7 +309,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Which of the parts are gone from their source, and which are there.
-    async fn sift(&mut self, parts: &[Message]) -> Result<(Vec<Message>, Vec<Message>), Trouble> {
+    pub(super) async fn sift(&mut self, parts: &[Message]) -> Result<(Vec<Message>, Vec<Message>), Trouble> {
         let (mut gone, mut there) = (Vec::new(), Vec::new());
         for part in parts {
             let courier = self.worker.registry.courier.clone();
@@ -345,7 +324,13 @@ impl<'a> Trial<'a> {
     }
 
     /// Remembers what is gone; the rest is tried once more.
-    fn remains(&self, mut done: Done, gone: &[Message], rest: Vec<Message>, trouble: Trouble) -> End {
+    pub(super) fn remains(
+        &self,
+        mut done: Done,
+        gone: &[Message],
+        rest: Vec<Message>,
+        trouble: Trouble,
+    ) -> End {
         for part in gone {
             let row = MapRow {
                 fate: Fate::Gone,
@@ -362,45 +347,6 @@ impl<'a> Trial<'a> {
             return End::Done(done);
         }
         End::Rest(done, rest, trouble)
-    }
-
-    /// Looks for the copies among the destination's recent messages.
-    async fn look(&mut self, parts: &[Message]) -> Result<Result<Found, Trouble>, StoreError> {
-        let place = self.pair.destination;
-        let job = &self.task.payload;
-        let since = earliest(self.since.unwrap_or(job.ready), job.came());
-        // What a predecessor may have sent was sent before this worker began: one look serves for all of it.
-        let read = self.worker.recent.take();
-        let (reach, recent) = match read.filter(|(reach, _)| self.suspect && *reach <= since) {
-            Some(read) => read,
-            None => {
-                let courier = self.worker.registry.courier.clone();
-                let reach = (since, self.worker.config.look_at);
-                let (session, chat) = (place.session, place.chat);
-                match courier.own_recent(session, chat, reach, self.patience()).await {
-                    Ok(recent) => (since, recent),
-                    Err(trouble) => return Ok(Err(trouble)),
-                }
-            }
-        };
-        let store = &self.worker.registry.store;
-        let fault = std::cell::Cell::new(None);
-        let taken = |id: MessageId| {
-            let key = back_key(place.session, place.chat, id);
-            self.worker.is_fresh_copy(place.chat, id)
-                || store.contains::<BackTable>(&key).unwrap_or_else(|error| {
-                    fault.set(Some(error));
-                    true
-                })
-        };
-        let found = find(self.pair.mode, parts, &recent, since, taken);
-        if let Some(error) = fault.into_inner() {
-            return Err(error);
-        }
-        if self.suspect {
-            self.worker.recent = Some((reach, recent));
-        }
-        Ok(Ok(found))
     }
 
     /// The number of the copy of what the first part answers, if it is a message of the same chat.
@@ -551,9 +497,15 @@ impl<'a> Trial<'a> {
         }
     }
 
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         *self.worker.config.patience
     }
+}
+
+/// Waits until what other pairs are trying at this moment is known, but not for long.
+pub(super) async fn landed(others: &[Arc<Desk>]) {
+    let barriers = others.iter().map(|desk| desk.barrier(BARRIER));
+    futures_util::future::join_all(barriers).await;
 }
 
 /// What to leave out after a refusal: the reply if what it answers is gone, formatting else.

@@ -50,7 +50,7 @@ pub(super) struct Worker {
     pub(super) registry: Arc<Registry>,
     pub(super) config: Arc<ForwardConfig>,
     pub(super) desk: Arc<Desk>,
-    context: TaskContext,
+    pub(super) context: TaskContext,
     pair: PairId,
     /// Tasks that were read and not tried yet, at this revision of the lane.
     queue: VecDeque<Task<Job>>,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::effects::Reach;
 use super::error::TelegramError;
 use super::handle::Telegram;
 use super::outgoing::{Outgoing, Revision, SentPart};
@@ -73,8 +74,7 @@ impl Telegram {
         self.effects(&link, patience).delete(chat, messages).await
     }
 
-    /// The account's own messages in a chat, newest first: those of its latest `most` messages that came at `since` or
-    /// later (and perhaps some more).
+    /// The account's own messages in a chat, newest first, as far back as it reaches (and perhaps some more).
     ///
     /// # Errors
     /// See [`TelegramError::class`].
@@ -82,11 +82,11 @@ impl Telegram {
         &self,
         id: SessionId,
         chat: ChatId,
-        (since, most): (Timestamp, usize),
+        reach: Reach<'_>,
         patience: Duration,
     ) -> Result<Vec<Message>, TelegramError> {
         let link = self.link_at_work(id).await?;
-        self.effects(&link, patience).own_recent(chat, since, most).await
+        self.effects(&link, patience).own_recent(chat, reach).await
     }
 
     /// One message, if it is there.

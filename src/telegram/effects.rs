@@ -17,7 +17,7 @@ use super::outgoing::{Outgoing, OutgoingBody, OutgoingMedia, Revision, SentPart}
 use super::peers;
 use super::receipt;
 use super::requests;
-use super::session::{Context, Observation, take_messages};
+use super::session::{Context, Observation, rested, take_messages};
 use super::tables::{HighWater, Peer, Peers};
 use crate::base::Timestamp;
 use crate::base::fault::fault_point;
@@ -28,6 +28,17 @@ use crate::model::{ChatId, Entity, FileRef, MediaKind, Message, MessageId};
 
 /// Messages in one page of a history: Telegram gives no more.
 const PAGE: usize = 100;
+
+/// How far back a chat is read.
+#[derive(Clone, Copy)]
+pub struct Reach<'a> {
+    /// What came before need not be read.
+    pub since: Timestamp,
+    /// So many of the chat's latest messages at most.
+    pub most: usize,
+    /// Said after each page by who has the time to rest between two of them if asked to; else a wait ends the reading.
+    pub goes_on: Option<&'a (dyn Fn() + Send + Sync)>,
+}
 
 /// A session's side of an effect.
 pub(crate) struct Effects<'a> {
@@ -187,26 +198,27 @@ impl Effects<'_> {
         Ok(())
     }
 
-    /// The account's own messages in a chat, newest first: those of its latest `most` messages that came at `since`
-    /// or later (and perhaps some more).
-    pub async fn own_recent(
-        &self,
-        chat: ChatId,
-        since: Timestamp,
-        most: usize,
-    ) -> Result<Vec<Message>, TelegramError> {
+    /// The account's own messages in a chat, newest first, as far back as it reaches (and perhaps some more).
+    pub async fn own_recent(&self, chat: ChatId, reach: Reach<'_>) -> Result<Vec<Message>, TelegramError> {
         let (mut own, mut read, mut offset_id) = (Vec::new(), 0, 0);
-        while read < most {
-            let limit = i32::try_from((most - read).min(PAGE)).unwrap_or(i32::MAX);
+        while read < reach.most {
+            let limit = i32::try_from((reach.most - read).min(PAGE)).unwrap_or(i32::MAX);
             let request = tl::functions::messages::GetHistory {
                 offset_id,
                 ..requests::get_history(self.peer(chat)?, limit)
             };
-            let answer = self.call(Some(chat), CostClass::History, 1, &request).await?;
+            let answer = match self.call(Some(chat), CostClass::History, 1, &request).await {
+                // What was read so far shall not be read again.
+                Err(error) if read > 0 && self.rested(&error, reach).await => continue,
+                answer => answer?,
+            };
             let page = take_messages(self.context, self.link, answer).await?;
+            if let Some(goes_on) = reach.goes_on {
+                goes_on();
+            }
             let Some(last) = page.last else { break };
             // Telegram tells times to the second.
-            let old = |it: &Message| it.date.as_secs() < since.as_secs();
+            let old = |it: &Message| it.date.as_secs() < reach.since.as_secs();
             let complete = page.messages.last().is_some_and(old);
             (read, offset_id) = (read + page.read, last);
             // A channel's posts are not marked with who wrote them.
@@ -220,6 +232,13 @@ impl Effects<'_> {
             }
         }
         Ok(own)
+    }
+
+    async fn rested(&self, error: &TelegramError, reach: Reach<'_>) -> bool {
+        match reach.goes_on {
+            Some(goes_on) => rested(error, goes_on).await,
+            None => false,
+        }
     }
 
     /// One message, if it is there.

@@ -54,6 +54,7 @@ pub use audience::{Asks, Listening};
 pub use calls::{CallsView, MethodCalls, Quantiles};
 pub use chats::ChatInfo;
 pub use config::{DcConfig, ServerConfig, TelegramConfig};
+pub use effects::Reach;
 pub use error::TelegramError;
 pub use exchange::{ExchangeError, create_auth_key};
 pub use handle::{ConnectionView, SessionView, Telegram};

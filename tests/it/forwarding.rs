@@ -19,6 +19,7 @@ mod gone;
 mod lanes;
 mod moving;
 mod refusals;
+mod searching;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const PHONE: &str = "+989120000001";
@@ -96,11 +97,15 @@ impl Scene {
     }
 
     fn fault(&self, kind: Kind, method: &str, nth: u32, times: u32) {
+        self.fault_of(self.ann, kind, method, nth, times);
+    }
+
+    fn fault_of(&self, account: i64, kind: Kind, method: &str, nth: u32, times: u32) {
         let fault = Fault {
             id: 0,
             kind,
             method: Some(method.to_owned()),
-            account: Some(self.ann),
+            account: Some(account),
             chat: None,
             nth,
             times,

@@ -14,7 +14,9 @@ use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
 use crate::model::Refusal;
 use crate::model::{ChatId, Entity, MessageId};
-use crate::telegram::{Content, Outgoing, OutgoingBody, OutgoingMedia, Telegram, TelegramError, Upload};
+use crate::telegram::{
+    Content, Outgoing, OutgoingBody, OutgoingMedia, Reach, Telegram, TelegramError, Upload,
+};
 
 /// How long a send may wait for the limiter before it is refused with a time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -193,8 +195,13 @@ async fn deliver(telegram: &Telegram, text: &Text, random_id: i64) -> Result<Sen
 async fn find(telegram: &Telegram, text: &Text, first: Timestamp) -> Result<Option<Sent>, TelegramError> {
     // Telegram's times are whole seconds, and its clock is its own.
     let since = first.minus(Duration::from_secs(5));
+    let reach = Reach {
+        since,
+        most: LOOK_BACK,
+        goes_on: None,
+    };
     let recent = telegram
-        .own_recent(text.session, text.chat, (since, LOOK_BACK), PATIENCE)
+        .own_recent(text.session, text.chat, reach, PATIENCE)
         .await?;
     let same = recent
         .into_iter()

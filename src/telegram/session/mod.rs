@@ -31,7 +31,7 @@ use tokio::sync::Semaphore;
 pub(crate) use actor::Msg;
 pub(crate) use clock::{Shifts, run as watch_clock};
 pub use login::steps::{Login, SentCode, ShownQr};
-pub(crate) use pages::take as take_messages;
+pub(crate) use pages::{rested, take as take_messages};
 pub(crate) use state::Observation;
 
 use super::audience::Audience;

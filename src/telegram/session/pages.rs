@@ -23,6 +23,8 @@ pub(super) const PAGE: i32 = 100;
 /// The rests between tries of a page, once others before it are read.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(300);
+/// How often whoever rests says that it goes on.
+const SIGN: Duration = Duration::from_secs(20);
 
 /// How far down to read.
 pub(super) struct Bounds {
@@ -58,10 +60,7 @@ pub(super) async fn read_down(
         };
         let answer = match limits::read(&context.limiter, link, Some(chat), &request).await {
             // What was read so far shall not be read again.
-            Err(error) if offset_id != 0 && rest_of(&error).is_some() => {
-                tokio::time::sleep(rest_of(&error).unwrap_or_default()).await;
-                continue;
-            }
+            Err(error) if offset_id != 0 && rested(&error, &|| {}).await => continue,
             answer => answer?,
         };
         let page = take(context, link, answer).await?;
@@ -76,6 +75,21 @@ pub(super) async fn read_down(
         }
         offset_id = last;
     }
+}
+
+/// Rests before the same page is asked for again, if somebody asks to wait and that is not too long; whether it has.
+/// Meanwhile it says that it goes on.
+pub(crate) async fn rested(error: &TelegramError, goes_on: &(dyn Fn() + Send + Sync)) -> bool {
+    let Some(mut rest) = rest_of(error) else {
+        return false;
+    };
+    while !rest.is_zero() {
+        let part = rest.min(SIGN);
+        tokio::time::sleep(part).await;
+        goes_on();
+        rest -= part;
+    }
+    true
 }
 
 /// How long to rest before the same page is asked for again, if that is not too long.

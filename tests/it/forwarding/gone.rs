@@ -2,6 +2,7 @@
 
 use trunkline::base::{Code, Coded, Owner};
 use trunkline::sandbox::acts::{Forwarded, NewMessage, NewPart};
+use trunkline::sandbox::faults::Kind;
 
 use super::{PATIENCE, PHONE, Scene, pair, photo, stats};
 use crate::stage::until;
@@ -94,5 +95,30 @@ async fn the_same_pair_is_made_once() {
     let refused = pairs.create(again, Owner::admin()).await.expect_err("refused");
     assert_eq!(refused.code(), Code::Conflict);
     assert_eq!(pairs.list().expect("listed").len(), 1);
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_the_account_of_the_source_stops_no_account_of_a_destination() {
+    let scene = Scene::new().await;
+    let daemon = scene.stage.daemon().await;
+    let writes = scene.stage.log_in(&daemon, PHONE).await;
+    let reads = scene.stage.log_in(&daemon, "+989120000002").await;
+    let mut new = pair(reads, scene.source, scene.copies, r#","mode":"forward""#);
+    new.destination.session = writes;
+    let pairs = &daemon.handles.pairs;
+    let id = pairs.create(new, Owner::admin()).await.expect("made").id;
+    let error = |code, name: &str| Kind::Error {
+        code,
+        name: name.to_owned(),
+    };
+    scene.fault(error(400, "MESSAGE_ID_INVALID"), "messages.forwardMessages", 1, 1);
+    let frozen = error(420, "FROZEN_METHOD_INVALID");
+    scene.fault_of(scene.bob, frozen, "channels.getMessages", 1, 1);
+    scene.say("news");
+    scene.arrives(&["news"]).await;
+    let acted = scene.world.faults().iter().all(|fault| fault.acted > 0);
+    assert!(acted, "the source was asked");
+    assert_eq!(pairs.get(id).expect("there").reason, None);
     daemon.stop(PATIENCE).await;
 }
