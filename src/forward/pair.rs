@@ -303,10 +303,10 @@ impl PairRow {
         topic.is_none_or(|topic| topic == message.thread.unwrap_or(GENERAL_TOPIC))
     }
 
-    /// Whether it would name a source's messages by numbers that mean others to the account that forwards them.
-    pub(super) fn names_anothers_messages(&self) -> bool {
+    /// Whether it would name messages of this chat by numbers that mean others to the account that forwards them.
+    pub(super) fn misnames(&self, chat: ChatId) -> bool {
         let apart = self.source.session != self.destination.session;
-        apart && self.mode == Mode::Forward && !self.source.chat.is_channel()
+        apart && self.mode == Mode::Forward && !chat.is_channel()
     }
 
     /// Whether an event, which became known then, was there before the pair.
@@ -331,10 +331,12 @@ impl PairRow {
                 "topic: the number of the message that begins it; 1 is the general one",
             ));
         }
-        if self.names_anothers_messages() {
+        let chats = [Some(self.source.chat), self.former];
+        if chats.into_iter().flatten().any(|chat| self.misnames(chat)) {
             return Err(PairError::Invalid(
-                "mode: between two sessions, forward is for sources that are channels or supergroups, since each account numbers \
-                 its private chats and basic groups for itself; use copy, or one session",
+                "mode: between two sessions, forward is for sources that are channels or supergroups, and were no basic group \
+                 while this pair was there, since each account numbers its private chats and basic groups for itself; use \
+                 copy, or one session",
             ));
         }
         if self.delay > LONGEST_DELAY {
@@ -416,19 +418,37 @@ mod tests {
             mode: Some(Mode::Forward),
             ..PairPatch::default()
         };
-        for (chat, apart, allowed) in [
-            (-4_000, false, true),
-            (-4_000, true, false),
-            (77, true, false),
-            (-1_000_000_000_001, true, true),
+        let channel = -1_000_000_000_001;
+        for (chat, former, apart, allowed) in [
+            (-4_000, None, false, true),
+            (-4_000, None, true, false),
+            (77, None, true, false),
+            (channel, None, true, true),
+            // What was said in the group it was may still wait.
+            (channel, Some(-4_000), false, true),
+            (channel, Some(-4_000), true, false),
         ] {
             let mut row = row.clone();
             row.source.chat = ChatId(chat);
+            row.former = former.map(ChatId);
             if apart {
                 row.destination.session = SessionId::generate();
             }
-            assert_eq!(row.patched(forward()).is_ok(), allowed, "{chat}, {apart}");
+            assert_eq!(
+                row.patched(forward()).is_ok(),
+                allowed,
+                "{chat}, {former:?}, {apart}"
+            );
             assert!(row.patched(PairPatch::default()).is_ok(), "copy mode may");
+            let row = PairRow {
+                mode: Mode::Forward,
+                ..row
+            };
+            assert_eq!(
+                row.misnames(ChatId(-4_000)),
+                apart,
+                "whatever the source is by now"
+            );
         }
     }
 

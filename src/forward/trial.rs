@@ -113,7 +113,7 @@ impl<'a> Trial<'a> {
     }
 
     async fn copy(&mut self, parts: &[Message]) -> Result<End, StoreError> {
-        if let Some(held) = self.protected().or_else(|| self.unshared()) {
+        if let Some(held) = self.protected().or_else(|| self.unshared(parts)) {
             return Ok(held);
         }
         if let Some(until) = self.more_to_come(parts) {
@@ -257,9 +257,10 @@ impl<'a> Trial<'a> {
         })
     }
 
-    /// A pair of an earlier release may forward what the destination's account numbers otherwise.
-    fn unshared(&self) -> Option<End> {
-        self.pair.names_anothers_messages().then(|| {
+    /// What was said in a group before it moved, or waits in a pair of an earlier release, may be numbered otherwise by
+    /// the destination's account.
+    fn unshared(&self, parts: &[Message]) -> Option<End> {
+        parts.iter().any(|part| self.pair.misnames(part.chat)).then(|| {
             let cause = "the destination's account numbers the source's messages otherwise: have it copy, not forward";
             End::Hold(CHAT_UNKNOWN, cause.to_owned())
         })
