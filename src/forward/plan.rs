@@ -55,6 +55,8 @@ enum Standing {
     Waiting(TaskId, Box<Job>),
     /// It was sent, or may have been.
     Sent,
+    /// Its task waits no more, and did not copy it: it was given up.
+    GivenUp,
 }
 
 /// A pair, as messages find it.
@@ -282,7 +284,7 @@ impl<V: View> Planner<'_, V> {
                 continue;
             }
             match self.standing(pair.id, message.chat, message.id, &row)? {
-                Standing::Nowhere => {}
+                Standing::Nowhere | Standing::GivenUp => {}
                 Standing::Waiting(task, job) => self.replace(pair.id, task, *job, message),
                 Standing::Sent => {
                     let message = Box::new(message.clone());
@@ -335,6 +337,8 @@ impl<V: View> Planner<'_, V> {
                     Standing::Nowhere => {}
                     Standing::Waiting(task, job) => self.withdraw(pair.id, task, *job, chat, *id, row),
                     Standing::Sent => follow.push(*id),
+                    // If its task is put back, it shall not bring what is deleted.
+                    Standing::GivenUp => self.forget(pair.id, chat, *id, row),
                 }
             }
             if !follow.is_empty() {
@@ -372,11 +376,17 @@ impl<V: View> Planner<'_, V> {
                 self.plan.albums.insert((pair, chat, album), None);
             }
         }
+        self.forget(pair, chat, id, row);
+    }
+
+    /// A message will not be copied any more.
+    fn forget(&mut self, pair: PairId, chat: ChatId, id: MessageId, row: MapRow) {
         let gone = MapRow {
             fate: Fate::Gone,
             ..row
         };
         self.plan.rows.insert((pair, chat, id), gone);
+        self.plan.pairs.insert(pair);
     }
 
     /// Where a message stands whose row has just been read.
@@ -396,7 +406,8 @@ impl<V: View> Planner<'_, V> {
                 // Its copy may have been stored between the look at the row and the look at the task.
                 Waits::No => match self.row(pair, chat, message)?.map(|row| row.fate) {
                     Some(Fate::Copied(_)) => Standing::Sent,
-                    _ => Standing::Nowhere,
+                    Some(Fate::Waiting(_)) => Standing::GivenUp,
+                    Some(Fate::Gone) | None => Standing::Nowhere,
                 },
             },
         })

@@ -159,6 +159,13 @@ impl Scene {
         row.fate = Fate::Copied(copied(self.session, message));
     }
 
+    /// The task of a message lies among the dead letters.
+    fn give_up(&mut self, message: MessageId) {
+        if let Some(Fate::Waiting(task)) = self.fate(message) {
+            self.known.tasks.remove(&task);
+        }
+    }
+
     /// A message's copy is stored just when somebody looks for its task.
     fn copy_meanwhile(&mut self, message: MessageId) {
         if let Some(Fate::Waiting(task)) = self.fate(message) {
@@ -397,6 +404,19 @@ fn a_deletion_cancels_what_waits_and_follows_what_was_sent() {
         scene.hear(vec![new(message(1, "a"))]).is_empty(),
         "a replay brings it not back"
     );
+}
+
+#[test]
+fn what_is_deleted_after_its_task_was_given_up_is_known_to_be_gone() {
+    let mut scene = Scene::new(|_| {});
+    scene.hear(vec![part(1), part(2)]);
+    scene.give_up(1);
+    assert!(scene.hear(vec![edit(1, "A", 5)]).is_empty());
+    let plan = scene.plan(vec![delete(&[1])]);
+    assert!(plan.tasks.is_empty() && plan.pairs.contains(&scene.pair.id));
+    scene.known.commit(&plan);
+    assert_eq!(scene.fate(1), Some(Fate::Gone));
+    assert!(matches!(scene.fate(2), Some(Fate::Waiting(_))));
 }
 
 #[test]

@@ -113,6 +113,11 @@ impl<'a> Trial<'a> {
     }
 
     async fn copy(&mut self, parts: &[Message]) -> Result<End, StoreError> {
+        let (gone, left) = self.deleted_meanwhile(parts)?;
+        if left.is_empty() {
+            return Ok(self.remains(Done::default(), &gone, Vec::new(), Trouble::unclear()));
+        }
+        let parts = &left[..];
         if let Some(held) = self.protected().or_else(|| self.unshared(parts)) {
             return Ok(held);
         }
@@ -230,6 +235,23 @@ impl<'a> Trial<'a> {
         desks
             .filter(|desk| desk.pair().borrow().id != self.pair.id)
             .collect()
+    }
+
+    /// Which of the parts were deleted while the task lay among the dead letters, and which are left.
+    fn deleted_meanwhile(&self, parts: &[Message]) -> Result<(Vec<Message>, Vec<Message>), StoreError> {
+        let (mut gone, mut left) = (Vec::new(), Vec::new());
+        for part in parts {
+            // What was never tried was never given up: then its task knows.
+            let row = match self.untried {
+                true => None,
+                false => self.worker.row(part.chat, part.id)?,
+            };
+            match row.map(|row| row.fate) {
+                Some(Fate::Gone) => gone.push(part.clone()),
+                _ => left.push(part.clone()),
+            }
+        }
+        Ok((gone, left))
     }
 
     /// Until when further parts of an album may come though its time is over: what was missed, perhaps while the daemon

@@ -1,6 +1,7 @@
 //! What a pair does with messages that are gone, that come round, or that a second pair would double.
 
 use trunkline::base::{Code, Coded, Owner};
+use trunkline::ops::{DeadLetters, DeadQuery};
 use trunkline::sandbox::acts::{Forwarded, NewMessage, NewPart};
 use trunkline::sandbox::faults::Kind;
 
@@ -95,6 +96,31 @@ async fn the_same_pair_is_made_once() {
     let refused = pairs.create(again, Owner::admin()).await.expect_err("refused");
     assert_eq!(refused.code(), Code::Conflict);
     assert_eq!(pairs.list().expect("listed").len(), 1);
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_that_is_put_back_does_not_bring_what_was_deleted() {
+    let scene = Scene::new().await;
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let id = scene.pair(&daemon, session, "").await.id;
+    let refused = Kind::Error {
+        code: 400,
+        name: "SOMETHING_ODD".to_owned(),
+    };
+    scene.fault(refused, "messages.sendMessage", 1, 2);
+    let regretted = scene.say("regretted");
+    scene.say("wanted");
+    until("both were given up", || stats(&daemon, id).failed == 2).await;
+    scene.delete(regretted);
+    scene.say("after");
+    scene.arrives(&["after"]).await;
+    let letters = DeadLetters::new(daemon.handles.store.clone());
+    let put_back = letters.requeue_all(&DeadQuery::default()).await;
+    assert_eq!(put_back.expect("put back"), 2);
+    until("all is settled", || stats(&daemon, id).waiting == 0).await;
+    scene.arrives(&["after", "wanted"]).await;
     daemon.stop(PATIENCE).await;
 }
 
