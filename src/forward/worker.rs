@@ -386,17 +386,20 @@ impl Worker {
         }
     }
 
-    /// The lane waits; no attempt is counted. A pause that somebody might wonder about is written down.
+    /// The lane waits; no attempt is counted. A pause that somebody might wonder about is written down: each that is
+    /// long, and of short ones that follow each other for one reason the first.
     async fn wait(
         &mut self,
-        task: Task<Job>,
+        mut task: Task<Job>,
         untried: bool,
         until: Timestamp,
         why: &str,
     ) -> Result<(), StoreError> {
-        if until.since(Timestamp::now()) > SHOWN {
+        let is_news = task.last_error.as_deref() != Some(why);
+        if is_news || until.since(Timestamp::now()) > SHOWN {
+            task.last_error = Some(why.to_owned());
             let mut batch = Batch::new();
-            batch.reschedule(&task.key, until, task.attempts, Some(why.to_owned()));
+            batch.reschedule(&task.key, until, task.attempts, task.last_error.clone());
             self.store_now(batch).await?;
         }
         self.not_before = until;

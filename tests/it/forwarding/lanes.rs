@@ -93,3 +93,25 @@ async fn a_send_that_runs_longer_than_anybody_waits_keeps_its_place_and_its_edit
     scene.arrives(&["before", "slow, but sure", "next"]).await;
     daemon.stop(PATIENCE).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pair_that_waits_for_its_session_says_so() {
+    let scene = Scene::new().await;
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let id = scene.pair(&daemon, session, "").await.id;
+    let (pairs, telegram) = (&daemon.handles.pairs, &daemon.handles.telegram);
+    pairs.pause(id).await.expect("paused");
+    scene.say("one");
+    until("it waits", || stats(&daemon, id).waiting == 1).await;
+    telegram.stop(session).await.expect("stopped");
+    pairs.resume(id).await.expect("resumed");
+    let shown = || pairs.get(id).expect("there");
+    until("it says why", || shown().last_error.is_some()).await;
+    let pair = shown();
+    assert!(pair.next_try.is_some());
+    assert_eq!(pair.attempts, 0, "that costs no attempt");
+    telegram.start(session).await.expect("started");
+    scene.arrives(&["one"]).await;
+    daemon.stop(PATIENCE).await;
+}
