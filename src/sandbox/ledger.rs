@@ -418,6 +418,70 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_is_missing_rightly_only_if_its_target_went_before() {
+        let drawn = |deleted_at| {
+            let source = [
+                MessageView {
+                    deleted_at: Some(deleted_at),
+                    ..message(1, "a №1", 100)
+                },
+                MessageView {
+                    reply_to: Some(1),
+                    ..message(2, "b №2", 200)
+                },
+            ];
+            let copies = [
+                MessageView {
+                    deleted_at: Some(deleted_at + 10),
+                    ..message(7, "a №1", 110)
+                },
+                message(8, "b №2", 250),
+            ];
+            draw(&source, &copies, &[1, 2], 0).unlike
+        };
+        assert_eq!((drawn(240), drawn(300)), (0, 1));
+    }
+
+    #[test]
+    fn what_was_never_told_excuses_a_form_and_a_deletion_and_nothing_else() {
+        let terms = Terms {
+            jumps: vec![Jump {
+                blind: 200,
+                until: 400,
+            }],
+            ..Terms::default()
+        };
+        let edited = MessageView {
+            edited_at: Some(300),
+            reply_to: Some(1),
+            ..message(2, "(corrected) b №2", 120)
+        };
+        let answer = MessageView {
+            reply_to: Some(7),
+            ..message(8, "b №2", 130)
+        };
+        let drawn = |source: &MessageView, copy: &MessageView| {
+            let source = [message(1, "a №1", 100), source.clone()];
+            let copies = [message(7, "a №1", 110), copy.clone()];
+            let ledger = draw_by(&terms, &source, &copies, &[1, 2], 0);
+            (ledger.untold, ledger.unlike)
+        };
+        assert_eq!(drawn(&edited, &answer), (1, 0));
+        let deleted = MessageView {
+            deleted_at: Some(300),
+            ..edited.clone()
+        };
+        assert_eq!(drawn(&deleted, &answer), (1, 0));
+        let answers_nothing = message(8, "b №2", 130);
+        assert_eq!(drawn(&edited, &answers_nothing), (0, 1));
+        let went = MessageView {
+            deleted_at: Some(500),
+            ..answer
+        };
+        assert_eq!(drawn(&edited, &went), (0, 1), "its source stands");
+    }
+
+    #[test]
     fn what_the_account_could_not_see_is_not_asked_for() {
         let source = [
             message(1, "a №1", 100),

@@ -190,6 +190,7 @@ impl Class {
             scene.start();
         }
         let ledger = scene.settle(self.aim.settles).await;
+        let waiting = scene.waiting().await;
         row.injected = outcome.injected;
         for ledger in [Some(&ledger), outcome.beside.as_ref()].into_iter().flatten() {
             row.produced += ledger.produced;
@@ -221,8 +222,11 @@ impl Class {
         }
         row.unopenable = outcome.unopenable;
         row.notes.extend(outcome.notes);
-        row.broken = !outcome.broken.is_empty();
         row.missed = outcome.broken;
+        if waiting > 0 {
+            row.missed.push(format!("{waiting} tasks waited without end"));
+        }
+        row.broken = !row.missed.is_empty();
         row.missed.extend(outcome.slow);
         let mut served = match outcome.served {
             Some(served) => served,

@@ -456,14 +456,15 @@ impl Scene {
             .unwrap_or(0)
     }
 
-    /// Waits until everything has arrived and stays so, or for so long.
+    /// Waits until everything has arrived, nothing waits any more and it stays so, or for so long.
     pub async fn settle(&mut self, patience: Duration) -> Ledger {
         let begun = Instant::now();
         let mut calm: Option<Instant> = None;
         loop {
             let asked = Instant::now();
             let ledger = self.ledger().await;
-            match (ledger.is_settled(), calm) {
+            let settled = ledger.is_settled() && self.waiting().await == 0;
+            match (settled, calm) {
                 (true, None) => calm = Some(Instant::now()),
                 (true, Some(since)) if since.elapsed() > QUIET => return ledger,
                 (true, Some(_)) => {}

@@ -167,17 +167,28 @@ impl<'a> Matched<'a> {
             |message: &MessageView| self.is_unread(message) || self.terms.unseen.contains(&name(message));
         let split = self.split_albums();
         let differs = |message: &MessageView, copy: &MessageView| {
-            let gone = |message: &MessageView| message.deleted_at.is_some();
             let split = || (message.album.as_deref()).is_some_and(|album| split.contains(album));
-            gone(message) != gone(copy)
-                || !gone(message)
-                    && (!same_content(message, copy) || !same_reply(message, copy, &known) || split())
+            match (message.deleted_at.is_some(), copy.deleted_at.is_some()) {
+                (true, true) => Differs::Nothing,
+                (true, false) => Differs::Change,
+                (false, true) => Differs::More,
+                (false, false) if !same_reply(message, copy, &known) || split() => Differs::More,
+                (false, false) if !same_content(message, copy) => Differs::Change,
+                (false, false) => Differs::Nothing,
+            }
         };
-        let unlike = (self.pairs.iter())
-            .filter(|(message, copy)| !hidden(message) && copy.is_some_and(|copy| differs(message, copy)))
-            .map(|(message, _)| *message);
-        let (untold, unlike): (Vec<_>, Vec<_>) = unlike.partition(|message| self.terms.untold(message));
-        (unlike, untold.len())
+        let (mut unlike, mut untold) = (Vec::new(), 0);
+        for (message, copy) in &self.pairs {
+            let Some(copy) = copy.filter(|_| !hidden(message)) else {
+                continue;
+            };
+            match differs(message, copy) {
+                Differs::Nothing => {}
+                Differs::Change if self.terms.untold(message) => untold += 1,
+                Differs::Change | Differs::More => unlike.push(*message),
+            }
+        }
+        (unlike, untold)
     }
 
     /// The source's albums whose standing parts are not exactly one album in the destination.
@@ -208,6 +219,15 @@ impl<'a> Matched<'a> {
     }
 }
 
+/// How a copy differs from what it should be.
+enum Differs {
+    Nothing,
+    /// In what changes: text, media, or that its source was deleted.
+    Change,
+    /// In what was so from the beginning: what it answers, its album, that it stands.
+    More,
+}
+
 fn name(message: &MessageView) -> Name {
     (message.chat, message.id)
 }
@@ -225,8 +245,8 @@ fn same_content(message: &MessageView, copy: &MessageView) -> bool {
     message.text == copy.text && message.entities == copy.entities && file(message) == file(copy)
 }
 
-/// Whether a copy answers the copy of what its message answers. A forwarded message answers nothing, and what
-/// answers a message that went, that was never copied, or copied later only, may.
+/// Whether a copy answers the copy of what its message answers. A forwarded message answers nothing; what answers a
+/// message that went before the copy stood, or was copied later only, need not, and of one that was never copied must not.
 fn same_reply(
     message: &MessageView,
     copy: &MessageView,
@@ -240,7 +260,8 @@ fn same_reply(
         .and_then(|target| known.get(&(message.chat, target)))
     {
         Some((target, answered)) => {
-            let gone = target.deleted_at.is_some() || answered.deleted_at.is_some() || answered.id > copy.id;
+            let went = |message: &MessageView| message.deleted_at.is_some_and(|at| at <= copy.stored_at);
+            let gone = went(target) || went(answered) || answered.id > copy.id;
             copy.reply_to == Some(answered.id) || (gone && copy.reply_to.is_none())
         }
         None => copy.reply_to.is_none(),

@@ -10,7 +10,7 @@ use super::reckoning::Reckoning;
 
 /// Pairs that a person would have resumed.
 pub const RESUMED: &str = "pairs resumed after a return";
-/// Pairs that had stopped for another reason.
+/// Pairs that had stopped for another reason: none may.
 pub const RESUMED_OTHERWISE: &str = "pairs resumed otherwise";
 
 /// Remarks that are printed at most.
@@ -104,6 +104,7 @@ impl Report {
             (self.reckoning.elsewhere(), "in another chat"),
             (ledger.disordered, "out of order"),
             (ledger.dead_lettered, "dead letters"),
+            (self.count(RESUMED_OTHERWISE), RESUMED_OTHERWISE),
         ] {
             if count > 0 {
                 missed.push(format!("{count} {what}"));
@@ -165,9 +166,6 @@ impl Report {
             ledger.pending,
             ledger.dead_lettered
         );
-        if self.count(RESUMED_OTHERWISE) > 0 {
-            text += &format!("{} {RESUMED_OTHERWISE}\n", self.count(RESUMED_OTHERWISE));
-        }
         for remark in self.reckoning.remarks.iter().take(REMARKS) {
             text += &format!("{remark}\n");
         }
