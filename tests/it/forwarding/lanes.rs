@@ -1,10 +1,15 @@
 //! A pair whose sends take long holds up nobody else, and keeps its order.
 
+use std::time::{Duration, Instant};
+
 use trunkline::base::{Owner, Span};
 use trunkline::sandbox::faults::Kind;
 
 use super::{PATIENCE, PHONE, Scene, channel, pair, stats};
 use crate::stage::until;
+
+/// Well before pauses that double become long.
+const SOON: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_account_delays_no_other_pair_and_a_chain_keeps_order_and_count() {
@@ -105,9 +110,11 @@ async fn a_pair_that_waits_for_its_session_says_so() {
     scene.say("one");
     until("it waits", || stats(&daemon, id).waiting == 1).await;
     telegram.stop(session).await.expect("stopped");
+    let begun = Instant::now();
     pairs.resume(id).await.expect("resumed");
     let shown = || pairs.get(id).expect("there");
     until("it says why", || shown().last_error.is_some()).await;
+    assert!(begun.elapsed() < SOON, "not only once it waits for long");
     let pair = shown();
     assert!(pair.next_try.is_some());
     assert_eq!(pair.attempts, 0, "that costs no attempt");
