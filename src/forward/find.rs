@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(found(&both, Mode::Forward, false), Some(91));
         assert_eq!(found(&both, Mode::Copy, true), Some(92));
         // The pair has changed its mode since the try.
-        assert_eq!(found(&[plain.clone()], Mode::Forward, true), Some(92));
+        assert_eq!(found(std::slice::from_ref(&plain), Mode::Forward, true), Some(92));
         assert_eq!(found(&[plain], Mode::Forward, false), None);
         assert_eq!(found(&[forwarded], Mode::Copy, true), Some(91));
     }

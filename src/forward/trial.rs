@@ -13,7 +13,7 @@ use super::find::CLOCKS_DIFFER;
 use super::job::{ALBUM_PARTS, Job, Work};
 use super::map::{AlbumsTable, Copied, Fate, MapRow, MapTable, content_hash, file_of, put_copy};
 use super::origins::{origins, post};
-use super::pair::PairRow;
+use super::pair::{PairRow, PairState};
 use super::verdict::{CHAT_UNKNOWN, PROTECTED, Step, Verdict, verdict};
 use super::worker::Worker;
 use crate::base::{Code, SessionId, Timestamp};
@@ -139,6 +139,10 @@ impl<'a> Trial<'a> {
         if self.forgotten || self.since.is_some_and(late) {
             match self.look(parts).await? {
                 Ok(Some(copies)) => return Ok(self.copied(parts, &copies)),
+                Ok(None) if self.is_stopped() => {
+                    let why = "the pair was stopped while a copy was looked for".to_owned();
+                    return Ok(End::Snooze(Timestamp::now(), why));
+                }
                 Ok(None) => {}
                 Err(trouble) => return Ok(self.end(Step::Send, trouble)),
             }
@@ -227,6 +231,11 @@ impl<'a> Trial<'a> {
         }
         landed(&others).await;
         Ok(origins(&registry, self.pair.source.session, first)?.contains(&node))
+    }
+
+    /// Whether the pair was stopped since the try began: a look may take minutes.
+    fn is_stopped(&self) -> bool {
+        self.worker.desk.pair().borrow().state != PairState::Running
     }
 
     /// The desks of the other pairs that write into these chats.
