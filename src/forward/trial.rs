@@ -17,6 +17,7 @@ use super::pair::{PairRow, PairState};
 use super::verdict::{CHAT_UNKNOWN, PROTECTED, Step, Verdict, verdict};
 use super::worker::Worker;
 use crate::base::{Code, SessionId, Timestamp};
+use crate::model::refusal::Obstacle;
 use crate::model::{ChatId, Message, MessageId, Refusal};
 use crate::store::{Batch, StoreError, Task};
 
@@ -332,6 +333,11 @@ impl<'a> Trial<'a> {
 
     /// The destination takes nothing of this kind.
     fn passed_over(&self, parts: &[Message], trouble: Trouble) -> End {
+        let kind = |part: &Message| part.media.as_ref().map(|media| media.kind);
+        if parts.windows(2).any(|two| kind(&two[0]) != kind(&two[1])) {
+            // Nobody says which of them it is: the others shall not be lost with it.
+            return End::Hold(Obstacle::NoRights.as_str(), trouble.text);
+        }
         tracing::warn!(pair = %self.pair.id, task = %self.task.id, why = trouble.text, "a message was passed over");
         let done = Done {
             skipped: parts.len() as u64,

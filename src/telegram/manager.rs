@@ -209,12 +209,15 @@ impl State {
         }
     }
 
-    async fn terminate(&self, link: &Link) {
+    async fn terminate(&self, link: &Arc<Link>) {
         // A session that does not run is what is wanted.
         if let Err(error) = self.subtrees.terminate(&link.id.to_string()).await {
             tracing::debug!(session = %link.id, error = %error, "nothing ran");
         }
         link.withdraw();
+        if !link.account().should_run() {
+            session::tell_held(&self.context, link).await;
+        }
     }
 
     async fn add(&self, new: NewAccount) -> Result<Account, TelegramError> {

@@ -14,6 +14,7 @@ use crate::telegram::account::Account;
 use crate::telegram::error::TelegramError;
 use crate::telegram::link::Link;
 use crate::telegram::logins::Ending;
+use crate::telegram::session;
 use crate::telegram::spares::{Spare, Spares};
 use crate::telegram::tables::{Accounts, Activity, Authorisations};
 use crate::telegram::{forget, incident};
@@ -143,6 +144,7 @@ impl State {
         self.abandon_rotation(link).await?;
         let ended = self.end_authorisation(link).await;
         self.terminate(link).await;
+        session::tell_held(&self.context, link).await;
         // Also of one that rests: its key is good at Telegram all the same, and in every export of it.
         self.forget_keys(link, !ended).await?;
         Ok(())

@@ -125,9 +125,7 @@ impl Pen {
             let parts = peers::shown_in_part(users);
             for change in changes(updates, &names) {
                 if draft.is_large() {
-                    // What is told twice after a failure is known by its name: the state follows with the last.
-                    draft.commit().await?;
-                    draft = Draft::of_updates(&self.context, &self.link, &mut turn);
+                    draft = self.go_on(draft).await?;
                 }
                 draft.meet(&change, &parts)?;
                 draft.take(change)?;
@@ -137,11 +135,24 @@ impl Pen {
                 .for_each(|(_, state)| draft.take_state(state, common));
             // What was said in a chat comes before that it moved or is lost.
             for departure in peers::departures(chats) {
-                draft.part(departure)?;
+                while draft.is_large() || draft.before(departure)? {
+                    draft = self.go_on(draft).await?;
+                }
+                draft.depart(departure)?;
+            }
+            if draft.is_large() {
+                draft = self.go_on(draft).await?;
             }
             draft.take_peers(peers::of_containers(users, chats))?;
         }
-        draft.commit().await
+        draft.commit().await.map(drop)
+    }
+
+    /// Commits a large draft, and goes on with another one. What is told twice after a failure is known by its name: the
+    /// state follows with the last.
+    async fn go_on<'a>(&'a self, draft: Draft<'a>) -> Result<Draft<'a>, StoreError> {
+        let awaited = draft.commit().await?;
+        Ok(Draft::of_updates(&self.context, &self.link, awaited))
     }
 
     /// Stores messages that were read from a chat's history, oldest first. Those that are known already were
@@ -155,7 +166,7 @@ impl Pen {
         for message in messages {
             draft.take(Change::New(message))?;
         }
-        draft.commit().await
+        draft.commit().await.map(drop)
     }
 
     /// Those of these messages that were told as new and not as deleted.
@@ -191,7 +202,7 @@ impl Pen {
             let channel = chat.is_channel().then_some(chat);
             draft.take(Change::Deleted { channel, ids })?;
         }
-        draft.commit().await
+        draft.commit().await.map(drop)
     }
 
     /// Marks that messages of a chat above this one are being read, before the first of them is stored. None if there
@@ -276,20 +287,20 @@ impl Pen {
         self.turn().await.until()
     }
 
-    /// Tells the messages that have waited for too long. What is not stored goes on waiting, and is read from history in
+    /// Tells the messages that have waited for too long, or all that wait. What is not stored goes on waiting, and is read from history in
     /// the end.
-    pub async fn release(&self) {
-        if let Err(error) = self.try_release().await {
+    pub async fn release(&self, all: bool) {
+        if let Err(error) = self.try_release(all).await {
             tracing::warn!(session = %self.link.id, %error, "messages that wait were not stored");
             tokio::time::sleep(RETRY).await;
         }
     }
 
-    async fn try_release(&self) -> Result<(), StoreError> {
+    async fn try_release(&self, all: bool) -> Result<(), StoreError> {
         loop {
             let mut turn = self.turn().await;
             let mut draft = Draft::new(&self.context, &self.link, &mut turn);
-            let more = draft.release_overdue()?;
+            let more = draft.release_overdue(all)?;
             draft.commit().await?;
             if !more {
                 return Ok(());
@@ -310,7 +321,7 @@ impl Pen {
         let mut turn = self.turn().await;
         let mut draft = Draft::new(&self.context, &self.link, &mut turn);
         draft.keep_unreadable(place, chat, mark)?;
-        draft.commit().await
+        draft.commit().await.map(drop)
     }
 
     /// Stores that messages of a chat above this one are lost for good; told once.
@@ -326,6 +337,6 @@ impl Pen {
         name.extend(above.to_be_bytes());
         let reason = reason.to_owned();
         draft.event(EventBody::SessionGap { chat, reason }, Some(name));
-        draft.commit().await
+        draft.commit().await.map(drop)
     }
 }

@@ -24,7 +24,7 @@ use crate::telegram::tables::{
 use crate::telegram::updates::{Key, State};
 
 /// A commit of so many changes is made before more is taken.
-const LARGE: usize = 2500;
+const LARGE: usize = 800;
 
 /// The place of the highest message of private chats and basic groups that the account's own updates told.
 const OWN: ChatId = ChatId(0);
@@ -104,6 +104,10 @@ impl<'a> Draft<'a> {
             Change::New(message) => self.take_latest(message),
             // It is still to be read of the chat's history, and told in its turn.
             Change::Edited(message) if self.has_to_wait(&message)? => {
+                if self.awaited.is_held((message.chat, message.id)) {
+                    let key = (self.session, message.chat.0, message.id);
+                    self.batch.put::<HeldMessages>(&key, &message);
+                }
                 self.awaited.keep(message);
                 Ok(())
             }
@@ -154,6 +158,8 @@ impl<'a> Draft<'a> {
         }
         let mark = self.mark(&message)?;
         let below = match mark {
+            // What waited was told by nobody, wherever the mark that it waited for has gone.
+            _ if self.awaited.is_held((message.chat, message.id)) => None,
             Some(mark) => Some(mark.above),
             None if self.is_forgotten(&message) => {
                 let key = (self.session, message.chat.0);
@@ -294,17 +300,19 @@ impl<'a> Draft<'a> {
         self.known.meet(change, parts)
     }
 
-    /// Tells what a chat's record says: that it moved, or that the account is in it no more. Then its history cannot be
-    /// read any more, and what was said in it and waited comes first.
-    pub fn part(&mut self, departure: Departure) -> Result<(), StoreError> {
-        if let Departure::Left(chat) | Departure::Forbidden(chat) = departure {
-            while self.release(|held| held.chat == chat, true)? {}
+    /// Tells what was said in a chat and waited, before a record says that the account is in it no more: its history cannot
+    /// be read then. Whether there is more of it than one commit tells.
+    pub fn before(&mut self, departure: Departure) -> Result<bool, StoreError> {
+        match departure {
+            Departure::Left(chat) | Departure::Forbidden(chat) => {
+                self.release(|held| held.chat == chat, true)
+            }
+            Departure::Migrated(..) => Ok(false),
         }
-        self.depart(departure)
     }
 
     /// Tells that a chat moved or that the account is in it no more, once.
-    fn depart(&mut self, departure: Departure) -> Result<(), StoreError> {
+    pub fn depart(&mut self, departure: Departure) -> Result<(), StoreError> {
         let (chat, reason) = match departure {
             Departure::Migrated(from, to) => {
                 if !self.known.migrate(from)? {
@@ -510,7 +518,11 @@ impl<'a> Draft<'a> {
         self.events += 1;
     }
 
-    pub async fn commit(mut self) -> Result<(), StoreError> {
+    /// Stores it; gives back what it took of those who wait.
+    ///
+    /// # Errors
+    /// If the store did not keep it.
+    pub async fn commit(mut self) -> Result<&'a mut Awaited, StoreError> {
         let users: HashSet<ChatId> = self.fresh.keys().map(|(chat, _)| *chat).collect();
         for user in users.into_iter().filter(|chat| chat.is_user()) {
             self.known.converse(user)?;
@@ -540,6 +552,6 @@ impl<'a> Draft<'a> {
         }
         told.into_iter().for_each(|place| self.awaited.told(place));
         metrics::counter!("trunkline_updates_total").increment(self.events);
-        Ok(())
+        Ok(self.awaited)
     }
 }

@@ -32,6 +32,7 @@ pub(crate) use actor::Msg;
 pub(crate) use clock::{Shifts, run as watch_clock};
 pub use login::steps::{Login, SentCode, ShownQr};
 pub(crate) use pages::{rested, take as take_messages};
+pub(crate) use pump::tell_held;
 pub(crate) use state::Observation;
 
 use super::audience::Audience;

@@ -23,6 +23,7 @@ use super::{Context, Msg, dialogs, history, login};
 use crate::base::Timestamp;
 use crate::model::Refusal;
 use crate::runtime::{BoxError, TaskContext};
+use crate::store::StoreError;
 use crate::telegram::error::TelegramError;
 use crate::telegram::link::{Connection, Link};
 
@@ -58,13 +59,26 @@ pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContex
     }
 }
 
+/// Tells what waits for what was left out before it: a session that ends reads that no more.
+pub(crate) async fn tell_held(context: &Arc<Context>, link: &Arc<Link>) {
+    let told = async {
+        let pen = Pen::new(context.clone(), link.clone())?;
+        pen.recall().await?;
+        pen.release(true).await;
+        Ok::<_, StoreError>(())
+    };
+    if let Err(error) = told.await {
+        tracing::warn!(session = %link.id, %error, "messages that wait were not told");
+    }
+}
+
 /// Tells what has waited too long for what was left out before it.
 async fn release(pen: &Pen) {
     match pen.held_until().await {
         Some(until) => sleep_until(until.into()).await,
         None => std::future::pending().await,
     }
-    pen.release().await;
+    pen.release(false).await;
 }
 
 /// Serves one connection until it is of no use any more.
@@ -81,7 +95,7 @@ async fn serve(
     // The limiter may rightly let this wait for long.
     while let Err(error) = task.idle(Box::pin(dialogs::read_once(context, link))).await {
         note(link, number, &error);
-        let Some(until) = error.class().until() else {
+        let Some(until) = until(&error) else {
             return Ok(());
         };
         // The connection is fine, and there will be no other that would have it read.
@@ -121,7 +135,7 @@ async fn serve(
                 continue;
             }
             News::Overdue => {
-                filling.beside(pen.release()).await;
+                filling.beside(pen.release(false)).await;
                 continue;
             }
             News::Read(read) => {
@@ -188,10 +202,18 @@ enum News {
     Overdue,
 }
 
+/// Until when the same call would be refused; a frozen account is not known to thaw soon.
+fn until(error: &TelegramError) -> Option<Timestamp> {
+    match error.class() {
+        Refusal::Frozen => Some(Timestamp::now().plus(LONGEST_REST)),
+        class => class.until(),
+    }
+}
+
 /// How long to rest after reading histories failed.
 fn rest_after(error: &TelegramError) -> Duration {
     let least = QUIET * 10;
-    match error.class().until() {
+    match until(error) {
         Some(until) => until.since(Timestamp::now()).clamp(least, LONGEST_REST),
         None => least,
     }
@@ -349,7 +371,10 @@ fn note_before_login(link: &Link, number: u64, update: Option<UpdatesLike>) -> b
 /// What an error of the pump means for the connection. The end of an authorisation has been reported
 /// already; after everything else a new connection heals what can be healed.
 fn note(link: &Link, number: u64, error: &TelegramError) {
-    if !matches!(error.class(), Refusal::Ended(_) | Refusal::Wait { .. }) {
+    if !matches!(
+        error.class(),
+        Refusal::Ended(_) | Refusal::Wait { .. } | Refusal::Frozen
+    ) {
         tracing::info!(session = %link.id, error = %error, "the updates broke off");
         link.report_broken(number);
     }

@@ -17,7 +17,7 @@ use grammers_client::session::updates::UpdatesLike;
 use grammers_client::tl;
 use tokio::time::sleep_until;
 
-use super::Context;
+use super::{Context, Observation};
 use crate::base::{SessionId, Timestamp};
 use crate::limiter::{Cause, CostClass};
 use crate::model::ChatId;
@@ -414,6 +414,9 @@ impl Receiver {
                         }
                         None => self.word = word.to_owned(),
                     }
+                    if request.channel().is_none() && is_frozen(&error) {
+                        self.link.observe(Observation::Frozen(self.word.clone()));
+                    }
                     self.miss();
                     self.sequencer.refused(now, request, refusal);
                 }
@@ -498,6 +501,11 @@ fn verdict(request: &Request, error: &InvocationError) -> Option<Refusal> {
         (400 | 403 | 404 | 406, _) if of_channel => Refusal::Lost,
         _ => Refusal::Again,
     })
+}
+
+fn is_frozen(error: &InvocationError) -> bool {
+    let class = |rpc: &RpcError| classify(rpc.code, &rpc.name, Timestamp::now());
+    matches!(error, InvocationError::Rpc(rpc) if class(rpc) == Class::Frozen)
 }
 
 #[cfg(test)]

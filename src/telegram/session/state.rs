@@ -52,7 +52,7 @@ pub(crate) fn next(state: SessionState, observation: &Observation) -> Option<(Se
         Observation::CaughtUp if state == S::CatchingUp => (S::Connected, None),
         Observation::CaughtUpResting if state == S::CatchingUp => (S::Restricted, reason("PEER_FLOOD")),
         Observation::CaughtUp | Observation::CaughtUpResting => return None,
-        Observation::Behind(word) if matches!(state, S::Connected | S::Restricted | S::Frozen) => {
+        Observation::Behind(word) if matches!(state, S::Connected | S::Restricted) => {
             (S::CatchingUp, reason(word))
         }
         Observation::Behind(_) => return None,

@@ -65,11 +65,11 @@ impl Draft<'_> {
         Ok(false)
     }
 
-    /// Tells messages that have waited for too long. Whether there are more.
-    pub fn release_overdue(&mut self) -> Result<bool, StoreError> {
+    /// Tells messages that have waited for too long, or all that wait. Whether there are more.
+    pub fn release_overdue(&mut self, all: bool) -> Result<bool, StoreError> {
         let now = Instant::now();
         let mut overdue: HashSet<ChatId> = self.awaited.held().map(|held| held.chat).collect();
-        overdue.retain(|chat| self.awaited.is_overdue(*chat, now));
+        overdue.retain(|chat| all || self.awaited.is_overdue(*chat, now));
         self.release(|held| overdue.contains(&held.chat), true)
     }
 
