@@ -41,24 +41,28 @@ impl State {
         else {
             return Err(Refusal::bad("MESSAGE_ID_INVALID"));
         };
-        let runs = match content.place {
+        // Who runs a channel may edit its posts, and no time limits that; so it is for those who may pin in a supergroup.
+        let (runs, broadcast) = match content.place {
             Place::Channel(channel) => {
                 let channel = self.channel(channel)?;
-                channel.broadcast && channel.role(editor).is_some_and(super::chat::Role::runs)
+                let runs = channel.role(editor).is_some_and(super::chat::Role::runs);
+                (runs, channel.broadcast)
             }
-            _ => false,
+            _ => (false, false),
         };
         if let Place::Group(group) = content.place {
             self.not_migrated(group, "PEER_ID_INVALID")?;
         }
-        if content.author != editor && !runs {
+        if content.author != editor && !(runs && broadcast) {
             return Err(Refusal::forbidden("MESSAGE_AUTHOR_REQUIRED"));
         }
         if content.forward.is_some() {
             return Err(Refusal::bad("MESSAGE_ID_INVALID"));
         }
         let saved = content.place == Place::Private(editor, editor);
-        if !saved && self.now - content.stored_at > EDIT_WINDOW {
+        let lasting = media.as_ref().is_some_and(Media::is_edited_at_any_time);
+        let unlimited = saved || runs || lasting;
+        if !unlimited && self.now - content.stored_at > EDIT_WINDOW {
             return Err(Refusal::bad("MESSAGE_EDIT_TIME_EXPIRED"));
         }
         let before = content.body.clone();

@@ -202,6 +202,11 @@ pub enum Media {
 }
 
 impl Media {
+    /// Whether its message may be edited however old it is.
+    pub fn is_edited_at_any_time(&self) -> bool {
+        matches!(self, Self::Poll { .. })
+    }
+
     /// Whether it stands by itself: the page behind a link is only the text's preview.
     pub fn stands_alone(&self) -> bool {
         !matches!(self, Media::Page { .. })

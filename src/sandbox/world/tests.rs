@@ -198,6 +198,26 @@ fn edits_are_for_authors_in_time_and_must_change_something() {
 }
 
 #[test]
+fn no_time_limits_the_edits_of_who_runs_a_channel() {
+    let mut state = world();
+    for (broadcast, limited) in [(true, false), (false, true)] {
+        let channel = state
+            .add_channel(None, ALICE, "Many", broadcast, &[BOB])
+            .expect("made");
+        let peer = Peer::Channel(channel);
+        let own = say(&mut state, ALICE, peer, "hello");
+        let other = (!broadcast).then(|| say(&mut state, BOB, peer, "hello too"));
+        state.now += 172_800_001;
+        assert!(state.edit(ALICE, peer, own, edit("hi")).is_ok());
+        let late = other.map(|other| state.edit(BOB, peer, other, edit("late")));
+        assert_eq!(
+            late,
+            limited.then_some(Err(Refusal::bad("MESSAGE_EDIT_TIME_EXPIRED")))
+        );
+    }
+}
+
+#[test]
 fn a_deletion_for_oneself_leaves_the_other_copy() {
     let mut state = world();
     let id = say(&mut state, ALICE, Peer::User(BOB), "hello");
