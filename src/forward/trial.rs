@@ -191,6 +191,13 @@ impl<'a> Trial<'a> {
                     });
                 }
                 Verdict::Skip => return Ok(self.passed_over(parts, trouble)),
+                Verdict::Apart if parts.len() > 1 => {
+                    let (first, rest) = parts.split_at(1);
+                    return Ok(match Box::pin(self.copy(first)).await? {
+                        End::Done(done) => End::Rest(done, rest.to_vec(), trouble),
+                        end => end,
+                    });
+                }
                 Verdict::Simplify => match simpler(trim, outgoing.reply_to, &trouble) {
                     Some(simpler) => trim = simpler,
                     None if matches!(trouble.class, Refusal::Gone | Refusal::ReplyGone) => {
@@ -531,7 +538,9 @@ impl<'a> Trial<'a> {
             Verdict::Retry | Verdict::Look => End::Retry(trouble.code, trouble.text),
             Verdict::Hold(reason) => End::Hold(reason, trouble.text),
             Verdict::Halt(reason) => End::Halt(reason, trouble.text),
-            Verdict::Simplify | Verdict::Skip | Verdict::Discard => End::Discard(trouble.code, trouble.text),
+            Verdict::Simplify | Verdict::Skip | Verdict::Apart | Verdict::Discard => {
+                End::Discard(trouble.code, trouble.text)
+            }
         }
     }
 

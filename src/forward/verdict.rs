@@ -42,6 +42,8 @@ pub(super) enum Verdict {
     Simplify,
     /// The destination takes nothing of this kind: passed over, counted and told.
     Skip,
+    /// Several messages once more, one after the other.
+    Apart,
     /// The pair stops, with the reason, until somebody resumes it.
     Hold(&'static str),
     /// The account stops, with the reason.
@@ -67,6 +69,7 @@ pub(super) fn verdict(step: Step, class: Refusal) -> Verdict {
         Refusal::Protected if step == Step::Send => Verdict::Hold(PROTECTED),
         Refusal::KindForbidden if step == Step::Send => Verdict::Skip,
         Refusal::Simplify(Less::Formatting) => Verdict::Simplify,
+        Refusal::Simplify(Less::Together) if step == Step::Send => Verdict::Apart,
         // The copy is gone or too old: there is nothing left to edit or to delete.
         Refusal::Gone | Refusal::ReplyGone if step != Step::Send => Verdict::Done,
         // What a new message answers is gone, or (forward mode) the source itself.
@@ -148,6 +151,8 @@ mod tests {
         assert_eq!(verdict(Step::Send, Refusal::Duplicate), Verdict::Look);
         assert_eq!(verdict(Step::Send, Refusal::Uncertain), Verdict::Retry);
         assert_eq!(verdict(Step::Send, Refusal::KindForbidden), Verdict::Skip);
+        let together = Refusal::Simplify(Less::Together);
+        assert_eq!(verdict(Step::Send, together), Verdict::Apart);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use trunkline::base::{Code, Coded};
 use trunkline::forward::PairState;
 use trunkline::model::{ChatId, SessionState};
-use trunkline::sandbox::acts::NewMessage;
+use trunkline::sandbox::acts::{NewMessage, NewPart};
 use trunkline::sandbox::faults::Kind;
 use trunkline::telegram::{Outgoing, OutgoingBody};
 
@@ -108,5 +108,30 @@ async fn a_frozen_account_reads_and_halts_its_pairs_until_it_is_thawed() {
     telegram.restart(session).await.expect("restarted");
     scene.arrives(&["one", "two"]).await;
     assert_eq!(reason(), None);
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_that_slow_mode_does_not_take_goes_one_by_one() {
+    let scene = Scene::new().await;
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let id = scene.pair(&daemon, session, "").await.id;
+    let refused = error(400, "SLOWMODE_MULTI_MSGS_DISABLED");
+    scene.fault(refused, "messages.sendMultiMedia", 1, 2);
+    let part = |text: &str, seed| NewPart {
+        text: text.to_owned(),
+        photo: Some(photo(seed)),
+        ..NewPart::default()
+    };
+    scene.post(NewMessage {
+        album: vec![part("first", 1), part("second", 2), part("third", 3)],
+        ..NewMessage::text(scene.bob, "")
+    });
+    scene.say("next");
+    scene.arrives(&["first", "second", "third", "next"]).await;
+    until("all is settled", || stats(&daemon, id).waiting == 0).await;
+    let stats = stats(&daemon, id);
+    assert_eq!((stats.forwarded, stats.failed), (4, 0));
     daemon.stop(PATIENCE).await;
 }
