@@ -8,6 +8,7 @@ mod campaign;
 pub mod chain;
 mod clock;
 pub mod code;
+pub mod digits;
 pub mod fault;
 pub mod id;
 pub mod owner;

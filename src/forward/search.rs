@@ -105,7 +105,7 @@ impl Trial<'_> {
         {
             return self.remains(Done::default(), &gone, rest, trouble);
         }
-        tracing::warn!(pair = %self.pair.id, task = %self.task.id, "a copy was removed before it could be read");
-        self.remains(Done::default(), parts, Vec::new(), trouble)
+        let why = "Telegram says that it has the copy, and it is not in the destination: it was removed there, or comes late";
+        End::Discard(trouble.code, why.to_owned())
     }
 }

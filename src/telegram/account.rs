@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::error::TelegramError;
 use super::logins::Ending;
 use super::session::Login;
+use crate::base::digits::{digit, is_invisible};
 use crate::base::{Owner, Secret, SessionId, Timestamp};
 use crate::model::{EventBody, SessionState, Wanted};
 
@@ -258,11 +259,11 @@ fn mask(phone: &str) -> String {
 /// If it has other characters, or not 5 to 15 digits (E.164 allows 15).
 pub fn normalise_phone(text: &str) -> Result<String, &'static str> {
     let mut digits = String::with_capacity(text.len());
-    for (index, character) in text.trim().chars().enumerate() {
-        match character {
-            '0'..='9' => digits.push(character),
-            '+' if index == 0 => {}
-            ' ' | '-' | '(' | ')' => {}
+    for (index, character) in text.chars().filter(|it| !is_invisible(*it)).enumerate() {
+        match (digit(character), character) {
+            (Some(digit), _) => digits.push(digit),
+            (None, '+' | '＋') if index == 0 => {}
+            (None, '-' | '(' | ')') => {}
             _ => return Err("a phone number has digits, and a plus before them"),
         }
     }
@@ -282,6 +283,8 @@ mod tests {
             normalise_phone("+98 (912) 345-67-89").as_deref(),
             Ok("+989123456789")
         );
+        let pasted = "\u{202a}+۹۸ ۹۱۲ ۳۴۵ ۶۷۸۹\u{202c}";
+        assert_eq!(normalise_phone(pasted).as_deref(), Ok("+989123456789"));
         assert_eq!(normalise_phone("989123456789").as_deref(), Ok("+989123456789"));
         assert!(normalise_phone("98+912").is_err());
         assert!(normalise_phone("12").is_err());

@@ -143,7 +143,9 @@ impl Coded for TelegramError {
     fn retry(&self) -> Retry {
         match self.class() {
             Refusal::Wait { until, .. } => Retry::After(until.since(Timestamp::now())),
-            Refusal::Unavailable | Refusal::Uncertain | Refusal::Elsewhere => Retry::Backoff,
+            Refusal::Duplicate | Refusal::Unavailable | Refusal::Uncertain | Refusal::Elsewhere => {
+                Retry::Backoff
+            }
             _ => Retry::Never,
         }
     }
@@ -194,10 +196,12 @@ fn rpc_code(class: Refusal, name: &str) -> Code {
         Refusal::Gone | Refusal::ReplyGone => Code::MessageInvalid,
         Refusal::TooBig => Code::MessageTooLong,
         Refusal::Ended(_) => Code::SessionExpired,
-        Refusal::Unavailable | Refusal::Uncertain | Refusal::Elsewhere => Code::SessionUnavailable,
+        // Of a repeat whose first call may still run: what came of it is known later.
+        Refusal::Duplicate | Refusal::Unavailable | Refusal::Uncertain | Refusal::Elsewhere => {
+            Code::SessionUnavailable
+        }
         Refusal::Renew(_)
         | Refusal::Done
-        | Refusal::Duplicate
         | Refusal::Simplify(_)
         | Refusal::Login
         | Refusal::Refused

@@ -20,6 +20,10 @@ pub(crate) fn of_end(word: &str) -> (&'static str, &'static str) {
             "find out who else uses this session's key (an export, a copy of the data folder) and end that; then log \
              the account in again",
         ),
+        "USER_DEACTIVATED" | "USER_DEACTIVATED_BAN" => (
+            ENDED,
+            "Telegram closed the account: delete the session, and add one for another account",
+        ),
         _ => (ENDED, "log the account in again, or delete the session"),
     }
 }

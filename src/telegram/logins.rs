@@ -13,6 +13,7 @@ use super::error::TelegramError;
 use super::handle::{SessionView, Telegram};
 use super::manager::Msg;
 use super::session;
+use crate::base::digits::{digit, is_invisible};
 use crate::base::{Secret, SessionId};
 
 /// Ended logins that are remembered, for callers who come back.
@@ -124,10 +125,7 @@ impl Telegram {
     /// # Errors
     /// A wrong or old code; a login that waits for something else.
     pub async fn submit_code(&self, id: SessionId, code: &str) -> Result<SessionView, TelegramError> {
-        let code: String = code
-            .chars()
-            .filter(|character| !character.is_whitespace())
-            .collect();
+        let code = as_typed(code);
         self.submit(id, |reply| session::Msg::SubmitCode(Secret::new(code), reply))
             .await
     }
@@ -180,9 +178,30 @@ impl Telegram {
     }
 }
 
+/// A code as Telegram wants it: people type it in the digits of their script, and paste it with marks and dashes.
+fn as_typed(code: &str) -> String {
+    let seen = code.chars().filter(|character| !is_invisible(*character));
+    let plain: String = seen
+        .map(|character| digit(character).unwrap_or(character))
+        .collect();
+    let dashed = |character: char| character == '-' || character.is_ascii_digit();
+    match plain.chars().all(dashed) {
+        true => plain.replace('-', ""),
+        false => plain,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes_are_taken_as_people_type_and_paste_them() {
+        for typed in ["22345", " 2 23 45 ", "۲۲۳۴۵", "22-345", "\u{200e}٢٢٣٤٥\u{feff}"] {
+            assert_eq!(as_typed(typed), "22345", "{typed}");
+        }
+        assert_eq!(as_typed("ab-12"), "ab-12");
+    }
 
     #[test]
     fn only_the_latest_endings_are_remembered() {

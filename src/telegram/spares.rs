@@ -74,14 +74,19 @@ pub(crate) enum Kind {
 }
 
 impl Spare {
-    /// What has to be ended of a session whose key is forgotten now, and which may still owe Telegram a log-out; none if
+    /// What has to be ended of a session whose key is forgotten now, and which may still owe Telegram a log-out, from some time on; none if
     /// Telegram cannot take the key for an authorisation.
-    pub fn of(account: &Account, keys: Authorisation, owed: bool, now: Timestamp) -> Option<Self> {
+    pub fn of(
+        account: &Account,
+        keys: Authorisation,
+        owed: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<Self> {
         let shown = account.shown_until.filter(|until| *until > now);
         let due = match shown {
             _ if keys.home().is_none_or(|option| option.auth_key.is_none()) => return None,
             Some(until) => until.plus(MARGIN),
-            None if account.is_authorised() && owed => now,
+            None if account.is_authorised() => owed?,
             None => return None,
         };
         let kind = match shown {
@@ -92,13 +97,10 @@ impl Spare {
     }
 
     /// The keys of an account that logged in into another one's session; none if there is no key.
-    pub fn of_stranger(keys: Authorisation) -> Option<Self> {
+    pub fn of_stranger(keys: Authorisation, due: Timestamp) -> Option<Self> {
         keys.home()?.auth_key?;
-        Some(Self {
-            keys,
-            kind: Kind::LoggedIn,
-            due: Timestamp::now(),
-        })
+        let kind = Kind::LoggedIn;
+        Some(Self { keys, kind, due })
     }
 
     /// The keys that a rotation leaves over, to be ended at once.
@@ -162,7 +164,8 @@ async fn conclude(
     match ended {
         Err(error) if age < PATIENCE => {
             tracing::info!(%session, %error, "a spare key is not ended yet");
-            spare.due = now.plus(pause(age));
+            let again = now.plus(pause(age));
+            spare.due = error.class().until().map_or(again, |until| until.max(again));
             batch.put::<Spares>(&key, &spare);
         }
         Err(error) => {
@@ -279,7 +282,10 @@ mod tests {
     fn only_what_telegram_may_take_for_an_authorisation_is_ended() {
         let now = Timestamp::from_secs(100);
         let mut account = Account::new(NewAccount::default(), now);
-        let of = |account: &Account, owed| Spare::of(account, keys(), owed, now).map(|it| (it.kind, it.due));
+        let of = |account: &Account, owed: bool| {
+            let spare = Spare::of(account, keys(), owed.then_some(now), now);
+            spare.map(|it| (it.kind, it.due))
+        };
         assert_eq!(
             of(&account, true),
             None,
@@ -293,7 +299,7 @@ mod tests {
         account.state = crate::model::SessionState::Connecting;
         assert_eq!(of(&account, true), Some((Kind::LoggedIn, now)));
         assert_eq!(of(&account, false), None);
-        assert!(Spare::of(&account, Authorisation::default(), true, now).is_none());
+        assert!(Spare::of(&account, Authorisation::default(), Some(now), now).is_none());
     }
 
     #[test]

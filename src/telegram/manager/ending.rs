@@ -32,7 +32,7 @@ impl State {
             ((), vec![EventBody::SessionLogin { step }])
         })
         .await?;
-        self.forget_keys(link, false).await
+        self.forget_keys(link, None).await
     }
 
     /// A login that was about to begin when the daemon died, and of which nothing is known.
@@ -49,7 +49,7 @@ impl State {
             }
         } else if account.state == SessionState::LoggedOut
             && account.no_login().code() == Code::AnotherAccount
-            && let Err(error) = self.forget_strangers_key(link).await
+            && let Err(error) = self.forget_strangers_key(link, Timestamp::now()).await
         {
             tracing::warn!(session = %link.id, %error, "another account's key stays");
         }
@@ -71,8 +71,10 @@ impl State {
             let ended = self.end_authorisation(&link).await;
             self.terminate(&link).await;
             let forgotten = match Ending::of(why) {
-                Some(Ending::AnotherAccount) if !ended => self.forget_strangers_key(&link).await,
-                _ => self.forget_keys(&link, !ended).await,
+                Some(Ending::AnotherAccount) if let Err(due) = ended => {
+                    self.forget_strangers_key(&link, due).await
+                }
+                _ => self.forget_keys(&link, ended.err()).await,
             };
             forgotten.map_err(TelegramError::from)
         };
@@ -146,34 +148,38 @@ impl State {
         self.terminate(link).await;
         session::tell_held(&self.context, link).await;
         // Also of one that rests: its key is good at Telegram all the same, and in every export of it.
-        self.forget_keys(link, !ended).await?;
+        self.forget_keys(link, ended.err()).await?;
         Ok(())
     }
 
-    /// Logs out at Telegram, if that can be reached in time; says whether that was done.
-    pub(super) async fn end_authorisation(&self, link: &Link) -> bool {
+    /// Logs out at Telegram, if that can be reached in time; when it may be tried again if that was not done.
+    pub(super) async fn end_authorisation(&self, link: &Link) -> Result<(), Timestamp> {
+        let now = Timestamp::now();
         if link.client().is_err() {
-            return false;
+            return Err(now);
         }
         let log_out = tl::functions::auth::LogOut {};
         match tokio::time::timeout(LOGOUT, link.invoke(&log_out)).await {
-            Ok(Ok(_)) => return true,
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
-                tracing::info!(session = %link.id, error = %error, "not logged out at Telegram")
+                tracing::info!(session = %link.id, error = %error, "not logged out at Telegram");
+                Err(error.class().until().unwrap_or(now))
             }
-            Err(_) => tracing::info!(session = %link.id, "Telegram did not answer the log-out in time"),
+            Err(_) => {
+                tracing::info!(session = %link.id, "Telegram did not answer the log-out in time");
+                Err(now)
+            }
         }
-        false
     }
 
     /// Forgets the key of an account that is not the session's; it is logged out as soon as Telegram can be reached.
-    async fn forget_strangers_key(&self, link: &Link) -> Result<(), StoreError> {
+    async fn forget_strangers_key(&self, link: &Link, due: Timestamp) -> Result<(), StoreError> {
         let Some(keys) = self.context.store.get::<Authorisations>(&link.id)? else {
             return Ok(());
         };
         let mut batch = Batch::new();
         batch.remove::<Authorisations>(&link.id);
-        if let Some(spare) = Spare::of_stranger(keys) {
+        if let Some(spare) = Spare::of_stranger(keys, due) {
             batch.put::<Spares>(&(link.id, Timestamp::now()), &spare);
         }
         self.context.store.commit(batch).await?;
@@ -181,8 +187,8 @@ impl State {
         Ok(())
     }
 
-    /// Forgets a session's key. A log-out that is owed to Telegram, or may have to be, is made up for later.
-    pub(super) async fn forget_keys(&self, link: &Link, owed: bool) -> Result<(), StoreError> {
+    /// Forgets a session's key. A log-out that is owed to Telegram, from some time on, or may have to be, is made up for.
+    pub(super) async fn forget_keys(&self, link: &Link, owed: Option<Timestamp>) -> Result<(), StoreError> {
         let now = Timestamp::now();
         let kept = self.context.store.get::<Authorisations>(&link.id)?;
         let mut batch = Batch::new();
