@@ -43,7 +43,7 @@ pub(super) struct Draft<'a> {
     high_water: HashMap<ChatId, MessageId>,
     channels: HashMap<i64, i32>,
     fresh_chats: HashMap<MessageId, ChatId>,
-    /// Marks of what is missing, as far as this commit changes them.
+    /// Marks of what is missing, as far as they were asked for, with what this commit changes of them.
     marks: HashMap<i64, Option<LeftOutMark>>,
     /// Edits that this commit tells, and what it tells as new.
     told_edits: HashMap<(SessionId, i64, MessageId), ToldEdit>,
@@ -247,7 +247,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The mark above which messages of this one's chat are still to be read.
-    fn mark(&self, message: &Message) -> Result<Option<LeftOutMark>, StoreError> {
+    fn mark(&mut self, message: &Message) -> Result<Option<LeftOutMark>, StoreError> {
         // A chat may have a mark of its own; private chats and basic groups have one together besides.
         let shared = (!message.chat.is_channel()).then_some(0);
         for place in [message.chat.0].into_iter().chain(shared) {
@@ -259,11 +259,13 @@ impl<'a> Draft<'a> {
         Ok(None)
     }
 
-    fn mark_at(&self, place: i64) -> Result<Option<LeftOutMark>, StoreError> {
-        match self.marks.get(&place) {
-            Some(mark) => Ok(*mark),
-            None => self.context.store.get::<LeftOut>(&(self.session, place)),
+    fn mark_at(&mut self, place: i64) -> Result<Option<LeftOutMark>, StoreError> {
+        if let Some(mark) = self.marks.get(&place) {
+            return Ok(*mark);
         }
+        let mark = self.context.store.get::<LeftOut>(&(self.session, place))?;
+        self.marks.insert(place, mark);
+        Ok(mark)
     }
 
     /// Whether the journal may have forgotten that the message was told. What is younger it recognises by name.

@@ -15,7 +15,7 @@ const PORTION: usize = 300;
 impl Draft<'_> {
     /// Whether an update's message has to wait for what was left out before it. It is stored meanwhile.
     pub(super) fn waits(&mut self, message: &Message) -> Result<bool, StoreError> {
-        if !self.by_updates || self.is_buried(message)? || !self.has_to_wait(message)? {
+        if !self.by_updates || !self.has_to_wait(message)? || self.is_buried(message)? {
             return Ok(false);
         }
         let above = self.mark(message)?.map_or(0, |mark| mark.above);
@@ -28,7 +28,7 @@ impl Draft<'_> {
     }
 
     /// Whether a message lies in a gap that is open, can be read, and is not told yet.
-    pub(super) fn has_to_wait(&self, message: &Message) -> Result<bool, StoreError> {
+    pub(super) fn has_to_wait(&mut self, message: &Message) -> Result<bool, StoreError> {
         let Some(mark) = self.mark(message)?.filter(|mark| !mark.unreadable) else {
             return Ok(false);
         };
@@ -74,7 +74,7 @@ impl Draft<'_> {
     }
 
     /// Whether what was left out at a place is read, as its mark said when reading began: nothing was left out again.
-    pub fn is_read(&self, place: i64, mark: LeftOutMark) -> Result<bool, StoreError> {
+    pub fn is_read(&mut self, place: i64, mark: LeftOutMark) -> Result<bool, StoreError> {
         Ok(self.mark_at(place)?.is_some_and(|now| now.again == mark.again))
     }
 
