@@ -105,6 +105,9 @@ pub(super) trait Courier: Send + Sync + 'static {
     /// Since when a session has been told all that it missed; none while it is still being told.
     fn told_since(&self, session: SessionId) -> Option<Timestamp>;
 
+    /// Whether a session's connection has given a sign of life since then, if it has one.
+    fn lives_since(&self, session: SessionId, since: Timestamp) -> BoxFuture<'_, bool>;
+
     /// Has what is known of a chat be what Telegram says now.
     fn look_anew(&self, session: SessionId, chat: ChatId, patience: Duration) -> Answer<'_, ()>;
 
@@ -167,6 +170,10 @@ impl Courier for Telegram {
 
     fn told_since(&self, session: SessionId) -> Option<Timestamp> {
         Telegram::told_since(self, session)
+    }
+
+    fn lives_since(&self, session: SessionId, since: Timestamp) -> BoxFuture<'_, bool> {
+        Box::pin(Telegram::lives_since(self, session, since))
     }
 
     fn look_anew(&self, session: SessionId, chat: ChatId, patience: Duration) -> Answer<'_, ()> {

@@ -122,7 +122,7 @@ impl<'a> Trial<'a> {
         if let Some(held) = self.protected().or_else(|| self.unshared(parts)) {
             return Ok(held);
         }
-        if let Some(until) = self.more_to_come(parts) {
+        if let Some(until) = self.more_to_come(parts).await {
             let why = "the rest of its album may still be told".to_owned();
             return Ok(End::Snooze(until, why));
         }
@@ -272,18 +272,23 @@ impl<'a> Trial<'a> {
     }
 
     /// Until when further parts of an album may come though its time is over: what was missed, perhaps while the daemon
-    /// was away, is still being told. No album is waited for for ever.
-    fn more_to_come(&self, parts: &[Message]) -> Option<Timestamp> {
+    /// was away, is still being told, or the connection has been silent since. No album is waited for for ever.
+    async fn more_to_come(&mut self, parts: &[Message]) -> Option<Timestamp> {
         let is_open = parts.first()?.album.is_some() && parts.len() < ALBUM_PARTS && self.untried;
-        let now = Timestamp::now();
-        if !is_open || now >= self.task.payload.ready.plus(LONGEST_ALBUM) {
+        let (now, ready) = (Timestamp::now(), self.task.payload.ready);
+        if !is_open || now >= ready.plus(LONGEST_ALBUM) {
             return None;
         }
-        let worker = &self.worker;
-        match worker.registry.courier.told_since(self.pair.source.session) {
-            None => Some(now.plus(LOOK_AGAIN)),
-            Some(since) => Some(since.plus(*worker.config.album_window)).filter(|until| *until > now),
+        let session = self.pair.source.session;
+        let courier = self.worker.registry.courier.clone();
+        let since = match courier.told_since(session) {
+            None => return Some(now.plus(LOOK_AGAIN)),
+            Some(since) => since.plus(*self.worker.config.album_window),
+        };
+        if since > now {
+            return Some(since);
         }
+        (!courier.lives_since(session, ready).await).then(|| now.plus(LOOK_AGAIN))
     }
 
     /// A chat may be protected long after a pair was made of it: the pair stops.

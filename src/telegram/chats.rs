@@ -12,6 +12,9 @@ use crate::base::{SessionId, Timestamp};
 use crate::model::{ChatId, ChatKind, Message, MessageId, SessionState};
 use crate::store::Scan;
 
+/// How long a connection has for a sign of life.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(3);
+
 /// A chat as a session knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatInfo {
@@ -116,6 +119,14 @@ impl Telegram {
             S::Connected | S::Restricted | S::Frozen => link.is_caught_up().then_some(account.since),
             S::Connecting | S::TransientDisconnect | S::CatchingUp => None,
             _ => Some(Timestamp::default()),
+        }
+    }
+
+    /// Whether a session's connection has given a sign of life since then; it is asked for one, for a moment.
+    pub async fn lives_since(&self, id: SessionId, since: Timestamp) -> bool {
+        match self.link(id) {
+            Ok(link) => link.lives_since(since, SIGN_OF_LIFE).await,
+            Err(_) => true,
         }
     }
 

@@ -480,14 +480,28 @@ impl Link {
         if self.last_proof().is_some_and(proven) {
             return None;
         }
+        let alive = self.answers((number, &wire), patience).await;
+        (!alive).then_some(number)
+    }
+
+    /// Whether the connection has given a sign of life since then: it is asked for one, and has so long. One that is not
+    /// there owes none.
+    pub async fn lives_since(&self, since: Timestamp, patience: Duration) -> bool {
+        let proven = self.last_proof().is_some_and(|proof| proof >= since);
+        match self.wire() {
+            Ok((number, wire)) if !proven => self.answers((number, &wire), patience).await,
+            _ => true,
+        }
+    }
+
+    async fn answers(&self, wire: (u64, &SenderPoolFatHandle), patience: Duration) -> bool {
         let ping = grammers_client::tl::functions::Ping {
             ping_id: Timestamp::now().0,
         };
         let asked = Timestamp::now();
-        let answered = tokio::time::timeout(patience, self.invoke_by((number, &wire), &ping)).await;
+        let answered = tokio::time::timeout(patience, self.invoke_by(wire, &ping)).await;
         // A refusal is an answer, too.
-        let alive = answered.is_ok() && self.last_proof().is_some_and(|proof| proof >= asked);
-        (!alive).then_some(number)
+        answered.is_ok() && self.last_proof().is_some_and(|proof| proof >= asked)
     }
 
     /// Counts a call to which this was the answer, or none.
