@@ -16,8 +16,8 @@ pub struct ForwardConfig {
     pub look_after: Span,
     /// How many of the destination's latest messages are looked through at most.
     pub look_at: usize,
-    /// A message that Telegram says it has, and that is not to be found for this long, was removed there: before that,
-    /// the call that sent it may still be running.
+    /// A copy that Telegram says it has, and that is not to be found for this long, is given up: before that, the call
+    /// that sent it may still be running.
     pub removed_after: Span,
     /// How often a task is tried before it goes to the dead letters.
     pub attempts: u32,

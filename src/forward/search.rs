@@ -87,7 +87,7 @@ impl Trial<'_> {
     }
 
     /// Telegram took it, but it is not to be found: the call that sent it may still be running, and shows it later. After
-    /// so long it was removed there.
+    /// so long it is given up: from the dead letters it can be looked for once more.
     pub(super) async fn nowhere(&mut self, parts: &[Message], trouble: Trouble) -> End {
         let now = Timestamp::now();
         let known = self.worker.unseen.filter(|(task, _)| *task == self.task.id);
@@ -105,6 +105,7 @@ impl Trial<'_> {
         {
             return self.remains(Done::default(), &gone, rest, trouble);
         }
+        self.worker.unseen = None;
         let why = "Telegram says that it has the copy, and it is not in the destination: it was removed there, or comes late";
         End::Discard(trouble.code, why.to_owned())
     }

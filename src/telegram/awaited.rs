@@ -1,8 +1,8 @@
 //! What is told only after the messages that Telegram left out before it: edits of those messages, which are told in
 //! their latest form, and later messages of the same chats, which keep their place.
 //!
-//! It decides who waits, and for how long. Later messages are stored besides, edits are not: whoever reads anew after a
-//! crash reads the present form.
+//! It decides who waits, and for how long. Later messages are stored besides, with their edits; edits of what is still to
+//! be read are not: whoever reads anew after a crash reads the present form.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
