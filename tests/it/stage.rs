@@ -120,19 +120,29 @@ impl Stage {
 
     /// Logs an account in by code and waits until it is connected.
     pub async fn log_in(&self, daemon: &Daemon, phone: &str) -> SessionId {
-        let telegram = &daemon.handles.telegram;
-        let id = telegram
-            .add(NewAccount::default())
-            .await
-            .expect("added")
-            .account
-            .id;
+        let id = self.session(daemon).await;
         self.log_in_again(daemon, id, phone).await;
         id
     }
 
+    /// A new session, not logged in yet.
+    pub async fn session(&self, daemon: &Daemon) -> SessionId {
+        let telegram = &daemon.handles.telegram;
+        let added = telegram.add(NewAccount::default()).await;
+        added.expect("added").account.id
+    }
+
     /// Logs a known session in by code and waits until it is connected.
     pub async fn log_in_again(&self, daemon: &Daemon, id: SessionId, phone: &str) {
+        self.submit(daemon, id, phone).await;
+        until("the session is connected", || {
+            state(daemon, id) == SessionState::Connected
+        })
+        .await;
+    }
+
+    /// Logs a known session in by code; what follows a login is not waited for.
+    pub async fn submit(&self, daemon: &Daemon, id: SessionId, phone: &str) {
         let telegram = &daemon.handles.telegram;
         telegram.request_code(id, phone).await.expect("a code is sent");
         let digits = phone.trim_start_matches('+').to_owned();
@@ -143,10 +153,6 @@ impl Stage {
             .submit_code(id, &code.expect("a code is there"))
             .await
             .expect("logged in");
-        until("the session is connected", || {
-            state(daemon, id) == SessionState::Connected
-        })
-        .await;
     }
 }
 

@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use trunkline::app::Daemon;
-use trunkline::model::{Action, ChatId, EventBody};
+use trunkline::model::{Action, ChatId, EventBody, SessionState};
+use trunkline::sandbox::faults::{Fault, Kind};
 use trunkline::sandbox::world::Peer;
 use trunkline::sandbox::world::posting::Draft;
 use trunkline::telegram::{Outgoing, OutgoingBody};
 
-use crate::stage::{Stage, events, received, until};
+use crate::stage::{Stage, events, received, state, until};
 
 const PHONE: &str = "+989120000001";
 
@@ -60,6 +61,57 @@ async fn edits_within_a_second_are_each_told_and_a_reaction_is_none() {
     post("last");
     until("the last is told", || received(&daemon) == ["x", "last"]).await;
     assert_eq!(edits(&daemon), ["y", "x", "y"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_after_a_first_login_is_told_though_the_dialogs_are_not_read_yet() {
+    let stage = Stage::new().await;
+    let (ann, bob) = (stage.user(PHONE, "Ann"), stage.user("+989120000002", "Bob"));
+    let (channel, group) = stage.world.world(|world| {
+        let channel = world.add_channel(None, bob, "News", true, &[ann]).expect("made");
+        let group = world.add_group(None, bob, "Group", &[ann]).expect("made");
+        (Peer::Channel(channel), Peer::Group(group))
+    });
+    let post = |peer: Peer, text: &str| {
+        stage
+            .world
+            .world(|world| world.post(bob, peer, Draft::text(text)).map(drop))
+            .expect("posted");
+    };
+    for peer in [channel, group] {
+        post(peer, "long before");
+    }
+    // Telegram's clock counts seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let daemon = stage.daemon().await;
+    let slow = Fault {
+        id: 0,
+        kind: Kind::Delay { milliseconds: 800 },
+        method: Some("messages.getDialogs".to_owned()),
+        account: Some(ann),
+        chat: None,
+        nth: 1,
+        times: 1,
+        matched: 0,
+        acted: 0,
+    };
+    stage.handle().fault(slow).expect("taken");
+    let session = stage.session(&daemon).await;
+    stage.submit(&daemon, session, PHONE).await;
+    for peer in [channel, group] {
+        post(peer, "just after");
+    }
+    until("it is connected", || {
+        state(&daemon, session) == SessionState::Connected
+    })
+    .await;
+    for peer in [channel, group] {
+        post(peer, "later");
+    }
+    until("all is told", || received(&daemon).len() >= 4).await;
+    let mut told = received(&daemon);
+    told.sort();
+    assert_eq!(told, ["just after", "just after", "later", "later"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use grammers_client::tl;
 use tl::functions::messages::GetDialogs;
 
+use super::pages::server_pts;
 use super::{Context, Msg};
 use crate::base::Timestamp;
 use crate::model::{ChatId, MessageId};
@@ -17,7 +18,7 @@ use crate::telegram::limits;
 use crate::telegram::link::Link;
 use crate::telegram::met::{self, Trust};
 use crate::telegram::peers;
-use crate::telegram::tables::{HighWater, Peer, Peers, StoredState, UpdateStates};
+use crate::telegram::tables::{HighWater, LeftOut, LeftOutMark, Peer, Peers, StoredState, UpdateStates};
 
 /// Dialogs in one page: Telegram gives no more.
 const PAGE: i32 = 100;
@@ -74,7 +75,8 @@ pub(super) async fn read_once(context: &Arc<Context>, link: &Arc<Link>) -> Resul
     for _ in 0..MAX_PAGES {
         let Some(request) = wanted.pop() else { break };
         let page = read_page(context, link, &request, Trust::Asked).await?;
-        keep(context, link, &page).await?;
+        let begun = begun(context, link, &page).await?;
+        keep(context, link, &page, &begun).await?;
         asked.push(request);
         let more = page.more().filter(|next| !asked.contains(next));
         wanted.extend(more.collect::<Vec<_>>());
@@ -211,7 +213,44 @@ fn page_after(asked: &GetDialogs, dialogs: &[Dialog], peers: &[(ChatId, Peer)]) 
     Some(next).filter(|next| next != asked)
 }
 
-async fn keep(context: &Context, link: &Link, page: &Page) -> Result<(), StoreError> {
+/// Where a first login's chats begin.
+struct Begun {
+    /// When the login was, by Telegram's clock.
+    at: Timestamp,
+    /// Whether something was written since in private chats and basic groups.
+    others: bool,
+}
+
+impl Begun {
+    /// Whether something may have been written in a chat since. Telegram's clock counts seconds: of a channel's message of
+    /// the login's own second it is not known.
+    fn speaks(&self, dialog: &Dialog) -> bool {
+        let since = dialog.date.is_some_and(|date| date >= self.at);
+        since && (dialog.chat.is_channel() || self.others)
+    }
+}
+
+/// What the login was, and whether there is news since; asked only if it matters.
+async fn begun(context: &Context, link: &Link, page: &Page) -> Result<Begun, TelegramError> {
+    let login = context
+        .store
+        .get::<UpdateStates>(&(link.id, 0))?
+        .unwrap_or_default();
+    let mut begun = Begun {
+        at: Timestamp::from_secs(login.date.into()),
+        others: true,
+    };
+    let matters = |dialog: &Dialog| !dialog.chat.is_channel() && begun.speaks(dialog);
+    if link.account().is_first_login() && page.dialogs.iter().any(matters) {
+        begun.others = server_pts(link).await? != login.pts;
+    }
+    Ok(begun)
+}
+
+/// What a page says of chats and channels, and where each chat begins for us. A chat in which something was written
+/// since the login, while the dialogs were being read, begins at the login and not at its top: pairs and endpoints may
+/// be waiting for that already.
+async fn keep(context: &Context, link: &Link, page: &Page, begun: &Begun) -> Result<(), StoreError> {
     let first = link.account().is_first_login();
     let mut batch = Batch::new();
     for dialog in &page.dialogs {
@@ -224,7 +263,15 @@ async fn keep(context: &Context, link: &Link, page: &Page) -> Result<(), StoreEr
             batch.put::<Peers>(&key, &listed);
         }
         if first && !context.store.contains::<HighWater>(&key)? {
-            batch.put::<HighWater>(&key, &dialog.top);
+            if begun.speaks(dialog) {
+                let mark = LeftOutMark {
+                    since: begun.at,
+                    ..LeftOutMark::default()
+                };
+                batch.put::<LeftOut>(&key, &mark);
+            } else {
+                batch.put::<HighWater>(&key, &dialog.top);
+            }
         }
         let channel = (link.id, dialog.chat.bare());
         if let (Some(pts), None) = (dialog.pts, context.store.get::<UpdateStates>(&channel)?) {

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use grammers_client::InvocationError;
 
+use super::Context;
 use super::commit::Pen;
 use super::dialogs;
-use super::pages::{Bounds, PAGE, gone, read_down};
-use super::{Context, pump};
+use super::pages::{Bounds, PAGE, gone, read_down, server_pts};
 use crate::base::Timestamp;
 use crate::model::Refusal;
 use crate::model::{ChatId, MessageId};
@@ -74,7 +74,7 @@ pub(super) async fn catch_up(
         .into_iter()
         .partition(|(_, mark)| mark.unreadable);
     read_left_out(context, link, pen, readable).await?;
-    if comparison.patient && recently(link) && pump::server_pts(link).await? > pen.stored_pts()? {
+    if comparison.patient && recently(link) && server_pts(link).await? > pen.stored_pts()? {
         return Ok(false);
     }
     let before = high_water(context, link)?;
@@ -132,19 +132,15 @@ fn high_water(context: &Context, link: &Link) -> Result<HashMap<ChatId, MessageI
         .collect())
 }
 
-/// Whether Telegram, or the limiter, has this call made later: it asks to wait, has trouble of its own, or answered in a
-/// form that we do not know. The connection is fine.
+/// Whether the call is made again later, over the same connection: Telegram or the limiter refused it, or the answer has a
+/// form that we do not know. The end of an authorisation is no such refusal.
 pub(super) fn is_for_later(error: &TelegramError) -> bool {
-    match error {
-        TelegramError::Network(InvocationError::Deserialize(_)) => true,
-        TelegramError::Rpc { .. } | TelegramError::Limited(_) => {
-            matches!(
-                error.class(),
-                Refusal::Wait { .. } | Refusal::Uncertain | Refusal::PeerFlood
-            )
-        }
-        _ => false,
-    }
+    matches!(
+        error,
+        TelegramError::Rpc { .. }
+            | TelegramError::Limited(_)
+            | TelegramError::Network(InvocationError::Deserialize(_))
+    )
 }
 
 /// Whether updates arrived so lately that more may follow.
@@ -270,11 +266,16 @@ fn if_readable<T>(link: &Link, read: Result<T, TelegramError>) -> Result<Option<
 
 /// Whether a refusal concerns more than the chat that was to be read, or comes to an end by itself.
 fn is_of_session(error: &TelegramError) -> bool {
-    is_for_later(error)
-        || matches!(
-            error.class(),
-            Refusal::Ended(_) | Refusal::Elsewhere | Refusal::Unavailable
-        )
+    matches!(
+        error.class(),
+        Refusal::Wait { .. }
+            | Refusal::Uncertain
+            | Refusal::PeerFlood
+            | Refusal::Frozen
+            | Refusal::Ended(_)
+            | Refusal::Elsewhere
+            | Refusal::Unavailable
+    )
 }
 
 /// How far down a chat is read.

@@ -161,6 +161,12 @@ async fn hidden_up_to(context: &Context, link: &Link, chat: ChatId) -> Result<Me
     })
 }
 
+/// The account's own pts at Telegram.
+pub(super) async fn server_pts(link: &Link) -> Result<i32, TelegramError> {
+    let tl::enums::updates::State::State(state) = link.invoke(&tl::functions::updates::GetState {}).await?;
+    Ok(state.pts)
+}
+
 /// Messages of an answer.
 pub(crate) struct Page {
     /// In the answer's order, as this session's account sees them.

@@ -12,7 +12,6 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt, stream};
 use grammers_client::InvocationError;
 use grammers_client::session::updates::UpdatesLike;
-use grammers_client::tl;
 use tokio::time::{Instant, sleep_until};
 
 use super::commit::Pen;
@@ -30,8 +29,11 @@ use crate::telegram::link::{Connection, Link};
 /// Batches that go into one commit.
 const BATCHES: usize = 256;
 
-/// The longest rest before histories are read again that Telegram asked to wait with.
+/// The longest rest before histories are read again.
 const LONGEST_REST: Duration = Duration::from_secs(300);
+
+/// The longest pause between two tries to read the dialogs: a connection that ended meanwhile is found out by the next.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Silence after which nothing more is expected to be on its way.
 const QUIET: Duration = Duration::from_millis(400);
@@ -92,14 +94,17 @@ async fn serve(
         return Ok(());
     }
     let number = connection.number;
+    let mut rests = Rests::default();
     // The limiter may rightly let this wait for long.
     while let Err(error) = task.idle(Box::pin(dialogs::read_once(context, link))).await {
-        note(link, number, &error);
-        let Some(until) = until(&error) else {
+        if !history::is_for_later(&error) {
+            note(link, number, &error);
             return Ok(());
-        };
+        }
         // The connection is fine, and there will be no other that would have it read.
-        task.idle(tokio::time::sleep(until.since(Timestamp::now()))).await;
+        let rest = rests.after(&error, LONGEST_PAUSE);
+        tracing::info!(session = %link.id, %error, rest_s = rest.as_secs(), "the dialogs are read later");
+        task.idle(tokio::time::sleep(rest)).await;
     }
     let receiver = Receiver::new(context.clone(), link.clone(), connection).await?;
     let mut pen = Pen::new(context.clone(), link.clone())?;
@@ -145,13 +150,19 @@ async fn serve(
                             link.caught_up(number);
                         }
                         check.passed();
+                        rests = Rests::default();
                     }
                     Ok(false) => check.again_in(QUIET),
                     Err(error) => {
-                        if !history::is_for_later(&error) {
-                            note(link, number, &error);
+                        let rest = rests.after(&error, LONGEST_REST);
+                        match history::is_for_later(&error) {
+                            true => {
+                                let rest_s = rest.as_secs();
+                                tracing::info!(session = %link.id, %error, rest_s, "what was missed is read later");
+                            }
+                            false => note(link, number, &error),
                         }
-                        check.rests(rest_after(&error));
+                        check.rests(rest);
                     }
                 }
                 continue;
@@ -202,20 +213,23 @@ enum News {
     Overdue,
 }
 
-/// Until when the same call would be refused; a frozen account is not known to thaw soon.
-fn until(error: &TelegramError) -> Option<Timestamp> {
-    match error.class() {
-        Refusal::Frozen => Some(Timestamp::now().plus(LONGEST_REST)),
-        class => class.until(),
-    }
+/// The rests between calls of the session's own that are refused: as long as Telegram asks, else each twice as long as
+/// the one before. A frozen account is not known to thaw soon.
+#[derive(Default)]
+struct Rests {
+    refused: u32,
 }
 
-/// How long to rest after reading histories failed.
-fn rest_after(error: &TelegramError) -> Duration {
-    let least = QUIET * 10;
-    match until(error) {
-        Some(until) => until.since(Timestamp::now()).clamp(least, LONGEST_REST),
-        None => least,
+impl Rests {
+    fn after(&mut self, error: &TelegramError, longest: Duration) -> Duration {
+        let least = QUIET * 10;
+        let usual = least.saturating_mul(1 << self.refused.min(10)).min(longest);
+        self.refused += 1;
+        match error.class() {
+            Refusal::Frozen => LONGEST_REST,
+            Refusal::Wait { until, .. } => until.since(Timestamp::now()).clamp(least, LONGEST_REST),
+            _ => usual,
+        }
     }
 }
 
@@ -378,10 +392,4 @@ fn note(link: &Link, number: u64, error: &TelegramError) {
         tracing::info!(session = %link.id, error = %error, "the updates broke off");
         link.report_broken(number);
     }
-}
-
-/// The account's own pts at Telegram.
-pub(super) async fn server_pts(link: &Link) -> Result<i32, TelegramError> {
-    let tl::enums::updates::State::State(state) = link.invoke(&tl::functions::updates::GetState {}).await?;
-    Ok(state.pts)
 }
