@@ -84,6 +84,8 @@ pub(crate) struct Link {
     found_elsewhere: Notify,
     broken: AtomicU64,
     found_broken: Notify,
+    /// The latest connection of which the server has forgotten who speaks.
+    strange: AtomicU64,
     /// The latest connection over which all that was missed has been fetched.
     caught_up: AtomicU64,
     /// The latest connection over which Telegram has told what was missed.
@@ -119,6 +121,7 @@ impl Link {
             found_elsewhere: Notify::new(),
             broken: AtomicU64::new(0),
             found_broken: Notify::new(),
+            strange: AtomicU64::new(0),
             caught_up: AtomicU64::new(0),
             told: AtomicU64::new(0),
             proof: AtomicI64::new(0),
@@ -272,6 +275,11 @@ impl Link {
     pub fn report_broken(&self, number: u64) {
         self.broken.fetch_max(number, Ordering::Relaxed);
         self.found_broken.notify_one();
+    }
+
+    /// Whether the server has forgotten who speaks over this connection.
+    pub fn is_strange(&self, number: u64) -> bool {
+        self.strange.load(Ordering::Relaxed) >= number
     }
 
     /// Telegram says that the account lives at another DC.
@@ -454,6 +462,7 @@ impl Link {
         }
         if answer.as_ref().is_err_and(wants_introduction) {
             // It answers nothing any more. A new one introduces itself.
+            self.strange.fetch_max(number, Ordering::Relaxed);
             self.report_broken(number);
         }
         answer

@@ -25,11 +25,18 @@ use crate::telegram::side::{Side, fresh_keys};
 /// After so many refusals in a row the authorisation counts as ended.
 const REFUSALS: u32 = 5;
 
-/// What is known of a move, over several connections.
+/// An account that is sent on again so soon is not followed at once: two homes that name each other would have it moving
+/// for ever.
+const SETTLED: Duration = Duration::from_secs(600);
+
+/// What is known of moves, over several connections.
 pub(super) struct Move {
     pauses: ExponentialBackoff,
     refusals: u32,
     not_before: Instant,
+    /// The pauses between one move and the next, and when the last one was.
+    between: ExponentialBackoff,
+    moved: Option<Instant>,
 }
 
 impl Default for Move {
@@ -43,11 +50,40 @@ impl Default for Move {
             },
             refusals: 0,
             not_before: Instant::now(),
+            between: between(),
+            moved: None,
         }
     }
 }
 
+/// Ten seconds after the first move, five minutes at most.
+fn between() -> ExponentialBackoff {
+    ExponentialBackoff {
+        initial_interval: Duration::from_secs(10),
+        multiplier: 2.0,
+        max_interval: Duration::from_secs(300),
+        max_elapsed_time: None,
+        ..ExponentialBackoff::default()
+    }
+}
+
 impl Move {
+    /// It was carried over.
+    fn succeeded(&mut self) {
+        let now = Instant::now();
+        let mut between = match self.moved {
+            Some(moved) if now - moved < SETTLED => self.between.clone(),
+            _ => self::between(),
+        };
+        let pause = between.next_backoff().unwrap_or_default();
+        *self = Self {
+            not_before: now + pause,
+            between,
+            moved: Some(now),
+            ..Self::default()
+        };
+    }
+
     /// It was not carried over.
     fn failed(&mut self, error: &TelegramError) {
         let wait = match error.class() {
@@ -77,7 +113,7 @@ pub(super) async fn follow(context: &Context, link: &Link, session: &Arc<Session
         match Box::pin(carry_over(context, link, session, dc)).await {
             Ok(()) => {
                 tracing::info!(session = %link.id, dc, "the account lives at another data centre now");
-                *moving = Move::default();
+                moving.succeeded();
                 return;
             }
             Err(error) => {
@@ -113,8 +149,10 @@ async fn carry_over(
     })?;
     let (number, wire) = link.wire()?;
     let export = tl::functions::auth::ExportAuthorization { dc_id: dc };
+    let exported = link.invoke_by((number, &wire), &export).await;
+    // Of the old home: what it says of the authorisation is so.
     let tl::enums::auth::ExportedAuthorization::Authorization(ticket) =
-        link.invoke_by((number, &wire), &export).await?;
+        exported.map_err(|error| link.failed(error))?;
     let (side, wire) = Side::new(context, &there);
     let import = tl::functions::auth::ImportAuthorization {
         id: ticket.id,

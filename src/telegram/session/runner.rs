@@ -43,7 +43,7 @@ type Reason = &'static str;
 pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContext) -> Result<(), BoxError> {
     let session = SessionStore::load(context.store.clone(), link.id, context.dcs.clone())?;
     let session = Arc::new(session);
-    let mut pauses = reconnect_pauses();
+    let (mut pauses, mut refused) = (reconnect_pauses(), introduction_pauses());
     let (mut doubt, mut moving) = (Doubt::default(), Move::default());
     loop {
         let began = Instant::now();
@@ -54,8 +54,17 @@ pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContex
         if was_of_use(&link, began.elapsed()) {
             pauses.reset();
         }
+        if began.elapsed() >= STEADY {
+            refused.reset();
+        }
         link.withdraw();
+        let mut pause = pauses.next_backoff();
         match outcome {
+            Given::Refused => {
+                link.vitals.failed();
+                link.observe(Observation::Lost("CONNECTION_NOT_INITED"));
+                pause = pause.max(refused.next_backoff());
+            }
             Given::Up(reason) => {
                 link.vitals.failed();
                 link.observe(Observation::Lost(reason));
@@ -72,7 +81,7 @@ pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContex
                 link.observe(Observation::Lost("AUTH_KEY_DOUBTED"));
             }
         }
-        let pause = pauses.next_backoff().unwrap_or(Duration::from_secs(60));
+        let pause = pause.unwrap_or(Duration::from_secs(60));
         tokio::select! {
             () = task.stop.cancelled() => break,
             () = task.idle(sleep(pause)) => {}
@@ -104,10 +113,22 @@ fn reconnect_pauses() -> ExponentialBackoff {
     }
 }
 
+/// After connections that answered no call: such a one may have told all before, and would seem to be of use.
+fn introduction_pauses() -> ExponentialBackoff {
+    ExponentialBackoff {
+        initial_interval: Duration::from_secs(2),
+        randomization_factor: 0.25,
+        multiplier: 10.0,
+        ..reconnect_pauses()
+    }
+}
+
 /// How a connection ended.
 enum Given {
     /// It was of no use any more; another may be.
     Up(Reason),
+    /// The server answers no call over it: it wants another to introduce itself.
+    Refused,
     /// The server says that it does not know this session's key. It may be mistaken.
     Doubted,
 }
@@ -136,7 +157,10 @@ async fn connection(
     let number = link.publish(pool.handle.clone(), pool.updates).await;
     tokio::select! {
         () = pool.runner.run() => Given::Up("CONNECTION_CLOSED"),
-        () = link.until_broken(number) => Given::Up("CONNECTION_BROKEN"),
+        () = link.until_broken(number) => match link.is_strange(number) {
+            true => Given::Refused,
+            false => Given::Up("CONNECTION_BROKEN"),
+        },
         () = context.shifts.next() => Given::Up("CLOCK_SHIFTED"),
         () = relocation::follow(context, link, session, moving) => Given::Up("ACCOUNT_MOVED"),
         given = pulse(context, link, task, turn, doubt) => given,
