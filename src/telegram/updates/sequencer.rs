@@ -405,8 +405,15 @@ impl<U, P> Sequencer<U, P> {
             pts: present.qts,
         }));
         self.finish(telling);
-        // The date is still the old one: by it Telegram names the channels in which something happened.
-        self.ask_on(now, false);
+        // The date is still the old one: by it Telegram names the channels in which something happened. If it was refused
+        // before, this answer is none to it: the rests go on growing.
+        match self.asking.is_refused() {
+            true => {
+                self.asking.landed();
+                self.asking.want(now);
+            }
+            false => self.ask_on(now, false),
+        }
     }
 
     /// Takes a refusal of what was asked.

@@ -391,6 +391,34 @@ mod tests {
     }
 
     #[test]
+    fn a_present_state_is_no_answer_to_a_difference_that_is_refused() {
+        let mut now = Instant::now();
+        let mut sequencer = sequencer(now);
+        sequencer.lost_track(now);
+        let begun = now;
+        let mut asked = 0;
+        while now < begun + Duration::from_secs(15) {
+            match sequencer.next_request(now) {
+                Some(Request::Present) => {
+                    let present = super::super::super::position::Present {
+                        pts: 10,
+                        qts: 0,
+                        date: 1,
+                        seq: 0,
+                    };
+                    sequencer.present_answered(now, present);
+                }
+                Some(request) => {
+                    asked += 1;
+                    sequencer.refused(now, request, super::super::super::position::Refusal::Unknown);
+                }
+                None => now += Duration::from_millis(50),
+            }
+        }
+        assert!((3..=6).contains(&asked), "{asked} times");
+    }
+
+    #[test]
     fn a_channel_that_tells_nothing_keeps_no_date_back() {
         let now = Instant::now();
         let mut sequencer = sequencer(now);
