@@ -114,6 +114,8 @@ codes! {
     ForwardsRestricted = "CHAT_FORWARDS_RESTRICTED", Telegram;
     /// A message of a kind that cannot be sent as a new one.
     NotCopyable = "NOT_COPYABLE", Telegram;
+    /// A file that the destination's account does not see.
+    MediaNotReachable = "MEDIA_NOT_REACHABLE", Telegram;
     /// The message does not exist.
     MessageInvalid = "MESSAGE_ID_INVALID", Telegram;
     /// The text is empty.

@@ -97,7 +97,8 @@ impl Trial<'_> {
             return End::Retry(trouble.code, trouble.text);
         }
         if now.since(since) < *self.worker.config.removed_after {
-            return End::Snooze(now.plus(SEEK_AGAIN), trouble.text);
+            let pause = SEEK_AGAIN.max(now.since(since).mul_f32(0.75));
+            return End::Snooze(now.plus(pause), trouble.text);
         }
         if self.pair.mode == Mode::Forward
             && let Ok((gone, rest)) = self.sift(parts).await

@@ -59,9 +59,11 @@ pub(super) fn verdict(step: Step, class: Refusal) -> Verdict {
         Refusal::PeerFlood => Verdict::Halt("peer_flood"),
         Refusal::Frozen => Verdict::Halt("account_frozen"),
         Refusal::Ended(_) => Verdict::Halt("session_expired"),
-        Refusal::Unavailable | Refusal::Elsewhere => Verdict::Await,
-        Refusal::Uncertain | Refusal::Renew(_) => Verdict::Retry,
-        Refusal::Done => Verdict::Done,
+        Refusal::Unavailable => Verdict::Await,
+        // Nothing was done, and the session moves by itself; one that never does is not asked for ever.
+        Refusal::Uncertain | Refusal::Renew(_) | Refusal::Elsewhere => Verdict::Retry,
+        // Nothing is so already of what was never sent.
+        Refusal::Done if step != Step::Send => Verdict::Done,
         Refusal::Hold(Obstacle::ChatUnknown) => Verdict::Hold(CHAT_UNKNOWN),
         Refusal::Hold(obstacle) if step == Step::Send => Verdict::Hold(obstacle.as_str()),
         Refusal::Duplicate if step == Step::Send => Verdict::Look,
@@ -74,7 +76,8 @@ pub(super) fn verdict(step: Step, class: Refusal) -> Verdict {
         Refusal::Gone | Refusal::ReplyGone if step != Step::Send => Verdict::Done,
         // What a new message answers is gone, or (forward mode) the source itself.
         Refusal::Gone | Refusal::ReplyGone => Verdict::Simplify,
-        Refusal::Hold(_)
+        Refusal::Done
+        | Refusal::Hold(_)
         | Refusal::Duplicate
         | Refusal::Protected
         | Refusal::KindForbidden
@@ -110,7 +113,7 @@ mod tests {
             }
         }
         assert_eq!(verdict(Step::Send, Refusal::Unavailable), Verdict::Await);
-        assert_eq!(verdict(Step::Send, Refusal::Elsewhere), Verdict::Await);
+        assert_eq!(verdict(Step::Send, Refusal::Elsewhere), Verdict::Retry);
     }
 
     #[test]
@@ -141,6 +144,11 @@ mod tests {
         assert_eq!(verdict(Step::Edit, Refusal::Gone), Verdict::Done);
         assert_eq!(verdict(Step::Delete, Refusal::Gone), Verdict::Done);
         assert_eq!(verdict(Step::Edit, Refusal::Done), Verdict::Done);
+        assert_eq!(
+            verdict(Step::Send, Refusal::Done),
+            Verdict::Discard,
+            "not lost without a word"
+        );
         let no_rights = Refusal::Hold(Obstacle::NoRights);
         assert_eq!(verdict(Step::Delete, no_rights), Verdict::Discard);
         assert_eq!(verdict(Step::Edit, Refusal::KindForbidden), Verdict::Discard);

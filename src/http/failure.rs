@@ -173,6 +173,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::PhoneNumberBanned
         | Code::PeerInvalid
         | Code::NotCopyable
+        | Code::MediaNotReachable
         | Code::MessageEmpty
         | Code::TelegramError => StatusCode::UNPROCESSABLE_ENTITY,
         Code::PeerFlood | Code::FloodWait | Code::SlowMode | Code::RateLimited | Code::TooSlow => {

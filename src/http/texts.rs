@@ -180,6 +180,10 @@ fn both(code: Code) -> (&'static str, &'static str) {
             "The chat does not allow messages of this kind",
             "این گفتگو این نوع پیام را نمی‌پذیرد",
         ),
+        Code::MediaNotReachable => (
+            "The destination's account cannot reach this file: it does not see the chat that the file is in",
+            "حساب مقصد به این فایل دسترسی ندارد، چون گفتگوی آن را نمی‌بیند",
+        ),
         Code::AccountFrozen => (
             "Telegram has frozen this account: it may read and not send",
             "تلگرام این حساب را مسدود کرده است؛ فقط خواندن ممکن است",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use grammers_client::tl;
 
 use super::entities;
-use super::error::TelegramError;
+use super::error::{NOT_REACHABLE, TelegramError};
 use super::limits;
 use super::link::Link;
 use super::met::{self, Trust};
@@ -60,10 +60,13 @@ impl Effects<'_> {
             self.link.sent();
         }
         match sent {
-            Err(error) if error.class() == Refusal::Renew(Stale::File) => {
+            Err(error) if is_stale(&error) => {
                 let mut fresh = outgoing.clone();
                 self.refresh(&mut fresh.body).await?;
-                self.try_send(&fresh).await
+                match fresh == *outgoing {
+                    true => Err(error),
+                    false => self.try_send(&fresh).await,
+                }
             }
             sent => sent,
         }
@@ -154,12 +157,15 @@ impl Effects<'_> {
     /// Brings a message to another form; one that it has already is fine.
     pub async fn edit(&self, chat: ChatId, id: MessageId, form: &Revision) -> Result<(), TelegramError> {
         match self.try_edit(chat, id, form).await {
-            Err(error) if error.class() == Refusal::Renew(Stale::File) => {
+            Err(error) if form.media.is_some() && is_stale(&error) => {
                 let mut fresh = form.clone();
                 if let Some(media) = &mut fresh.media {
                     self.refresh_parts(std::slice::from_mut(media)).await?;
                 }
-                self.try_edit(chat, id, &fresh).await
+                match fresh == *form {
+                    true => Err(error),
+                    false => self.try_edit(chat, id, &fresh).await,
+                }
             }
             answer => answer,
         }
@@ -423,19 +429,44 @@ impl Effects<'_> {
     async fn refresh_parts(&self, parts: &mut [OutgoingMedia]) -> Result<(), TelegramError> {
         for part in parts {
             let (chat, id) = part.origin;
-            let origin = self.message(chat, id).await?;
+            let not_reachable = |class| TelegramError::Rpc {
+                class,
+                name: NOT_REACHABLE.to_owned(),
+            };
+            let origin = match self.message(chat, id).await {
+                // The account does not see the chat that the file came from, or is not told.
+                Err(error) if is_of_origin(&error) => return Err(not_reachable(Refusal::Refused)),
+                origin => origin?,
+            };
             let file = origin
                 .and_then(|message| message.media)
                 .and_then(|media| media.file)
                 // Numbers of other chats count per account: what stands there may be another's message.
                 .filter(|file| file.id == part.file.id);
-            part.file = file.ok_or(TelegramError::Rpc {
-                class: Refusal::Gone,
-                name: "SOURCE_MESSAGE_GONE".to_owned(),
-            })?;
+            part.file = file.ok_or_else(|| not_reachable(Refusal::Gone))?;
         }
         Ok(())
     }
+}
+
+/// Whether a refusal to show the message that a file came with will stay so.
+fn is_of_origin(error: &TelegramError) -> bool {
+    let passes = matches!(
+        error.class(),
+        Refusal::Wait { .. }
+            | Refusal::Uncertain
+            | Refusal::Unavailable
+            | Refusal::Elsewhere
+            | Refusal::Ended(_)
+            | Refusal::Frozen
+            | Refusal::PeerFlood
+    );
+    matches!(error, TelegramError::Rpc { .. }) && !passes
+}
+
+/// Whether the file may be another account's, or its reference too old: as the account itself sees it, it may be sent.
+fn is_stale(error: &TelegramError) -> bool {
+    error.class() == Refusal::Renew(Stale::File) || error.rpc_name() == Some("MEDIA_EMPTY")
 }
 
 fn units(parts: usize) -> u32 {

@@ -66,6 +66,15 @@ pub enum TelegramError {
 }
 
 impl TelegramError {
+    /// What Telegram answers a call with: a code and its word, such as 420 and `FLOOD_WAIT_3`.
+    pub fn answered(code: i32, word: &str) -> Self {
+        let error = grammers_client::tl::types::RpcError {
+            error_code: code,
+            error_message: word.to_owned(),
+        };
+        InvocationError::Rpc(error.into()).into()
+    }
+
     /// What it means for whoever decides what happens next.
     pub fn class(&self) -> Refusal {
         match self {
@@ -95,6 +104,10 @@ impl TelegramError {
         }
     }
 }
+
+/// Our own word for a file that the account cannot name: it does not see the message that the file came with, or that
+/// message is gone.
+pub(crate) const NOT_REACHABLE: &str = "MEDIA_NOT_REACHABLE";
 
 /// How long to wait if Telegram asks to and does not say how long, in seconds.
 const UNNAMED_WAIT: u32 = 60;
@@ -179,6 +192,7 @@ fn rpc_code(class: Refusal, name: &str) -> Code {
         "PASSWORD_HASH_INVALID" => return Code::PasswordHashInvalid,
         "SESSION_PASSWORD_NEEDED" => return Code::PasswordRequired,
         "MESSAGE_EMPTY" => return Code::MessageEmpty,
+        NOT_REACHABLE => return Code::MediaNotReachable,
         _ => {}
     }
     match class {
@@ -221,22 +235,14 @@ mod tests {
             "FILE_REFERENCE_0_EXPIRED",
             "FILE_REFERENCE_12_INVALID",
         ] {
-            let error = grammers_client::tl::types::RpcError {
-                error_code: 400,
-                error_message: message.into(),
-            };
-            let error = TelegramError::from(InvocationError::Rpc(error.into()));
+            let error = TelegramError::answered(400, message);
             assert_eq!(error.class(), Refusal::Renew(Stale::File), "{message}");
         }
     }
 
     #[test]
     fn a_wait_without_a_number_takes_a_minute() {
-        let error = grammers_client::tl::types::RpcError {
-            error_code: 420,
-            error_message: "SOMETHING_NEW".into(),
-        };
-        let error = TelegramError::from(InvocationError::Rpc(error.into()));
+        let error = TelegramError::answered(420, "SOMETHING_NEW");
         let until = error.class().until().expect("a wait");
         assert!(until.since(Timestamp::now()) > Duration::from_secs(UNNAMED_WAIT as u64 - 1));
     }

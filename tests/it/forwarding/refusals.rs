@@ -1,13 +1,13 @@
 //! Refusals of the destination, each with its way out.
 
-use trunkline::base::{Code, Coded};
+use trunkline::base::{Code, Coded, Owner};
 use trunkline::forward::PairState;
 use trunkline::model::{ChatId, SessionState};
 use trunkline::sandbox::acts::{NewMessage, NewPart};
 use trunkline::sandbox::faults::Kind;
 use trunkline::telegram::{Outgoing, OutgoingBody};
 
-use super::{PATIENCE, PHONE, Scene, photo, stats};
+use super::{PATIENCE, PHONE, Scene, channel, pair, photo, stats};
 use crate::stage::{state, until};
 
 fn error(code: i32, name: &str) -> Kind {
@@ -133,5 +133,44 @@ async fn an_album_that_slow_mode_does_not_take_goes_one_by_one() {
     until("all is settled", || stats(&daemon, id).waiting == 0).await;
     let stats = stats(&daemon, id);
     assert_eq!((stats.forwarded, stats.failed), (4, 0));
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn media_over_two_sessions_are_copied_where_the_destinations_account_sees_them() {
+    let scene = Scene::new().await;
+    let phone = "+989120000009";
+    let cleo = scene.stage.user(phone, "Cleo");
+    let shared = channel(&scene.world, "Shared", scene.bob, &[scene.ann, cleo]);
+    let copies = channel(&scene.world, "Cleo's copies", cleo, &[]);
+    let daemon = scene.stage.daemon().await;
+    let reads = scene.stage.log_in(&daemon, PHONE).await;
+    let writes = scene.stage.log_in(&daemon, phone).await;
+    let pairs = &daemon.handles.pairs;
+    let mut ids = Vec::new();
+    for source in [shared, scene.source] {
+        let mut new = pair(reads, source, copies, "");
+        new.destination.session = writes;
+        ids.push(pairs.create(new, Owner::admin()).await.expect("made").id);
+    }
+    let picture = |text: &str| NewMessage {
+        photo: Some(photo(1)),
+        ..NewMessage::text(scene.bob, text)
+    };
+    scene.world.post(shared, picture("seen by both")).expect("posted");
+    until("what both see is copied", || scene.seen_in(copies).len() == 1).await;
+    assert_eq!(scene.seen_in(copies)[0].text, "seen by both");
+    scene.post(picture("seen by one"));
+    scene.say("a text");
+    until("the text is copied", || scene.seen_in(copies).len() == 2).await;
+    assert_eq!(scene.seen_in(copies)[1].text, "a text");
+    until("the picture is given up", || stats(&daemon, ids[1]).failed == 1).await;
+    let (dead, _) = daemon
+        .handles
+        .store
+        .dead_letters(&Default::default(), None, 10)
+        .expect("read");
+    assert_eq!(dead[0].code, Code::MediaNotReachable.as_str());
+    assert_eq!(stats(&daemon, ids[0]).failed, 0);
     daemon.stop(PATIENCE).await;
 }
