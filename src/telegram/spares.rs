@@ -115,7 +115,7 @@ impl Spare {
 
 /// The next pause of a key that came here that long ago.
 fn pause(age: Duration) -> Duration {
-    (age / 2).clamp(PAUSES.0, PAUSES.1)
+    age.clamp(PAUSES.0, PAUSES.1)
 }
 
 /// Ends keys as they come due.
@@ -307,7 +307,7 @@ mod tests {
         let secs = Duration::from_secs;
         assert_eq!(
             [1, 60, 6000].map(|age| pause(secs(age))),
-            [secs(2), secs(30), secs(300)]
+            [secs(2), secs(60), secs(300)]
         );
     }
 

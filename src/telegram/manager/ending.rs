@@ -22,6 +22,9 @@ use crate::telegram::{forget, incident};
 /// How long a log-out at Telegram may take before the session is forgotten without it.
 const LOGOUT: Duration = Duration::from_secs(10);
 
+/// How long to wait after a log-out that Telegram refused.
+const REFUSED: Duration = Duration::from_secs(2);
+
 impl State {
     /// A session that rests waits for no login; it was steered as an entry of its own, and stays.
     pub(super) async fn end_login(&self, link: &Link) -> Result<(), StoreError> {
@@ -163,7 +166,9 @@ impl State {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
                 tracing::info!(session = %link.id, error = %error, "not logged out at Telegram");
-                Err(error.class().until().unwrap_or(now))
+                let refused = matches!(error, TelegramError::Rpc { .. });
+                let again = if refused { now.plus(REFUSED) } else { now };
+                Err(error.class().until().unwrap_or(again))
             }
             Err(_) => {
                 tracing::info!(session = %link.id, "Telegram did not answer the log-out in time");
