@@ -4,7 +4,7 @@ CARGO ?= cargo
 MESSAGES ?= 500
 SCHEDULES ?= 100000
 
-.PHONY: run demo build test schedules beside bench faults busy-day lint fmt doc clean help
+.PHONY: run demo build test schedules beside bench faults busy-day sweep lint fmt doc clean help
 
 run: ## build, then show it at work against the built-in sandbox, until Ctrl-C
 	$(CARGO) build --release --locked
@@ -42,6 +42,11 @@ faults: ## the fault campaign, with its table; ROUNDS=3 is a short form, SEED= a
 busy-day: ## ten minutes of twenty sessions, forty pairs and all that happens to accounts and chats; SEED= repeats a day
 	$(CARGO) build --release --locked
 	$(CARGO) test --release --locked --quiet --test faults -- --busy-day $(if $(SEED),--seed $(SEED)) $(if $(SHORT),--short)
+
+sweep: ## every error that Telegram documents, given to accounts at work; SEED= repeats it, QUICK=1 is a tenth, CLASS= narrows it
+	$(CARGO) build --release --locked
+	$(CARGO) test --release --locked --quiet --test faults -- --sweep $(if $(SEED),--seed $(SEED)) $(if $(QUICK),--short) \
+	$(if $(CLASS),--class "$(CLASS)")
 
 lint: ## what must be clean before a change lands
 	$(CARGO) fmt --check

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::Serialize;
 
 /// How many calls are remembered one by one.
-const KEPT: usize = 5_000;
+const KEPT: usize = 50_000;
 
 /// One call.
 #[derive(Clone, Debug, Serialize)]

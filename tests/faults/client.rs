@@ -188,6 +188,37 @@ impl World {
         of_kind.filter_map(|item| item["acted"].as_u64()).sum()
     }
 
+    /// All faults, with how often each matched and acted.
+    pub async fn faults(&self) -> Vec<Value> {
+        let mut faults = self.ask(Method::GET, "/faults", None).await;
+        match faults["items"].take() {
+            Value::Array(items) => items,
+            _ => Vec::new(),
+        }
+    }
+
+    /// When an account called a method, and with what outcome, the oldest first.
+    pub async fn calls(&self, account: i64, method: &str) -> Vec<(i64, String)> {
+        let query = format!("account={account}&method={method}&limit=200");
+        let requests = self.requests(&query).await;
+        let items = requests["items"].as_array().cloned().unwrap_or_default();
+        let call = |item: &Value| Some((item["at"].as_i64()?, item["outcome"].as_str()?.to_owned()));
+        items.iter().filter_map(call).collect()
+    }
+
+    /// An account's password from now on.
+    pub async fn password(&self, user: i64, password: &str) {
+        let path = format!("/users/{user}/password");
+        self.ask(Method::PUT, &path, Some(json!({"password": password})))
+            .await;
+    }
+
+    /// An account lives at another data centre from now on.
+    pub async fn home(&self, user: i64, dc: i32) {
+        let path = format!("/users/{user}/home");
+        self.ask(Method::PUT, &path, Some(json!({"dc": dc}))).await;
+    }
+
     /// No more trouble.
     pub async fn clear_faults(&self) {
         self.ask(Method::DELETE, "/faults", None).await;
@@ -244,6 +275,24 @@ impl Api {
             .expect("the daemon answers");
         assert!((200..300).contains(&status), "{path}: {status} {body}");
         body
+    }
+
+    /// All items of a list, page by page; fewer if a page was not answered.
+    pub async fn all(&self, path: &str) -> Vec<Value> {
+        let (mut all, mut next) = (Vec::new(), String::new());
+        loop {
+            let page = format!("{path}?limit=200{next}");
+            let Some((200, mut page)) = self.try_ask(Method::GET, &page, None).await else {
+                return all;
+            };
+            if let Value::Array(items) = page["items"].take() {
+                all.extend(items);
+            }
+            match page["next"].as_str() {
+                Some(cursor) => next = format!("&cursor={cursor}"),
+                None => return all,
+            }
+        }
     }
 
     /// Whether it says that it can do its work.

@@ -33,6 +33,11 @@
 //! With `--busy-day` (`make busy-day`) it runs no class but a day in `busy/`: many sessions and pairs, and all that happens
 //! at once; see there. `--short` is the size that runs as a test.
 //!
+//! # The sweep
+//! With `--sweep` (`make sweep`) it gives every error that Telegram documents to accounts at work, see `sweep/`; `--short` is
+//! a tenth of it, which runs as a test; `--class` narrows it to cases whose name contains that. The last line is one JSON
+//! object; it fails if a bound or a promise was not kept or a message was lost or doubled.
+//!
 //! `TRUNKLINE_FAULTS_KEEP=1` keeps the folder of a class that failed; `TRUNKLINE_FAULTS_SEED` is a test's seed.
 
 #[allow(dead_code, reason = "what a scene offers; a class takes what it needs")]
@@ -50,6 +55,7 @@ mod process;
 #[allow(dead_code, reason = "what a scene offers; a class takes what it needs")]
 mod scene;
 mod side;
+mod sweep;
 mod table;
 
 #[path = "../it/webhooks/receiver.rs"]
@@ -73,6 +79,9 @@ struct Campaign {
     /// Run a busy day instead
     #[arg(long)]
     busy_day: bool,
+    /// Run the sweep of refusals instead
+    #[arg(long)]
+    sweep: bool,
     /// Of the size that the tests have
     #[arg(long)]
     short: bool,
@@ -91,6 +100,8 @@ fn main() -> ExitCode {
     let asked = |option: &str| std::env::args().any(|argument| argument == option);
     if asked("--busy-day") {
         busy_day(&Campaign::parse())
+    } else if asked("--sweep") {
+        sweep(&Campaign::parse())
     } else if asked("--campaign") {
         campaign(&Campaign::parse())
     } else {
@@ -105,6 +116,22 @@ fn busy_day(wanted: &Campaign) -> ExitCode {
     let report = busy::perform(&size, seed);
     println!("{}", report.table());
     report.missed().iter().for_each(|miss| println!("MISSED: {miss}"));
+    println!("{}", report.summary());
+    match report.failed() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}
+
+fn sweep(wanted: &Campaign) -> ExitCode {
+    let seed = wanted.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    println!("seed {seed}");
+    let size = match wanted.short {
+        true => sweep::Size::SHORT,
+        false => sweep::Size::FULL,
+    };
+    let report = sweep::perform(&size, seed, wanted.class.as_deref().unwrap_or_default());
+    println!("{}", report.table());
     println!("{}", report.summary());
     match report.failed() {
         true => ExitCode::FAILURE,
@@ -165,6 +192,14 @@ fn tests() -> ExitCode {
         println!("{}", report.table());
         match report.failed() {
             true => Err(format!("seed {seed}: {}", report.missed().join("; ")).into()),
+            false => Ok(()),
+        }
+    }));
+    trials.push(Trial::test("a_sweep_of_refusals", move || {
+        let report = sweep::perform(&sweep::Size::SHORT, seed, "");
+        println!("{}\n{}", report.table(), report.summary());
+        match report.failed() {
+            true => Err(format!("seed {seed}: {} faults", report.faults.len()).into()),
             false => Ok(()),
         }
     }));

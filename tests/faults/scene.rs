@@ -67,6 +67,8 @@ pub struct Stage {
     pub orders: bool,
     /// Whether the daemon reaches the sandbox through a network that can be troubled.
     pub network: bool,
+    /// Whether the sandbox has a second data centre.
+    pub second_port: bool,
 }
 
 impl Default for Stage {
@@ -81,6 +83,7 @@ impl Default for Stage {
             fault_points: false,
             orders: false,
             network: false,
+            second_port: false,
         }
     }
 }
@@ -127,7 +130,7 @@ impl Scene {
     /// Sets the scene; when this returns the daemon runs, connected, with pair and endpoint.
     pub async fn set(stage: Stage) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (sandbox, control) = start_sandbox(folder.path());
+        let (sandbox, control) = start_sandbox(folder.path(), stage.second_port);
         let http = http();
         let world = World::new(http.clone(), control);
         // A network that is lost between two parts of an album makes two albums of it: here none is.
@@ -518,9 +521,20 @@ impl Scene {
         self.folder.path()
     }
 
+    /// What the daemon has logged after so many bytes.
+    pub fn log_since(&self, length: usize) -> String {
+        let log = std::fs::read(self.folder.path().join("daemon.log")).unwrap_or_default();
+        String::from_utf8_lossy(&log[length.min(log.len())..]).into_owned()
+    }
+
+    /// Whether the daemon ended by itself.
+    pub fn daemon_ended(&mut self) -> bool {
+        self.daemon.as_mut().and_then(Process::ended).is_some()
+    }
+
     /// The end of the daemon's log.
     pub fn log_tail(&self, lines: usize) -> String {
-        let log = std::fs::read_to_string(self.folder.path().join("daemon.log")).unwrap_or_default();
+        let log = self.log_since(0);
         let all: Vec<&str> = log.lines().collect();
         all[all.len().saturating_sub(lines)..].join("\n")
     }
@@ -560,7 +574,7 @@ async fn put_network_before(config: &mut String) -> Network {
 }
 
 /// Starts a sandbox; where its control port is.
-fn start_sandbox(folder: &Path) -> (Process, String) {
+fn start_sandbox(folder: &Path, second_port: bool) -> (Process, String) {
     let seed = folder.join("seed.toml");
     std::fs::write(&seed, "").expect("written");
     let mut command = Command::new(binary());
@@ -569,6 +583,12 @@ fn start_sandbox(folder: &Path) -> (Process, String) {
         .arg(folder.join("sandbox"))
         .args(["sandbox", "--port", "0", "--control-port", "0", "--seed"])
         .arg(seed)
+        .args(
+            second_port
+                .then_some(["--second-port", "0"])
+                .into_iter()
+                .flatten(),
+        )
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
