@@ -1,10 +1,9 @@
 //! What forwarding asks of Telegram, as a trait, so that workers can be tried with a scripted one.
 
-use std::time::Duration;
-
 use futures_util::future::BoxFuture;
 
 use crate::base::{Code, Coded, SessionId, Timestamp};
+use crate::limiter::Patience;
 use crate::model::Refusal;
 use crate::model::{ChatId, Message, MessageId};
 use crate::telegram::{Outgoing, Reach, Revision, SentPart, Telegram, TelegramError};
@@ -63,7 +62,7 @@ pub(super) trait Courier: Send + Sync + 'static {
         &'a self,
         session: SessionId,
         outgoing: &'a Outgoing,
-        patience: Duration,
+        patience: Patience,
     ) -> Answer<'a, Vec<SentPart>>;
 
     fn edit<'a>(
@@ -71,7 +70,7 @@ pub(super) trait Courier: Send + Sync + 'static {
         session: SessionId,
         place: (ChatId, MessageId),
         form: &'a Revision,
-        patience: Duration,
+        patience: Patience,
     ) -> Answer<'a, ()>;
 
     fn delete(
@@ -79,7 +78,7 @@ pub(super) trait Courier: Send + Sync + 'static {
         session: SessionId,
         chat: ChatId,
         messages: Vec<MessageId>,
-        patience: Duration,
+        patience: Patience,
     ) -> Answer<'_, ()>;
 
     /// Our messages of a chat, newest first, as far back as it reaches.
@@ -88,7 +87,7 @@ pub(super) trait Courier: Send + Sync + 'static {
         session: SessionId,
         chat: ChatId,
         reach: Reach<'a>,
-        patience: Duration,
+        patience: Patience,
     ) -> Answer<'a, Vec<Message>>;
 
     /// One message, if it is there.
@@ -96,7 +95,7 @@ pub(super) trait Courier: Send + Sync + 'static {
         &self,
         session: SessionId,
         place: (ChatId, MessageId),
-        patience: Duration,
+        patience: Patience,
     ) -> Answer<'_, Option<Message>>;
 
     /// The user that a session is, if it is known.
@@ -109,7 +108,7 @@ pub(super) trait Courier: Send + Sync + 'static {
     fn lives_since(&self, session: SessionId, since: Timestamp) -> BoxFuture<'_, bool>;
 
     /// Has what is known of a chat be what Telegram says now.
-    fn look_anew(&self, session: SessionId, chat: ChatId, patience: Duration) -> Answer<'_, ()>;
+    fn look_anew(&self, session: SessionId, chat: ChatId, patience: Patience) -> Answer<'_, ()>;
 
     /// What is known of a chat.
     fn sight(&self, session: SessionId, chat: ChatId) -> Result<Sight, Trouble>;
@@ -120,7 +119,7 @@ impl Courier for Telegram {
         &'a self,
         session: SessionId,
         outgoing: &'a Outgoing,
-        patience: Duration,
+        patience: Patience,
     ) -> Answer<'a, Vec<SentPart>> {
         Box::pin(async move { Ok(Telegram::send(self, session, outgoing, patience).await?) })
     }
@@ -130,7 +129,7 @@ impl Courier for Telegram {
         session: SessionId,
         place: (ChatId, MessageId),
         form: &'a Revision,
-        patience: Duration,
+        patience: Patience,
     ) -> Answer<'a, ()> {
         Box::pin(async move { Ok(Telegram::edit(self, session, place, form, patience).await?) })
     }
@@ -140,7 +139,7 @@ impl Courier for Telegram {
         session: SessionId,
         chat: ChatId,
         messages: Vec<MessageId>,
-        patience: Duration,
+        patience: Patience,
     ) -> Answer<'_, ()> {
         Box::pin(async move { Ok(self.delete_messages(session, chat, messages, patience).await?) })
     }
@@ -150,7 +149,7 @@ impl Courier for Telegram {
         session: SessionId,
         chat: ChatId,
         reach: Reach<'a>,
-        patience: Duration,
+        patience: Patience,
     ) -> Answer<'a, Vec<Message>> {
         Box::pin(async move { Ok(Telegram::own_recent(self, session, chat, reach, patience).await?) })
     }
@@ -159,7 +158,7 @@ impl Courier for Telegram {
         &self,
         session: SessionId,
         place: (ChatId, MessageId),
-        patience: Duration,
+        patience: Patience,
     ) -> Answer<'_, Option<Message>> {
         Box::pin(async move { Ok(Telegram::message(self, session, place, patience).await?) })
     }
@@ -176,7 +175,7 @@ impl Courier for Telegram {
         Box::pin(Telegram::lives_since(self, session, since))
     }
 
-    fn look_anew(&self, session: SessionId, chat: ChatId, patience: Duration) -> Answer<'_, ()> {
+    fn look_anew(&self, session: SessionId, chat: ChatId, patience: Patience) -> Answer<'_, ()> {
         Box::pin(async move { Ok(Telegram::look_anew(self, session, chat, patience).await?) })
     }
 

@@ -240,7 +240,7 @@ impl Pairs {
             return Err(error);
         }
         let (courier, source) = (&self.registry.courier, row.source);
-        let patience = *self.config.patience;
+        let patience = (*self.config.patience).into();
         if let Err(trouble) = courier.look_anew(source.session, source.chat, patience).await {
             tracing::info!(pair = %row.id, error = trouble.text, "its source was not shown anew");
         }

@@ -61,7 +61,7 @@ impl Trial<'_> {
             goes_on: Some(&goes_on),
         };
         courier
-            .own_recent(place.session, place.chat, reach, self.patience())
+            .own_recent(place.session, place.chat, reach, self.look_patience())
             .await
     }
 

@@ -17,6 +17,7 @@ use super::pair::{PairRow, PairState};
 use super::verdict::{CHAT_UNKNOWN, PROTECTED, Step, Verdict, verdict};
 use super::worker::Worker;
 use crate::base::{Code, SessionId, Timestamp};
+use crate::limiter::{Patience, Turn, Urgency};
 use crate::model::refusal::Obstacle;
 use crate::model::{ChatId, Message, MessageId, Refusal};
 use crate::store::{Batch, StoreError, Task};
@@ -364,7 +365,7 @@ impl<'a> Trial<'a> {
         for part in parts {
             let courier = self.worker.registry.courier.clone();
             let place = (part.chat, part.id);
-            let asked = courier.message(self.pair.source.session, place, self.patience());
+            let asked = courier.message(self.pair.source.session, place, self.look_patience());
             match asked.await? {
                 Some(_) => there.push(part.clone()),
                 None => gone.push(part.clone()),
@@ -549,8 +550,18 @@ impl<'a> Trial<'a> {
         }
     }
 
-    pub(super) fn patience(&self) -> Duration {
-        *self.worker.config.patience
+    /// How a call of this task waits for its turn: it keeps its place in line until the task is done.
+    pub(super) fn patience(&self) -> Patience {
+        Patience {
+            span: *self.worker.config.patience,
+            urgency: Urgency::Work,
+            turn: Some(Turn(self.task.id.to_bytes())),
+        }
+    }
+
+    /// The same for what is looked at before anything is sent.
+    pub(super) fn look_patience(&self) -> Patience {
+        self.patience().with(Urgency::Look)
     }
 }
 

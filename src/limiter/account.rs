@@ -1,24 +1,26 @@
-//! One account: its budgets, the marks on it and on its chats, and its lanes of waiting calls.
+//! One account: its budgets, the marks on it and on its chats, and who of those that wait goes when.
 //!
 //! What has to be stored or told of it is put into its outbox, for whoever has a disk and a voice.
-//! Pure: time is handed in as a [`Tick`]. Calls wait in lanes, first in, first out: one lane per
-//! chat for everything that changes it, one per class (and chat) for the rest. Heads of lanes whose
-//! time has come go in the order in which they asked.
+//! Pure: time is handed in as a [`Tick`]. Calls wait in lanes (see `queue`). Heads of lanes whose time has come go in the
+//! order in which they asked, each urgency with its part (see `share`). Nobody starves: the first that waits for nothing
+//! but a budget it shares with others *reserves* that budget, and those behind it do not draw on it before. So a call
+//! goes within the time that the units before it and its own take at the budget's pace, whatever comes after it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::budget::{Meter, Tick};
-use super::config::{Budget, LimiterConfig};
+use super::config::LimiterConfig;
+use super::due::{Reserved, TICK};
 use super::ledger::Crossing;
 use super::means::{LearnedCap, Place, Suspect, chat_rule, class_rule, rule_of};
 use super::pace::Pace;
+pub(super) use super::queue::Ticket;
+use super::queue::{LaneKey, Pool, Pools, Queue, Stand, Standing, Waiter};
 use super::restriction::Restriction;
+use super::share::{Shares, Urgency};
 use super::{Ask, Cause, CostClass};
 use crate::model::ChatId;
-
-/// A waiting call's number; the order of numbers is the order of asking.
-pub(super) type Ticket = u64;
 
 /// The answer to an ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +36,11 @@ pub(super) type Replies = Vec<(Ticket, Answer)>;
 
 /// How many resting chats an account keeps before it looks for ones to forget.
 const CHATS_KEPT: usize = 64;
-/// How soon to look again for a reserve that has to be stored first; its arrival wakes the waiting anyway.
-const KEEPING: Duration = Duration::from_millis(100);
+/// How many chats may have taught an account something; the oldest lessons go.
+const CHATS_MOST: usize = 4096;
+/// No time.
+const NEVER: Tick = Tick(u64::MAX);
+
 /// What is to be stored and told.
 #[derive(Default)]
 pub(super) struct Outbox {
@@ -43,40 +48,8 @@ pub(super) struct Outbox {
     pub(super) unkept: Vec<Place>,
     /// Caps that were passed.
     pub(super) crossings: Vec<(Place, Crossing)>,
-}
-
-/// A queue of calls that keep their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum LaneKey {
-    /// Everything that changes a chat.
-    Chat(ChatId),
-    /// The rest.
-    Class(CostClass, Option<ChatId>),
-}
-
-impl LaneKey {
-    fn of(ask: &Ask) -> Self {
-        match ask.chat {
-            Some(chat) if ask.class.is_effect() => Self::Chat(chat),
-            chat => Self::Class(ask.class, chat),
-        }
-    }
-
-    fn chat(self) -> Option<ChatId> {
-        match self {
-            Self::Chat(chat) => Some(chat),
-            Self::Class(_, chat) => chat,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Waiter {
-    ticket: Ticket,
-    class: CostClass,
-    units: u32,
-    stranger: bool,
-    deadline: Tick,
+    /// Chats of which nothing is to be remembered any more.
+    pub(super) forgotten: Vec<ChatId>,
 }
 
 /// What is known of one chat.
@@ -118,8 +91,11 @@ pub(super) struct Account {
     /// When its warm-up began; none if it needs none.
     pub(super) new_since: Option<Tick>,
     pub(super) outbox: Outbox,
-    lanes: HashMap<LaneKey, VecDeque<Waiter>>,
-    heads: BTreeMap<Ticket, LaneKey>,
+    pub(super) queue: Queue,
+    /// What each urgency has had, by pool.
+    shares: [Shares; Pool::COUNT],
+    /// When to look at a pool again.
+    wakes: [Tick; Pool::COUNT],
     prune_at: usize,
 }
 
@@ -134,8 +110,9 @@ impl Default for Account {
             learned: None,
             new_since: None,
             outbox: Outbox::default(),
-            lanes: HashMap::new(),
-            heads: BTreeMap::new(),
+            queue: Queue::default(),
+            shares: Default::default(),
+            wakes: [NEVER; Pool::COUNT],
             prune_at: 0,
         }
     }
@@ -143,7 +120,7 @@ impl Default for Account {
 
 impl Chat {
     /// The later of its own marks for a class.
-    fn mark(&self, class: CostClass) -> (Tick, Cause) {
+    pub(super) fn mark(&self, class: CostClass) -> (Tick, Cause) {
         let flood = self.floods.iter().find(|(marked, _)| *marked == class);
         let flood = (
             flood.map_or(Tick::default(), |(_, until)| *until),
@@ -156,19 +133,32 @@ impl Chat {
         }
     }
 
-    fn rests(&self, rule: &Budget, slowdown: f64, now: Tick) -> bool {
-        self.slow_mode <= now
-            && self.pace == Pace::default()
-            && self.floods.iter().all(|(_, until)| *until <= now)
-            && self.meter.is_rested(rule, slowdown, now)
+    fn rests(&self, rules: &LimiterConfig, id: ChatId, slowdown: f64, now: Tick) -> bool {
+        self.waits_no_more(now)
+            && self.pace.is_over(&rules.after_flood, now)
+            && self.meter.is_rested(chat_rule(rules, id), slowdown, now)
+    }
+
+    /// Whether Telegram asks for no wait any more.
+    fn waits_no_more(&self, now: Tick) -> bool {
+        self.slow_mode <= now && self.floods.iter().all(|(_, until)| *until <= now)
+    }
+
+    /// Whether there may be rows of what Telegram asked for or taught.
+    fn is_stored(&self) -> bool {
+        self.slow_mode != Tick::default() || !self.floods.is_empty() || self.pace != Pace::default()
     }
 }
 
 impl Account {
     /// How many calls of a class wait.
     pub(super) fn waiting(&self, class: CostClass) -> usize {
-        let queued = self.lanes.values().flatten();
-        queued.filter(|waiter| waiter.class == class).count()
+        self.queue.waiting(class)
+    }
+
+    /// Every ticket that waits for an answer.
+    pub(super) fn tickets(&self) -> impl Iterator<Item = Ticket> + '_ {
+        self.queue.tickets()
     }
 
     /// When one unit of a class could go, as far as the account alone is concerned.
@@ -182,7 +172,12 @@ impl Account {
         }
     }
 
-    /// Puts an ask at the end of its lane and answers whatever is due now.
+    /// The ticket of an ask that was refused before and asks again.
+    pub(super) fn take_up(&mut self, ask: &Ask) -> Option<Ticket> {
+        self.queue.take_up(ask.patience.turn?, ask.class)
+    }
+
+    /// Puts an ask into its lane and answers whatever is due now.
     pub(super) fn ask(
         &mut self,
         rules: &LimiterConfig,
@@ -193,31 +188,43 @@ impl Account {
     ) -> Option<Tick> {
         self.prune(rules, now);
         let key = LaneKey::of(ask);
-        let lane = self.lanes.entry(key).or_default();
         let waiter = Waiter {
             ticket,
             class: ask.class,
             units: ask.units.max(1),
             stranger: ask.stranger && ask.class.is_send(),
-            deadline: now.plus(ask.patience),
+            urgency: ask.patience.urgency,
+            turn: ask.patience.turn,
+            deadline: now.plus(ask.patience.span),
         };
-        lane.push_back(waiter);
-        if lane.len() == 1 {
-            self.heads.insert(ticket, key);
-        }
+        let moved = self.queue.put(key, waiter);
+        let pools = moved.map_or(Pools::NONE, |(pool, ..)| Pools::only(pool));
         let before = replies.len();
-        let wake = self.advance(rules, now, replies);
+        let mut wake = self.advance_in(pools, rules, now, replies);
         if replies[before..].iter().any(|(answered, _)| *answered == ticket) {
             return wake;
         }
-        match self.forecast(rules, key, now) {
+        match self.forecast(rules, key, ticket, now) {
             Some((earliest, cause)) if earliest > waiter.deadline => {
-                self.drop_last(key, ticket);
+                let mut pools = Pools::only(Pool::of(waiter.class));
+                if let Some((pool, ..)) = self.queue.remove(key, ticket) {
+                    pools.add(pool);
+                }
+                self.queue.keep_place(key, &waiter, earliest);
                 replies.push((ticket, Answer::Refused(earliest, cause)));
-                self.advance(rules, now, replies)
+                wake = self.advance_in(pools, rules, now, replies);
             }
-            _ => wake,
+            // Those behind a head are looked at with it.
+            _ if moved.is_none() => {
+                if let Some(head) = self.queue.head(key) {
+                    let at = &mut self.wakes[Pool::of(head.class).index()];
+                    *at = waiter.deadline.min(*at);
+                }
+                wake = self.next_wake();
+            }
+            _ => {}
         }
+        wake
     }
 
     /// Grants and refuses whatever is due, and says when to look again.
@@ -227,34 +234,145 @@ impl Account {
         now: Tick,
         replies: &mut Replies,
     ) -> Option<Tick> {
-        let mut wake: Option<Tick> = None;
-        let mut from: Ticket = 0;
-        while let Some((&ticket, &key)) = self.heads.range(from..).next() {
-            from = ticket + 1;
-            let Some(head) = self.lanes.get(&key).and_then(|lane| lane.front()).copied() else {
-                self.heads.remove(&ticket);
-                continue;
-            };
-            let (earliest, cause) = self.earliest(rules, key, &head, now);
-            if earliest <= now {
-                let probe = self.take(rules, key, &head, now);
-                replies.push((ticket, Answer::Granted(probe)));
-                self.drop_head(key, ticket);
-            } else if earliest > head.deadline {
-                replies.push((ticket, Answer::Refused(earliest, cause)));
-                self.drop_head(key, ticket);
-            } else {
-                self.want(rules, key, &head);
-                let ends = self.expire_behind(key, now, (earliest, cause), replies);
-                let next = ends.map_or(earliest, |ends| ends.min(earliest));
-                wake = Some(wake.map_or(next, |wake| wake.min(next)));
+        self.advance_in(Pools::ALL, rules, now, replies)
+    }
+
+    fn advance_in(
+        &mut self,
+        mut pools: Pools,
+        rules: &LimiterConfig,
+        now: Tick,
+        replies: &mut Replies,
+    ) -> Option<Tick> {
+        while let Some(pool) = pools.next() {
+            self.wakes[pool.index()] = NEVER;
+            if self.queue.is_in_use(pool) {
+                let changed = self.advance_pool(pool, rules, now, replies);
+                pools.join(changed);
             }
         }
-        wake
+        self.next_wake()
+    }
+
+    fn next_wake(&self) -> Option<Tick> {
+        self.wakes.iter().copied().min().filter(|wake| *wake != NEVER)
+    }
+
+    /// Looks at everybody in a pool, whoever's turn it is first. Tells the other pools in which somebody stands since.
+    fn advance_pool(&mut self, pool: Pool, rules: &LimiterConfig, now: Tick, replies: &mut Replies) -> Pools {
+        let (mut wake, mut reserved, mut others) = (NEVER, Reserved::default(), Pools::NONE);
+        let mut firsts = Urgency::ALL.map(|urgency| self.queue.first(pool, urgency, 0));
+        loop {
+            let shares = &self.shares[pool.index()];
+            let waiting = Urgency::ALL.into_iter().zip(firsts);
+            let waiting = waiting.filter_map(|(urgency, first)| Some((urgency, first?)));
+            let next = waiting.min_by_key(|(urgency, _)| (shares.begins(*urgency), *urgency));
+            let Some((urgency, (ticket, who))) = next else {
+                break;
+            };
+            let (next, moved) = match who {
+                Standing::Head(key) => self.look_at(key, urgency, rules, now, &mut reserved, replies),
+                Standing::Absent => (self.wait_for(ticket, rules, now, &mut reserved), None),
+            };
+            wake = wake.min(next);
+            firsts[urgency as usize] = self.queue.first(pool, urgency, ticket + 1);
+            match moved {
+                Some((here, urgency, ticket)) if here == pool => {
+                    let first = &mut firsts[urgency as usize];
+                    if first.is_none_or(|(other, _)| ticket < other) {
+                        *first = self.queue.first(pool, urgency, ticket);
+                    }
+                }
+                Some((other, ..)) => others.add(other),
+                None => {}
+            }
+        }
+        self.wakes[pool.index()] = wake;
+        others
+    }
+
+    /// Answers the head of a lane if that is due; says when to look again, and where the lane's head stands if it
+    /// stands there since now.
+    fn look_at(
+        &mut self,
+        key: LaneKey,
+        urgency: Urgency,
+        rules: &LimiterConfig,
+        now: Tick,
+        reserved: &mut Reserved,
+        replies: &mut Replies,
+    ) -> (Tick, Option<Stand>) {
+        let Some(head) = self.queue.head(key).copied() else {
+            return (NEVER, None);
+        };
+        let due = self.due(rules, key, &head, now);
+        let mut earliest = due.earliest();
+        let held = reserved.until(due.uses).map(|until| until.max(now.plus(TICK)));
+        if let Some(held) = held.filter(|held| *held > earliest.0) {
+            earliest = (held, Cause::Budget);
+        }
+        if earliest.0 <= now {
+            let probe = self.take(rules, key, &head, now);
+            self.shares[Pool::of(head.class).index()].took(urgency, head.units);
+            replies.push((head.ticket, Answer::Granted(probe)));
+            return (NEVER, self.queue.remove(key, head.ticket));
+        }
+        // Whoever waits for no more than a shared budget goes before those behind it.
+        let waits = due.own.0 <= now && !due.blocked.is_none();
+        if earliest.0 > head.deadline {
+            replies.push((head.ticket, Answer::Refused(earliest.0, earliest.1)));
+            let moved = self.queue.remove(key, head.ticket);
+            if !self.queue.keep_place(key, &head, earliest.0) {
+                return (NEVER, moved);
+            }
+            let again = self.wait_for(head.ticket, rules, now, reserved);
+            return (again, moved);
+        }
+        if waits {
+            reserved.put(due.blocked, due.shared);
+        }
+        self.want(rules, key, &head);
+        let (lost, ends, moved) = self.queue.expire_behind(key, now, earliest.0);
+        for waiter in lost {
+            self.queue.keep_place(key, &waiter, earliest.0);
+            replies.push((waiter.ticket, Answer::Refused(earliest.0, earliest.1)));
+        }
+        (ends.map_or(earliest.0, |ends| ends.min(earliest.0)), moved)
+    }
+
+    /// Keeps what an absent one waits for; says when to look at it again.
+    fn wait_for(
+        &mut self,
+        ticket: Ticket,
+        rules: &LimiterConfig,
+        now: Tick,
+        reserved: &mut Reserved,
+    ) -> Tick {
+        let Some(absent) = self.queue.absent(ticket) else {
+            return NEVER;
+        };
+        if absent.expires() <= now {
+            self.queue.forget_absent(ticket);
+            return NEVER;
+        }
+        let due = self.due(rules, absent.key, &absent.waiter, now);
+        if due.own.0 > now {
+            return absent.expires();
+        }
+        if !due.blocked.is_none() {
+            reserved.put(due.blocked, due.shared);
+            return due.shared.min(absent.expires());
+        }
+        if absent.until <= now {
+            // It may be here any moment.
+            reserved.put(due.uses, absent.expires());
+            return absent.expires();
+        }
+        absent.until
     }
 
     /// The latest of the marks on the account for a class.
-    fn mark(&self, class: CostClass, now: Tick) -> (Tick, Cause) {
+    pub(super) fn mark(&self, class: CostClass, now: Tick) -> (Tick, Cause) {
         let flood = self.classes[class.index()].not_before;
         match self.restriction.rests(now).filter(|_| class.is_send()) {
             Some(until) if until > flood => (until, Cause::PeerFlood),
@@ -263,7 +381,7 @@ impl Account {
     }
 
     /// When the account's own budgets allow so many units of a class.
-    fn budget(&self, rules: &LimiterConfig, class: CostClass, units: u32, now: Tick) -> Tick {
+    pub(super) fn budget(&self, rules: &LimiterConfig, class: CostClass, units: u32, now: Tick) -> Tick {
         let speed = self.speed(rules, class, now);
         let meter = &self.classes[class.index()].meter;
         let own = meter.earliest(class_rule(rules, class), units, speed);
@@ -275,41 +393,8 @@ impl Account {
         }
     }
 
-    /// When the head of a lane may go, and what it waits for until then.
-    fn earliest(&self, rules: &LimiterConfig, key: LaneKey, head: &Waiter, now: Tick) -> (Tick, Cause) {
-        let mut latest = (self.budget(rules, head.class, head.units, now), Cause::Budget);
-        let mut hear = |candidate: (Tick, Cause)| {
-            if candidate.0 > latest.0 {
-                latest = candidate;
-            }
-        };
-        hear(self.mark(head.class, now));
-        let chat = key.chat().and_then(|id| self.chats.get(&id));
-        if let Some(chat) = chat {
-            hear(chat.mark(head.class));
-        }
-        if head.class.is_send() {
-            hear((self.restriction.probed_until(), Cause::Budget));
-            if let (Some(id), Some(chat)) = (key.chat(), chat) {
-                let speed = self.chat_speed(rules, head.class, Some(chat), now);
-                let rule = chat_rule(rules, id);
-                hear((chat.meter.earliest(rule, head.units, speed), Cause::Budget));
-            }
-        }
-        if head.stranger {
-            let speed = self.speed(rules, head.class, now);
-            let strangers = self.strangers.earliest(&rules.strangers, head.units, speed);
-            hear((strangers, Cause::Budget));
-        }
-        if latest.0 <= now && !self.is_covered(rules, key, head) {
-            let soon = now.plus(KEEPING).min(head.deadline);
-            return (soon.max(now.plus(Duration::from_micros(1))), Cause::Budget);
-        }
-        latest
-    }
-
     /// The budgets that a call draws on.
-    fn places(key: LaneKey, waiter: &Waiter) -> impl Iterator<Item = Place> + use<> {
+    pub(super) fn places(key: LaneKey, waiter: &Waiter) -> impl Iterator<Item = Place> + use<> {
         let send = waiter.class.is_send();
         [
             Some(Place::Class(waiter.class)),
@@ -319,15 +404,6 @@ impl Account {
         ]
         .into_iter()
         .flatten()
-    }
-
-    /// Whether what is stored of every cap covers the call.
-    fn is_covered(&self, rules: &LimiterConfig, key: LaneKey, waiter: &Waiter) -> bool {
-        Self::places(key, waiter).all(|place| {
-            let rule = rule_of(rules, place);
-            let covered = |meter: &Meter| meter.is_covered(rule, waiter.units);
-            !rule.is_capped() || self.meter(place).is_some_and(covered)
-        })
     }
 
     /// Asks for rows to be stored that a waiting call needs.
@@ -381,120 +457,39 @@ impl Account {
         waiter.class.is_send() && self.restriction.let_go(now)
     }
 
-    fn drop_head(&mut self, key: LaneKey, ticket: Ticket) {
-        self.heads.remove(&ticket);
-        if let Some(lane) = self.lanes.get_mut(&key) {
-            lane.pop_front();
-            match lane.front() {
-                Some(next) => drop(self.heads.insert(next.ticket, key)),
-                None => drop(self.lanes.remove(&key)),
-            }
-        }
-    }
-
-    fn drop_last(&mut self, key: LaneKey, ticket: Ticket) {
-        if let Some(lane) = self.lanes.get_mut(&key) {
-            lane.retain(|waiter| waiter.ticket != ticket);
-            if lane.is_empty() {
-                self.lanes.remove(&key);
-                self.heads.remove(&ticket);
-            }
-        }
-    }
-
-    /// Refuses those behind a waiting head that would lose patience before it goes; tells when
-    /// the patience of the next one ends.
-    fn expire_behind(
-        &mut self,
-        key: LaneKey,
-        now: Tick,
-        head: (Tick, Cause),
-        replies: &mut Replies,
-    ) -> Option<Tick> {
-        let lane = self.lanes.get_mut(&key).filter(|lane| lane.len() > 1)?;
-        let first = lane.front()?.ticket;
-        lane.retain(|waiter| {
-            let keep = waiter.ticket == first || (waiter.deadline > now && waiter.deadline >= head.0);
-            if !keep {
-                replies.push((waiter.ticket, Answer::Refused(head.0, head.1)));
-            }
-            keep
-        });
-        lane.iter().skip(1).map(|waiter| waiter.deadline).min()
-    }
-
-    /// When the last of a lane may go at the soonest, after those before it.
-    fn forecast(&self, rules: &LimiterConfig, key: LaneKey, now: Tick) -> Option<(Tick, Cause)> {
-        let lane = self.lanes.get(&key)?;
-        let last = lane.back()?;
-        let chat = key.chat();
-        let mut meter = chat
-            .and_then(|chat| self.chats.get(&chat))
-            .map(|chat| chat.meter.clone())
-            .unwrap_or_default();
-        let mut latest = (now, Cause::Budget);
-        for waiter in lane {
-            let due = self.earliest(rules, key, waiter, now);
-            if due.0 > latest.0 {
-                latest = due;
-            }
-            if let Some(chat) = chat.filter(|_| waiter.class.is_send()) {
-                let speed = self.chat_speed(rules, waiter.class, self.chats.get(&chat), now);
-                let rule = chat_rule(rules, chat);
-                let after = meter.earliest(rule, waiter.units, speed);
-                if after > latest.0 {
-                    latest = (after, Cause::Budget);
-                }
-                meter.take(rule, waiter.units, speed, latest.0);
-            }
-        }
-        let units = last.units.saturating_add(self.ahead(key, last, now));
-        let budget = self.budget(rules, last.class, units, now);
-        Some(if budget > latest.0 {
-            (budget, Cause::Budget)
-        } else {
-            latest
-        })
-    }
-
-    /// Units that asked before and share the account's budgets: those before it in its lane, and
-    /// the heads of other lanes that no wait of their own holds back.
-    fn ahead(&self, key: LaneKey, waiter: &Waiter, now: Tick) -> u32 {
-        let shares = |class: CostClass| class == waiter.class || (class.is_send() && waiter.class.is_send());
-        let held = |key: &LaneKey, class: CostClass| {
-            let chat = key.chat().and_then(|chat| self.chats.get(&chat));
-            chat.is_some_and(|chat| chat.mark(class).0 > now)
-        };
-        let others = self
-            .heads
-            .range(..waiter.ticket)
-            .filter(|(_, other)| **other != key);
-        let others = others.filter_map(|(_, other)| {
-            let head = self.lanes.get(other)?.front()?;
-            (shares(head.class) && !held(other, head.class)).then_some(head.units)
-        });
-        let before = self.lanes.get(&key).into_iter().flatten();
-        let before = before.filter(|queued| queued.ticket < waiter.ticket && shares(queued.class));
-        others
-            .chain(before.map(|queued| queued.units))
-            .fold(0, u32::saturating_add)
-    }
-
+    /// Forgets chats that rest; and of those that do not, because they taught something, the oldest if there are too many.
     fn prune(&mut self, rules: &LimiterConfig, now: Tick) {
         if self.chats.len() < self.prune_at.max(CHATS_KEPT) {
             return;
         }
         let shares = rules.warm_up.days.iter().map(|share| 1.0 / share);
         let slowdown = shares.fold(rules.after_flood.slowest, f64::max);
-        let unkept = &mut self.outbox.unkept;
+        let (outbox, queue) = (&mut self.outbox, &self.queue);
+        let mut lessons: Vec<(Tick, ChatId)> = Vec::new();
+        let mut forget = |id: ChatId, chat: &Chat| {
+            if chat.meter.ledger.is_some() {
+                outbox.unkept.push(Place::Chat(id));
+            }
+            if chat.is_stored() {
+                outbox.forgotten.push(id);
+            }
+        };
         self.chats.retain(|id, chat| {
-            let rests = chat.rests(chat_rule(rules, *id), slowdown, now);
-            if rests && chat.meter.ledger.is_some() {
-                // Its row goes too.
-                unkept.push(Place::Chat(*id));
+            let rests = chat.rests(rules, *id, slowdown, now) && !queue.waits_for(*id);
+            if rests {
+                forget(*id, chat);
+            } else if chat.waits_no_more(now) && !queue.waits_for(*id) {
+                lessons.push((chat.pace.at, *id));
             }
             !rests
         });
-        self.prune_at = self.chats.len() * 2;
+        let surplus = self.chats.len().saturating_sub(CHATS_MOST).min(lessons.len());
+        lessons.sort_unstable();
+        for (_, id) in lessons.drain(..surplus) {
+            if let Some(chat) = self.chats.remove(&id) {
+                forget(id, &chat);
+            }
+        }
+        self.prune_at = (self.chats.len() * 2).min(CHATS_MOST + CHATS_MOST / 4);
     }
 }

@@ -25,7 +25,7 @@ fn ask(session: SessionId, chat: i64, class: CostClass) -> Ask {
         class,
         units: 1,
         stranger: false,
-        patience: Duration::from_secs(2),
+        patience: Duration::from_secs(2).into(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::config::{Budget, Quota};
 use super::ledger::Ledger;
+use super::share::Urgency;
 
 /// A point on the limiter's own clock, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +48,8 @@ const GROWTH: f64 = 1.25;
 pub(super) struct Meter {
     /// When the steady rate would be even again.
     even: Tick,
+    /// The same without what distances have grown.
+    ungrown: Tick,
     /// What was taken, newest last; kept only as long as a quota asks for it.
     taken: VecDeque<(Tick, u32)>,
     /// The grown distance between units, if it grew.
@@ -66,11 +69,25 @@ impl Meter {
 
     /// When so many units may go at this speed.
     pub(super) fn earliest(&self, rule: &Budget, units: u32, speed: Speed) -> Tick {
-        let every = self.distance(rule, speed.slowdown);
+        self.earliest_after(self.even, self.distance(rule, speed.slowdown), rule, units, speed)
+    }
+
+    /// The same with this urgency: what a send waits for does not wait for distances that others have made grow.
+    pub(super) fn earliest_of(&self, rule: &Budget, units: u32, speed: Speed, urgency: Urgency) -> Tick {
+        match urgency {
+            Urgency::Look => {
+                let every = rule.every.mul_f64(speed.slowdown);
+                self.earliest_after(self.ungrown, every, rule, units, speed)
+            }
+            _ => self.earliest(rule, units, speed),
+        }
+    }
+
+    fn earliest_after(&self, even: Tick, every: Duration, rule: &Budget, units: u32, speed: Speed) -> Tick {
         // Whoever is to be slower gathers less for a burst, too.
         let burst = (f64::from(rule.burst) / speed.slowdown).floor() as u32;
         let spare = burst.max(1).saturating_sub(units);
-        let mut earliest = self.even.minus(every * spare);
+        let mut earliest = even.minus(every.saturating_mul(spare));
         for quota in &rule.quotas {
             let (count, span) = slowed(quota, speed.slowdown);
             let room = count.saturating_sub(units);
@@ -94,7 +111,9 @@ impl Meter {
         let slowdown = speed.slowdown;
         self.grow(rule, now);
         let every = self.distance(rule, slowdown);
-        self.even = self.even.max(now).plus(every * units);
+        self.even = self.even.max(now).plus(every.saturating_mul(units));
+        let ungrown = rule.every.mul_f64(slowdown).saturating_mul(units);
+        self.ungrown = self.ungrown.max(now).plus(ungrown);
         if let Some(longest) = rule.quotas.iter().map(|quota| quota.per).max() {
             let kept = now.minus(longest.mul_f64(slowdown));
             while self.taken.front().is_some_and(|(at, _)| *at < kept) {

@@ -107,9 +107,9 @@ impl Core {
 
     /// Takes up an ask; its answer is among the replies of this call or of a later one.
     pub(super) fn ask(&mut self, ask: &Ask, now: Tick, replies: &mut Replies) -> Ticket {
-        let ticket = self.next;
-        self.next += 1;
         let entry = self.accounts.entry(ask.session).or_default();
+        let ticket = entry.account.take_up(ask).unwrap_or(self.next);
+        self.next = self.next.max(ticket + 1);
         let wake = entry.account.ask(&self.rules, ticket, ask, now, replies);
         self.look_again(ask.session, wake);
         ticket

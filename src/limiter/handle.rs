@@ -75,10 +75,10 @@ impl Limiter {
     pub async fn acquire(&self, ask: Ask) -> Result<Grant, Limited> {
         let began = Instant::now();
         let mut left = ask;
-        let address = self.args.address.clone().timeout(ask.patience + MARGIN);
+        let address = self.args.address.clone().timeout(ask.patience.span + MARGIN);
         loop {
             let answer = address.call(|port| Msg::Acquire(left, port)).await;
-            left.patience = ask.patience.saturating_sub(began.elapsed());
+            left.patience.span = ask.patience.span.saturating_sub(began.elapsed());
             match answer {
                 Ok(answer) => {
                     let outcome = if answer.is_ok() { "granted" } else { "refused" };
@@ -87,7 +87,7 @@ impl Limiter {
                     return answer;
                 }
                 // The actor ended with the ask in its mailbox: nothing was granted.
-                Err(CallError::Lost) if !left.patience.is_zero() => {}
+                Err(CallError::Lost) if !left.patience.span.is_zero() => {}
                 Err(error) => {
                     tracing::warn!(session = %ask.session, %error, "the limiter is away");
                     return Err(Limited {

@@ -13,10 +13,12 @@
 //! Not promised: rates and quotas are not durable (after a restart they begin unused), and a
 //! grant is not taken back when the caller no longer wants it.
 //!
+//! Nobody starves, and no kind of caller takes all of a budget: see `account` and `share`.
+//!
 //! `budget` is the arithmetic of one budget, `ledger` that of its caps, `pace` and `restriction` what slows an account
-//! down and stops it, `means` what it may spend, `account` who of it goes when, `core` all accounts (all without
-//! clock); `table` and `spent` the rows, `actor` the clock and the mailbox, `keeper` the pen, `handle` the way in,
-//! `view` what the API shows.
+//! down and stops it, `means` what it may spend, `queue` who waits, `share` whose turn it is, `due` what each waits for,
+//! `account` who of it goes when, `core` all accounts (all without clock); `table` and `spent` the rows, `actor` the
+//! clock and the mailbox, `keeper` the pen, `handle` the way in, `view` what the API shows.
 
 mod account;
 mod actor;
@@ -25,12 +27,17 @@ mod actor_tests;
 mod budget;
 mod config;
 mod core;
+mod due;
+#[cfg(test)]
+mod fairness;
 mod handle;
 mod keeper;
 mod ledger;
 mod means;
 mod pace;
+mod queue;
 mod restriction;
+mod share;
 #[cfg(test)]
 mod simulation;
 mod spent;
@@ -41,9 +48,8 @@ mod view;
 
 pub use config::{Budget, FloodLesson, LimiterConfig, Profile, Quota, WarmUp};
 pub use handle::Limiter;
+pub use share::{Patience, Turn, Urgency};
 pub use view::{Budgets, CapView, ClassBudget, PeerFloodView, Wait, WarmUpView};
-
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -141,8 +147,8 @@ pub struct Ask {
     pub units: u32,
     /// Whether it is the first message to somebody the account has no chat with.
     pub stranger: bool,
-    /// How long the caller would wait.
-    pub patience: Duration,
+    /// How the caller waits.
+    pub patience: Patience,
 }
 
 /// A call that may go.

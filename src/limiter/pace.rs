@@ -56,6 +56,11 @@ impl Pace {
         }
     }
 
+    /// Whether nothing is left of what was learned.
+    pub(super) fn is_over(&self, rule: &FloodLesson, now: Tick) -> bool {
+        now >= self.ends && self.slowdown(rule, now) <= 1.0
+    }
+
     /// Learns from a flood wait.
     pub(super) fn learn(&mut self, rule: &FloodLesson, now: Tick, wait: Duration) {
         let fresh = now >= self.ends;

@@ -211,7 +211,7 @@ fn limited(seed: u64) -> Day {
                 class: CostClass::Send,
                 units: 1,
                 stranger: false,
-                patience: DAY * 2,
+                patience: (DAY * 2).into(),
             };
             let ticket = core.ask(&ask, now, replies);
             asked.insert(ticket, chat);

@@ -13,33 +13,33 @@ use super::{Ask, Cause, CostClass, LimiterConfig};
 use crate::base::SessionId;
 use crate::model::ChatId;
 
-const DAY: Duration = Duration::from_secs(86_400);
-const START: Tick = Tick(1_000_000_000_000);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const START: Tick = Tick(1_000_000_000_000);
 
 /// A core, its clock, and what it granted.
-struct Bench {
-    core: Core,
-    now: Tick,
-    session: SessionId,
-    asked: BTreeMap<u64, Ask>,
-    granted: Vec<(Tick, u64)>,
-    refused: Vec<(u64, Tick, Cause)>,
-    told: Vec<Notice>,
+pub(super) struct Bench {
+    pub(super) core: Core,
+    pub(super) now: Tick,
+    pub(super) session: SessionId,
+    pub(super) asked: BTreeMap<u64, Ask>,
+    pub(super) granted: Vec<(Tick, u64)>,
+    pub(super) refused: Vec<(u64, Tick, Cause)>,
+    pub(super) told: Vec<Notice>,
 }
 
 /// The default numbers without caps, for days at the full pace.
-fn uncapped() -> LimiterConfig {
+pub(super) fn uncapped() -> LimiterConfig {
     let mut rules = LimiterConfig::default();
     (rules.account.per_hour, rules.account.per_day) = (0, 0);
     rules
 }
 
-fn secs(secs: u64) -> Duration {
+pub(super) fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
 impl Bench {
-    fn new(rules: LimiterConfig) -> Self {
+    pub(super) fn new(rules: LimiterConfig) -> Self {
         let mut core = Core::new(Arc::new(rules));
         let session = SessionId::generate();
         core.introduce(session, None, START, &mut Replies::new());
@@ -54,19 +54,19 @@ impl Bench {
         }
     }
 
-    fn ask(&mut self, chat: i64, class: CostClass, patience: Duration) -> u64 {
+    pub(super) fn ask(&mut self, chat: i64, class: CostClass, patience: Duration) -> u64 {
         let ask = Ask {
             session: self.session,
             chat: (chat != 0).then_some(ChatId(chat)),
             class,
             units: 1,
             stranger: false,
-            patience,
+            patience: patience.into(),
         };
         self.ask_for(ask)
     }
 
-    fn ask_for(&mut self, ask: Ask) -> u64 {
+    pub(super) fn ask_for(&mut self, ask: Ask) -> u64 {
         let mut replies = Replies::new();
         let ticket = self.core.ask(&ask, self.now, &mut replies);
         self.asked.insert(ticket, ask);
@@ -76,7 +76,7 @@ impl Bench {
     }
 
     /// A disk that is never late.
-    fn keep(&mut self) {
+    pub(super) fn keep(&mut self) {
         while self.core.has_unkept() {
             let (_, notices) = self.core.keep();
             let mut replies = Replies::new();
@@ -86,14 +86,14 @@ impl Bench {
         }
     }
 
-    fn mark(&mut self, mark: Mark, wait: Duration) -> Mark {
+    pub(super) fn mark(&mut self, mark: Mark, wait: Duration) -> Mark {
         let mut replies = Replies::new();
         let placed = self.core.mark(self.session, mark, wait, self.now, &mut replies);
         self.hear(replies);
         placed
     }
 
-    fn hear(&mut self, replies: Replies) {
+    pub(super) fn hear(&mut self, replies: Replies) {
         for (ticket, answer) in replies {
             match answer {
                 Answer::Granted(_) => self.granted.push((self.now, ticket)),
@@ -103,7 +103,7 @@ impl Bench {
     }
 
     /// Lets the clock run to the next answer; false if none is to come.
-    fn step(&mut self) -> bool {
+    pub(super) fn step(&mut self) -> bool {
         let Some(at) = self.core.next_wake() else {
             return false;
         };
@@ -116,7 +116,7 @@ impl Bench {
         true
     }
 
-    fn rest(&mut self, span: Duration) {
+    pub(super) fn rest(&mut self, span: Duration) {
         let until = self.now.plus(span);
         while self.core.next_wake().is_some_and(|at| at <= until) {
             self.step();
@@ -125,7 +125,7 @@ impl Bench {
     }
 
     /// Every chat that was granted a call since the last look asks for its next one.
-    fn ask_on(&mut self, heard: &mut usize) {
+    pub(super) fn ask_on(&mut self, heard: &mut usize) {
         while *heard < self.granted.len() {
             let chat = self.asked[&self.granted[*heard].1].chat.map_or(0, |chat| chat.0);
             self.ask(chat, CostClass::Send, 2 * DAY);
@@ -133,12 +133,12 @@ impl Bench {
         }
     }
 
-    fn time_of(&self, ticket: u64) -> Option<u128> {
+    pub(super) fn time_of(&self, ticket: u64) -> Option<u128> {
         let found = self.granted.iter().find(|(_, granted)| *granted == ticket);
         found.map(|(at, _)| at.since(START).as_millis())
     }
 
-    fn refusal_of(&self, ticket: u64) -> Option<(u128, Cause)> {
+    pub(super) fn refusal_of(&self, ticket: u64) -> Option<(u128, Cause)> {
         let found = self.refused.iter().find(|(refused, _, _)| *refused == ticket);
         found.map(|(_, until, cause)| (until.since(START).as_millis(), *cause))
     }
@@ -403,7 +403,7 @@ fn nothing_goes_under_a_cap_before_its_row_is_stored() {
         class: CostClass::Send,
         units: 1,
         stranger: false,
-        patience: secs(60),
+        patience: secs(60).into(),
     };
     bench.core.ask(&ask, bench.now, &mut replies);
     assert!(replies.is_empty() && bench.core.has_unkept());
@@ -433,7 +433,7 @@ fn strangers_have_a_budget_of_their_own() {
             class: CostClass::Send,
             units: 1,
             stranger: true,
-            patience: DAY,
+            patience: DAY.into(),
         };
         bench.ask_for(ask)
     };

@@ -9,6 +9,7 @@ use super::handle::Telegram;
 use super::outgoing::{Outgoing, Revision, SentPart};
 use super::tables::{Peer, Peers};
 use crate::base::{SessionId, Timestamp};
+use crate::limiter::Patience;
 use crate::model::{ChatId, ChatKind, Message, MessageId, SessionState};
 use crate::store::Scan;
 
@@ -41,7 +42,7 @@ impl Telegram {
         &self,
         id: SessionId,
         outgoing: &Outgoing,
-        patience: Duration,
+        patience: impl Into<Patience>,
     ) -> Result<Vec<SentPart>, TelegramError> {
         let link = self.link_at_work(id).await?;
         self.effects(&link, patience).send(outgoing).await
@@ -56,7 +57,7 @@ impl Telegram {
         id: SessionId,
         (chat, message): (ChatId, MessageId),
         form: &Revision,
-        patience: Duration,
+        patience: impl Into<Patience>,
     ) -> Result<(), TelegramError> {
         let link = self.link_at_work(id).await?;
         self.effects(&link, patience).edit(chat, message, form).await
@@ -71,7 +72,7 @@ impl Telegram {
         id: SessionId,
         chat: ChatId,
         messages: Vec<MessageId>,
-        patience: Duration,
+        patience: impl Into<Patience>,
     ) -> Result<(), TelegramError> {
         let link = self.link_at_work(id).await?;
         self.effects(&link, patience).delete(chat, messages).await
@@ -86,7 +87,7 @@ impl Telegram {
         id: SessionId,
         chat: ChatId,
         reach: Reach<'_>,
-        patience: Duration,
+        patience: impl Into<Patience>,
     ) -> Result<Vec<Message>, TelegramError> {
         let link = self.link_at_work(id).await?;
         self.effects(&link, patience).own_recent(chat, reach).await
@@ -100,7 +101,7 @@ impl Telegram {
         &self,
         id: SessionId,
         (chat, message): (ChatId, MessageId),
-        patience: Duration,
+        patience: impl Into<Patience>,
     ) -> Result<Option<Message>, TelegramError> {
         let link = self.link_at_work(id).await?;
         self.effects(&link, patience).message(chat, message).await
@@ -138,7 +139,7 @@ impl Telegram {
         &self,
         id: SessionId,
         chat: ChatId,
-        patience: Duration,
+        patience: impl Into<Patience>,
     ) -> Result<(), TelegramError> {
         let link = self.link_at_work(id).await?;
         self.effects(&link, patience).look_anew(chat).await
@@ -152,7 +153,7 @@ impl Telegram {
         &self,
         id: SessionId,
         username: &str,
-        patience: Duration,
+        patience: impl Into<Patience>,
     ) -> Result<ChatId, TelegramError> {
         let link = self.link_at_work(id).await?;
         self.effects(&link, patience).resolve(username).await

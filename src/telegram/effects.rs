@@ -4,8 +4,6 @@
 //! Telegram remembers them. Nothing here retries, but for a file reference that has expired: then the
 //! message it came with is read anew, once.
 
-use std::time::Duration;
-
 use grammers_client::tl;
 
 use super::entities;
@@ -21,7 +19,7 @@ use super::session::{Context, Observation, rested, take_messages};
 use super::tables::{HighWater, Peer, Peers};
 use crate::base::Timestamp;
 use crate::base::fault::fault_point;
-use crate::limiter::{Ask, CostClass};
+use crate::limiter::{Ask, CostClass, Patience, Urgency};
 use crate::model::Refusal;
 use crate::model::refusal::{Obstacle, Stale};
 use crate::model::{ChatId, Entity, FileRef, MediaKind, Message, MessageId};
@@ -46,8 +44,8 @@ pub(crate) struct Effects<'a> {
     pub context: &'a Context,
     /// The session.
     pub link: &'a Link,
-    /// How long a call may wait for its turn at the limiter.
-    pub patience: Duration,
+    /// How a call waits for its turn at the limiter.
+    pub patience: Patience,
 }
 
 impl Effects<'_> {
@@ -427,13 +425,17 @@ impl Effects<'_> {
     }
 
     async fn refresh_parts(&self, parts: &mut [OutgoingMedia]) -> Result<(), TelegramError> {
+        let ahead = Effects {
+            patience: self.patience.with(Urgency::Look),
+            ..*self
+        };
         for part in parts {
             let (chat, id) = part.origin;
             let not_reachable = |class| TelegramError::Rpc {
                 class,
                 name: NOT_REACHABLE.to_owned(),
             };
-            let origin = match self.message(chat, id).await {
+            let origin = match ahead.message(chat, id).await {
                 // The account does not see the chat that the file came from, or is not told.
                 Err(error) if is_of_origin(&error) => return Err(not_reachable(Refusal::Refused)),
                 origin => origin?,

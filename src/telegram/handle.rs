@@ -24,7 +24,7 @@ use super::sweep;
 use super::tables::Authorisations;
 use super::vitals::Health;
 use crate::base::{RotationId, Secret, SessionId, Timestamp};
-use crate::limiter::{Budgets, Limiter};
+use crate::limiter::{Budgets, Limiter, Patience};
 use crate::model::SessionState;
 use crate::ops::{Audit, Incidents};
 use crate::runtime::{
@@ -408,11 +408,11 @@ impl Telegram {
         self.context.store.trouble().borrow().clone()
     }
 
-    pub(super) fn effects<'a>(&'a self, link: &'a Link, patience: Duration) -> Effects<'a> {
+    pub(super) fn effects<'a>(&'a self, link: &'a Link, patience: impl Into<Patience>) -> Effects<'a> {
         Effects {
             context: &self.context,
             link,
-            patience,
+            patience: patience.into(),
         }
     }
 

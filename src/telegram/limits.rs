@@ -6,7 +6,7 @@ use std::time::Duration;
 use grammers_client::tl::RemoteCall;
 
 use crate::base::{SessionId, Timestamp};
-use crate::limiter::{Ask, Cause, CostClass, Grant, Limiter};
+use crate::limiter::{Ask, Cause, CostClass, Grant, Limiter, Patience, Urgency};
 use crate::model::ChatId;
 use crate::model::Refusal;
 use crate::model::refusal::Scope;
@@ -34,7 +34,7 @@ pub(crate) async fn read<R: RemoteCall>(
         class,
         units: 1,
         stranger: false,
-        patience: READING,
+        patience: Patience::from(READING).with(Urgency::Background),
     };
     let grant = pass(limiter, ask).await?;
     let answer = link.invoke(request).await;

@@ -2,8 +2,6 @@
 //!
 //! Every call passes the limiter. Nothing of it is kept but names and access hashes.
 
-use std::time::Duration;
-
 use grammers_client::tl;
 
 use super::effects::Effects;
@@ -14,7 +12,7 @@ use super::peers;
 use super::requests;
 use super::session::take_messages;
 use crate::base::{Secret, SessionId};
-use crate::limiter::CostClass;
+use crate::limiter::{CostClass, Patience};
 use crate::model::Refusal;
 use crate::model::refusal::Obstacle;
 use crate::model::{ChatId, Message, MessageId};
@@ -130,7 +128,7 @@ impl Telegram {
         &self,
         id: SessionId,
         page: &MessagePage,
-        patience: Duration,
+        patience: impl Into<Patience>,
     ) -> Result<Vec<Message>, TelegramError> {
         let link = self.link_at_work(id).await?;
         self.effects(&link, patience).page(page).await
@@ -144,7 +142,7 @@ impl Telegram {
         &self,
         id: SessionId,
         user: i64,
-        patience: Duration,
+        patience: impl Into<Patience>,
     ) -> Result<Contact, TelegramError> {
         let link = self.link_at_work(id).await?;
         self.effects(&link, patience).contact(user).await

@@ -6,7 +6,6 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use grammers_client::tl;
 use tokio::io::AsyncReadExt;
@@ -16,7 +15,7 @@ use super::error::TelegramError;
 use super::from_tl;
 use super::handle::Telegram;
 use crate::base::SessionId;
-use crate::limiter::CostClass;
+use crate::limiter::{CostClass, Patience};
 use crate::model::{FileRef, MediaKind};
 
 /// Bytes in one part; Telegram takes no more.
@@ -272,7 +271,7 @@ impl Telegram {
         &self,
         id: SessionId,
         upload: &Upload,
-        patience: Duration,
+        patience: impl Into<Patience>,
     ) -> Result<FileRef, TelegramError> {
         let link = self.link_at_work(id).await?;
         self.effects(&link, patience).upload(upload).await
