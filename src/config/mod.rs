@@ -144,6 +144,7 @@ impl Config {
         let sections = [
             self.log.faults(),
             self.telegram.faults(),
+            self.limiter.faults(),
             self.webhook.faults(),
             self.forward.faults(),
             self.http.faults(),

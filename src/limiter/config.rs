@@ -22,7 +22,7 @@ pub enum Profile {
 }
 
 /// One budget: a steady rate with some burst, and counts per span.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
     /// Seconds between units in the long run; 0 sets no rate.
@@ -77,7 +77,6 @@ pub struct FloodLesson {
 pub struct WarmUp {
     /// The share of the budgets for new messages, names and joins: on the first day after the first login, on
     /// the second, and so on; all of it afterwards.
-    #[serde(deserialize_with = "shares")]
     pub days: Vec<f64>,
 }
 
@@ -109,6 +108,20 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 fn a_day() -> Duration {
     24 * HOUR
+}
+
+impl Default for Budget {
+    /// No rate, no cap.
+    fn default() -> Self {
+        Self {
+            every: Duration::ZERO,
+            burst: 1,
+            grows_to: Duration::ZERO,
+            quotas: Vec::new(),
+            per_hour: 0,
+            per_day: 0,
+        }
+    }
 }
 
 impl Budget {
@@ -252,14 +265,6 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
     Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
 }
 
-fn shares<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
-    let shares = Vec::<f64>::deserialize(deserializer)?;
-    if shares.iter().all(|share| (0.01..=1.0).contains(share)) {
-        return Ok(shares);
-    }
-    Err(serde::de::Error::custom("a share of a day is from 0.01 to 1"))
-}
-
 fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     seconds(deserializer).map(Some)
 }
@@ -297,6 +302,5 @@ mod tests {
         assert!(toml::from_str::<LimiterConfig>("chats = {}").is_err());
         assert!(toml::from_str::<LimiterConfig>("chat = { every_s = -1.0 }").is_err());
         assert!(toml::from_str::<LimiterConfig>("profile = \"fast\"").is_err());
-        assert!(toml::from_str::<LimiterConfig>("warm_up = { days = [0.5, 0.0] }").is_err());
     }
 }

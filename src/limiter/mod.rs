@@ -30,6 +30,7 @@ mod core;
 mod due;
 #[cfg(test)]
 mod fairness;
+mod faults;
 mod handle;
 mod keeper;
 mod ledger;
