@@ -78,8 +78,12 @@ const SPAWNS: &[(&str, &str)] = &[
         "a task a connection, ended with the listener that is supervised",
     ),
     (
-        "src/store/ledger.rs",
-        "a file is written beside the commits, by a thread that the committer joins",
+        "src/store/export.rs",
+        "what an export is written to may hang; the thread ends when the export is over or given up",
+    ),
+    (
+        "src/store/exports.rs",
+        "the folder of exports may hang; one thread at a time, and none begins while one is there",
     ),
     (
         "src/store/start.rs",

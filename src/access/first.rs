@@ -3,12 +3,10 @@
 //! A terminal sees it; otherwise it is written to a file that only the owner reads. It is handed
 //! over before it is stored: a crash in between leaves a dead text, never a key that nobody knows.
 
-use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use crate::base::Secret;
+use crate::base::{Secret, file};
 
 /// The file in the data folder that keeps the first admin key.
 pub const FIRST_KEY_FILE: &str = "admin.key";
@@ -21,31 +19,20 @@ pub(super) fn hand_over(key: &Secret, folder: &Path) -> io::Result<()> {
         return out.flush();
     }
     let path = folder.join(FIRST_KEY_FILE);
-    write_private(&path, key)?;
+    write(&path, key)?;
     tracing::info!(path = %path.display(), "the first admin key was written to a file");
     Ok(())
 }
 
 /// Writes a file that only its owner reads, whole or not at all.
-fn write_private(path: &Path, key: &Secret) -> io::Result<()> {
-    let draft = path.with_extension("key.new");
-    match fs::remove_file(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
-    writeln!(file, "{}", key.expose())?;
-    file.sync_all()?;
-    fs::rename(&draft, path)
+fn write(path: &Path, key: &Secret) -> io::Result<()> {
+    file::replace(path, format!("{}\n", key.expose()).as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -53,7 +40,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(FIRST_KEY_FILE);
         fs::write(&path, "old").expect("written");
-        write_private(&path, &Secret::new("tlk_x")).expect("written");
+        write(&path, &Secret::new("tlk_x")).expect("written");
         assert_eq!(fs::read_to_string(&path).expect("read"), "tlk_x\n");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

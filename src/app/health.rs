@@ -1,5 +1,7 @@
 //! How the parts are, for `/health`; and their gauges, for Prometheus.
 
+use std::time::Duration;
+
 use crate::http::{Check, Checks, Status};
 use crate::model::SessionState;
 use crate::store::Condition;
@@ -11,8 +13,10 @@ pub(super) fn checks(handles: &Handles) -> Checks {
     let store = handles.store.clone();
     let telegram = handles.telegram.clone();
     let webhooks = handles.webhooks.clone();
+    let exporting = handles.store.clone();
     Checks::default()
         .with("store", move || stored(store.condition()))
+        .with("exports", move || exported(exporting.export_hangs()))
         .with("telegram", move || sessions(&telegram.states()))
         .with("webhooks", move || match webhooks.condition() {
             Ok((active, failing)) => endpoints(active, failing),
@@ -37,6 +41,17 @@ fn stored(condition: Condition) -> Check {
             Check::not_ok(Status::Failing, detail)
         }
         Condition::Closed => Check::not_ok(Status::Failing, "not open"),
+    }
+}
+
+/// A folder of exports that hangs harms nothing yet: there is no newer copy to come back to.
+fn exported(hangs: Option<Duration>) -> Check {
+    match hangs {
+        None => Check::ok(),
+        Some(took) => Check::not_ok(
+            Status::Degraded,
+            format!("the folder of exports has taken nothing for {} s", took.as_secs()),
+        ),
     }
 }
 
@@ -84,6 +99,8 @@ pub(super) fn gauges(handles: &Handles, checks: &Checks) {
     );
     metrics::gauge!("trunkline_store_up").set(f64::from(takes));
     metrics::gauge!("trunkline_store_syncing_seconds").set(handles.store.syncing().as_secs_f64());
+    let hangs = handles.store.export_hangs().unwrap_or_default();
+    metrics::gauge!("trunkline_store_export_hangs_seconds").set(hangs.as_secs_f64());
     let lag = handles.telegram.poll_lag().unwrap_or_default();
     metrics::gauge!("trunkline_poll_lag_seconds").set(lag.as_secs_f64());
     for (state, count) in handles.telegram.states() {

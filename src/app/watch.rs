@@ -16,6 +16,8 @@ const TROUBLE: &str = "store_trouble";
 const SLOW: &str = "store_slow";
 /// Pages are damaged and there is nothing to restore them from.
 const DAMAGED: &str = "store_damaged";
+/// The folder of automatic exports takes nothing.
+const EXPORTS: &str = "exports_hang";
 /// The store was restored from an export.
 const RESTORED: &str = "store_restored";
 /// The subject of the others.
@@ -76,6 +78,15 @@ impl Watch {
                 self.report_once(DAMAGED, what, action).await?;
             }
             Condition::Well => self.incidents.settle(SLOW, STORE).await?,
+        }
+        match self.store.export_hangs() {
+            Some(took) => {
+                let cause = format!("the folder of exports has taken nothing for {} s", took.as_secs());
+                let action =
+                    "look after where store.export_folder leads: no export is made, and the last one ages";
+                self.report_once(EXPORTS, &cause, action).await?;
+            }
+            None => self.incidents.settle(EXPORTS, STORE).await?,
         }
         if let Some(past) = &self.past {
             let cause = format!("no commits were taken ({}): {}", past.kind.as_str(), past.why);

@@ -1,7 +1,7 @@
 //! Words without behaviour of their own: ids, times, error codes, secrets, owners.
 //!
-//! Nothing here knows tokio, does I/O or imports another module of the house; but for the fault points of a build
-//! that is made for the fault campaign.
+//! Nothing here knows tokio, does I/O or imports another module of the house; but for small files that are replaced as a
+//! whole (`file`), and the fault points of a build that is made for the fault campaign.
 
 #[cfg(test)]
 mod campaign;
@@ -10,6 +10,7 @@ mod clock;
 pub mod code;
 pub mod digits;
 pub mod fault;
+pub mod file;
 pub mod id;
 pub mod owner;
 pub mod secret;

@@ -13,7 +13,7 @@ use super::gauges::{Gauges, LaneChange};
 use super::journal::event_key;
 use super::lane::{DeadKey, DeadRow, Lane, TaskKey, TaskRow};
 use super::quarantine::{self, Quarantine};
-use super::read::Live;
+use super::read::{Live, guarded};
 use super::recent::Fresh;
 use super::row::{self, Fault, Packed, VALUE_LIMIT};
 use super::seal::Seal;
@@ -72,8 +72,10 @@ pub(super) struct Desk<'a> {
     pub lanes: Vec<LaneChange>,
     /// Events that were appended.
     pub appended: Vec<Fresh>,
-    /// Damaged rows that were met.
-    pub bad: Vec<Vec<u8>>,
+    /// Damaged rows that were met, as they were.
+    pub bad: Vec<(Vec<u8>, IVec)>,
+    /// Whether an event went whose name is not known: it is still in the table of names.
+    pub nameless: bool,
     /// Keys of rows in quarantine that are written anew or removed.
     pub healed: Vec<Vec<u8>>,
     seal: &'a Seal,
@@ -91,6 +93,7 @@ impl<'a> Desk<'a> {
             lanes: Vec::new(),
             appended: Vec::new(),
             bad: Vec::new(),
+            nameless: false,
             healed: Vec::new(),
             seal: &live.seal,
             quarantine: &live.quarantine,
@@ -113,17 +116,20 @@ impl<'a> Desk<'a> {
             journal: meta.seq + 1..meta.seq + 1,
             ..Committed::default()
         };
-        let outcome = ops.into_iter().try_for_each(|op| {
-            self.op(op, &mut done)?;
-            let rows = self.stage.changes_since(mark);
-            if rows > ROWS_LIMIT {
-                return Err(StoreError::TooLarge {
-                    what: "a batch",
-                    size: rows,
-                    limit: ROWS_LIMIT,
-                });
-            }
-            Ok(())
+        // A page that cannot be read is the answer to this unit, also where sled panics on it.
+        let outcome = guarded(|| {
+            ops.into_iter().try_for_each(|op| {
+                self.op(op, &mut done)?;
+                let rows = self.stage.changes_since(mark);
+                if rows > ROWS_LIMIT {
+                    return Err(StoreError::TooLarge {
+                        what: "a batch",
+                        size: rows,
+                        limit: ROWS_LIMIT,
+                    });
+                }
+                Ok(())
+            })
         });
         if outcome.is_err() {
             self.meta = meta;
@@ -220,6 +226,9 @@ impl<'a> Desk<'a> {
             Op::DropDead { id } => self.take_dead(id).map(drop),
             Op::Require { entry, key, check } => {
                 let plain = self.value(&entry, &key)?;
+                if plain.is_none() && self.is_aside(&key) {
+                    return Err(StoreError::BadRow { table: entry.name });
+                }
                 if check(plain.as_deref())? {
                     return Ok(());
                 }
@@ -258,7 +267,7 @@ impl<'a> Desk<'a> {
                 version,
             }),
             Ok(None) | Err(Fault::Bad(_) | Fault::Seal) => {
-                self.bad.push(key.to_vec());
+                self.bad.push((key.to_vec(), row));
                 Err(StoreError::BadRow { table: entry.name })
             }
         }
@@ -335,6 +344,11 @@ impl<'a> Desk<'a> {
         self.stage.remove(key)
     }
 
+    /// Whether what stood under a key was moved aside, and nobody has decided anew since what stands there.
+    fn is_aside(&self, key: &[u8]) -> bool {
+        self.quarantine.contains(key) && !self.healed.iter().any(|healed| healed == key)
+    }
+
     /// Forgets what was moved aside from under a key, as its owner decided anew what stands there.
     fn heal(&mut self, key: &[u8]) -> Result<(), StoreError> {
         if !self.quarantine.contains(key) {
@@ -352,7 +366,7 @@ impl<'a> Desk<'a> {
     ) -> Result<bool, StoreError> {
         let known = dedupe.map(known_key);
         if let Some(known) = &known
-            && self.stage.get(known)?.is_some()
+            && (self.stage.get(known)?.is_some() || self.is_aside(known))
         {
             return Ok(false);
         }
@@ -374,22 +388,23 @@ impl<'a> Desk<'a> {
         Ok(true)
     }
 
-    /// Forgets the oldest event if it came before `before`.
-    pub fn trim(&mut self, seq: u64, before: Timestamp) -> Result<Trimmed, StoreError> {
+    /// Forgets the oldest event if it is old.
+    pub fn trim(&mut self, seq: u64, is_old: impl FnOnce(Timestamp) -> bool) -> Result<Trimmed, StoreError> {
         let key = event_key(seq);
         match self.typed::<JournalRow<Event>>(&catalog::JOURNAL, &key) {
-            Ok(Some(row)) if row.event.at < before => {
+            Ok(Some(row)) if is_old(row.event.at) => {
                 if let Some(dedupe) = row.dedupe {
                     self.remove(known_key(dedupe.0))?;
                 }
             }
             Ok(Some(_)) => return Ok(Trimmed::Kept),
             Ok(None) => {
+                self.nameless |= self.quarantine.contains(&key);
                 self.remove(key)?;
                 return Ok(Trimmed::Missing);
             }
             // Moved aside, or of a form that nobody can serve: its turn to go came with its neighbours'.
-            Err(StoreError::BadRow { .. } | StoreError::Decode { .. }) => {}
+            Err(StoreError::BadRow { .. } | StoreError::Decode { .. }) => self.nameless = true,
             Err(error) => return Err(error),
         }
         self.remove(key)?;

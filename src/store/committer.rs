@@ -14,18 +14,19 @@ use std::time::{Duration, Instant};
 use sled::IVec;
 use tokio::sync::oneshot;
 
-use super::apply::{Committed, Desk, Meta, Trimmed};
+use super::apply::{Committed, Desk, Meta, ROWS_LIMIT, Trimmed};
 use super::batch::Op;
 use super::config::SyncMode;
 use super::error::StoreError;
 use super::export::{Exports, Order};
 use super::journal::event_key;
-use super::lane::LaneKind;
+use super::lane::{LaneKind, TaskKey};
+use super::ledger::Ledger;
 use super::open::{meta_key, sled_fault, sled_folder};
 use super::quarantine;
-use super::read::Live;
-use super::row::Packed;
-use super::{Shared, catalog, ledger};
+use super::read::{Live, guarded};
+use super::row::{self, Packed};
+use super::{Shared, catalog};
 use crate::base::Timestamp;
 use crate::base::fault::fault_point;
 
@@ -35,6 +36,8 @@ const GROUP_UNITS: usize = 128;
 const GROUP_OPS: usize = 1024;
 /// How many old events one group forgets besides its own work; twice what it appends, if that is more.
 const TRIM_STEP: u64 = 32;
+/// The same where nothing else waits.
+const TRIM_STEP_ALONE: u64 = 512;
 /// How often the committer looks after itself.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the ledger is written.
@@ -75,12 +78,16 @@ pub(super) struct Committer {
     /// The database's file, for syncs of our own.
     file: File,
     meta: Meta,
-    /// The oldest event that is kept.
+    /// The oldest event that is kept, and how many are.
     oldest: u64,
+    events: u64,
+    /// Whether names of events are kept that are gone.
+    nameless: bool,
     trimming: Option<Trim>,
-    ledger: Meta,
-    ledger_at: Instant,
-    ledger_writer: ledger::Writer,
+    ledger: Ledger,
+    /// What stands in it.
+    noted: Meta,
+    noted_at: Instant,
     ticked_at: Instant,
     groups: u64,
     held: Option<Unit>,
@@ -91,7 +98,15 @@ pub(super) struct Committer {
 #[derive(Clone, Copy)]
 struct Trim {
     before: Timestamp,
+    /// None of ours can be newer: the clock was ahead when such a one came, and nothing must wait until it is there.
+    after: Timestamp,
     last: u64,
+}
+
+impl Trim {
+    fn is_old(&self, at: Timestamp) -> bool {
+        at < self.before || at > self.after
+    }
 }
 
 /// After such an error nothing more is written; any other one is an answer to whoever asked.
@@ -105,7 +120,7 @@ impl Committer {
         live: Arc<Live>,
         inbox: Receiver<Job>,
         meta: Meta,
-        oldest: u64,
+        (oldest, events): (u64, u64),
     ) -> Result<Self, StoreError> {
         let path = sled_folder(&shared.config.folder).join("db");
         let file = File::options()
@@ -113,6 +128,7 @@ impl Committer {
             .write(true)
             .open(&path)
             .map_err(StoreError::file("open", path))?;
+        let ledger = Ledger::open(&shared.config.folder)?;
         Ok(Self {
             shared,
             live,
@@ -120,10 +136,12 @@ impl Committer {
             file,
             meta,
             oldest,
+            events,
+            nameless: false,
             trimming: None,
-            ledger: Meta::default(),
-            ledger_at: Instant::now(),
-            ledger_writer: ledger::Writer::default(),
+            ledger,
+            noted: Meta::default(),
+            noted_at: Instant::now(),
             ticked_at: Instant::now(),
             groups: 0,
             held: None,
@@ -134,10 +152,9 @@ impl Committer {
     /// Works until it is told to close or cannot go on.
     pub fn run(&mut self) -> Result<(), StoreError> {
         loop {
-            let wait = if self.held.is_some() || self.trimming.is_some() || self.exports.is_busy() {
-                Duration::ZERO
-            } else {
-                TICK
+            let wait = match self.held.is_some() || self.trimming.is_some() {
+                true => Duration::ZERO,
+                false => self.exports.pause().unwrap_or(TICK),
             };
             let job = match self.held.take() {
                 Some(unit) => Ok(Job::Commit(unit)),
@@ -163,12 +180,15 @@ impl Committer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.close(),
             }
-            if self.exports.is_busy() {
+            if self.exports.pause().is_some() {
                 self.exports.slice(&self.live.tree, self.meta.generation)?;
             }
             if self.ticked_at.elapsed() >= TICK {
                 self.ticked_at = Instant::now();
-                self.tick()?;
+                match guarded(|| self.tick()) {
+                    Err(StoreError::DamagedPage { what }) => self.shared.note_damage(&what),
+                    ticked => ticked?,
+                }
             }
         }
     }
@@ -223,13 +243,17 @@ impl Committer {
         for unit in units {
             match desk.unit(unit.ops) {
                 Err(error) if ends(&error) => return Err(error),
+                Err(StoreError::DamagedPage { what }) => {
+                    shared.note_damage(&what);
+                    answers.push((unit.reply, unit.since, Err(StoreError::DamagedPage { what })));
+                }
                 answer => answers.push((unit.reply, unit.since, answer)),
             }
         }
         if !answers.is_empty() {
             metrics::histogram!("trunkline_store_group_units").record(answers.len() as f64);
         }
-        self.trim(&mut desk)?;
+        self.trim(&mut desk, answers.is_empty())?;
         self.apply(desk)?;
         for (reply, since, answer) in answers {
             metrics::histogram!("trunkline_store_commit_seconds").record(since.elapsed().as_secs_f64());
@@ -262,13 +286,12 @@ impl Committer {
                 .map_err(sled_fault)?;
             self.live.held.forget(desk.stage.changes().map(|(key, ..)| key));
             self.sync()?;
+            self.events += desk.meta.seq - self.meta.seq;
             self.meta = desk.meta;
             self.publish(desk);
         }
-        for key in bad {
-            if let Some(row) = self.live.tree.get(&key).map_err(sled_fault)? {
-                self.quarantine(key, row, "it failed its checksum")?;
-            }
+        for (key, row) in bad {
+            self.quarantine(key, row, "it failed its checksum")?;
         }
         Ok(())
     }
@@ -325,16 +348,20 @@ impl Committer {
         }
     }
 
-    fn trim(&mut self, desk: &mut Desk<'_>) -> Result<(), StoreError> {
+    fn trim(&mut self, desk: &mut Desk<'_>, alone: bool) -> Result<(), StoreError> {
         let Some(trim) = self.trimming else { return Ok(()) };
         let appended = desk.meta.seq - self.meta.seq;
-        for _ in 0..TRIM_STEP.max(2 * appended) {
+        let least = if alone { TRIM_STEP_ALONE } else { TRIM_STEP };
+        for _ in 0..least.max(2 * appended) {
             if self.oldest > trim.last {
                 self.trimming = None;
                 break;
             }
-            match desk.trim(self.oldest, trim.before) {
-                Ok(Trimmed::Gone) => self.oldest += 1,
+            match guarded(|| desk.trim(self.oldest, |at| trim.is_old(at))) {
+                Ok(Trimmed::Gone) => {
+                    self.oldest += 1;
+                    self.events = self.events.saturating_sub(1);
+                }
                 Ok(Trimmed::Missing) => {
                     self.oldest = Self::event_from(&self.live, self.oldest, desk.meta.seq)?
                 }
@@ -343,26 +370,54 @@ impl Committer {
                     break;
                 }
                 Err(error) if ends(&error) => return Err(error),
+                // It stays where it is, and those behind it need not.
                 Err(error) => {
                     tracing::error!(seq = self.oldest, %error, "an old event cannot be forgotten");
-                    self.trimming = None;
-                    break;
+                    if let StoreError::DamagedPage { what } = &error {
+                        self.shared.note_damage(what);
+                    }
+                    self.oldest += 1;
                 }
             }
         }
+        self.nameless |= desk.nameless;
         Ok(())
+    }
+
+    /// Forgets the names of events that went unread: they were damaged, so nobody knew which names those are.
+    fn forget_names(&mut self) -> Result<(), StoreError> {
+        let (live, shared) = (self.live.clone(), self.shared.clone());
+        let mut desk = Desk::new(&live, &shared.gauges, self.meta, shared.now());
+        let mut gone = Vec::new();
+        for row in live.tree.scan_prefix([catalog::KNOWN_EVENTS.prefix]) {
+            let (key, row) = row.map_err(sled_fault)?;
+            let opened = row::open(&catalog::KNOWN_EVENTS, &key, &row, None, |_| None);
+            let seq = opened.ok().flatten().and_then(|seq| seq.try_into().ok());
+            if seq.is_some_and(|seq| u64::from_be_bytes(seq) < self.oldest) {
+                gone.push(key.to_vec());
+            }
+            if gone.len() == ROWS_LIMIT {
+                break;
+            }
+        }
+        self.nameless = gone.len() == ROWS_LIMIT;
+        gone.into_iter().try_for_each(|key| desk.remove(key))?;
+        self.apply(desk)
     }
 
     fn tick(&mut self) -> Result<(), StoreError> {
         sled::pin().flush();
-        if self.ledger_at.elapsed() >= LEDGER_EVERY && !self.ledger_writer.is_busy() {
-            self.begin_ledger()?;
+        if self.noted_at.elapsed() >= LEDGER_EVERY {
+            self.write_ledger()?;
         }
         let now = self.shared.now();
         let before = now.minus(self.shared.config.retention());
-        self.trimming = self.slowest_cursor()?.map(|last| Trim { before, last });
-        metrics::gauge!("trunkline_journal_length")
-            .set((self.meta.seq + 1).saturating_sub(self.oldest) as f64);
+        let after = now.plus(self.shared.config.retention());
+        self.trimming = self.slowest_cursor()?.map(|last| Trim { before, after, last });
+        if self.nameless && self.trimming.is_none() {
+            self.forget_names()?;
+        }
+        metrics::gauge!("trunkline_journal_length").set(self.events as f64);
         let gauges = self.shared.gauges();
         for kind in LaneKind::ALL {
             let stats = gauges.kind(kind);
@@ -389,50 +444,78 @@ impl Committer {
         Ok((self.oldest <= slowest).then_some(slowest))
     }
 
+    /// Moves a damaged row aside, if it is still as it was seen. Where that cannot be done it stays, and is told of.
     fn quarantine(&mut self, key: Vec<u8>, row: IVec, reason: &'static str) -> Result<(), StoreError> {
-        if self.live.tree.get(&key).map_err(sled_fault)? != Some(row) {
+        match guarded(|| self.moved_aside(&key, &row, reason)) {
+            Err(error) if ends(&error) => Err(error),
+            Err(error) => {
+                metrics::counter!("trunkline_store_rows_stuck_total").increment(1);
+                let key = super::read::hex(&key);
+                tracing::error!(%key, reason, %error, "a damaged row could not be moved aside");
+                if let StoreError::DamagedPage { what } = &error {
+                    self.shared.note_damage(what);
+                }
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn moved_aside(&mut self, key: &[u8], row: &IVec, reason: &'static str) -> Result<(), StoreError> {
+        let now = self.live.tree.get(key).map_err(sled_fault)?;
+        if now.as_ref() != Some(row) || quarantine::is_sound(&self.live, key, row)? {
             return Ok(());
         }
         let (live, shared) = (self.live.clone(), self.shared.clone());
         let mut desk = Desk::new(&live, &shared.gauges, self.meta, shared.now());
-        let table = quarantine::move_aside(&mut desk, &key, reason)?;
+        let table = quarantine::move_aside(&mut desk, key, reason)?;
         // Known before the row is gone: nobody may take it for one that never was.
-        self.live.quarantine.insert(key.clone());
+        self.live.quarantine.insert(key.to_vec());
         self.apply(desk)?;
         metrics::counter!("trunkline_store_rows_quarantined_total", "table" => table).increment(1);
-        tracing::error!(table, key = %super::read::hex(&key), reason, "a damaged row was moved aside");
-        let of_lane = key.first() == Some(&catalog::TASKS.prefix);
-        if of_lane {
-            *self.shared.gauges() = quarantine::counted_lanes(&self.live)?;
+        tracing::error!(table, key = %super::read::hex(key), reason, "a damaged row was moved aside");
+        match key.first() {
+            Some(prefix) if *prefix == catalog::JOURNAL.prefix => self.events = self.events.saturating_sub(1),
+            Some(prefix) if *prefix == catalog::TASKS.prefix => {
+                if let Some(place) = TaskKey::of_row(key) {
+                    self.shared.gauges().forget(&place);
+                }
+            }
+            _ => {}
         }
         Ok(())
     }
 
     /// Remembers beside the database how far it is.
     pub fn write_ledger(&mut self) -> Result<(), StoreError> {
-        self.begin_ledger()?;
-        self.ledger_writer.finish()
+        self.noted_at = Instant::now();
+        if self.noted == self.meta && self.meta.generation > 0 {
+            return Ok(());
+        }
+        self.shared.syncs.begin();
+        let noted = self.note();
+        if self.shared.syncs.end() {
+            tracing::warn!("the disk is slow to sync the ledger");
+        }
+        self.noted = self.meta;
+        noted
     }
 
-    /// Begins to remember it; commits go on meanwhile, and the database may be ahead of its ledger.
-    fn begin_ledger(&mut self) -> Result<(), StoreError> {
-        self.ledger_at = Instant::now();
-        if self.ledger == self.meta && self.meta.generation > 0 {
-            return self.ledger_writer.finish();
+    fn note(&mut self) -> Result<(), StoreError> {
+        // The ledger must never be ahead.
+        if self.shared.config.sync == SyncMode::Process {
+            self.file.sync_data().map_err(|error| StoreError::disk(&error))?;
         }
-        // It must never be the other way round.
-        let behind = self.shared.config.sync == SyncMode::Process;
-        let database = behind.then(|| self.file.try_clone()).transpose();
-        let database = database.map_err(|error| StoreError::disk(&error))?;
-        let (folder, meta) = (self.shared.config.folder.clone(), self.meta);
-        self.ledger_writer.begin(move || {
-            if let Some(database) = database {
-                database.sync_data().map_err(|error| StoreError::disk(&error))?;
-            }
-            ledger::write(&folder, &meta).map_err(StoreError::file("write the ledger in", &folder))
-        })?;
-        self.ledger = meta;
-        Ok(())
+        self.ledger
+            .write(&self.meta)
+            .map_err(|error| StoreError::disk(&error))
+    }
+
+    /// Notes that the disk may not have all that it was given: before the database is opened again it is written over itself.
+    pub fn mark_unsynced(&self) {
+        if let Err(error) = self.ledger.mark() {
+            tracing::warn!(%error, "that the disk refused could not be noted beside the database");
+        }
     }
 
     fn close(&mut self) -> Result<(), StoreError> {

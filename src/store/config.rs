@@ -34,6 +34,8 @@ pub struct StoreConfig {
     pub export_every: Span,
     /// How many of them are kept.
     pub exports_kept: u32,
+    /// How long what an export is written to may take nothing until the export is given up.
+    pub export_patience: Span,
     /// Memory for sled's page cache; it is a wish, not a limit.
     pub cache_mb: u32,
     /// A file with the seal key; the systemd credential `trunkline-seal` goes before it.
@@ -49,6 +51,7 @@ impl Default for StoreConfig {
             export_folder: None,
             export_every: Span::secs(3600),
             exports_kept: 3,
+            export_patience: Span::secs(60),
             cache_mb: 16,
             seal_key_file: None,
         }

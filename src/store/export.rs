@@ -3,7 +3,11 @@
 //! "Consistent" means: exactly the rows as they were between two commits. Sled has no snapshots, so the committer makes
 //! the copy itself, in slices between its groups and in the order of keys. What a group changes behind the slice's
 //! position was copied already; of what it changes ahead of it, the row as it was at the beginning is kept in memory
-//! until the copy gets there. So commits wait for one slice at most, and memory is bounded by what is changed meanwhile.
+//! until the copy gets there. So commits wait for one slice at most.
+//!
+//! The committer only gathers rows. A thread of the export's own frames, sums and writes them; a slice ends when that one has
+//! enough to do. A copy whose writer takes nothing for a while, or is so slow that too much is kept for it, is given up: then
+//! its owner hears of it, and the writer ends when whatever holds it lets go.
 //!
 //! The form: a line, then frames `key length u32, row length u32, key, row, crc32 of these` (little-endian), then
 //! `0 u32, number of rows u64, SHA-256 of all before it`. Rows are copied as stored: sealed values stay sealed.
@@ -14,6 +18,8 @@ use std::io::{self, BufWriter, Seek, Write};
 use std::ops::Bound;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -33,6 +39,14 @@ pub(super) const HEAD: &[u8] = b"trunkline export 1\n";
 const SLICE_ROWS: usize = 4096;
 /// The longest that commits wait for a slice (once its rows were read).
 const SLICE_TIME: Duration = Duration::from_millis(4);
+/// What is handed to a writer at once, and how much of that may wait for it.
+const CHUNK_ROWS: usize = 512;
+const CHUNK_BYTES: usize = 1 << 20;
+const CHUNKS: usize = 4;
+/// How often is looked whether a writer that had enough to do takes more.
+const LOOK: Duration = Duration::from_millis(10);
+/// A copy for which more than this is kept is given up.
+const KEPT_BYTES: usize = 128 << 20;
 /// How the files of exports begin while they are made.
 const PART: &str = "export.part.";
 
@@ -47,20 +61,69 @@ pub struct ExportSummary {
     pub generation: u64,
 }
 
-/// An export that somebody waits for.
+/// An export that somebody waits for, as the committer has it.
 pub(super) struct Order {
-    pub out: Box<dyn Write + Send>,
-    pub reply: oneshot::Sender<Result<ExportSummary, StoreError>>,
+    chunks: SyncSender<Chunk>,
+    reply: Reply,
+    /// How long the writer may take nothing.
+    patience: Duration,
 }
 
-/// An export being made.
+/// Who waits for an export: the first answer counts, the writer's or the committer's.
+#[derive(Clone)]
+struct Reply(Arc<Mutex<Option<oneshot::Sender<Result<ExportSummary, StoreError>>>>>);
+
+impl Reply {
+    fn give(&self, answer: Result<ExportSummary, StoreError>) {
+        let waiting = self.0.lock().unwrap_or_else(|poison| poison.into_inner()).take();
+        if let Some(waiting) = waiting {
+            // One that went away needs no answer.
+            drop(waiting.send(answer));
+        }
+    }
+}
+
+/// What the committer hands to a writer.
+#[derive(Default)]
+struct Chunk {
+    rows: Vec<(IVec, IVec)>,
+    bytes: usize,
+    /// The commit at which the copy stands, with the last rows.
+    end: Option<u64>,
+}
+
+impl Chunk {
+    fn add(&mut self, key: IVec, row: IVec) {
+        self.bytes += key.len() + row.len();
+        self.rows.push((key, row));
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() >= CHUNK_ROWS || self.bytes >= CHUNK_BYTES
+    }
+}
+
+/// An export being made, on the committer's side.
 struct Copy {
     order: Order,
-    sum: Sha256,
-    done: ExportSummary,
+    generation: u64,
     position: Bound<Vec<u8>>,
     /// Rows ahead of the position that were changed meanwhile, as they were.
     before: BTreeMap<Vec<u8>, Option<IVec>>,
+    /// How much that is.
+    kept: usize,
+    /// What the writer did not take yet, and since when it takes nothing.
+    chunk: Chunk,
+    stuck: Option<Instant>,
+}
+
+/// What became of a slice.
+#[derive(Debug, PartialEq, Eq)]
+enum Sliced {
+    More,
+    /// The writer has enough to do.
+    Waits,
+    Over,
 }
 
 /// The exports that the committer makes, one after the other.
@@ -75,9 +138,13 @@ impl Exports {
         self.waiting.push_back(order);
     }
 
-    /// Whether there is something to do.
-    pub fn is_busy(&self) -> bool {
-        self.current.is_some() || !self.waiting.is_empty()
+    /// How long the committer may sleep until there is something to do; none if there is nothing.
+    pub fn pause(&self) -> Option<Duration> {
+        match &self.current {
+            Some(copy) if copy.stuck.is_some() => Some(LOOK),
+            Some(_) => Some(Duration::ZERO),
+            None => (!self.waiting.is_empty()).then_some(Duration::ZERO),
+        }
     }
 
     /// Remembers what a group is about to change.
@@ -89,6 +156,7 @@ impl Exports {
                 Bound::Unbounded => true,
             };
             if ahead && !copy.before.contains_key(key) {
+                copy.kept += key.len() + old.map_or(0, |row| row.len());
                 copy.before.insert(key.clone(), old.cloned());
             }
         }
@@ -100,25 +168,18 @@ impl Exports {
             self.current = self.waiting.pop_front().map(|order| Copy::new(order, generation));
             return Ok(());
         };
+        if let Some(why) = copy.hopeless() {
+            tracing::error!(why, "an export is given up");
+            copy.order.reply.give(Err(StoreError::unavailable(why)));
+            return Ok(());
+        }
         match copy.slice(tree) {
-            Ok(false) => self.current = Some(copy),
-            Ok(true) => copy.answer(None),
-            Err(Failed::Writer(error)) => copy.answer(Some(StoreError::file("write", "the export")(error))),
-            Err(Failed::Sled(error)) if ends(&error) => return Err(error),
-            Err(Failed::Sled(error)) => copy.answer(Some(error)),
+            Ok(Sliced::Over) => {}
+            Ok(Sliced::More | Sliced::Waits) => self.current = Some(copy),
+            Err(error) if ends(&error) => return Err(error),
+            Err(error) => copy.order.reply.give(Err(error)),
         }
         Ok(())
-    }
-}
-
-enum Failed {
-    Writer(io::Error),
-    Sled(StoreError),
-}
-
-impl From<io::Error> for Failed {
-    fn from(error: io::Error) -> Self {
-        Self::Writer(error)
     }
 }
 
@@ -126,60 +187,134 @@ impl Copy {
     fn new(order: Order, generation: u64) -> Self {
         Self {
             order,
-            sum: Sha256::new(),
-            done: ExportSummary {
-                generation,
-                ..ExportSummary::default()
-            },
+            generation,
             position: Bound::Unbounded,
             before: BTreeMap::new(),
+            kept: 0,
+            chunk: Chunk::default(),
+            stuck: None,
         }
     }
 
-    /// Whether that was the last one.
-    fn slice(&mut self, tree: &sled::Tree) -> Result<bool, Failed> {
+    /// Why it will come to no end, if it will not.
+    fn hopeless(&self) -> Option<String> {
+        if self
+            .stuck
+            .is_some_and(|since| since.elapsed() >= self.order.patience)
+        {
+            return Some(format!(
+                "where it is written to has taken nothing for {:?}",
+                self.order.patience
+            ));
+        }
+        (self.kept > KEPT_BYTES).then(|| {
+            format!(
+                "more than {} MiB were changed before it was written",
+                KEPT_BYTES >> 20
+            )
+        })
+    }
+
+    fn slice(&mut self, tree: &sled::Tree) -> Result<Sliced, StoreError> {
         let begun = Instant::now();
-        if self.position == Bound::Unbounded {
-            self.write(HEAD)?;
+        // What the writer would not take before goes first.
+        if let Some(end) = self.hand_over() {
+            return Ok(end);
         }
         let mut rows = tree.range::<Vec<u8>, _>((self.position.clone(), Bound::Unbounded));
         for _ in 0..SLICE_ROWS {
-            let Some((key, row)) = rows
-                .next()
-                .transpose()
-                .map_err(|error| Failed::Sled(sled_fault(error)))?
-            else {
-                self.write_before(None)?;
-                self.write_end()?;
-                return Ok(true);
+            let Some((key, row)) = rows.next().transpose().map_err(sled_fault)? else {
+                self.take_before(None);
+                self.chunk.end = Some(self.generation);
+                return Ok(self.hand_over().unwrap_or(Sliced::More));
             };
-            self.write_before(Some(&key))?;
-            match self.before.remove(key.as_ref()) {
-                Some(before) => self.write_row(&key, before.as_deref())?,
-                None => self.write_row(&key, Some(&row))?,
+            self.take_before(Some(&key));
+            let before = self.before.remove(key.as_ref());
+            if let Some(before) = &before {
+                self.kept -= key.len() + before.as_ref().map_or(0, |row| row.len());
             }
             self.position = Bound::Excluded(key.to_vec());
+            if let Some(row) = before.unwrap_or(Some(row)) {
+                self.chunk.add(key, row);
+            }
+            if let Some(end) = self.hand_over() {
+                return Ok(end);
+            }
             if begun.elapsed() > SLICE_TIME {
                 break;
             }
         }
-        Ok(false)
+        Ok(Sliced::More)
     }
 
-    /// Writes the rows before `end` that were there at the beginning and are gone.
-    fn write_before(&mut self, end: Option<&[u8]>) -> Result<(), Failed> {
+    /// Takes the rows before `end` that were there at the beginning and are gone.
+    fn take_before(&mut self, end: Option<&[u8]>) {
         while let Some(first) = self.before.first_entry() {
             if end.is_some_and(|end| first.key().as_slice() >= end) {
                 break;
             }
             let (key, row) = first.remove_entry();
-            self.write_row(&key, row.as_deref())?;
+            self.kept -= key.len() + row.as_ref().map_or(0, |row| row.len());
+            if let Some(row) = row {
+                self.chunk.add(key.into(), row);
+            }
         }
-        Ok(())
     }
 
-    fn write_row(&mut self, key: &[u8], row: Option<&[u8]>) -> Result<(), Failed> {
-        let Some(row) = row else { return Ok(()) };
+    /// Hands the chunk to the writer, if it is full; says how the slice ends, if it does.
+    fn hand_over(&mut self) -> Option<Sliced> {
+        let last = self.chunk.end.is_some();
+        if !last && !self.chunk.is_full() {
+            return None;
+        }
+        match self.order.chunks.try_send(std::mem::take(&mut self.chunk)) {
+            Ok(()) => {
+                self.stuck = None;
+                last.then_some(Sliced::Over)
+            }
+            Err(TrySendError::Full(chunk)) => {
+                self.chunk = chunk;
+                self.stuck.get_or_insert_with(Instant::now);
+                Some(Sliced::Waits)
+            }
+            // It failed, and has answered.
+            Err(TrySendError::Disconnected(_)) => Some(Sliced::Over),
+        }
+    }
+}
+
+/// The writer of an export: frames and sums what it is handed.
+struct Writer<W> {
+    out: W,
+    sum: Sha256,
+    done: ExportSummary,
+}
+
+impl<W: Write> Writer<W> {
+    fn new(out: W) -> Self {
+        Self {
+            out,
+            sum: Sha256::new(),
+            done: ExportSummary::default(),
+        }
+    }
+
+    /// Writes to its end; none if the committer gave it up.
+    fn run(mut self, chunks: &Receiver<Chunk>) -> io::Result<Option<ExportSummary>> {
+        self.write(HEAD)?;
+        while let Ok(chunk) = chunks.recv() {
+            for (key, row) in &chunk.rows {
+                self.row(key, row)?;
+            }
+            if let Some(generation) = chunk.end {
+                self.done.generation = generation;
+                return self.end().map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn row(&mut self, key: &[u8], row: &[u8]) -> io::Result<()> {
         let mut frame = Vec::with_capacity(key.len() + row.len() + 12);
         frame.extend_from_slice(&length(key)?);
         frame.extend_from_slice(&length(row)?);
@@ -191,27 +326,22 @@ impl Copy {
         Ok(())
     }
 
-    fn write_end(&mut self) -> Result<(), Failed> {
+    fn end(mut self) -> io::Result<ExportSummary> {
         self.write(&0u32.to_le_bytes())?;
         let rows = self.done.rows.to_le_bytes();
         self.write(&rows)?;
         let sum = self.sum.clone().finalize();
         self.write(&sum)?;
-        self.order.out.flush()?;
-        Ok(())
+        self.out.flush()?;
+        // What is written is closed before its owner hears of it.
+        drop(self.out);
+        Ok(self.done)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Failed> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.sum.update(bytes);
         self.done.bytes += bytes.len() as u64;
-        Ok(self.order.out.write_all(bytes)?)
-    }
-
-    fn answer(self, error: Option<StoreError>) {
-        let answer = error.map_or(Ok(self.done), Err);
-        // The writer is closed before its owner hears of it; one that went away needs no answer.
-        drop(self.order.out);
-        drop(self.order.reply.send(answer));
+        self.out.write_all(bytes)
     }
 }
 
@@ -232,23 +362,35 @@ pub(super) fn clean(folder: &Path) -> io::Result<()> {
 }
 
 impl Store {
-    /// Writes a consistent copy of all rows while commits go on. The committer writes, so `out` must be quick: a
-    /// file, a buffer, never a socket (for that there is [`Self::export_file`]).
+    /// Writes a consistent copy of all rows while commits go on. A thread of its own writes, so `out` may be slow; one
+    /// that takes nothing for `store.export_patience` is given up.
     pub async fn export(&self, out: impl Write + Send + 'static) -> Result<ExportSummary, StoreError> {
+        let (chunks, inbox) = mpsc::sync_channel(CHUNKS);
         let (reply, answer) = oneshot::channel();
+        let reply = Reply(Arc::new(Mutex::new(Some(reply))));
         let order = Order {
-            out: Box::new(out),
-            reply,
+            chunks,
+            reply: reply.clone(),
+            patience: *self.config().export_patience,
         };
-        self.live()?
-            .jobs
-            .send(Job::Export(order))
+        let jobs = self.live()?.jobs.clone();
+        let thread = std::thread::Builder::new().name("trunkline-export".to_owned());
+        let work = move || {
+            let answer = match Writer::new(out).run(&inbox) {
+                Ok(Some(done)) => Ok(done),
+                Ok(None) => Err(StoreError::unavailable(
+                    "the committer ended before the export did",
+                )),
+                Err(error) => Err(StoreError::file("write", "the export")(error)),
+            };
+            reply.give(answer);
+        };
+        thread.spawn(work).map_err(StoreError::unavailable)?;
+        jobs.send(Job::Export(order))
             .map_err(|_| StoreError::unavailable("it is closing"))?;
-        answer.await.unwrap_or_else(|_| {
-            Err(StoreError::unavailable(
-                "the committer ended before the export did",
-            ))
-        })
+        answer
+            .await
+            .unwrap_or_else(|_| Err(StoreError::unavailable("the export's writer panicked")))
     }
 
     /// A consistent copy in a file that has no name and goes when it is closed, ready to be read from its beginning.

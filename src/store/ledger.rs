@@ -1,82 +1,122 @@
 //! The ledger: a small synced file beside the database that remembers how far it had come, since damaged
 //! files may open silently empty. The database may be ahead of its ledger, never behind.
+//!
+//! It has two slots, a block each, which are written in turn through one open file: a cut in the middle of one leaves the
+//! other, and it wants no descriptor, no room and no sync of a folder. In a third block stands whether the database must be
+//! written over itself before it is opened again (see `rewrite`).
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::thread::{self, JoinHandle};
 
 use super::apply::Meta;
 use super::error::StoreError;
 use super::{catalog, digest, row};
+use crate::base::file;
 
 pub(super) const NAME: &str = "ledger";
+/// What is written at once.
+const BLOCK: usize = 4096;
+const SLOTS: usize = 2;
+/// Slots and mark.
+const LENGTH: usize = (SLOTS + 1) * BLOCK;
+const MARK: &[u8] = b"the last commits may not be on the disk\n";
+
+/// The ledger of a database that is open.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    file: File,
+    /// The slot that is written next.
+    slot: usize,
+}
+
+impl Ledger {
+    /// Opens a folder's ledger, or makes it.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join(NAME);
+        let open = || -> io::Result<Self> {
+            let bytes = bytes(folder)?.unwrap_or_default();
+            if bytes.len() != LENGTH {
+                file::replace(&path, &image(newest(&bytes).map(|(_, meta)| meta).as_ref()))?;
+            }
+            let file = File::options().read(true).write(true).open(&path)?;
+            let slot = newest(&bytes).map_or(0, |(slot, _)| (slot + 1) % SLOTS);
+            Ok(Self { file, slot })
+        };
+        open().map_err(StoreError::file("open", &path))
+    }
+
+    /// Writes how far the database is, and syncs.
+    pub fn write(&mut self, meta: &Meta) -> io::Result<()> {
+        self.file
+            .write_all_at(&slot(Some(meta)), (self.slot * BLOCK) as u64)?;
+        self.slot = (self.slot + 1) % SLOTS;
+        self.file.sync_data()
+    }
+
+    /// Notes that the disk may not have all that the database was given. The note is as durable as that: a cut that takes
+    /// it has taken what stood in memory only.
+    pub fn mark(&self) -> io::Result<()> {
+        self.file.write_all_at(MARK, (SLOTS * BLOCK) as u64)
+    }
+}
+
+/// Whether the disk may not have all that the database of a folder was given.
+pub(super) fn is_marked(folder: &Path) -> io::Result<bool> {
+    let bytes = bytes(folder)?.unwrap_or_default();
+    Ok(bytes
+        .get(SLOTS * BLOCK..)
+        .is_some_and(|mark| mark.starts_with(MARK)))
+}
+
+/// Takes the mark away: all that the database was given was written again, and synced.
+pub(super) fn unmark(folder: &Path) -> io::Result<()> {
+    match bytes(folder)? {
+        Some(bytes) => file::replace(
+            &folder.join(NAME),
+            &image(newest(&bytes).map(|(_, meta)| meta).as_ref()),
+        ),
+        None => Ok(()),
+    }
+}
 
 /// Reads it; none if there is none or it is unreadable.
 pub(super) fn read(folder: &Path) -> io::Result<Option<Meta>> {
-    match fs::read_to_string(folder.join(NAME)) {
-        Ok(text) => Ok(parse(&text)),
+    let bytes = bytes(folder)?.unwrap_or_default();
+    Ok(newest(&bytes).map(|(_, meta)| meta))
+}
+
+/// Writes a new one, and syncs.
+pub(super) fn write(folder: &Path, meta: &Meta) -> io::Result<()> {
+    file::replace(&folder.join(NAME), &image(Some(meta)))
+}
+
+fn bytes(folder: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(folder.join(NAME)) {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Writes it anew, and syncs.
-pub(super) fn write(folder: &Path, meta: &Meta) -> io::Result<()> {
-    let part = folder.join("ledger.part");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&part)?;
-    file.write_all(text(meta).as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&part, folder.join(NAME))?;
-    fs::File::open(folder)?.sync_all()
+/// The newest slot that is whole, and which it is.
+fn newest(bytes: &[u8]) -> Option<(usize, Meta)> {
+    let slots = bytes.chunks(BLOCK).take(SLOTS).enumerate();
+    let whole = slots.filter_map(|(at, slot)| Some((at, parse(std::str::from_utf8(slot).ok()?)?)));
+    whole.max_by_key(|(_, meta)| meta.generation)
 }
 
-/// Writes the ledger on a thread of its own: a new file takes a disk tens of milliseconds at times, which no commit
-/// shall wait for. Dropping it waits for what it has begun.
-#[derive(Default)]
-pub(super) struct Writer(Option<JoinHandle<Result<(), StoreError>>>);
-
-impl Writer {
-    /// Whether it is still at it.
-    pub fn is_busy(&self) -> bool {
-        self.0.as_ref().is_some_and(|thread| !thread.is_finished())
-    }
-
-    /// Begins to write, once the time before is over.
-    pub fn begin(
-        &mut self,
-        write: impl FnOnce() -> Result<(), StoreError> + Send + 'static,
-    ) -> Result<(), StoreError> {
-        self.finish()?;
-        let thread = thread::Builder::new().name("trunkline-ledger".to_owned());
-        self.0 = Some(thread.spawn(write).map_err(StoreError::unavailable)?);
-        Ok(())
-    }
-
-    /// Waits for what it has begun, and tells what became of it.
-    pub fn finish(&mut self) -> Result<(), StoreError> {
-        let Some(thread) = self.0.take() else {
-            return Ok(());
-        };
-        thread
-            .join()
-            .unwrap_or_else(|_| Err(StoreError::unavailable("writing the ledger panicked")))
-    }
+/// A ledger of one slot.
+fn image(meta: Option<&Meta>) -> Vec<u8> {
+    [slot(meta), slot(None), slot(None)].concat()
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if let Err(error) = self.finish() {
-            tracing::warn!(error = %crate::base::chain(&error), "the ledger was not written");
-        }
-    }
+fn slot(meta: Option<&Meta>) -> Vec<u8> {
+    let mut slot = meta.map(text).unwrap_or_default().into_bytes();
+    slot.resize(BLOCK - 1, b' ');
+    slot.push(b'\n');
+    slot
 }
 
 fn line(meta: &Meta) -> String {
@@ -114,12 +154,15 @@ pub(super) struct Counted {
     pub sum: u64,
     /// How many of them fail their checksum.
     pub bad: u64,
+    /// How many of them are events.
+    pub events: u64,
 }
 
 impl Counted {
     /// Takes a row in.
     pub fn add(&mut self, key: &[u8], row: &[u8]) {
         self.rows += 1;
+        self.events += u64::from(key.first() == Some(&catalog::JOURNAL.prefix));
         self.bad += u64::from(row::is_damaged(key, row));
         if key != [catalog::META.prefix] {
             self.sum = self.sum.wrapping_add(digest::of_row(key, row));
@@ -164,6 +207,10 @@ mod tests {
         at: None,
     };
 
+    fn at(generation: u64) -> Meta {
+        Meta { generation, ..META }
+    }
+
     #[test]
     fn it_is_read_back_and_a_changed_one_is_not() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -172,23 +219,68 @@ mod tests {
         assert_eq!(read(folder.path()).expect("reads"), Some(META));
         assert_eq!(parse(&text(&META).replacen('7', "8", 1)), None);
         assert_eq!(parse(""), None);
+        // Whatever stands there.
+        fs::write(folder.path().join(NAME), [0xff; 2 * LENGTH]).expect("written");
+        assert_eq!(read(folder.path()).expect("reads"), None);
+        Ledger::open(folder.path())
+            .expect("is made anew")
+            .write(&META)
+            .expect("writes");
+        assert_eq!(read(folder.path()).expect("reads"), Some(META));
     }
 
     #[test]
-    fn its_writer_tells_later_what_became_of_it() {
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let mut writer = Writer::default();
-        let write = move || wait.recv().map_err(StoreError::unavailable);
-        writer.begin(write).expect("begins");
-        assert!(writer.is_busy());
-        go.send(()).expect("it waits");
-        writer.finish().expect("was written");
-        assert!(!writer.is_busy());
-        writer
-            .begin(|| Err(StoreError::unavailable("no room")))
-            .expect("begins");
-        assert!(writer.begin(|| Ok(())).is_err(), "the time before failed");
-        writer.finish().expect("nothing was begun");
+    fn a_write_that_is_cut_anywhere_leaves_the_one_before() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(NAME);
+        let mut ledger = Ledger::open(folder.path()).expect("opens");
+        for generation in 1..8 {
+            let before = fs::read(&path).expect("read");
+            ledger.write(&at(generation)).expect("writes");
+            let after = fs::read(&path).expect("read");
+            for cut in (0..BLOCK).step_by(7) {
+                let slot = (generation as usize - 1) % SLOTS * BLOCK;
+                let mut torn = before.clone();
+                torn[slot..slot + cut].copy_from_slice(&after[slot..slot + cut]);
+                let known = newest(&torn).map_or(0, |(_, meta)| meta.generation);
+                assert!(known == generation || known == generation - 1, "{known} at {cut}");
+            }
+        }
+        drop(ledger);
+        let mut ledger = Ledger::open(folder.path()).expect("opens");
+        ledger.write(&at(8)).expect("writes");
+        let kept = fs::read(&path).expect("read");
+        assert!(
+            kept.windows(4).any(|text| text == b"1 7 "),
+            "the newest one before is kept"
+        );
+        assert_eq!(read(folder.path()).expect("reads"), Some(at(8)));
+    }
+
+    #[test]
+    fn its_mark_stays_until_it_is_taken_away() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(!is_marked(folder.path()).expect("reads"));
+        unmark(folder.path()).expect("nothing is there");
+        let mut ledger = Ledger::open(folder.path()).expect("opens");
+        ledger.write(&META).expect("writes");
+        ledger.mark().expect("marks");
+        ledger.write(&at(8)).expect("writes");
+        drop(ledger);
+        drop(Ledger::open(folder.path()).expect("opens"));
+        assert!(is_marked(folder.path()).expect("reads"));
+        unmark(folder.path()).expect("writes");
+        assert!(!is_marked(folder.path()).expect("reads"));
+        assert_eq!(read(folder.path()).expect("reads"), Some(at(8)));
+    }
+
+    #[test]
+    fn it_wants_no_descriptor_once_it_is_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut ledger = Ledger::open(folder.path()).expect("opens");
+        // Neither its name nor its folder is wanted any more.
+        fs::remove_dir_all(folder.path()).expect("removes");
+        ledger.write(&META).expect("writes");
     }
 
     #[test]
@@ -212,7 +304,12 @@ mod tests {
     #[test]
     fn one_row_that_is_another_one_is_a_loss() {
         let summed = Meta { sum: Some(5), ..META };
-        let counted = |sum, bad| Counted { rows: 1000, sum, bad };
+        let counted = |sum, bad| Counted {
+            rows: 1000,
+            sum,
+            bad,
+            ..Counted::default()
+        };
         assert_eq!(loss(&META, &summed, &counted(5, 0)), None);
         assert!(loss(&META, &summed, &counted(6, 0)).is_some());
         assert_eq!(

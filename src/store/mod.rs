@@ -54,6 +54,7 @@ mod quarantine;
 mod read;
 mod recent;
 mod restore;
+mod rewrite;
 mod rotation;
 mod row;
 mod seal;
@@ -123,6 +124,8 @@ struct Shared {
     /// What was found damaged while the rest is served.
     damage: watch::Sender<Option<String>>,
     syncs: Syncs,
+    /// What is done in the folder of automatic exports.
+    export_steps: Syncs,
     /// How far the committer's clock is ahead, in milliseconds.
     #[cfg(test)]
     ahead: std::sync::atomic::AtomicI64,
@@ -180,6 +183,7 @@ impl Store {
             trouble: watch::Sender::new(None),
             damage: watch::Sender::new(None),
             syncs: Syncs::default(),
+            export_steps: Syncs::default(),
             #[cfg(test)]
             ahead: std::sync::atomic::AtomicI64::new(0),
         };
@@ -253,4 +257,9 @@ fn describe() {
         "Sound rows that do not fit their type"
     );
     metrics::counter!("trunkline_store_rows_unreadable_total").increment(0);
+    metrics::describe_counter!(
+        "trunkline_store_rows_stuck_total",
+        "Damaged rows that could not be moved aside"
+    );
+    metrics::counter!("trunkline_store_rows_stuck_total").increment(0);
 }

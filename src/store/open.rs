@@ -13,6 +13,7 @@ use super::config::StoreConfig;
 use super::error::StoreError;
 use super::ledger::Counted;
 use super::{catalog, exports, ledger};
+use crate::base::file::sync_folder;
 
 /// The folder's owner is whoever holds this.
 #[derive(Debug)]
@@ -156,8 +157,8 @@ fn owned_only(db: sled::Db, folder: &Path) -> Result<sled::Db, StoreError> {
             let mode = if entry.file_type()?.is_dir() { 0o700 } else { 0o600 };
             fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode))?;
         }
-        File::open(folder)?.sync_all()?;
-        File::open(folder.parent().unwrap_or(folder))?.sync_all()
+        sync_folder(folder)?;
+        sync_folder(folder.parent().unwrap_or(folder))
     };
     narrow().map_err(StoreError::file("set the mode of files in and sync", folder))?;
     Ok(db)
@@ -166,7 +167,7 @@ fn owned_only(db: sled::Db, folder: &Path) -> Result<sled::Db, StoreError> {
 /// Refuses a database that lost what its ledger remembers, or what an export of it has.
 pub(super) fn refuse_loss(config: &StoreConfig, inside: &Meta, counted: &Counted) -> Result<(), StoreError> {
     let folder = &config.folder;
-    // In a folder elsewhere there may be exports of another one.
+    // A folder elsewhere may hang, and the start shall not.
     let own = config.export_folder.is_none();
     let exports = own.then(|| exports::list(config)).transpose();
     let exports = exports.map_err(StoreError::file("list the exports of", folder))?;

@@ -19,8 +19,11 @@ use super::key::KeyBytes;
 use super::lane::{TaskKey, TaskRow};
 use super::open::sled_fault;
 use super::read::{Live, hex, sled_rows};
-use super::row;
+use super::row::{self, VALUE_LIMIT};
 use crate::base::Timestamp;
+
+/// What a row kept aside takes besides its key and its bytes, at most.
+const FRAMING: usize = 64;
 
 /// The keys whose rows were moved aside and not written anew.
 #[derive(Default)]
@@ -104,11 +107,21 @@ pub(super) fn move_aside(desk: &mut Desk<'_>, key: &[u8], reason: &str) -> Resul
     for (key, _) in &rows {
         desk.stage.remove(key.0.clone())?;
     }
-    let aside = Aside {
+    let mut aside = Aside {
         at: desk.now(),
         reason: reason.to_owned(),
         rows,
     };
+    let size = aside
+        .rows
+        .iter()
+        .map(|(key, row)| key.0.len() + row.0.len() + FRAMING);
+    let size: usize = size.sum();
+    if size > VALUE_LIMIT - FRAMING - reason.len() {
+        // It must go all the same: who reads it would report it for ever.
+        aside.reason = format!("{reason}; its {size} bytes were too many to be kept");
+        aside.rows.clear();
+    }
     desk.write_value(&catalog::QUARANTINE, aside_key(key), &aside)?;
     Ok(table_of(key))
 }
@@ -116,6 +129,26 @@ pub(super) fn move_aside(desk: &mut Desk<'_>, key: &[u8], reason: &str) -> Resul
 fn table_of(key: &[u8]) -> &'static str {
     let entry = key.first().and_then(|prefix| catalog::of_prefix(*prefix));
     entry.map_or("unknown", |entry| entry.name)
+}
+
+/// Whether a row that somebody found damaged can be opened after all: the parts of it may have come since.
+pub(super) fn is_sound(live: &Live, key: &[u8], row: &[u8]) -> Result<bool, StoreError> {
+    let Some(entry) = key.first().and_then(|prefix| catalog::of_prefix(*prefix)) else {
+        return Ok(false);
+    };
+    let mut fault = None;
+    let part = |part: &[u8]| match live.tree.get(part) {
+        Ok(row) => row.map(|row| row.to_vec()),
+        Err(error) => {
+            fault = Some(sled_fault(error));
+            None
+        }
+    };
+    let opened = row::open(&entry, key, row, Some(&live.seal), part);
+    match fault {
+        Some(error) => Err(error),
+        None => Ok(matches!(opened, Ok(Some(_)) | Err(row::Fault::Version(_)))),
+    }
 }
 
 /// The sequence number that a consumer's row holds.

@@ -242,7 +242,10 @@ impl Store {
     pub fn knows(&self, dedupe: &[u8]) -> Result<bool, StoreError> {
         let live = self.live()?;
         let key = known_key(dedupe.to_vec());
-        self.guarded(|| live.tree.contains_key(&key).map_err(sled_fault))
+        // One that was moved aside was there.
+        self.guarded(|| {
+            Ok(live.tree.contains_key(&key).map_err(sled_fault)? || live.quarantine.contains(&key))
+        })
     }
 
     /// The event that the journal knows by this key; none if there is none, or it is not kept any more.

@@ -7,7 +7,7 @@
 //! since; whoever causes effects must know that those of that time may have happened ([`Store::restored_at`]).
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use super::open::{sled_folder, take_folder};
 use super::seal::{Seal, Sources};
 use super::table::{Scan, Table};
 use super::{Batch, Store, StoreConfig, catalog, ledger};
-use crate::base::Timestamp;
+use crate::base::{Timestamp, file};
 
 /// Where the new database is made.
 const STAGING: &str = "restoring";
@@ -103,9 +103,15 @@ pub(super) fn automatic(config: &StoreConfig, damage: &StoreError) -> Result<boo
 /// Replaces the database of a stopped daemon's folder by an export: the one given, or the last automatic one.
 pub fn restore_by_hand(config: &StoreConfig, path: Option<&Path>) -> Result<Restored, StoreError> {
     let path = match path {
-        Some(path) => path.to_owned(),
+        Some(path) => {
+            usable(config, path)?;
+            path.to_owned()
+        }
         None => newest(config).ok_or_else(|| StoreError::BadExport {
-            what: format!("there is no usable one in {}", config.exports_in().display()),
+            what: format!(
+                "there is no usable one of this data folder in {}; one of another folder must be named",
+                config.exports_in().display()
+            ),
         })?,
     };
     restore(config, &path, "somebody asked for it")
@@ -131,14 +137,9 @@ fn restore(config: &StoreConfig, path: &Path, why: &str) -> Result<Restored, Sto
         Restored::from(meta, known.as_ref(), why, replaces.then(|| folder.join(&stamp)))
     })?;
     let complete = staging.join(COMPLETE);
-    let write = || {
-        let mut file = File::create(&complete)?;
-        file.write_all(stamp.as_bytes())?;
-        file.sync_all()?;
-        File::open(&staging)?.sync_all()?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(StoreError::file("write", &complete))?;
+    file::replace(&complete, stamp.as_bytes())
+        .and_then(|()| file::sync_folder(folder))
+        .map_err(StoreError::file("write", &complete))?;
     finish(folder)?;
     drop(lock);
     restored.tell(path);
@@ -148,9 +149,13 @@ fn restore(config: &StoreConfig, path: &Path, why: &str) -> Result<Restored, Sto
 /// Ends a restore that was cut off after its new database was whole, and clears one away that was cut off before.
 pub(super) fn finish(folder: &Path) -> Result<(), StoreError> {
     let staging = folder.join(STAGING);
-    let stamp = match fs::read_to_string(staging.join(COMPLETE)) {
+    let complete = staging.join(COMPLETE);
+    let stamp = match fs::read_to_string(&complete) {
+        Ok(stamp) if stamp.is_empty() => return discard(&staging),
         Ok(stamp) => stamp,
-        Err(_) => return discard(&staging),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return discard(&staging),
+        // What is whole must not go because it could not be looked at.
+        Err(error) => return Err(StoreError::file("read", complete)(error)),
     };
     let put = || -> io::Result<()> {
         let (database, ledger) = (sled_folder(&staging), staging.join(ledger::NAME));
@@ -159,12 +164,12 @@ pub(super) fn finish(folder: &Path) -> Result<(), StoreError> {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&aside)?;
             move_if_there(&sled_folder(folder), &aside.join("sled"))?;
             move_if_there(&folder.join(ledger::NAME), &aside.join(ledger::NAME))?;
-            File::open(&aside)?.sync_all()?;
-            File::open(folder)?.sync_all()?;
+            file::sync_folder(&aside)?;
+            file::sync_folder(folder)?;
             fs::rename(&database, sled_folder(folder))?;
         }
         move_if_there(&ledger, &folder.join(ledger::NAME))?;
-        File::open(folder)?.sync_all()
+        file::sync_folder(folder)
     };
     put().map_err(StoreError::file("put the restored database into", folder))?;
     discard(&staging)

@@ -4,8 +4,6 @@
 //! cannot be moved to another row. It does not hide how many rows there are, their keys or their sizes.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -15,6 +13,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use super::error::StoreError;
+use crate::base::file;
 
 const NONCE: usize = 24;
 /// The name of the systemd credential.
@@ -186,17 +185,7 @@ fn made(path: &Path) -> Result<Key, StoreError> {
 /// Writes a key for the owner only; a kill leaves the file as it was or as it shall be.
 fn write(path: &Path, key: &Key) -> std::io::Result<()> {
     let text: Zeroizing<String> = Zeroizing::new(key.iter().map(|byte| format!("{byte:02x}")).collect());
-    let part = path.with_extension("key.part");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&part)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&part, path)?;
-    fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    file::replace(path, text.as_bytes())
 }
 
 #[cfg(test)]

@@ -19,13 +19,15 @@ use super::decode::decode;
 use super::error::StoreError;
 use super::held::Held;
 use super::ledger::Counted;
-use super::open::{self, meta_key, sled_fault};
+use super::open::{self, meta_key, sled_fault, sled_folder};
 use super::read::{Live, guarded};
 use super::recent::Recent;
 use super::rotation::{self, Rotation};
 use super::row::{self, Fault, Packed};
 use super::seal::{Seal, Sources};
-use super::{Shared, Store, StoreConfig, catalog, digest, export, probe, quarantine, restore};
+use super::{
+    Shared, Store, StoreConfig, catalog, digest, export, exports, ledger, probe, quarantine, restore, rewrite,
+};
 
 /// How long a reader may hold on to a database that is being closed.
 const LETTING_GO: Duration = Duration::from_secs(15);
@@ -40,7 +42,7 @@ pub(super) struct Running {
 /// Opens the database and starts its committer.
 pub(super) fn start(shared: &Arc<Shared>) -> Result<Running, StoreError> {
     let (jobs, inbox) = mpsc::channel();
-    let (live, meta) = opened_or_restored(shared, &jobs)?;
+    let (live, meta, events) = opened_or_restored(shared, &jobs)?;
     if let Some(rotation) = &live.rotation {
         rotation.tell();
         if let Some(batch) = rotation.farewell() {
@@ -56,7 +58,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<Running, StoreError> {
         .number
         .store(meta.number, std::sync::atomic::Ordering::Release);
     shared.head.send_replace(meta.seq);
-    let mut committer = Committer::new(shared.clone(), live.clone(), inbox, meta, oldest)?;
+    let mut committer = Committer::new(shared.clone(), live.clone(), inbox, meta, (oldest, events))?;
     committer.write_ledger()?;
     let (finish, done) = oneshot::channel();
     let shared = shared.clone();
@@ -69,6 +71,9 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<Running, StoreError> {
             move || {
                 let outcome = catch_unwind(AssertUnwindSafe(|| committer.run()))
                     .unwrap_or_else(|_| Err(StoreError::unavailable("the committer panicked")));
+                if outcome.is_err() {
+                    committer.mark_unsynced();
+                }
                 drop(committer);
                 // In trouble, what is open goes on to be read.
                 let closed = match outcome.as_ref().err().and_then(Trouble::of) {
@@ -142,11 +147,12 @@ fn let_go(live: Arc<Live>) -> Result<(), StoreError> {
 }
 
 /// A damaged database is restored from the last export where nothing of this process stands on it yet.
-fn opened_or_restored(shared: &Shared, jobs: &mpsc::Sender<Job>) -> Result<(Arc<Live>, Meta), StoreError> {
-    match opened(&shared.config, jobs.clone()) {
+fn opened_or_restored(shared: &Shared, jobs: &mpsc::Sender<Job>) -> Result<Opened, StoreError> {
+    let refused = shared.trouble().is_some();
+    match opened(&shared.config, jobs.clone(), refused) {
         Err(damage) if damage.is_damage() && !shared.was_open.load(Ordering::Acquire) => {
             if restore::automatic(&shared.config, &damage)? {
-                opened(&shared.config, jobs.clone())
+                opened(&shared.config, jobs.clone(), false)
             } else {
                 Err(damage)
             }
@@ -155,12 +161,20 @@ fn opened_or_restored(shared: &Shared, jobs: &mpsc::Sender<Job>) -> Result<(Arc<
     }
 }
 
-fn opened(config: &StoreConfig, jobs: mpsc::Sender<Job>) -> Result<(Arc<Live>, Meta), StoreError> {
+/// The open database, what it remembers of itself, and how many events it has.
+type Opened = (Arc<Live>, Meta, u64);
+
+/// Opens the database. If the disk has `refused` something since it was opened last, it is written anew first.
+fn opened(config: &StoreConfig, jobs: mpsc::Sender<Job>, refused: bool) -> Result<Opened, StoreError> {
     let folder = &config.folder;
     let lock = open::take_folder(folder)?;
     open::refuse_half_import(folder)?;
     restore::finish(folder)?;
     export::clean(folder).map_err(StoreError::file("clean", folder))?;
+    if refused || ledger::is_marked(folder).map_err(StoreError::file("read the ledger in", folder))? {
+        write_anew(folder)?;
+    }
+    exports::Tag::make(folder)?;
     let tree = open::open_sled(config)?;
     let damaged = |error| match error {
         StoreError::DamagedPage { what } => StoreError::Damaged {
@@ -192,7 +206,20 @@ fn opened(config: &StoreConfig, jobs: mpsc::Sender<Job>) -> Result<(Arc<Live>, M
         sum: Some(counted.sum.wrapping_add(secret.1.unwrap_or(0))),
         ..meta
     };
-    Ok((Arc::new(live), meta))
+    Ok((Arc::new(live), meta, counted.events))
+}
+
+/// Gives the disk again what it may not have kept.
+fn write_anew(folder: &Path) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    let bytes = rewrite::over_itself(&sled_folder(folder)).map_err(|error| StoreError::disk(&error))?;
+    ledger::unmark(folder).map_err(StoreError::file("write the ledger in", folder))?;
+    tracing::warn!(
+        bytes,
+        took_ms = begun.elapsed().as_millis(),
+        "the disk had refused something, so the database was written over itself"
+    );
+    Ok(())
 }
 
 /// The seal. A key is made only where nothing was sealed yet: another one would not open what was.

@@ -10,7 +10,7 @@ use crate::store::{
     Batch, LaneKind, OpenStore, Scan, Store, StoreConfig, StoreError, Table, Task, TaskDraft, check,
 };
 
-fn key(number: u32) -> (u32, String) {
+pub(super) fn key(number: u32) -> (u32, String) {
     (number, "k".to_owned())
 }
 
@@ -31,7 +31,7 @@ async fn filled(store: &OpenStore) -> Vec<crate::store::TaskKey> {
     store.commit(batch).await.expect("commits").tasks
 }
 
-fn flip(store: &OpenStore, key: &[u8]) {
+pub(super) fn flip(store: &OpenStore, key: &[u8]) {
     let live = store.live().expect("open");
     let tree = &live.tree;
     let mut row = tree.get(key).expect("reads").expect("is there").to_vec();
@@ -43,7 +43,7 @@ fn flip(store: &OpenStore, key: &[u8]) {
 }
 
 /// Until the committer has moved this many rows aside.
-async fn moved_aside(store: &OpenStore, count: usize) {
+pub(super) async fn moved_aside(store: &OpenStore, count: usize) {
     for _ in 0..500 {
         if store.quarantined(99).expect("reads").len() == count {
             return;

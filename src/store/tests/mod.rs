@@ -3,7 +3,9 @@
 pub(super) mod basics;
 mod copies;
 mod damage;
+mod disks;
 mod kill;
 mod life;
+mod marred;
 mod restore;
 mod rotation;

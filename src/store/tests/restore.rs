@@ -79,9 +79,9 @@ async fn one_lost_row_is_noticed_and_a_damaged_export_passed_over() {
     tree.remove(key).expect("removes");
     tree.flush().expect("flushes");
     drop((tree, store));
-    let newest = config
-        .folder
-        .join(format!("exports/auto-{:020}.trunkline", done.generation));
+    let newest = &crate::store::exports::list(&config).expect("lists")[0];
+    assert_eq!(newest.generation, done.generation);
+    let newest = newest.path.clone();
     let mut bytes = fs::read(&newest).expect("is there");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -155,4 +155,48 @@ async fn a_restore_that_was_cut_off_ends_or_never_was() {
     fs::write(staging.join("complete"), "damaged/1").expect("writes");
     assert_restored(&Store::open(config).expect("opens"));
     assert_eq!(done.commits, Some(10));
+}
+
+#[tokio::test]
+async fn a_restore_whose_mark_says_nothing_never_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = exported(&folder).await;
+    let staging = config.folder.join("restoring");
+    fs::create_dir_all(staging.join("sled")).expect("makes");
+    fs::write(staging.join("sled/db"), b"half").expect("writes");
+    fs::write(staging.join("complete"), "").expect("writes");
+    let store = Store::open(config).expect("opens");
+    assert!(!staging.exists());
+    let last = store.get::<Things>(&(29, String::new())).expect("reads");
+    assert!(last.is_some());
+}
+
+#[tokio::test]
+async fn a_restore_whose_mark_cannot_be_read_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = exported(&folder).await;
+    let staging = config.folder.join("restoring");
+    fs::create_dir_all(staging.join("sled")).expect("makes");
+    fs::write(staging.join("sled/db"), b"whole").expect("writes");
+    fs::create_dir(staging.join("complete")).expect("makes");
+    let refused = Store::open(config).err();
+    assert!(matches!(refused, Some(StoreError::File { .. })), "{refused:?}");
+    assert_eq!(fs::read(staging.join("sled/db")).expect("is there"), b"whole");
+}
+
+#[tokio::test]
+async fn an_export_that_another_key_sealed_replaces_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = exported(&folder).await;
+    let other = tempfile::tempdir().expect("a folder");
+    let foreign = exported(&other).await;
+    let path = crate::store::restore::newest(&foreign).expect("is there");
+    let refused = restore_by_hand(&config, Some(&path)).err();
+    assert!(
+        matches!(refused, Some(StoreError::BadExport { .. })),
+        "{refused:?}"
+    );
+    let store = Store::open(config).expect("opens");
+    let last = store.get::<Things>(&(29, String::new())).expect("reads");
+    assert!(last.is_some());
 }
