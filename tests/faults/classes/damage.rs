@@ -80,17 +80,17 @@ async fn run(scene: &mut Scene, dice: &mut Dice, rounds: u32) -> Outcome {
 
 /// The newest automatic export, by its name.
 fn exports(scene: &Scene) -> String {
-    let folder = std::fs::read_dir(scene.data().join("exports"));
-    let names = folder
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name());
-    let names = names.map(|name| name.to_string_lossy().into_owned());
+    let names = exports_in(&scene.data().join("exports"));
+    names.into_iter().max().unwrap_or_default()
+}
+
+/// The names of the automatic exports in a folder.
+pub fn exports_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names
-        .filter(|name| name.starts_with("auto-"))
-        .max()
-        .unwrap_or_default()
+        .filter(|name| name.starts_with("auto-") && name.ends_with(".trunkline"))
+        .collect()
 }
 
 /// The database's snapshot, which its next opening begins with.
@@ -103,7 +103,8 @@ fn snapshot(folder: &Path) -> Option<PathBuf> {
     })
 }
 
-fn flip(path: &Path, dice: &mut Dice) {
+/// Flips bytes of a file anywhere.
+pub fn flip(path: &Path, dice: &mut Dice) {
     let file = std::fs::File::options()
         .read(true)
         .write(true)

@@ -172,7 +172,7 @@ fn limit_files(scene: &Scene, bytes: Option<u64>) {
 }
 
 /// Waits until health, metrics and the log say that the store takes no commits, and why.
-async fn told(scene: &mut Scene, kind: &str) {
+pub async fn told(scene: &mut Scene, kind: &str) {
     scene
         .until("health and metrics tell of the disk", async |scene| {
             health(&scene.api).await == "failing" && scene.api.metric("trunkline_store_up").await == Some(0.0)
@@ -190,7 +190,7 @@ async fn told(scene: &mut Scene, kind: &str) {
 }
 
 /// How often the log says that the store takes no commits for this reason.
-fn said(scene: &Scene, kind: &str) -> usize {
+pub fn said(scene: &Scene, kind: &str) -> usize {
     let log = scene.log_tail(usize::MAX);
     let says = |line: &&str| line.contains("the store takes no commits") && line.contains(kind);
     log.lines().filter(says).count()

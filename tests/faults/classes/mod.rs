@@ -1,7 +1,9 @@
 //! The classes of faults, in the order in which the campaign runs them.
 
 mod clock;
+mod copies;
 mod damage;
+mod descriptors;
 mod disk;
 mod exports;
 mod forgotten;
@@ -9,6 +11,7 @@ mod gaps;
 mod kills;
 mod limits;
 mod network;
+mod pages;
 mod pairs;
 mod points;
 mod preload;
@@ -50,8 +53,14 @@ pub const ALL: &[Class] = &[
     disk::FULL_AT_START,
     disk::ERRORS,
     disk::SLOW,
+    pages::LOST,
+    descriptors::GONE,
+    copies::HANGS,
+    copies::SHARED,
     damage::FLIPPED,
     clock::JUMPS_OF_THE_CLOCK,
+    clock::YEAR_AHEAD,
+    clock::BACK,
     network::RESETS,
     network::HOLES,
     network::HALF_OPEN,

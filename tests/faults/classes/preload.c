@@ -1,5 +1,9 @@
-/* Trouble on command, preloaded into a daemon: writes and syncs of one folder fail or take long, the wall clock is
-   off. The orders stand in a file that is mapped into both processes; see preload.rs. */
+/* Trouble on command, preloaded into a daemon: writes and syncs of one folder fail or take long, those of another hang,
+   the wall clock is off. The orders stand in a file that is mapped into both processes; see preload.rs.
+
+   And a platter: what a disk would have of the database. A sync that succeeds puts on it the blocks that were written since
+   the last one. A sync that fails takes them for clean, as the kernel does: they are in the file, and never on the platter
+   unless they are written again. Which blocks are dirty is told by a file too, as the kernel outlives the daemon. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -21,29 +25,80 @@ struct orders {
     int32_t sync_millis;
     int32_t acted;
     int64_t clock_millis;
+    int32_t exports_hang;
 };
+
+enum { BLOCK = 4096, BLOCKS = 1 << 18 };
 
 static volatile struct orders none;
 static volatile struct orders *orders = &none;
-static const char *folder;
+static const char *folder, *exports;
+static unsigned char *dirty;
+static int platter = -1;
 
-__attribute__((constructor)) static void begin(void) {
-    const char *path = getenv("TROUBLE_ORDERS");
-    folder = getenv("TROUBLE_FOLDER");
-    int fd = path && folder ? open(path, O_RDWR | O_CLOEXEC) : -1;
-    if (fd < 0) return;
-    void *mapped = mmap(NULL, sizeof(struct orders), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+static void *mapped(const char *path, size_t length) {
+    int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    if (fd < 0) return NULL;
+    void *bytes = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
-    if (mapped != MAP_FAILED) orders = mapped;
+    return bytes == MAP_FAILED ? NULL : bytes;
 }
 
-static int ours(int fd) {
-    char link[64], path[4096];
+__attribute__((constructor)) static void begin(void) {
+    folder = getenv("TROUBLE_FOLDER");
+    exports = getenv("TROUBLE_EXPORTS");
+    void *told = folder ? mapped(getenv("TROUBLE_ORDERS"), sizeof(struct orders)) : NULL;
+    if (!told) return;
+    orders = told;
+    dirty = mapped(getenv("TROUBLE_DIRTY"), BLOCKS);
+    const char *path = getenv("TROUBLE_PLATTER");
+    if (dirty && path) platter = open(path, O_RDWR | O_CLOEXEC);
+}
+
+/* What a descriptor leads to. */
+static int leads(int fd, char *path, size_t room) {
+    char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof path - 1);
+    ssize_t length = readlink(link, path, room - 1);
     if (length < 0) return 0;
     path[length] = 0;
-    return strncmp(path, folder, strlen(folder)) == 0;
+    return 1;
+}
+
+static int below(int fd, const char *folder) {
+    char path[4096];
+    size_t length = folder ? strlen(folder) : 0;
+    return length && leads(fd, path, sizeof path) && strncmp(path, folder, length) == 0 && path[length] == '/';
+}
+
+static int ours(int fd) { return below(fd, folder); }
+
+static int database(int fd) {
+    char path[4096];
+    if (platter < 0 || !leads(fd, path, sizeof path)) return 0;
+    size_t length = strlen(path), own = strlen(folder);
+    return strncmp(path, folder, own) == 0 && strcmp(path + own, "/sled/db") == 0 && length > own;
+}
+
+static void hang(int fd) {
+    if (!orders->exports_hang || !below(fd, exports)) return;
+    __sync_fetch_and_add(&orders->acted, 1);
+    while (orders->exports_hang) usleep(10000);
+}
+
+/* After a sync: what was written since the last one is on the platter, or will never be. */
+static void settle(int fd, int failed) {
+    if (!database(fd)) return;
+    struct stat now;
+    if (!failed && fstat(fd, &now) == 0 && syscall(SYS_ftruncate, platter, now.st_size) < 0) abort();
+    for (size_t at = 0; at < BLOCKS; at++) {
+        if (!__atomic_load_n(&dirty[at], __ATOMIC_SEQ_CST)) continue;
+        __atomic_store_n(&dirty[at], 0, __ATOMIC_SEQ_CST);
+        if (failed) continue;
+        char bytes[BLOCK];
+        ssize_t read = syscall(SYS_pread64, fd, bytes, BLOCK, (off64_t)at * BLOCK);
+        if (read > 0 && syscall(SYS_pwrite64, platter, bytes, read, (off64_t)at * BLOCK) != read) abort();
+    }
 }
 
 static int fails(int error, int fd) {
@@ -56,6 +111,7 @@ static int fails(int error, int fd) {
 static void *next(const char *name) { return dlsym(RTLD_NEXT, name); }
 
 ssize_t write(int fd, const void *bytes, size_t count) {
+    hang(fd);
     if (fails(orders->write_error, fd)) return -1;
     return syscall(SYS_write, fd, bytes, count);
 }
@@ -64,7 +120,11 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at) {
     static ssize_t (*real)(int, const void *, size_t, off64_t);
     if (!real) real = next("pwrite64");
     if (fails(orders->write_error, fd)) return -1;
-    return real(fd, bytes, count, at);
+    ssize_t written = real(fd, bytes, count, at);
+    if (written > 0 && database(fd))
+        for (off64_t block = at / BLOCK; block <= (at + written - 1) / BLOCK && block < BLOCKS; block++)
+            __atomic_store_n(&dirty[block], 1, __ATOMIC_SEQ_CST);
+    return written;
 }
 
 int ftruncate64(int fd, off64_t length) {
@@ -84,22 +144,33 @@ static int sync_fails(int fd) {
     return fails(orders->sync_error, fd);
 }
 
+static int synced(int fd, int (*real)(int)) {
+    hang(fd);
+    int answer = sync_fails(fd) ? -1 : real(fd), error = errno;
+    settle(fd, answer);
+    errno = error;
+    return answer;
+}
+
 int fsync(int fd) {
     static int (*real)(int);
     if (!real) real = next("fsync");
-    return sync_fails(fd) ? -1 : real(fd);
+    return synced(fd, real);
 }
 
 int fdatasync(int fd) {
     static int (*real)(int);
     if (!real) real = next("fdatasync");
-    return sync_fails(fd) ? -1 : real(fd);
+    return synced(fd, real);
 }
 
 int sync_file_range(int fd, off64_t at, off64_t count, unsigned flags) {
     static int (*real)(int, off64_t, off64_t, unsigned);
     if (!real) real = next("sync_file_range");
-    return fails(orders->sync_error, fd) ? -1 : real(fd, at, count, flags);
+    if (!fails(orders->sync_error, fd)) return real(fd, at, count, flags);
+    settle(fd, -1);
+    errno = orders->sync_error ? orders->sync_error : EIO;
+    return -1;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {

@@ -1,10 +1,11 @@
 //! Trouble on command for the daemon of a scene: a small library, built from `preload.c` and preloaded, that makes
-//! writes and syncs of the data folder fail or take long, and puts the wall clock off. And a witness beside it, who
-//! changes something over the API all the time and knows what was acknowledged.
+//! writes and syncs of the data folder fail or take long, those of a folder of exports hang, and puts the wall clock off;
+//! with a platter that has of the database what a disk would have. And a witness beside it, who changes something over the
+//! API all the time and knows what was acknowledged.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,12 +50,13 @@ impl Trouble {
             .truncate(true)
             .open(&path)
             .expect("a file");
-        orders.set_len(24).expect("room for all orders");
+        orders.set_len(32).expect("room for all orders");
         let text = |path: &Path| path.display().to_string();
         scene.environment = vec![
             ("LD_PRELOAD".to_owned(), text(&library)),
             ("TROUBLE_ORDERS".to_owned(), text(&path)),
             ("TROUBLE_FOLDER".to_owned(), text(&scene.data())),
+            ("TROUBLE_EXPORTS".to_owned(), text(&exports(scene))),
         ];
         Self { orders }
     }
@@ -94,11 +96,58 @@ impl Trouble {
         self.order(16, &millis.to_ne_bytes());
     }
 
+    /// Every write and sync in the folder of [`exports`] hangs.
+    pub fn exports_hang(&self, hang: bool) {
+        self.order(24, &i32::from(hang).to_ne_bytes());
+    }
+
     /// How often it did what was ordered.
     pub fn acted(&self) -> i32 {
         let mut bytes = [0; 4];
         self.orders.read_exact_at(&mut bytes, 12).expect("it is read");
         i32::from_ne_bytes(bytes)
+    }
+}
+
+/// A folder for exports beside the data, for a class that sets it.
+pub fn exports(scene: &Scene) -> PathBuf {
+    scene.folder().join("exports")
+}
+
+/// What a disk would have of the database of a daemon with the library; see the head of `preload.c`.
+pub struct Platter {
+    database: PathBuf,
+    platter: PathBuf,
+    dirty: PathBuf,
+}
+
+impl Platter {
+    /// Takes what is there for what is on the disk. No daemon may run.
+    pub fn lay(scene: &mut Scene) -> Self {
+        assert!(scene.daemon.is_none(), "its database would be written meanwhile");
+        let platter = Self {
+            database: scene.data().join("sled/db"),
+            platter: scene.folder().join("platter"),
+            dirty: scene.folder().join("dirty"),
+        };
+        std::fs::copy(&platter.database, &platter.platter).expect("copied");
+        platter.wash();
+        let text = |path: &Path| path.display().to_string();
+        scene.environment.extend([
+            ("TROUBLE_PLATTER".to_owned(), text(&platter.platter)),
+            ("TROUBLE_DIRTY".to_owned(), text(&platter.dirty)),
+        ]);
+        platter
+    }
+
+    fn wash(&self) {
+        std::fs::write(&self.dirty, vec![0; 1 << 18]).expect("written");
+    }
+
+    /// Cuts the power: the database is what the platter has. No daemon may run.
+    pub fn power_cut(&self) {
+        std::fs::copy(&self.platter, &self.database).expect("copied");
+        self.wash();
     }
 }
 
@@ -153,10 +202,16 @@ impl Witness {
 
     /// Kills the daemon, starts it again, and wants to see what was acknowledged.
     pub async fn verify(self, scene: &mut Scene) {
+        self.verify_after(scene, || {}).await;
+    }
+
+    /// The same, if something happens while no daemon runs.
+    pub async fn verify_after(self, scene: &mut Scene, happens: impl FnOnce()) {
         self.stop.cancel();
         self.work.await.expect("a witness does not panic");
         let known = self.acknowledged.load(Ordering::Acquire);
         scene.kill();
+        happens();
         scene.start();
         scene.ready().await;
         let path = format!("/api/sessions/{}", scene.session);
@@ -171,12 +226,17 @@ impl Witness {
 /// The status that `/health` gives of the store: `ok`, `degraded` or `failing`. A store that cannot even read who asks
 /// is failing too, and its answer says so.
 pub async fn health(api: &Api) -> String {
+    health_of(api, "store").await
+}
+
+/// The same of another part.
+pub async fn health_of(api: &Api, part: &str) -> String {
     let answer = api.try_ask(Method::GET, "/health", None).await;
     let body = answer.map(|(_, body)| body).unwrap_or_default();
     if body["code"] == "STORE_UNAVAILABLE" {
         return "failing".to_owned();
     }
-    body["checks"]["store"]["status"]
+    body["checks"][part]["status"]
         .as_str()
         .unwrap_or_default()
         .to_owned()
