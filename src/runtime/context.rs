@@ -55,12 +55,9 @@ impl TaskContext {
     }
 
     /// Waits for something that may rightly take for ever: the liveness deadline is suspended meanwhile.
-    /// It is for waiting for work, not for doing it.
+    /// It is for waiting for work, not for doing it; if the wait is dropped, the deadline runs again.
     pub async fn idle<T>(&self, wait: impl Future<Output = T>) -> T {
-        self.vital.pulse.rest();
-        let value = wait.await;
-        self.vital.pulse.beat();
-        value
+        self.vital.pulse.resting(wait).await
     }
 }
 

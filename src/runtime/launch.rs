@@ -1,7 +1,8 @@
 //! Incarnations: how a child's spec becomes a running task or actor, and how that is asked to end or ended.
 //!
 //! Whatever happens to an incarnation (its end, a panic, a kill, a dropped runtime), its line hears `Exited` once all that it
-//! held is dropped. Dropping an [`Incarnation`] kills what is left of it.
+//! held is dropped; of a supervisor that was killed, once its children are gone too. Dropping an [`Incarnation`] kills what is
+//! left of it. One supervisor that panics, which would be a fault of this room, is told of before its children are gone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{ActorContext, TaskContext};
 use super::error::Reason;
-use super::mail::{Line, News, Post};
+use super::mail::{Line, News, Post, Report};
 use super::plan::Exit;
 use super::pulse::Pulse;
 use super::spec::{ChildSpec, Running, Work};
@@ -132,7 +133,8 @@ fn task(spec: Arc<ChildSpec>, line: Line, path: &str, pulse: Arc<Pulse>) -> Body
     };
     #[cfg(feature = "fault-points")]
     let run = super::afflict::task(path.into(), pulse.clone(), run);
-    let task = tokio::spawn(keep(Report(Some(line)), pulse, run)).abort_handle();
+    let report = Arc::new(Report::to(line));
+    let task = tokio::spawn(keep(report, pulse, run)).abort_handle();
     Body::Task {
         task,
         stop,
@@ -145,14 +147,16 @@ fn supervisor(spec: Arc<ChildSpec>, line: Line, path: Arc<str>, pulse: Arc<Pulse
     let context = TaskContext::new(line.clone(), stop.clone(), pulse.clone());
     let (post, mailbox) = mpsc::unbounded_channel();
     let inside = Some(post.clone());
+    let report = Arc::new(Report::to(line));
+    let hold = report.clone();
     let run = move || match &spec.work {
         Work::Supervisor(inner) => {
-            let supervisor = Box::new(Supervisor::new(inner.clone(), path, warden, post));
+            let supervisor = Box::new(Supervisor::new(inner.clone(), path, warden, post, hold));
             Box::pin(supervisor.run(context, mailbox))
         }
         Work::Actor(_) | Work::Task(_) => nothing(),
     };
-    let task = tokio::spawn(keep(Report(Some(line)), pulse, run)).abort_handle();
+    let task = tokio::spawn(keep(report, pulse, run)).abort_handle();
     Body::Task { task, stop, inside }
 }
 
@@ -172,7 +176,7 @@ fn actor(spec: Arc<ChildSpec>, line: Line, path: Arc<str>, pulse: Arc<Pulse>, wa
     };
     let begun = Begun {
         actor: actor.clone(),
-        report: Report(Some(line)),
+        report: Report::to(line),
     };
     let start = tokio::spawn(begin(begun, spawn)).abort_handle();
     Body::Actor { start, actor }
@@ -184,7 +188,7 @@ fn nothing() -> Running {
 }
 
 /// Runs a task child to its end and reports how it ended, after all that it held is dropped.
-async fn keep(report: Report, pulse: Arc<Pulse>, run: impl FnOnce() -> Running) {
+async fn keep(report: Arc<Report>, pulse: Arc<Pulse>, run: impl FnOnce() -> Running) {
     let exit = pulse.steps(caught(run)).await;
     report.exited(exit);
 }
@@ -210,25 +214,6 @@ async fn caught(run: impl FnOnce() -> Running) -> Exit {
     }
 }
 
-/// Owes the line an `Exited`.
-struct Report(Option<Line>);
-
-impl Report {
-    fn exited(mut self, exit: Exit) {
-        if let Some(line) = self.0.take() {
-            line.send(News::Exited(exit));
-        }
-    }
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        if let Some(line) = self.0.take() {
-            line.send(News::Exited(Exit::Crash(Reason::new("killed"))));
-        }
-    }
-}
-
 /// An actor's start under way. If it does not come to its end, neither does the actor live on; then the warden reports.
 struct Begun {
     actor: Arc<Spawned>,
@@ -238,27 +223,24 @@ struct Begun {
 impl Begun {
     fn started(&mut self) {
         if self.actor.cell.get().is_some()
-            && let Some(line) = self.report.0.take()
+            && let Some(line) = self.report.take()
         {
             line.send(News::Started);
         }
     }
 
     fn failed(&mut self, exit: Exit) {
-        if let Some(line) = self.report.0.take() {
-            line.send(News::Exited(exit));
-        }
+        self.report.exited(exit);
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        if self.report.0.is_some()
-            && let Some(cell) = self.actor.cell.get()
+        if let Some(cell) = self.actor.cell.get()
+            && self.report.take().is_some()
         {
-            cell.kill();
             // Its end is told by the warden, when it has ended.
-            self.report.0 = None;
+            cell.kill();
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What a supervisor hears: news of its children's incarnations, orders from handles, questions about its state.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio::sync::oneshot::Sender as Reply;
 
-use super::error::StartError;
+use super::error::{Reason, StartError};
 use super::plan::{Exit, Key, Serial};
 use super::spec::ChildSpec;
 use super::tree::View;
@@ -49,6 +49,35 @@ pub(super) struct Line {
     pub(super) post: Post,
     pub(super) key: Key,
     pub(super) serial: Serial,
+    /// That the supervisor is gone is told only when the last line to it is: if it was killed, its children may live on
+    /// for a moment.
+    pub(super) _hold: Option<Arc<Report>>,
+}
+
+/// Owes a line an `Exited`: told when it is known, or when the last of those who hold this is dropped.
+pub(super) struct Report(Mutex<Option<Line>>);
+
+impl Report {
+    pub(super) fn to(line: Line) -> Self {
+        Self(Mutex::new(Some(line)))
+    }
+
+    /// Takes the debt over.
+    pub(super) fn take(&self) -> Option<Line> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn exited(&self, exit: Exit) {
+        if let Some(line) = self.take() {
+            line.send(News::Exited(exit));
+        }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        self.exited(Exit::Crash(Reason::new("killed")));
+    }
 }
 
 impl Line {

@@ -47,6 +47,12 @@ impl Pulse {
         self.life.store(NOT, Ordering::Relaxed);
     }
 
+    /// Rests while a future is waited for, and beats again however that is left.
+    pub(super) async fn resting<T>(&self, wait: impl Future<Output = T>) -> T {
+        let _rest = Rest::begin(self);
+        wait.await
+    }
+
     /// How long ago the last sign of life was; `None` while at rest.
     pub(super) fn silence(&self) -> Option<Duration> {
         since(&self.life)
@@ -94,6 +100,22 @@ impl Drop for Step<'_> {
     }
 }
 
+/// A rest that ends however the wait is left: where it is dropped, what comes then is work.
+struct Rest<'a>(&'a Pulse);
+
+impl<'a> Rest<'a> {
+    fn begin(pulse: &'a Pulse) -> Self {
+        pulse.rest();
+        Self(pulse)
+    }
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        self.0.beat();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::task::Poll;
@@ -109,6 +131,23 @@ mod tests {
         assert!(pulse.silence().expect("not at rest") >= Duration::from_millis(19));
         pulse.rest();
         assert_eq!(pulse.silence(), None);
+    }
+
+    #[test]
+    fn a_rest_ends_with_its_wait_and_when_that_is_dropped() {
+        let pulse = Pulse::default();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        pulse.beat();
+        let mut wait = Box::pin(pulse.resting(std::future::pending::<()>()));
+        assert_eq!(wait.as_mut().poll(&mut cx), Poll::Pending);
+        assert_eq!(pulse.silence(), None, "it waits for work");
+        // As a `select!` does whose other branch was first.
+        drop(wait);
+        assert!(pulse.silence().is_some(), "what comes now is work");
+        let mut over = Box::pin(pulse.resting(std::future::ready(7)));
+        assert_eq!(over.as_mut().poll(&mut cx), Poll::Ready(7));
+        drop(over);
+        assert!(pulse.silence().is_some());
     }
 
     #[test]

@@ -44,6 +44,7 @@ impl Root {
             post,
             key: Key(0),
             serial: Serial(0),
+            _hold: None,
         };
         let child = Arc::new(ChildSpec::supervisor(id.clone(), spec));
         let incarnation = Incarnation::launch(&child, line, &id, &warden);

@@ -16,7 +16,7 @@ use super::context::TaskContext;
 use super::dynamic::Quarantine;
 use super::error::{Reason, StartError};
 use super::launch::Incarnation;
-use super::mail::{Line, Mail, News, Order, Post, Wish};
+use super::mail::{Line, Mail, News, Order, Post, Report, Wish};
 use super::plan::{Action, Alarm, Input, Key, Plan, Rules, Serial, Ticket};
 use super::spec::{BoxError, ChildSpec, Strategy, SupervisorSpec, Work};
 use super::tree::{NodeKind, NodeState, Part, TreeNode, View};
@@ -50,6 +50,8 @@ pub(super) struct Supervisor {
     path: Arc<str>,
     warden: Warden,
     post: Post,
+    /// Held by every line to us.
+    hold: Arc<Report>,
     plan: Plan,
     bodies: HashMap<Key, Body>,
     pending: HashMap<Ticket, Pending>,
@@ -62,7 +64,13 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(super) fn new(spec: Arc<SupervisorSpec>, path: Arc<str>, warden: Warden, post: Post) -> Self {
+    pub(super) fn new(
+        spec: Arc<SupervisorSpec>,
+        path: Arc<str>,
+        warden: Warden,
+        post: Post,
+        hold: Arc<Report>,
+    ) -> Self {
         let children = spec.children.iter().map(|child| (child.id.clone(), rules(child)));
         let plan = Plan::new(
             spec.strategy,
@@ -82,6 +90,7 @@ impl Supervisor {
             path,
             warden,
             post,
+            hold,
             bodies,
             plan,
             pending: HashMap::new(),
@@ -136,6 +145,8 @@ impl Supervisor {
             }
             Mail::News(key, serial, News::Exited(exit)) => {
                 self.bury(key, serial);
+                // It may have been one of those that nobody waited for any more.
+                self.abandoned.retain(|(_, left)| left.step().is_some());
                 self.feed(context, Input::Exited(key, serial, exit));
             }
             Mail::Order(order) => self.obey(context, *order),
@@ -214,6 +225,7 @@ impl Supervisor {
             post: self.post.clone(),
             key,
             serial,
+            _hold: Some(self.hold.clone()),
         };
         body.incarnation = Some((serial, Incarnation::launch(&body.spec, line, &path, &self.warden)));
     }
@@ -386,5 +398,39 @@ fn strategy(spec: &SupervisorSpec) -> &'static str {
         (None, Strategy::OneForOne) => "one_for_one",
         (None, Strategy::OneForAll) => "one_for_all",
         (None, Strategy::RestForOne) => "rest_for_one",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::runtime::pulse::Pulse;
+
+    #[tokio::test]
+    async fn one_that_was_abandoned_is_forgotten_when_it_ends_though_nobody_looks() {
+        let (post, mut mailbox) = mpsc::unbounded_channel();
+        let warden = Warden::start().await.expect("starts");
+        let line = |serial| Line {
+            post: post.clone(),
+            key: Key(0),
+            serial: Serial(serial),
+            _hold: None,
+        };
+        let spec = Arc::new(SupervisorSpec::new(Strategy::OneForOne));
+        let hold = Arc::new(Report::to(line(0)));
+        let mut supervisor = Supervisor::new(spec, "root".into(), warden.clone(), post.clone(), hold);
+        let child = Arc::new(ChildSpec::task("child", |_| async { Ok(()) }));
+        let left = Incarnation::launch(&child, line(7), "root/child", &warden);
+        supervisor.abandoned.push(("child".into(), left));
+        let context = TaskContext::new(line(0), CancellationToken::new(), Arc::new(Pulse::default()));
+        while !supervisor.abandoned.is_empty() {
+            let mail = mailbox.recv().await.expect("it tells of its end");
+            let over = matches!(mail, Mail::News(_, _, News::Exited(_)));
+            supervisor.take(&context, mail, 0);
+            assert_eq!(supervisor.abandoned.is_empty(), over);
+        }
     }
 }

@@ -59,6 +59,8 @@ impl<A: Actor> Actor for Watched<A> {
         myself: ActorRef<A::Msg>,
         state: &mut A::State,
     ) -> Result<(), ActorProcessingErr> {
+        // One that ends by itself and hangs over it is at work.
+        self.pulse.beat();
         self.pulse.steps(self.actor.post_stop(myself, state)).await
     }
 

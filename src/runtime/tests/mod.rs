@@ -8,6 +8,7 @@ use super::*;
 
 mod actors;
 mod bounds;
+mod ends;
 mod keyed;
 mod otp;
 mod storm;
