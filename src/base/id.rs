@@ -2,9 +2,15 @@
 //!
 //! An id is a ULID with the prefix of what it names. It is `Copy`, sixteen bytes in memory, a
 //! prefixed lower-case string in JSON and in the store.
+//!
+//! Ids of one process are in the order in which they were made, whatever the machine's clock does: where it stands
+//! still or goes back, the next id is the one after the latest. Whoever lists stored ids in their order says once, at the
+//! start, what the latest stored one is (`follow`), so that this holds across restarts too. Nobody ever waits for a clock.
+//! An id's time is therefore no proof of when it was made; records that need that have a time of their own.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use ulid::Ulid;
@@ -19,6 +25,31 @@ pub struct NotAnId {
     pub prefix: &'static str,
 }
 
+/// The latest id of this process. Held only to compare two numbers.
+static LATEST: Mutex<Ulid> = Mutex::new(Ulid::nil());
+
+fn next() -> Ulid {
+    let now = u64::try_from(Timestamp::now().0).unwrap_or_default();
+    let fresh = Ulid::from_parts(now, Ulid::new().random());
+    let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
+    *latest = after(*latest, fresh);
+    *latest
+}
+
+fn follow(stored: Ulid) {
+    let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
+    *latest = stored.max(*latest);
+}
+
+/// The fresh id if it is later than the latest one, else the one after that.
+fn after(latest: Ulid, fresh: Ulid) -> Ulid {
+    match latest.0.checked_add(1) {
+        Some(next) => fresh.max(Ulid(next)),
+        // Nothing is later than the last of all ids; that it is stored is damage, and no reason to stop.
+        None => fresh,
+    }
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -29,12 +60,17 @@ macro_rules! ids {
             /// What its text begins with, before the underscore.
             pub const PREFIX: &'static str = $prefix;
 
-            /// A new id, later in order than all made before in other milliseconds.
+            /// A new id, later in order than all that this process has made or follows.
             pub fn generate() -> Self {
-                Self(Ulid::new())
+                Self(next())
             }
 
-            /// When it was made, to the millisecond; without meaning for a derived one.
+            /// Says that this one exists: ids of every kind that are made from now on are later. Not for a derived one.
+            pub fn follow(self) {
+                follow(self.0);
+            }
+
+            /// When it was made, by the clock of then; without meaning for a derived one.
             pub fn made_at(self) -> Timestamp {
                 Timestamp(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
             }
@@ -135,6 +171,46 @@ mod tests {
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(SessionId::from_bytes(id.to_bytes()), id);
         assert!(id.to_string().starts_with("ses_"));
+    }
+
+    #[test]
+    fn ids_are_in_order_within_a_millisecond_and_across_threads() {
+        let makers: Vec<_> = (0..4)
+            .map(|_| std::thread::spawn(|| (0..2000).map(|_| AuditId::generate()).collect::<Vec<_>>()))
+            .collect();
+        let mut all = Vec::new();
+        for maker in makers {
+            let made = maker.join().expect("no panic");
+            assert!(made.is_sorted());
+            all.extend(made);
+        }
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 8000, "none is made twice");
+    }
+
+    #[test]
+    fn ids_go_on_after_a_stored_one_that_is_ahead_of_the_clock() {
+        let hour = 3_600_000;
+        let ahead = Ulid::from_parts(Timestamp::now().0 as u64 + hour, 5);
+        AuditId(ahead).follow();
+        let began = std::time::Instant::now();
+        let (next, other) = (AuditId::generate(), KeyId::generate());
+        assert!(began.elapsed().as_secs() < 5, "nobody waits for the clock");
+        assert!(AuditId(ahead) < next && next.0 < other.0);
+        // An older one changes nothing.
+        AuditId(Ulid::nil()).follow();
+        assert!(AuditId::generate().0 > other.0);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn an_id_is_later_than_the_latest_whatever_the_clock_says(latest: u128, clock: u64, random: u128) {
+            let latest = Ulid(latest.min(u128::MAX - 1));
+            let fresh = Ulid::from_parts(clock >> 16, random);
+            let next = after(latest, fresh);
+            proptest::prop_assert!(next > latest && next >= fresh);
+        }
     }
 
     #[test]
