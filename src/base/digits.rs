@@ -1,4 +1,4 @@
-//! Decimal digits of all scripts, as people type and paste them. Pure.
+//! Digits: decimal ones of all scripts, as people type and paste them, and numbers in which nothing else may stand. Pure.
 
 /// Where the ten digits of each script begin (Unicode, general category Nd).
 const ZEROS: [u32; 38] = [
@@ -21,9 +21,47 @@ pub fn is_invisible(character: char) -> bool {
         || matches!(character, '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
+/// A number of ASCII digits alone: the standard library's parser takes a sign for part of one.
+pub fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+/// Bytes written as pairs of hexadecimal digits; none if anything else stands there.
+pub fn unhex(text: &[u8]) -> Option<Vec<u8>> {
+    let value = |digit: u8| {
+        char::from(digit)
+            .to_digit(16)
+            .and_then(|value| u8::try_from(value).ok())
+    };
+    let (pairs, odd) = text.as_chunks::<2>();
+    let byte = |[high, low]: &[u8; 2]| Some(value(*high)? << 4 | value(*low)?);
+    odd.is_empty().then(|| pairs.iter().map(byte).collect()).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signs_and_spaces_are_no_digits() {
+        assert_eq!(decimal::<i32>("0002"), Some(2));
+        assert_eq!(unhex(b"00fF5a"), Some(vec![0, 0xff, 0x5a]));
+        for wrong in ["", "+2", "-2", " 2", "2 ", "99999999999", "٢", "2.0", "0x2"] {
+            assert_eq!(decimal::<i32>(wrong), None, "{wrong}");
+        }
+        for wrong in ["+5", "-5", " 5", "5", "555", "0x", "5g", "é"] {
+            assert_eq!(unhex(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn bytes_are_read_as_they_were_written(bytes: Vec<u8>) {
+            let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            proptest::prop_assert_eq!(unhex(text.as_bytes()), Some(bytes));
+        }
+    }
 
     #[test]
     fn digits_of_all_scripts_are_digits() {

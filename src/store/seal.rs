@@ -13,6 +13,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use super::error::StoreError;
+use crate::base::digits::unhex;
 use crate::base::file;
 
 const NONCE: usize = 24;
@@ -134,11 +135,11 @@ pub(super) fn from_file(path: &Path) -> Result<Key, StoreError> {
 
 fn parse(bytes: &[u8], origin: &str) -> Result<Key, StoreError> {
     let text = bytes.trim_ascii();
-    let key = if text.len() == 64 {
-        unhex(text)
-    } else {
-        STANDARD.decode(text).ok().and_then(|key| key.try_into().ok())
+    let key = match text.len() {
+        64 => unhex(text).map(Zeroizing::new),
+        _ => STANDARD.decode(text).ok().map(Zeroizing::new),
     };
+    let key: Option<[u8; 32]> = key.and_then(|key| key[..].try_into().ok());
     key.or_else(|| bytes.try_into().ok())
         .map(Zeroizing::new)
         .ok_or_else(|| StoreError::SealKey {
@@ -147,15 +148,6 @@ fn parse(bytes: &[u8], origin: &str) -> Result<Key, StoreError> {
              (openssl rand -hex 32)"
             ),
         })
-}
-
-fn unhex(text: &[u8]) -> Option<[u8; 32]> {
-    let mut key = [0; 32];
-    for (byte, digits) in key.iter_mut().zip(text.chunks(2)) {
-        let digits = std::str::from_utf8(digits).ok()?;
-        *byte = u8::from_str_radix(digits, 16).ok()?;
-    }
-    Some(key)
 }
 
 /// A key that nobody knows yet.

@@ -7,11 +7,12 @@ use std::net::SocketAddrV4;
 
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, general_purpose};
 use zeroize::Zeroizing;
 
 use crate::base::Secret;
+use crate::base::digits::{decimal, is_invisible, unhex};
 
 /// How long an auth key is.
 pub const KEY: usize = 256;
@@ -82,7 +83,8 @@ impl Portable {
     /// # Errors
     /// Why it is none; nothing of it is repeated.
     pub fn read(form: Form, text: &str) -> Result<Self, &'static str> {
-        let text: String = text.split_whitespace().collect();
+        let seen = text.chars().filter(|character| !is_invisible(*character));
+        let text: Zeroizing<String> = Zeroizing::new(seen.collect());
         let portable = match form {
             Form::Telethon => telethon(&text)?,
             Form::Pyrogram => pyrogram(&text)?,
@@ -179,30 +181,27 @@ fn bare(text: &str) -> Result<Portable, &'static str> {
         .split_once(':')
         .ok_or("an auth key is written as dc:key, such as 2:5f3a…")?;
     let bytes = match text.len() {
-        512 => Zeroizing::new(unhex(text).ok_or("the key is neither hexadecimal nor base64")?),
-        _ => {
-            let decoded = STANDARD.decode(text).or_else(|_| URL.decode(text));
-            Zeroizing::new(decoded.map_err(|_| "the key is neither hexadecimal nor base64")?)
-        }
+        512 => unhex(text.as_bytes()).map(Zeroizing::new),
+        _ => unpack(text).ok(),
     };
+    let bytes = bytes.ok_or("the key is neither hexadecimal nor base64")?;
     Ok(Portable {
-        dc: dc.parse().map_err(|_| "the data centre is no number")?,
+        dc: decimal(dc).ok_or("the data centre is no number")?,
         key: key(&bytes)?,
         user_id: None,
     })
 }
 
+/// Base64 in either alphabet, padded or not: the programs that write these strings read them all.
 fn unpack(text: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
-    URL.decode(text)
-        .map(Zeroizing::new)
-        .map_err(|_| "it is no base64")
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    text.as_bytes()
-        .chunks(2)
-        .map(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok())
-        .collect()
+    let one_alphabet = |character| match character {
+        '+' => '-',
+        '/' => '_',
+        other => other,
+    };
+    let text: Zeroizing<String> = Zeroizing::new(text.chars().map(one_alphabet).collect());
+    let bytes = URL.decode(text.as_bytes()).map(Zeroizing::new);
+    bytes.map_err(|_| "it is no base64")
 }
 
 fn key(bytes: &[u8]) -> Result<Zeroizing<[u8; KEY]>, &'static str> {
@@ -258,8 +257,44 @@ mod tests {
             let text = general_purpose::URL_SAFE_NO_PAD.encode(pyrogram);
             assert_eq!(Portable::read(Form::Pyrogram, &text), Ok(some(Some(user))));
         }
-        let based = format!("2:{}", STANDARD.encode(&key[..]));
+        let based = format!("2:{}", general_purpose::STANDARD.encode(&key[..]));
         assert_eq!(Portable::read(Form::AuthKey, &based), Ok(some(None)));
+    }
+
+    #[test]
+    fn strings_are_read_in_either_alphabet_padded_or_not_and_as_pasted() {
+        for form in FORMS {
+            let user = (form == Form::Pyrogram).then_some(7);
+            let text = match form {
+                Form::AuthKey => format!("2:{}", general_purpose::URL_SAFE.encode(&some(None).key[..])),
+                _ => some(user).write(form, &around()).expose().to_owned(),
+            };
+            assert!(text.contains(['-', '_']), "the sample tells the alphabets apart");
+            let other = text.replace('-', "+").replace('_', "/");
+            let bare = other.trim_end_matches('=').to_owned();
+            let mixed = text.replace('-', "+");
+            let pasted = format!("\u{feff} {}\n{}\u{200e}\r\n", &text[..40], &text[40..]);
+            for written in [text, other, bare, mixed, pasted] {
+                assert_eq!(
+                    Portable::read(form, &written),
+                    Ok(some(user)),
+                    "{form:?} {written:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn signs_are_no_digits() {
+        let right = some(None).write(Form::AuthKey, &around()).expose().to_owned();
+        for wrong in [
+            right.replacen("2:", "+2:", 1),
+            right.replacen("2:03", "2:+3", 1),
+            right.replacen("2:03", "2:-3", 1),
+        ] {
+            assert_ne!(wrong, right);
+            assert!(Portable::read(Form::AuthKey, &wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
