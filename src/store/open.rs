@@ -39,6 +39,7 @@ pub(super) fn take_folder(folder: &Path) -> Result<FolderLock, StoreError> {
         .mode(0o700)
         .create(folder)
         .map_err(StoreError::file("make the data folder", folder))?;
+    narrow(folder);
     let path = folder.join("lock");
     let file = File::options()
         .write(true)
@@ -53,6 +54,34 @@ pub(super) fn take_folder(folder: &Path) -> Result<FolderLock, StoreError> {
             folder: folder.to_owned(),
         }),
         Err(TryLockError::Error(source)) => Err(StoreError::file("lock", &path)(source)),
+    }
+}
+
+/// Takes a folder that somebody else made away from all but its owner. Files in it are their owner's alone in any case, so
+/// where that cannot be, or where the folder holds other things too, it is only told of.
+fn narrow(folder: &Path) {
+    let narrowed = || -> io::Result<bool> {
+        let mode = fs::metadata(folder)?.permissions().mode();
+        if mode & 0o077 == 0 {
+            return Ok(true);
+        }
+        let ours = ["lock", "sled"].iter().any(|name| folder.join(name).exists());
+        if !ours && fs::read_dir(folder)?.next().is_some() {
+            return Ok(false);
+        }
+        fs::set_permissions(folder, fs::Permissions::from_mode(mode & 0o7700))?;
+        Ok(true)
+    };
+    match narrowed() {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!(
+            folder = %folder.display(),
+            "others than its owner may look into the data folder, in which there are other things: give it one of its own"
+        ),
+        Err(error) => tracing::warn!(
+            folder = %folder.display(), %error,
+            "others than its owner may look into the data folder: its mode stays"
+        ),
     }
 }
 
@@ -204,4 +233,30 @@ pub(super) fn refuse_loss(config: &StoreConfig, inside: &Meta, counted: &Counted
 /// The key of the row that holds [`Meta`].
 pub(super) fn meta_key() -> Vec<u8> {
     vec![catalog::META.prefix]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_narrowed_if_it_is_ours_alone() {
+        let place = tempfile::tempdir().expect("a folder");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
+        for (name, holds, wanted) in [
+            ("empty", None, 0o700),
+            ("ours", Some("sled"), 0o700),
+            ("others", Some("letters"), 0o755),
+        ] {
+            let folder = place.path().join(name);
+            fs::create_dir(&folder).expect("made");
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("set");
+            holds
+                .map(|name| fs::create_dir(folder.join(name)))
+                .transpose()
+                .expect("made");
+            drop(take_folder(&folder).expect("taken"));
+            assert_eq!(mode(&folder), wanted, "{name}");
+        }
+    }
 }
