@@ -29,7 +29,7 @@
 //! ```text
 //! 5  main · cli · app          composition: config → handles → tree → wait for a signal → drain; the demo
 //! 4  http                      the edge: one table of routes; asks domain handles, touches no table of the store
-//! 3  forward → telegram → limiter     webhook     access     ops (incidents, audit, dead letters)  domains
+//! 3  forward → telegram → limiter     webhook     access → ops (incidents, audit, dead letters)  domains
 //! 2  runtime                   supervision: specs, strategies, drain, quarantine; no domain word
 //! 1  config · telemetry · store       process resources
 //! 0  base · model              words and pure functions

@@ -17,8 +17,8 @@ const FLOORS: &[(&str, &str)] = &[
     ("telemetry", "base runtime"),
     ("config", "base model telemetry store"),
     ("limiter", "base model runtime store"),
-    ("access", "base model runtime store"),
     ("ops", "base model runtime store"),
+    ("access", "base model runtime store ops"),
     ("webhook", "base model runtime store ops"),
     ("telegram", "base model runtime store limiter ops"),
     ("forward", "base model runtime store telegram ops"),
@@ -32,7 +32,7 @@ const FLOORS: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "base model runtime store telemetry config access http sandbox app",
+        "base model runtime store telemetry config access ops http sandbox app",
     ),
 ];
 

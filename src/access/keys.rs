@@ -15,6 +15,7 @@ use super::secret;
 use super::tables::{Keys, Lookups, Uses};
 use super::ticket::{self, Tickets};
 use crate::base::{Code, Coded, KeyId, Owner, Secret, Timestamp};
+use crate::ops::audit::{self, Deed, Entry, Initiator};
 use crate::runtime::{ChildSpec, TaskContext};
 use crate::store::{Batch, Scan, Store, StoreError};
 
@@ -120,16 +121,21 @@ impl Access {
     }
 
     /// Makes a key. Its text is in the answer and nowhere else.
-    pub async fn create(&self, new: NewKey) -> Result<(ApiKey, Secret), AccessError> {
+    pub async fn create(&self, new: NewKey, by: Initiator) -> Result<(ApiKey, Secret), AccessError> {
         new.check(Timestamp::now())?;
         let text = secret::generate()?;
         let _changing = self.shared.changing.lock().await;
-        let key = self.put(new, &text).await?;
+        let key = self.put(new, &text, by).await?;
         Ok((key, text))
     }
 
     /// Gives a key another text; the one before works for the overlap.
-    pub async fn rotate(&self, id: KeyId, overlap: Duration) -> Result<(ApiKey, Secret), AccessError> {
+    pub async fn rotate(
+        &self,
+        id: KeyId,
+        overlap: Duration,
+        by: Initiator,
+    ) -> Result<(ApiKey, Secret), AccessError> {
         let text = secret::generate()?;
         let fresh = KeySecret::of(text.expose()).ok_or(AccessError::Unknown)?;
         let _changing = self.shared.changing.lock().await;
@@ -143,12 +149,13 @@ impl Access {
         batch.require::<Lookups>(&lookup, |taken| taken.is_none());
         batch.put::<Lookups>(&lookup, &id);
         batch.put::<Keys>(&id, &key);
-        self.change(id, batch).await?;
+        let entry = by.does(Deed::KeyRotated, id).detail("name", &key.name);
+        self.change(id, batch, entry).await?;
         Ok((key, text))
     }
 
-    /// Ends a key at once. Revoking one that is gone does no harm.
-    pub async fn revoke(&self, id: KeyId) -> Result<(), AccessError> {
+    /// Ends a key at once. Revoking one that is gone does no harm, and the audit log tells nothing of it.
+    pub async fn revoke(&self, id: KeyId, by: Initiator) -> Result<(), AccessError> {
         let _changing = self.shared.changing.lock().await;
         let Some(key) = self.store.get::<Keys>(&id)? else {
             return Ok(());
@@ -168,12 +175,13 @@ impl Access {
         }
         batch.remove::<Keys>(&id);
         batch.remove::<Uses>(&id);
-        self.change(id, batch).await
+        let entry = by.does(Deed::KeyRevoked, id).detail("name", &key.name);
+        self.change(id, batch, entry).await
     }
 
     /// Stores a change of a key. Whether or not that succeeds, what was known of it before is forgotten.
-    async fn change(&self, id: KeyId, batch: Batch) -> Result<(), AccessError> {
-        let changed = self.store.commit(batch).await;
+    async fn change(&self, id: KeyId, batch: Batch, entry: Entry) -> Result<(), AccessError> {
+        let changed = audit::commit(&self.store, batch, entry).await;
         self.shared.remembered.forget(id);
         changed?;
         Ok(())
@@ -192,11 +200,11 @@ impl Access {
                     "the first API key must have at least 16 characters",
                 ));
             }
-            Some(text) => self.put(first(), text).await?,
+            Some(text) => self.put(first(), text, Initiator::daemon()).await?,
             None => {
                 let text = secret::generate()?;
                 hand_over(&text, folder).map_err(AccessError::HandOver)?;
-                self.put(first(), &text).await?
+                self.put(first(), &text, Initiator::daemon()).await?
             }
         };
         Ok(())
@@ -224,7 +232,7 @@ impl Access {
         .ready_within(Duration::from_secs(30))
     }
 
-    async fn put(&self, new: NewKey, text: &Secret) -> Result<ApiKey, AccessError> {
+    async fn put(&self, new: NewKey, text: &Secret, by: Initiator) -> Result<ApiKey, AccessError> {
         let secret = KeySecret::of(text.expose()).ok_or(AccessError::Invalid("this text can be no key"))?;
         let key = ApiKey {
             id: KeyId::generate(),
@@ -240,7 +248,9 @@ impl Access {
         batch.require::<Lookups>(&secret.lookup, |taken| taken.is_none());
         batch.put::<Lookups>(&secret.lookup, &key.id);
         batch.put::<Keys>(&key.id, &key);
-        self.store.commit(batch).await?;
+        let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+        let entry = by.does(Deed::KeyMade, key.id).detail("name", &key.name);
+        audit::commit(&self.store, batch, entry.detail("scopes", scopes.join(","))).await?;
         Ok(key)
     }
 

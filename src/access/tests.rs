@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::{Code, Coded, Owner, Secret, Timestamp};
+use crate::ops::audit::Initiator;
 use crate::store::{OpenStore, Store, StoreConfig, SyncMode};
 
 fn open() -> (tempfile::TempDir, OpenStore) {
@@ -31,28 +32,42 @@ fn new(scope: Scope) -> NewKey {
 async fn a_key_lives_from_its_making_to_its_end() {
     let (_folder, store) = open();
     let access = Access::new(store.store());
-    let (key, text) = access.create(new(Scope::Send)).await.expect("made");
+    let (key, text) = access
+        .create(new(Scope::Send), Initiator::daemon())
+        .await
+        .expect("made");
     let who = access.authenticate(text.expose()).await.expect("known");
     assert_eq!((who.key, who.scope), (key.id, Scope::Send));
     let (_, used) = access.list().expect("listed").remove(0);
     assert!(used.is_some());
 
-    let (_, other) = access.rotate(key.id, Duration::ZERO).await.expect("rotated");
+    let (_, other) = access
+        .rotate(key.id, Duration::ZERO, Initiator::daemon())
+        .await
+        .expect("rotated");
     assert!(access.authenticate(text.expose()).await.is_err());
     assert!(access.authenticate(other.expose()).await.is_ok());
 
-    access.revoke(key.id).await.expect("revoked");
-    access.revoke(key.id).await.expect("no harm");
+    access.revoke(key.id, Initiator::daemon()).await.expect("revoked");
+    access.revoke(key.id, Initiator::daemon()).await.expect("no harm");
     let error = access.authenticate(other.expose()).await.expect_err("gone");
     assert_eq!(error.code(), Code::Unauthorized);
-    assert!(access.rotate(key.id, Duration::ZERO).await.is_err());
+    assert!(
+        access
+            .rotate(key.id, Duration::ZERO, Initiator::daemon())
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
 async fn the_store_knows_no_key_by_its_text() {
     let (folder, store) = open();
     let access = Access::new(store.store());
-    let (_, text) = access.create(new(Scope::Admin)).await.expect("made");
+    let (_, text) = access
+        .create(new(Scope::Admin), Initiator::daemon())
+        .await
+        .expect("made");
     drop((access, store));
     for entry in std::fs::read_dir(folder.path()).expect("a folder").flatten() {
         if entry.path().is_file() {
@@ -80,10 +95,19 @@ async fn the_first_key_is_made_once_and_the_last_admin_stays() {
     assert_eq!(who.scope, Scope::Admin);
     assert!(access.authenticate(other.expose()).await.is_err());
 
-    let error = access.revoke(who.key).await.expect_err("the last one");
+    let error = access
+        .revoke(who.key, Initiator::daemon())
+        .await
+        .expect_err("the last one");
     assert_eq!(error.code(), Code::Conflict);
-    access.create(new(Scope::Admin)).await.expect("made");
-    access.revoke(who.key).await.expect("not the last one");
+    access
+        .create(new(Scope::Admin), Initiator::daemon())
+        .await
+        .expect("made");
+    access
+        .revoke(who.key, Initiator::daemon())
+        .await
+        .expect("not the last one");
 }
 
 #[tokio::test]
@@ -157,13 +181,28 @@ async fn a_refused_request_and_an_old_one_are_forgotten() {
 async fn who_was_recognised_is_known_while_the_store_is_away() {
     let (_folder, store) = open();
     let access = Access::new(store.store());
-    let (key, text) = access.create(new(Scope::Read)).await.expect("made");
-    let (_, unused) = access.create(new(Scope::Read)).await.expect("made");
-    let (revoked, gone) = access.create(new(Scope::Read)).await.expect("made");
-    access.create(new(Scope::Admin)).await.expect("made");
+    let (key, text) = access
+        .create(new(Scope::Read), Initiator::daemon())
+        .await
+        .expect("made");
+    let (_, unused) = access
+        .create(new(Scope::Read), Initiator::daemon())
+        .await
+        .expect("made");
+    let (revoked, gone) = access
+        .create(new(Scope::Read), Initiator::daemon())
+        .await
+        .expect("made");
+    access
+        .create(new(Scope::Admin), Initiator::daemon())
+        .await
+        .expect("made");
     access.authenticate(text.expose()).await.expect("known");
     access.authenticate(gone.expose()).await.expect("known");
-    access.revoke(revoked.id).await.expect("revoked");
+    access
+        .revoke(revoked.id, Initiator::daemon())
+        .await
+        .expect("revoked");
     drop(store);
     let who = access.authenticate(text.expose()).await.expect("still known");
     assert_eq!((who.key, who.scope), (key.id, Scope::Read));

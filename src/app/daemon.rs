@@ -77,7 +77,7 @@ impl Daemon {
         let telegram = Telegram::new(
             store.clone(),
             limiter.clone(),
-            (incidents.clone(), audit.clone()),
+            incidents.clone(),
             config.telegram.clone(),
         )?;
         let lookup = session_lookup(&telegram);

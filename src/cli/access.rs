@@ -11,6 +11,7 @@ use super::store::Offline;
 use super::{on_this_thread, over_api};
 use crate::access::{Access, NewKey, Scope};
 use crate::base::{Owner, chain};
+use crate::ops::audit::Initiator;
 use crate::store::Store;
 
 /// Make, list and revoke API keys.
@@ -115,7 +116,7 @@ fn first(offline: &Offline, target: &Target) -> Result<(), CliError> {
         expires_at: None,
         owner: Owner::admin(),
     };
-    let made = on_this_thread(Access::new(open.store()).create(new))?;
+    let made = on_this_thread(Access::new(open.store()).create(new, Initiator::daemon()))?;
     let (key, text) = made.map_err(|error| here(&error))?;
     show::one(&json!({"id": key.id, "key": text.expose()}), target.json)
 }

@@ -14,8 +14,8 @@ use super::spool::FormFile;
 use super::texts::Language;
 use super::upgrade::Upgrade;
 use crate::access::Principal;
-use crate::base::{AuditId, Code, SessionId, Timestamp};
-use crate::ops::audit::{Deed, Entry, Who};
+use crate::base::{Code, SessionId};
+use crate::ops::audit::{Initiator, Who};
 
 /// No refusal lists more sessions.
 const CHOICES: usize = 200;
@@ -109,30 +109,15 @@ impl Call {
         failure.code == Code::NotFound && self.caller.as_ref().is_some_and(Principal::sees_all)
     }
 
-    /// Writes into the audit log what the caller has done, or is about to be handed. What cannot be written there is
-    /// not answered.
-    pub async fn audit(
-        &self,
-        what: Deed,
-        subject: impl ToString,
-        details: &[(&str, &str)],
-    ) -> Result<(), Failure> {
+    /// Who asks, as the audit log tells it.
+    pub fn initiator(&self) -> Result<Initiator, Failure> {
         let caller = self.principal()?;
-        let told = details
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let entry = Entry {
-            id: AuditId::generate(),
-            at: Timestamp::now(),
+        Ok(Initiator {
             who: Who::Key(caller.key),
-            what,
-            subject: subject.to_string(),
             from: self.from,
             request: Some(self.request.clone()),
-            details: told.collect(),
             owner: caller.owner.clone(),
-        };
-        Ok(self.api.audit.add(entry).await?)
+        })
     }
 
     /// The query as what the route declares.

@@ -8,6 +8,7 @@ use crate::access::{Access, NewKey, Scope};
 use crate::base::Owner;
 use crate::forward::{ForwardConfig, Pairs};
 use crate::limiter::{Limiter, LimiterConfig};
+use crate::ops::audit::Initiator;
 use crate::ops::{Audit, DeadLetters, Incidents};
 use crate::store::{OpenStore, Store, StoreConfig, SyncMode};
 use crate::telegram::{Telegram, TelegramConfig};
@@ -26,7 +27,7 @@ pub(crate) fn api() -> (Api, (tempfile::TempDir, OpenStore)) {
     let telegram = Telegram::new(
         open.store(),
         limiter,
-        (incidents.clone(), Audit::new(open.store())),
+        incidents.clone(),
         TelegramConfig::default(),
     )
     .expect("no server of its own");
@@ -71,6 +72,6 @@ pub(crate) async fn key(api: &Api, scope: Scope) -> String {
         expires_at: None,
         owner: Owner::admin(),
     };
-    let (_, text) = api.access.create(new).await.expect("made");
+    let (_, text) = api.access.create(new, Initiator::daemon()).await.expect("made");
     text.expose().to_owned()
 }

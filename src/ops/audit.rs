@@ -1,16 +1,17 @@
 //! The audit log: who did what to whose sessions and keys, when, and from where.
 //!
-//! An entry is stored before the answer that it is about leaves the daemon. It bears ids and stable words, never a
-//! secret, a phone number or a text. Entries are forgotten once they are older than `audit.keep`.
+//! An entry is part of the commit of what it tells of: neither is there without the other. What has no commit of its
+//! own, such as handing something out, follows its entry's. An entry bears ids and stable words, never a secret, a phone
+//! number or a text. Entries are forgotten once they are older than `audit.keep`.
+//!
+//! A domain that does what is audited takes an [`Initiator`] and makes the entry itself; no caller can leave it out.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
 
 use crate::base::{AuditId, KeyId, Owner, Span, Timestamp};
 use crate::runtime::{ChildSpec, TaskContext};
@@ -74,6 +75,9 @@ pub enum Deed {
     /// An API key was revoked.
     #[serde(rename = "key.revoked")]
     KeyRevoked,
+    /// The secret of an endpoint was handed out.
+    #[serde(rename = "endpoint.secret_shown")]
+    SecretShown,
     /// A copy of the store was handed out.
     #[serde(rename = "store.exported")]
     StoreExported,
@@ -87,6 +91,46 @@ pub enum Who {
     Key(KeyId),
     /// The daemon itself.
     Daemon,
+}
+
+/// Who asks a domain for something that is audited, and from where.
+#[derive(Clone, Debug)]
+pub struct Initiator {
+    /// Who it is.
+    pub who: Who,
+    /// From which address.
+    pub from: Option<IpAddr>,
+    /// The request's name in the daemon's log.
+    pub request: Option<String>,
+    /// Whom they belong to.
+    pub owner: Owner,
+}
+
+impl Initiator {
+    /// The daemon, by itself.
+    pub fn daemon() -> Self {
+        Self {
+            who: Who::Daemon,
+            from: None,
+            request: None,
+            owner: Owner::admin(),
+        }
+    }
+
+    /// What is done now, to be committed together with it.
+    pub fn does(self, what: Deed, subject: impl ToString) -> Entry {
+        Entry {
+            id: AuditId::generate(),
+            at: Timestamp::now(),
+            who: self.who,
+            what,
+            subject: subject.to_string(),
+            from: self.from,
+            request: self.request,
+            details: BTreeMap::new(),
+            owner: self.owner,
+        }
+    }
 }
 
 /// One entry.
@@ -117,16 +161,15 @@ pub struct Entry {
 impl Entry {
     /// Something that the daemon did by itself, now.
     pub fn by_daemon(what: Deed, subject: impl ToString) -> Self {
+        Initiator::daemon().does(what, subject)
+    }
+
+    /// The same, done now and not when it was drafted.
+    pub fn now(self) -> Self {
         Self {
             id: AuditId::generate(),
             at: Timestamp::now(),
-            who: Who::Daemon,
-            what,
-            subject: subject.to_string(),
-            from: None,
-            request: None,
-            details: BTreeMap::new(),
-            owner: Owner::admin(),
+            ..self
         }
     }
 
@@ -137,6 +180,9 @@ impl Entry {
     }
 }
 
+/// How long the latest entry is looked for.
+const READY: Duration = Duration::from_secs(30);
+
 struct AuditTable;
 
 impl Table for AuditTable {
@@ -145,39 +191,46 @@ impl Table for AuditTable {
     type Value = Entry;
 }
 
+/// Commits a change together with the entry that tells of it.
+///
+/// # Errors
+/// If the store did not keep it: then neither happened.
+pub async fn commit(store: &Store, mut batch: Batch, entry: Entry) -> Result<(), StoreError> {
+    batch.put::<AuditTable>(&entry.id, &entry);
+    store.commit(batch).await?;
+    tracing::info!(audit = %entry.id, what = ?entry.what, subject = entry.subject, "audit");
+    Ok(())
+}
+
+/// The same, where it may be that nothing is told.
+///
+/// # Errors
+/// As [`commit`].
+pub async fn commit_with(store: &Store, batch: Batch, entry: Option<Entry>) -> Result<(), StoreError> {
+    match entry {
+        Some(entry) => commit(store, batch, entry).await,
+        None => store.commit(batch).await.map(drop),
+    }
+}
+
 /// The handle to the log. Cheap to clone.
 #[derive(Clone)]
 pub struct Audit {
     store: Store,
-    /// The latest entry: one after another, so that ids tell the order also within a millisecond.
-    latest: Arc<Mutex<Option<AuditId>>>,
 }
 
 impl Audit {
     /// The log in a store.
     pub fn new(store: Store) -> Self {
-        Self {
-            store,
-            latest: Arc::default(),
-        }
+        Self { store }
     }
 
-    /// Adds an entry; it is durable when this returns.
+    /// Adds an entry of something that changes nothing in the store; it is durable when this returns.
     ///
     /// # Errors
     /// If the store did not keep it.
-    pub async fn add(&self, mut entry: Entry) -> Result<(), StoreError> {
-        let mut latest = self.latest.lock().await;
-        while Some(entry.id) <= *latest {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            entry.id = AuditId::generate();
-        }
-        let mut batch = Batch::new();
-        batch.put::<AuditTable>(&entry.id, &entry);
-        self.store.commit(batch).await?;
-        *latest = Some(entry.id);
-        tracing::info!(audit = %entry.id, what = ?entry.what, subject = entry.subject, "audit");
-        Ok(())
+    pub async fn add(&self, entry: Entry) -> Result<(), StoreError> {
+        commit(&self.store, Batch::new(), entry).await
     }
 
     /// Up to `limit` entries, the latest first, from before the cursor on.
@@ -200,12 +253,21 @@ impl Audit {
         Ok((rows.into_iter().map(|(_, entry)| entry).collect(), next))
     }
 
-    /// Forgets what is too old, every now and then.
+    /// New entries come after those that are stored, also if the machine's clock was put back since.
+    fn follow(&self) -> Result<(), StoreError> {
+        let latest = self.store.scan::<AuditTable>(Scan::all().reverse(), 1)?;
+        latest.into_iter().for_each(|(id, _)| id.follow());
+        Ok(())
+    }
+
+    /// Has new entries follow the stored ones, and forgets what is too old every now and then.
     pub fn child(&self, config: &AuditConfig) -> ChildSpec {
         let (audit, keep) = (self.clone(), *config.keep);
         ChildSpec::task("audit", move |task: TaskContext| {
             let audit = audit.clone();
             async move {
+                audit.follow()?;
+                task.ready();
                 loop {
                     match audit.forget(Timestamp::now().minus(keep)).await {
                         Ok(0) => {}
@@ -219,6 +281,7 @@ impl Audit {
                 }
             }
         })
+        .ready_within(READY)
     }
 
     async fn forget(&self, before: Timestamp) -> Result<usize, StoreError> {

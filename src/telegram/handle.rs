@@ -26,7 +26,8 @@ use super::vitals::Health;
 use crate::base::{RotationId, Secret, SessionId, Timestamp};
 use crate::limiter::{Budgets, Limiter, Patience};
 use crate::model::SessionState;
-use crate::ops::{Audit, Incidents};
+use crate::ops::Incidents;
+use crate::ops::audit::{Deed, Initiator};
 use crate::runtime::{
     Address, Backoff, CallError, ChildSpec, Intensity, Quarantine, Strategy, SupervisorSpec,
 };
@@ -102,7 +103,7 @@ impl Telegram {
     pub fn new(
         store: Store,
         limiter: Limiter,
-        (incidents, audit): (Incidents, Audit),
+        incidents: Incidents,
         config: TelegramConfig,
     ) -> Result<Self, NotAKey> {
         for outcome in ["completed", "failed"] {
@@ -122,7 +123,6 @@ impl Telegram {
             store,
             limiter,
             incidents,
-            audit,
             dcs,
             server_key,
             starts: tokio::sync::Semaphore::new(config.start_at_once),
@@ -317,18 +317,23 @@ impl Telegram {
     ///
     /// # Errors
     /// If the session is not connected, or the account has a password and none is given.
-    pub async fn rotate(&self, id: SessionId, password: Option<Secret>) -> Result<RotationId, TelegramError> {
+    pub async fn rotate(
+        &self,
+        id: SessionId,
+        password: Option<Secret>,
+        by: Initiator,
+    ) -> Result<RotationId, TelegramError> {
         let link = self.link(id)?;
         rotation::require_password(&link, password.is_some()).await?;
-        self.ask(|reply| Msg::Rotate(id, password, reply)).await
+        self.ask(|reply| Msg::Rotate(id, password, by, reply)).await
     }
 
     /// Ends the authorisation and keeps the entry; may be repeated.
     ///
     /// # Errors
     /// If there is no such session.
-    pub async fn log_out(&self, id: SessionId) -> Result<SessionView, TelegramError> {
-        self.ask(|reply| Msg::LogOut(id, reply)).await?;
+    pub async fn log_out(&self, id: SessionId, by: Initiator) -> Result<SessionView, TelegramError> {
+        self.ask(|reply| Msg::LogOut(id, by, reply)).await?;
         self.view(id)
     }
 
@@ -336,8 +341,9 @@ impl Telegram {
     ///
     /// # Errors
     /// If there is no such session.
-    pub async fn delete(&self, id: SessionId) -> Result<(), TelegramError> {
-        self.ask(|reply| Msg::Delete(id, reply)).await
+    pub async fn delete(&self, id: SessionId, by: Initiator) -> Result<(), TelegramError> {
+        let entry = by.does(Deed::Deleted, id);
+        self.ask(|reply| Msg::Delete(id, entry, reply)).await
     }
 
     /// What was asked of Telegram in this process.

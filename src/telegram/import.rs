@@ -19,7 +19,8 @@ use super::side::Side;
 use super::tables::{Authorisation, Authorisations, Peer, Peers, StoredState};
 use crate::base::{Code, Coded, Retry, Secret, SessionId};
 use crate::model::{ChatId, ChatKind};
-use crate::store::{Scan, Store, StoreError};
+use crate::ops::audit::{self, Deed, Initiator};
+use crate::store::{Batch, Scan, Store, StoreError};
 
 /// Why a session was not brought in, or not handed out.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,10 @@ impl Coded for ImportError {
 pub(crate) struct Adoption {
     /// What is asked for.
     pub new: NewAccount,
+    /// In which form it came.
+    pub form: Form,
+    /// Who brought it.
+    pub by: Initiator,
     /// Its keys.
     pub authorisation: Authorisation,
     /// Telegram's number of the account.
@@ -103,6 +108,7 @@ impl Telegram {
         new: NewAccount,
         form: Form,
         text: &Secret,
+        by: Initiator,
     ) -> Result<SessionView, ImportError> {
         let portable = Portable::read(form, text.expose()).map_err(ImportError::Form)?;
         let authorisation = authorisation(&self.context, &portable)?;
@@ -110,7 +116,7 @@ impl Telegram {
         if let Some(other) = holder(&self.context.store, &authorisation)? {
             return Err(ImportError::InUse(other));
         }
-        let adoption = verify(&self.context, new, authorisation, portable.user_id).await?;
+        let adoption = verify(&self.context, (new, form, by), authorisation, portable.user_id).await?;
         let adopted = self
             .context
             .manager
@@ -120,11 +126,19 @@ impl Telegram {
         Ok(self.view(account.id)?)
     }
 
-    /// The authorisation of a session in a form for another program. Whoever has it is the account.
+    /// The authorisation of a session in a form for another program. Whoever has it is the account: it is handed out
+    /// only once the audit log tells so.
     ///
     /// # Errors
     /// If there is no such session, or nobody is logged in with it.
-    pub fn export(&self, id: SessionId, form: Form) -> Result<Secret, ImportError> {
+    pub async fn export(&self, id: SessionId, form: Form, by: Initiator) -> Result<Secret, ImportError> {
+        let text = self.written(id, form)?;
+        let entry = by.does(Deed::Exported, id).detail("form", form.as_str());
+        audit::commit(&self.context.store, Batch::new(), entry).await?;
+        Ok(text)
+    }
+
+    fn written(&self, id: SessionId, form: Form) -> Result<Secret, ImportError> {
         let account = self.view(id)?.account;
         let kept = self.context.store.get::<Authorisations>(&id)?;
         let home = kept.as_ref().and_then(|kept| kept.home());
@@ -172,7 +186,7 @@ fn authorisation(context: &Context, portable: &Portable) -> Result<Authorisation
 /// Asks the server whose the key is, over a connection that ends with this.
 async fn verify(
     context: &Context,
-    new: NewAccount,
+    (new, form, by): (NewAccount, Form, Initiator),
     authorisation: Authorisation,
     named: Option<i64>,
 ) -> Result<Adoption, ImportError> {
@@ -187,6 +201,8 @@ async fn verify(
     let name = username(user.username.as_ref(), user.usernames.as_ref());
     Ok(Adoption {
         new,
+        form,
+        by,
         authorisation,
         user_id: user.id,
         phone: user

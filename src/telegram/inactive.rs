@@ -75,11 +75,10 @@ impl Telegram {
             return Ok(());
         }
         self.end_resting(&link).await?;
-        self.ask(|reply| Msg::Delete(id, reply)).await?;
         let entry = Entry::by_daemon(Deed::Deleted, id)
             .detail("reason", "INACTIVE")
             .detail("last_active", used);
-        self.context.audit.add(entry).await?;
+        self.ask(|reply| Msg::Delete(id, entry, reply)).await?;
         tracing::info!(session = %id, last_active = %used, "an inactive session was deleted");
         Ok(())
     }

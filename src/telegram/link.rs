@@ -26,6 +26,7 @@ use super::vitals::Vitals;
 use crate::base::{EventId, SessionId, Timestamp};
 use crate::model::Refusal;
 use crate::model::{Event, EventBody, SessionState};
+use crate::ops::audit::{self, Entry};
 use crate::runtime::Address;
 use crate::store::{Batch, Store, StoreError};
 
@@ -150,6 +151,16 @@ impl Link {
         store: &Store,
         apply: impl FnOnce(&mut Account) -> (T, Vec<EventBody>),
     ) -> Result<T, StoreError> {
+        self.change_audited(store, None, apply).await
+    }
+
+    /// The same, with what the audit log tells of it in the same commit.
+    pub async fn change_audited<T>(
+        &self,
+        store: &Store,
+        entry: Option<Entry>,
+        apply: impl FnOnce(&mut Account) -> (T, Vec<EventBody>),
+    ) -> Result<T, StoreError> {
         let _one_at_a_time = self.changing.lock().await;
         let mut account = self.account();
         let (answer, bodies) = apply(&mut account);
@@ -158,7 +169,7 @@ impl Link {
         for body in bodies {
             batch.append(self.event(&account, body), None);
         }
-        store.commit(batch).await?;
+        audit::commit_with(store, batch, entry).await?;
         let status = Status::of(&account);
         *self.account.write().expect("nothing panics under this lock") = account;
         self.status

@@ -14,7 +14,9 @@ use super::handle::{SessionView, Telegram};
 use super::manager::Msg;
 use super::session;
 use crate::base::digits::{digit, is_invisible};
-use crate::base::{Secret, SessionId};
+use crate::base::{Code, Coded, Secret, SessionId};
+use crate::ops::audit::{self, Deed, Entry, Initiator};
+use crate::store::Batch;
 
 /// Ended logins that are remembered, for callers who come back.
 const REMEMBERED: usize = 1024;
@@ -88,10 +90,16 @@ impl Telegram {
     ///
     /// # Errors
     /// Telegram's refusal; a session that is logged in already, or whose login waits for a password.
-    pub async fn request_qr(&self, id: SessionId, phone: Option<&str>) -> Result<SessionView, TelegramError> {
+    pub async fn request_qr(
+        &self,
+        id: SessionId,
+        phone: Option<&str>,
+        by: Initiator,
+    ) -> Result<SessionView, TelegramError> {
         let phone = phone.map(normalise_phone).transpose();
         let phone = phone.map_err(TelegramError::Invalid)?;
-        self.begin(id, |reply| session::Msg::RequestQr(phone, reply))
+        let entry = by.does(Deed::LoginBegun, id).detail("by", "qr");
+        self.begin(id, entry, |reply| session::Msg::RequestQr(phone, reply))
             .await
     }
 
@@ -99,19 +107,26 @@ impl Telegram {
     ///
     /// # Errors
     /// Telegram's refusal; a session that is logged in already.
-    pub async fn request_code(&self, id: SessionId, phone: &str) -> Result<SessionView, TelegramError> {
+    pub async fn request_code(
+        &self,
+        id: SessionId,
+        phone: &str,
+        by: Initiator,
+    ) -> Result<SessionView, TelegramError> {
         let phone = normalise_phone(phone).map_err(TelegramError::Invalid)?;
-        self.begin(id, |reply| session::Msg::RequestCode(phone, reply))
+        let entry = by.does(Deed::LoginBegun, id).detail("by", "code");
+        self.begin(id, entry, |reply| session::Msg::RequestCode(phone, reply))
             .await
     }
 
     async fn begin(
         &self,
         id: SessionId,
+        entry: Entry,
         message: impl FnOnce(ractor::RpcReplyPort<Result<(), TelegramError>>) -> session::Msg,
     ) -> Result<SessionView, TelegramError> {
         let _turn = self.turn().await;
-        self.ask(|reply| Msg::PrepareLogin(id, reply)).await?;
+        self.ask(|reply| Msg::PrepareLogin(id, entry, reply)).await?;
         let begun = self.ask_session(id, message).await;
         if begun.is_err() {
             self.ask(|reply| Msg::DiscardLeftover(id, reply)).await?;
@@ -124,10 +139,18 @@ impl Telegram {
     ///
     /// # Errors
     /// A wrong or old code; a login that waits for something else.
-    pub async fn submit_code(&self, id: SessionId, code: &str) -> Result<SessionView, TelegramError> {
+    pub async fn submit_code(
+        &self,
+        id: SessionId,
+        code: &str,
+        by: Initiator,
+    ) -> Result<SessionView, TelegramError> {
         let code = as_typed(code);
-        self.submit(id, |reply| session::Msg::SubmitCode(Secret::new(code), reply))
-            .await
+        let refused = by.does(Deed::LoginRefused, id).detail("by", "code");
+        self.submit(id, refused, |reply| {
+            session::Msg::SubmitCode(Secret::new(code), reply)
+        })
+        .await
     }
 
     /// Hands in the account's password. May be repeated after it was taken.
@@ -138,14 +161,18 @@ impl Telegram {
         &self,
         id: SessionId,
         password: Secret,
+        by: Initiator,
     ) -> Result<SessionView, TelegramError> {
-        self.submit(id, |reply| session::Msg::SubmitPassword(password, reply))
+        let refused = by.does(Deed::LoginRefused, id).detail("by", "password");
+        self.submit(id, refused, |reply| session::Msg::SubmitPassword(password, reply))
             .await
     }
 
+    /// What is refused of what is handed in stands in the audit log before the refusal is answered.
     async fn submit(
         &self,
         id: SessionId,
+        refused: Entry,
         message: impl FnOnce(ractor::RpcReplyPort<Result<(), TelegramError>>) -> session::Msg,
     ) -> Result<SessionView, TelegramError> {
         let account = self.link(id)?.account();
@@ -156,7 +183,14 @@ impl Telegram {
             };
         }
         let _turn = self.turn().await;
-        self.ask_session(id, message).await?;
+        let submitted = self.ask_session(id, message).await;
+        if let Err(error) = &submitted
+            && is_refusal(error.code())
+        {
+            let entry = refused.now().detail("error", error.code().as_str());
+            audit::commit(&self.context.store, Batch::new(), entry).await?;
+        }
+        submitted?;
         self.view(id)
     }
 
@@ -176,6 +210,18 @@ impl Telegram {
         let turn = self.context.logins.acquire().await;
         turn.expect("it is never closed")
     }
+}
+
+/// Whether a submit failed of what was handed in, or of how often that was.
+fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::PhoneCodeInvalid
+            | Code::PhoneCodeExpired
+            | Code::PasswordHashInvalid
+            | Code::AnotherAccount
+            | Code::FloodWait
+    )
 }
 
 /// A code as Telegram wants it: people type it in the digits of their script, and paste it with marks and dashes.

@@ -24,6 +24,7 @@ use super::session::{self, Context};
 use super::tables::{Accounts, Authorisation, Authorisations, Peers, UpdateStates};
 use crate::base::{RotationId, Secret, SessionId, Timestamp};
 use crate::model::{ChatId, EventBody, SessionState, Wanted};
+use crate::ops::audit::{self, Deed, Entry, Initiator};
 use crate::runtime::{ChildSpec, Dynamic, NodeState, Shutdown, StartError};
 use crate::store::{Batch, Scan, StoreError};
 
@@ -49,12 +50,12 @@ pub(crate) enum Msg {
     Stop(SessionId, Reply<Account>),
     /// Begin anew, also out of quarantine.
     Restart(SessionId, Reply<Account>),
-    /// Its subtree is needed for a login.
-    PrepareLogin(SessionId, Reply<()>),
-    /// End the authorisation, keep the entry.
-    LogOut(SessionId, Reply<Account>),
-    /// End the authorisation, forget everything.
-    Delete(SessionId, Reply<()>),
+    /// Its subtree is needed for a login, which the audit log tells so.
+    PrepareLogin(SessionId, Entry, Reply<()>),
+    /// End the authorisation, keep the record.
+    LogOut(SessionId, Initiator, Reply<Account>),
+    /// End the authorisation, forget everything; the audit log tells it so.
+    Delete(SessionId, Entry, Reply<()>),
     /// A login ended without one, and why: what it left is removed.
     Discard(SessionId, &'static str),
     /// A login could not begin: a session made for it is removed.
@@ -62,7 +63,7 @@ pub(crate) enum Msg {
     /// A session has logged in that takes the place of another: that one ends.
     Replaced(SessionId),
     /// Have the auth key replaced; with the password, if the account has one.
-    Rotate(SessionId, Option<Secret>, Reply<RotationId>),
+    Rotate(SessionId, Option<Secret>, Initiator, Reply<RotationId>),
     /// Put the fresh key of its rotation in place.
     SwitchKey(SessionId, Reply<()>),
     /// Put the former key back; answers the fresh one.
@@ -137,13 +138,13 @@ impl Actor for Manager {
             Msg::Start(id, reply) => answer(reply, state.start(id).await),
             Msg::Stop(id, reply) => answer(reply, state.stop(id).await),
             Msg::Restart(id, reply) => answer(reply, state.restart(id).await),
-            Msg::PrepareLogin(id, reply) => answer(reply, state.prepare_login(id).await),
-            Msg::LogOut(id, reply) => answer(reply, state.log_out(id).await),
-            Msg::Delete(id, reply) => answer(reply, state.delete(id).await),
+            Msg::PrepareLogin(id, entry, reply) => answer(reply, state.prepare_login(id, entry).await),
+            Msg::LogOut(id, by, reply) => answer(reply, state.log_out(id, by).await),
+            Msg::Delete(id, entry, reply) => answer(reply, state.delete(id, Some(entry)).await),
             Msg::Discard(id, why) => state.discard(id, why).await,
             Msg::DiscardLeftover(id, reply) => answer(reply, state.discard_leftover(id).await),
             Msg::Replaced(id) => state.replaced(id).await,
-            Msg::Rotate(id, password, reply) => answer(reply, state.rotate(id, password).await),
+            Msg::Rotate(id, password, by, reply) => answer(reply, state.rotate(id, password, by).await),
             Msg::SwitchKey(id, reply) => answer(reply, state.switch_key(id).await),
             Msg::SwitchBack(id, reply) => answer(reply, state.switch_back(id).await),
             Msg::Ended(id) => state.end(id).await,
@@ -159,6 +160,7 @@ impl State {
         let rows = self.context.store.scan::<Accounts>(Scan::all(), usize::MAX)?;
         let mut links = self.links.write().expect("nothing panics under this lock");
         for (id, account) in rows {
+            id.follow();
             links.entry(id).or_insert_with(|| Arc::new(self.link(account)));
         }
         Ok(())
@@ -222,7 +224,7 @@ impl State {
 
     async fn add(&self, new: NewAccount) -> Result<Account, TelegramError> {
         let account = self.draft(new)?;
-        self.enter(&account, Batch::new()).await?;
+        self.enter(&account, Batch::new(), None).await?;
         Ok(account)
     }
 
@@ -240,7 +242,9 @@ impl State {
         let own = ChatId::user(adoption.user_id).0;
         batch.put::<Peers>(&(account.id, own), &adoption.own);
         batch.put::<UpdateStates>(&(account.id, 0), &adoption.position);
-        let link = self.enter(&account, batch).await?;
+        let entry = adoption.by.does(Deed::Imported, account.id);
+        let entry = entry.detail("form", adoption.form.as_str());
+        let link = self.enter(&account, batch, Some(entry)).await?;
         self.context
             .limiter
             .in_use_since(account.id, account.in_use_since());
@@ -265,9 +269,14 @@ impl State {
     }
 
     /// Stores a new record with what belongs to it, and makes it known.
-    async fn enter(&self, account: &Account, mut batch: Batch) -> Result<Arc<Link>, StoreError> {
+    async fn enter(
+        &self,
+        account: &Account,
+        mut batch: Batch,
+        entry: Option<Entry>,
+    ) -> Result<Arc<Link>, StoreError> {
         batch.put::<Accounts>(&account.id, account);
-        self.context.store.commit(batch).await?;
+        audit::commit_with(&self.context.store, batch, entry).await?;
         let link = Arc::new(self.link(account.clone()));
         self.links
             .write()
@@ -329,7 +338,7 @@ impl State {
         Ok(link.account())
     }
 
-    async fn prepare_login(&self, id: SessionId) -> Result<(), TelegramError> {
+    async fn prepare_login(&self, id: SessionId, entry: Entry) -> Result<(), TelegramError> {
         let link = self.find(id)?;
         let account = link.account();
         if account.is_authorised() {
@@ -337,7 +346,11 @@ impl State {
                 "the session is logged in already; log it out first",
             ));
         }
-        self.want(&link, Wanted::Running, |state| state).await?;
+        link.change_audited(&self.context.store, Some(entry), |account| {
+            account.wanted = Wanted::Running;
+            ((), vec![])
+        })
+        .await?;
         if matches!(account.state, SessionState::BadCredentials | SessionState::Banned) {
             // A key that was refused, or that Telegram has forgotten, carries no login.
             self.terminate(&link).await;

@@ -29,6 +29,7 @@ use super::{dispatcher, endpoint};
 use crate::base::{DeliveryId, EndpointId, Owner, Secret, SessionId, TaskId, Timestamp};
 use crate::model::Event;
 use crate::ops::Incidents;
+use crate::ops::audit::{self, Deed, Initiator};
 use crate::runtime::{Backoff, ChildSpec, StartError, Strategy, SupervisorSpec};
 use crate::store::{Batch, LaneKind, Scan, Store, StoreError, TaskDraft};
 
@@ -205,10 +206,20 @@ impl Webhooks {
         Ok(secret)
     }
 
-    /// The secret of an endpoint that the configuration set up, for whom it is shown nowhere else.
-    pub fn configured_secret(&self, id: EndpointId) -> Result<Option<Secret>, WebhookError> {
+    /// The secret of an endpoint that the configuration set up, for whom it is shown nowhere else; it is handed out only
+    /// once the audit log tells so.
+    pub async fn configured_secret(
+        &self,
+        id: EndpointId,
+        by: Initiator,
+    ) -> Result<Option<Secret>, WebhookError> {
         let (record, secrets) = self.service.stored(id)?;
-        Ok(record.configured.map(|_| secrets.signing))
+        if record.configured.is_none() {
+            return Ok(None);
+        }
+        let entry = by.does(Deed::SecretShown, id);
+        audit::commit(&self.service.store, Batch::new(), entry).await?;
+        Ok(Some(secrets.signing))
     }
 
     /// Makes deliveries again; also puts back a deliverer that was given up.

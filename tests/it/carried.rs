@@ -10,6 +10,7 @@ use serde_json::Value;
 use trunkline::app::Daemon;
 use trunkline::base::{Secret, SessionId};
 use trunkline::model::SessionState;
+use trunkline::ops::audit::Initiator;
 use trunkline::sandbox::world::Peer;
 use trunkline::sandbox::world::posting::Draft;
 use trunkline::telegram::{Form, NewAccount};
@@ -74,7 +75,7 @@ async fn taken(stage: &Stage, daemon: &Daemon, form: Form, session: &Secret, ann
     let import = daemon
         .handles
         .telegram
-        .import(NewAccount::default(), form, session);
+        .import(NewAccount::default(), form, session, Initiator::daemon());
     let id = import.await.expect("brought in").account.id;
     assert_eq!(view(daemon, id).account.user_id, Some(ann));
     until("it is connected", || state(daemon, id) == SessionState::Connected).await;
@@ -96,7 +97,12 @@ async fn round(client: &str, form: Form) {
     };
     let daemon = stage.daemon().await;
     let session = stage.log_in(&daemon, PHONE).await;
-    let text = daemon.handles.telegram.export(session, form).expect("handed out");
+    let text = daemon
+        .handles
+        .telegram
+        .export(session, form, Initiator::daemon())
+        .await
+        .expect("handed out");
     daemon.stop(PATIENCE).await;
 
     let (user, written) = tokio::task::spawn_blocking(move || {
@@ -143,7 +149,8 @@ async fn the_daemon_uses_what_telethon_logged_in_and_hands_it_on() {
     let again = daemon
         .handles
         .telegram
-        .export(id, Form::Telethon)
+        .export(id, Form::Telethon, Initiator::daemon())
+        .await
         .expect("handed out");
     assert_eq!(again.expose(), written.expose(), "letter by letter");
     daemon.stop(PATIENCE).await;

@@ -113,7 +113,10 @@ async fn tell(command: impl FnOnce(u16) -> Command) {
         .await;
     let webhooks = &daemon.handles.webhooks;
     let endpoint = webhooks.list().expect("lists")[0].id;
-    let secret = webhooks.configured_secret(endpoint).expect("readable");
+    let secret = webhooks
+        .configured_secret(endpoint, trunkline::ops::audit::Initiator::daemon())
+        .await
+        .expect("readable");
     let secret = secret.expect("configured").expose().to_owned();
     let example = Example::run(command(port), port, &secret).await;
 

@@ -13,6 +13,7 @@ use trunkline::base::{Owner, Timestamp};
 use trunkline::config::Config;
 use trunkline::forward::{ForwardConfig, NewPair};
 use trunkline::model::SessionState;
+use trunkline::ops::audit::Initiator;
 use trunkline::sandbox::receiver::Receiver;
 use trunkline::sandbox::view::MessageView;
 use trunkline::sandbox::{Sandbox, SandboxConfig, World};
@@ -82,9 +83,16 @@ impl Scene {
             .expect("added")
             .account
             .id;
-        telegram.request_code(session, PHONE).await.expect("sent");
         telegram
-            .submit_code(session, &self.world.code(PHONE).expect("a code"))
+            .request_code(session, PHONE, Initiator::daemon())
+            .await
+            .expect("sent");
+        telegram
+            .submit_code(
+                session,
+                &self.world.code(PHONE).expect("a code"),
+                Initiator::daemon(),
+            )
             .await
             .expect("logged in");
         until("connected", || {

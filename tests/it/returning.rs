@@ -5,6 +5,7 @@ use std::time::Duration;
 use trunkline::app::Daemon;
 use trunkline::base::{Code, Coded, SessionId};
 use trunkline::model::{EventBody, SessionState};
+use trunkline::ops::audit::Initiator;
 use trunkline::sandbox::World;
 use trunkline::sandbox::world::Peer;
 use trunkline::sandbox::world::posting::Draft;
@@ -136,7 +137,7 @@ async fn ended(daemon: &Daemon, session: SessionId) {
     daemon
         .handles
         .telegram
-        .log_out(session)
+        .log_out(session, Initiator::daemon())
         .await
         .expect("logged out");
     assert_eq!(state(daemon, session), SessionState::LoggedOut);
@@ -208,12 +209,15 @@ async fn another_account_is_refused_and_logged_out_and_the_first_goes_on_where_i
     friends.say("one");
     until("all arrived", || received(&daemon).len() == 3).await;
     let telegram = &daemon.handles.telegram;
-    telegram.log_out(session).await.expect("logged out");
+    telegram
+        .log_out(session, Initiator::daemon())
+        .await
+        .expect("logged out");
     friends.say("while it was out");
 
     let bobs = "+989120000002";
     telegram
-        .request_code(session, bobs)
+        .request_code(session, bobs, Initiator::daemon())
         .await
         .expect("a code is sent");
     let digits = bobs.trim_start_matches('+');
@@ -221,7 +225,10 @@ async fn another_account_is_refused_and_logged_out_and_the_first_goes_on_where_i
         .stage
         .world
         .world(|world| world.keys.codes[digits].code.clone());
-    let refused = telegram.submit_code(session, &code).await.expect_err("refused");
+    let refused = telegram
+        .submit_code(session, &code, Initiator::daemon())
+        .await
+        .expect_err("refused");
     assert_eq!(refused.code(), Code::AnotherAccount);
     let world = &friends.stage.world;
     let is_out = || world.world(|world| world.accounts[&friends.bob].keys.is_empty());
@@ -229,7 +236,10 @@ async fn another_account_is_refused_and_logged_out_and_the_first_goes_on_where_i
     let account = view(&daemon, session).account;
     assert_eq!((account.state, account.user_id), (SessionState::LoggedOut, None));
     assert_eq!(account.phone.expect("its own").expose(), PHONE);
-    let again = telegram.submit_code(session, &code).await.expect_err("refused");
+    let again = telegram
+        .submit_code(session, &code, Initiator::daemon())
+        .await
+        .expect_err("refused");
     assert_eq!(again.code(), Code::AnotherAccount, "who comes back hears why");
 
     friends.stage.log_in_again(&daemon, session, PHONE).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use trunkline::app::Daemon;
 use trunkline::base::{Code, Coded, Secret, SessionId};
 use trunkline::model::{ChatId, EventBody, SessionState};
+use trunkline::ops::audit::Initiator;
 use trunkline::sandbox::world::Peer;
 use trunkline::sandbox::world::posting::Draft;
 use trunkline::sandbox::world::settings::Change;
@@ -65,8 +66,17 @@ async fn messages_flow_both_ways_while_the_key_changes() {
 
     let mut said = 1;
     for round in 1..=3_usize {
-        let rotation = daemon.handles.telegram.rotate(id, None).await.expect("begins");
-        let again = daemon.handles.telegram.rotate(id, None).await;
+        let rotation = daemon
+            .handles
+            .telegram
+            .rotate(id, None, Initiator::daemon())
+            .await
+            .expect("begins");
+        let again = daemon
+            .handles
+            .telegram
+            .rotate(id, None, Initiator::daemon())
+            .await;
         assert!(again.is_ok_and(|again| again == rotation), "one at a time");
         let mut number = 0;
         while told(&daemon).len() < 2 * round {
@@ -120,10 +130,13 @@ async fn an_account_with_a_password_needs_it() {
     let before = people.logins(ann).expect("known");
     let telegram = &daemon.handles.telegram;
 
-    let refused = telegram.rotate(id, None).await.expect_err("no password");
+    let refused = telegram
+        .rotate(id, None, Initiator::daemon())
+        .await
+        .expect_err("no password");
     assert_eq!(refused.code(), Code::PasswordRequired);
     telegram
-        .rotate(id, Some(Secret::new("wrong horse")))
+        .rotate(id, Some(Secret::new("wrong horse")), Initiator::daemon())
         .await
         .expect("begins");
     until("it failed", || told(&daemon).len() == 2).await;
@@ -137,7 +150,7 @@ async fn an_account_with_a_password_needs_it() {
     assert_eq!(state(&daemon, id), SessionState::Connected, "the session goes on");
 
     telegram
-        .rotate(id, Some(Secret::new("correct horse")))
+        .rotate(id, Some(Secret::new("correct horse")), Initiator::daemon())
         .await
         .expect("begins");
     until("it is done", || told(&daemon).len() == 4).await;
@@ -155,8 +168,11 @@ async fn a_session_that_is_deleted_takes_its_rotation_along() {
     let daemon = stage.daemon().await;
     let id = stage.log_in(&daemon, PHONE).await;
     let telegram = &daemon.handles.telegram;
-    telegram.rotate(id, None).await.expect("begins");
-    telegram.delete(id).await.expect("deleted");
+    telegram
+        .rotate(id, None, Initiator::daemon())
+        .await
+        .expect("begins");
+    telegram.delete(id, Initiator::daemon()).await.expect("deleted");
     assert!(telegram.view(id).is_err());
     until("no login is left", || {
         stage.handle().logins(ann).expect("known").is_empty()

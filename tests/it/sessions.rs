@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use trunkline::base::{Code, Coded};
 use trunkline::model::{ChatId, EventBody, SessionState};
+use trunkline::ops::audit::Initiator;
 use trunkline::sandbox::World;
 use trunkline::sandbox::world::Peer;
 use trunkline::sandbox::world::posting::Draft;
@@ -172,13 +173,16 @@ async fn a_wrong_code_is_told_and_the_right_one_still_works() {
         .id;
     assert_eq!(
         telegram
-            .submit_code(id, "12345")
+            .submit_code(id, "12345", Initiator::daemon())
             .await
             .expect_err("no login")
             .code(),
         Code::LoginStep
     );
-    let sent = telegram.request_code(id, "+98 912 000 0001").await.expect("sent");
+    let sent = telegram
+        .request_code(id, "+98 912 000 0001", Initiator::daemon())
+        .await
+        .expect("sent");
     assert_eq!(
         sent.account
             .login
@@ -188,15 +192,22 @@ async fn a_wrong_code_is_told_and_the_right_one_still_works() {
     );
     assert_eq!(state(&daemon, id), SessionState::LoggingIn);
     assert_eq!(
-        telegram.submit_code(id, "00000").await.expect_err("wrong").code(),
+        telegram
+            .submit_code(id, "00000", Initiator::daemon())
+            .await
+            .expect_err("wrong")
+            .code(),
         Code::PhoneCodeInvalid
     );
     let code = stage
         .world
         .world(|world| world.keys.codes["989120000001"].code.clone());
-    telegram.submit_code(id, &code).await.expect("right");
     telegram
-        .submit_code(id, &code)
+        .submit_code(id, &code, Initiator::daemon())
+        .await
+        .expect("right");
+    telegram
+        .submit_code(id, &code, Initiator::daemon())
         .await
         .expect("a repeat is harmless");
     until("it is connected", || {
@@ -246,14 +257,14 @@ async fn a_revoked_session_ends_without_a_loop() {
 
     let telegram = &daemon.handles.telegram;
     telegram
-        .request_code(session, "+989120000001")
+        .request_code(session, "+989120000001", Initiator::daemon())
         .await
         .expect("sent");
     let code = stage
         .world
         .world(|world| world.keys.codes["989120000001"].code.clone());
     telegram
-        .submit_code(session, &code)
+        .submit_code(session, &code, Initiator::daemon())
         .await
         .expect("logged in again");
     until("the same entry is back", || {
@@ -279,9 +290,15 @@ async fn a_session_rests_logs_out_and_goes() {
         state(&daemon, session) == SessionState::Connected
     })
     .await;
-    telegram.log_out(session).await.expect("logged out");
+    telegram
+        .log_out(session, Initiator::daemon())
+        .await
+        .expect("logged out");
     assert_eq!(state(&daemon, session), SessionState::LoggedOut);
-    telegram.delete(session).await.expect("deleted");
+    telegram
+        .delete(session, Initiator::daemon())
+        .await
+        .expect("deleted");
     assert!(telegram.view(session).is_err());
     daemon.stop(PATIENCE).await;
 }
@@ -299,9 +316,15 @@ async fn a_session_that_rests_is_logged_out_at_telegram_too() {
         telegram.stop(session).await.expect("stopped");
         assert_eq!(logins(), 1, "it stays logged in");
         if deletes {
-            telegram.delete(session).await.expect("deleted");
+            telegram
+                .delete(session, Initiator::daemon())
+                .await
+                .expect("deleted");
         } else {
-            telegram.log_out(session).await.expect("logged out");
+            telegram
+                .log_out(session, Initiator::daemon())
+                .await
+                .expect("logged out");
             assert_eq!(state(&daemon, session), SessionState::LoggedOut);
         }
         until("no login is left", || logins() == 0).await;

@@ -7,6 +7,7 @@ use trunkline::app::Daemon;
 use trunkline::base::{SessionId, Timestamp};
 use trunkline::config::Config;
 use trunkline::model::{Event, EventBody, SessionState};
+use trunkline::ops::audit::Initiator;
 use trunkline::sandbox::World as Sandbox;
 use trunkline::sandbox::rpc::Hub;
 use trunkline::sandbox::telegram::Telegram as World;
@@ -144,13 +145,16 @@ impl Stage {
     /// Logs a known session in by code; what follows a login is not waited for.
     pub async fn submit(&self, daemon: &Daemon, id: SessionId, phone: &str) {
         let telegram = &daemon.handles.telegram;
-        telegram.request_code(id, phone).await.expect("a code is sent");
+        telegram
+            .request_code(id, phone, Initiator::daemon())
+            .await
+            .expect("a code is sent");
         let digits = phone.trim_start_matches('+').to_owned();
         let code = self
             .world
             .world(|state| state.keys.codes.get(&digits).map(|code| code.code.clone()));
         telegram
-            .submit_code(id, &code.expect("a code is there"))
+            .submit_code(id, &code.expect("a code is there"), Initiator::daemon())
             .await
             .expect("logged in");
     }

@@ -13,6 +13,7 @@ use crate::config::{Config, ConfigError};
 use crate::forward::{ForwardConfig, NewPair, PairError};
 use crate::limiter::LimiterConfig;
 use crate::model::SessionState;
+use crate::ops::audit::Initiator;
 use crate::sandbox::acts::{NewChat, NewMessage};
 use crate::sandbox::ledger::{Evidence, Ledger, Line, Terms};
 use crate::sandbox::receiver::Receiver;
@@ -352,9 +353,9 @@ fn free_or_any(wanted: std::net::SocketAddr) -> std::net::SocketAddr {
 async fn log_in(daemon: &Daemon, world: &World) -> Result<SessionId, SceneError> {
     let telegram = &daemon.handles.telegram;
     let id = telegram.add(NewAccount::default()).await?.account.id;
-    telegram.request_code(id, PHONE).await?;
+    telegram.request_code(id, PHONE, Initiator::daemon()).await?;
     let code = world.code(PHONE).ok_or(SceneError::Late)?;
-    telegram.submit_code(id, &code).await?;
+    telegram.submit_code(id, &code, Initiator::daemon()).await?;
     let connected = async {
         while telegram
             .view(id)

@@ -131,9 +131,8 @@ async fn release(call: Call) -> Result<Json<Done>, Failure> {
 /// The copy is made beside the data first: a slow reader holds nobody up.
 async fn export(call: Call) -> Result<Streamed<impl Stream<Item = Result<Bytes, BodyError>>>, Failure> {
     let (file, summary) = call.api.store.export_file().await?;
-    let rows = summary.rows.to_string();
-    call.audit(Deed::StoreExported, "store", &[("rows", &rows)])
-        .await?;
+    let entry = call.initiator()?.does(Deed::StoreExported, "store");
+    call.api.audit.add(entry.detail("rows", summary.rows)).await?;
     tracing::info!(rows = summary.rows, bytes = summary.bytes, "exporting the store");
     let file = tokio::fs::File::from_std(file);
     let chunks = futures_util::stream::try_unfold(file, async |mut file| {

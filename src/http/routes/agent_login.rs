@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::login::{audited, seconds_left};
+use super::login::seconds_left;
 use super::sessions::{check, delete_now};
 use crate::access::Scope;
 use crate::base::{Code, Secret, SessionId, Timestamp};
@@ -16,7 +16,6 @@ use crate::http::failure::Failure;
 use crate::http::picture;
 use crate::http::route::{Route, route};
 use crate::model::LoginStep;
-use crate::ops::audit::Deed;
 use crate::telegram::{Account, AccountPatch, NewAccount, SessionView, ShownQr, TelegramError};
 
 const TAG: &str = "agent sessions";
@@ -171,8 +170,8 @@ async fn request_qr(call: Call, body: QrRequest) -> Result<Json<QrShown>, Failur
         replace: body.replace,
     };
     let id = session_of_agent(&call, agent, whose).await?;
-    call.audit(Deed::LoginBegun, id, &[("by", "qr")]).await?;
-    let session = call.api.telegram.request_qr(id, phone.as_deref()).await?;
+    let by = call.initiator()?;
+    let session = call.api.telegram.request_qr(id, phone.as_deref(), by).await?;
     Ok(Json(shown(&session.account)?))
 }
 
@@ -195,8 +194,8 @@ async fn request_code(call: Call, body: CodeRequest) -> Result<Json<CodeRequeste
             session_of_agent(&call, agent, whose).await?
         }
     };
-    call.audit(Deed::LoginBegun, id, &[("by", "code")]).await?;
-    let account = call.api.telegram.request_code(id, &phone).await?.account;
+    let by = call.initiator()?;
+    let account = call.api.telegram.request_code(id, &phone, by).await?.account;
     let login = account.login.as_ref().ok_or_else(|| misfit(&account))?;
     let sent = login.code.as_ref().ok_or_else(|| misfit(&account))?;
     Ok(Json(CodeRequested {
@@ -210,14 +209,16 @@ async fn request_code(call: Call, body: CodeRequest) -> Result<Json<CodeRequeste
 
 async fn verify_code(call: Call, body: CodeTyped) -> Result<Json<Verified>, Failure> {
     let id = call.session_named(&body.session_id)?;
-    let submitted = call.api.telegram.submit_code(id, &body.code).await;
-    Ok(Verified::of(audited(&call, id, "code", submitted).await?))
+    let (telegram, by) = (&call.api.telegram, call.initiator()?);
+    Ok(Verified::of(telegram.submit_code(id, &body.code, by).await?))
 }
 
 async fn verify_password(call: Call, body: PasswordTyped) -> Result<Json<Verified>, Failure> {
     let id = call.session_named(&body.session_id)?;
-    let submitted = call.api.telegram.submit_password(id, body.password).await;
-    Ok(Verified::of(audited(&call, id, "password", submitted).await?))
+    let (telegram, by) = (&call.api.telegram, call.initiator()?);
+    Ok(Verified::of(
+        telegram.submit_password(id, body.password, by).await?,
+    ))
 }
 
 /// What a new login of an agent brings with it.

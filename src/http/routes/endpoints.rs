@@ -208,7 +208,11 @@ async fn rotate_secret(call: Call) -> Result<Json<EndpointSecret>, Failure> {
 
 /// The secret of any other endpoint was shown when it was made, and is shown again by no route.
 async fn configured_secret(call: Call) -> Result<Json<EndpointSecret>, Failure> {
-    let secret = call.api.webhooks.configured_secret(id(&call)?)?;
+    let secret = call
+        .api
+        .webhooks
+        .configured_secret(id(&call)?, call.initiator()?)
+        .await?;
     let secret = secret.ok_or_else(|| {
         Failure::new(Code::Conflict).detail(
             "reason",

@@ -14,7 +14,6 @@ use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::page::{Page, PageQuery};
 use crate::http::route::{Route, route};
-use crate::ops::audit::Deed;
 
 const TAG: &str = "keys";
 
@@ -135,10 +134,7 @@ async fn create(call: Call, draft: KeyDraft) -> Result<Json<KeyShown>, Failure> 
         expires_at: draft.expires_at,
         owner: Owner::admin(),
     };
-    let (key, text) = call.api.access.create(new).await?;
-    let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-    let details = [("name", key.name.as_str()), ("scopes", &scopes.join(","))];
-    call.audit(Deed::KeyMade, key.id, &details).await?;
+    let (key, text) = call.api.access.create(new, call.initiator()?).await?;
     Ok(Json(KeyShown {
         view: KeyView::of(key, None),
         key: text.expose().to_owned(),
@@ -147,9 +143,8 @@ async fn create(call: Call, draft: KeyDraft) -> Result<Json<KeyShown>, Failure> 
 
 async fn rotate(call: Call, rotation: Rotation) -> Result<Json<KeyShown>, Failure> {
     let overlap = Duration::from_secs(rotation.overlap_seconds);
-    let (key, text) = call.api.access.rotate(call.id("id")?, overlap).await?;
-    call.audit(Deed::KeyRotated, key.id, &[("name", &key.name)])
-        .await?;
+    let (id, by) = (call.id("id")?, call.initiator()?);
+    let (key, text) = call.api.access.rotate(id, overlap, by).await?;
     Ok(Json(KeyShown {
         view: KeyView::of(key, None),
         key: text.expose().to_owned(),
@@ -158,7 +153,6 @@ async fn rotate(call: Call, rotation: Rotation) -> Result<Json<KeyShown>, Failur
 
 async fn revoke(call: Call) -> Result<Json<Done>, Failure> {
     let id: KeyId = call.id("id")?;
-    call.api.access.revoke(id).await?;
-    call.audit(Deed::KeyRevoked, id, &[]).await?;
+    call.api.access.revoke(id, call.initiator()?).await?;
     Ok(Done::OK)
 }

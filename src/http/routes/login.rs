@@ -6,14 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::agent_login::picture_now;
 use crate::access::Scope;
-use crate::base::{Code, Coded, Secret, SessionId, StepId, Timestamp};
+use crate::base::{Code, Secret, StepId, Timestamp};
 use crate::http::answer::{Done, Json};
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
 use crate::model::LoginStep;
-use crate::ops::audit::Deed;
-use crate::telegram::{SessionView, ShownQr, TelegramError};
+use crate::telegram::{SessionView, ShownQr};
 
 const TAG: &str = "login";
 
@@ -131,53 +130,26 @@ pub(crate) fn seconds_left(end: Timestamp) -> u64 {
 
 async fn begin(call: Call, body: Begin) -> Result<Json<StepView>, Failure> {
     let (id, telegram) = (call.session()?, &call.api.telegram);
-    let by = if body.phone.is_some() { "code" } else { "qr" };
-    call.audit(Deed::LoginBegun, id, &[("by", by)]).await?;
+    let by = call.initiator()?;
     let session = match &body.phone {
-        Some(phone) => telegram.request_code(id, phone).await?,
-        None => telegram.request_qr(id, None).await?,
+        Some(phone) => telegram.request_code(id, phone, by).await?,
+        None => telegram.request_qr(id, None, by).await?,
     };
     Ok(StepView::of(session))
 }
 
 async fn code(call: Call, body: TypedCode) -> Result<Json<StepView>, Failure> {
     let id = call.session()?;
-    let submitted = call.api.telegram.submit_code(id, &body.code).await;
-    Ok(StepView::of(audited(&call, id, "code", submitted).await?))
+    let (telegram, by) = (&call.api.telegram, call.initiator()?);
+    Ok(StepView::of(telegram.submit_code(id, &body.code, by).await?))
 }
 
 async fn password(call: Call, body: TypedPassword) -> Result<Json<StepView>, Failure> {
     let id = call.session()?;
-    let submitted = call.api.telegram.submit_password(id, body.password).await;
-    Ok(StepView::of(audited(&call, id, "password", submitted).await?))
-}
-
-/// What came of a submit; a refusal of what was handed in stands in the audit log.
-pub(super) async fn audited(
-    call: &Call,
-    id: SessionId,
-    by: &str,
-    submitted: Result<SessionView, TelegramError>,
-) -> Result<SessionView, Failure> {
-    if let Err(error) = &submitted
-        && is_refusal(error.code())
-    {
-        let details = [("by", by), ("error", error.code().as_str())];
-        call.audit(Deed::LoginRefused, id, &details).await?;
-    }
-    Ok(submitted?)
-}
-
-/// Whether a submit failed of what was handed in, or of how often that was.
-fn is_refusal(code: Code) -> bool {
-    matches!(
-        code,
-        Code::PhoneCodeInvalid
-            | Code::PhoneCodeExpired
-            | Code::PasswordHashInvalid
-            | Code::AnotherAccount
-            | Code::FloodWait
-    )
+    let (telegram, by) = (&call.api.telegram, call.initiator()?);
+    Ok(StepView::of(
+        telegram.submit_password(id, body.password, by).await?,
+    ))
 }
 
 async fn cancel(call: Call) -> Result<Json<Done>, Failure> {

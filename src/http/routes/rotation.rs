@@ -12,7 +12,6 @@ use crate::http::answer::Json;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
-use crate::ops::audit::Deed;
 
 pub(crate) fn routes() -> Vec<Route> {
     let path = "/api/telegram-auth/rotate-session";
@@ -46,10 +45,7 @@ struct RotationBegun {
 async fn rotate(call: Call, body: RotationRequest) -> Result<Json<RotationBegun>, Failure> {
     let id = Chosen::of(&call)?;
     let telegram = &call.api.telegram;
-    let rotation_id = telegram.rotate(id, body.password).await?;
-    let details = [("rotation", rotation_id.to_string())];
-    let details = details.each_ref().map(|(name, value)| (*name, value.as_str()));
-    call.audit(Deed::RotationBegun, id, &details).await?;
+    let rotation_id = telegram.rotate(id, body.password, call.initiator()?).await?;
     Ok(Json(RotationBegun {
         success: true,
         rotation_id,

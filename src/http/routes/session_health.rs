@@ -180,7 +180,7 @@ async fn status(call: Call) -> Result<Json<AuthStatus>, Failure> {
 async fn disconnect(call: Call, parting: Parting) -> Result<Json<Parted>, Failure> {
     let id = Chosen::of(&call)?;
     match parting.logout {
-        true => call.api.telegram.log_out(id).await?,
+        true => call.api.telegram.log_out(id, call.initiator()?).await?,
         false => call.api.telegram.stop(id).await?,
     };
     Ok(Json(Parted {

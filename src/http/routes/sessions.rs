@@ -15,7 +15,6 @@ use crate::http::page::{Page, PageQuery};
 use crate::http::route::{Route, route};
 use crate::limiter::Budgets;
 use crate::model::{ChatId, ChatKind, LoginStep, SessionState, Wanted};
-use crate::ops::audit::Deed;
 use crate::telegram::{self, AccountPatch, ChatInfo, Form, NewAccount};
 
 const TAG: &str = "sessions";
@@ -347,18 +346,14 @@ async fn create(call: Call, draft: SessionDraft) -> Result<Json<SessionView>, Fa
         return shown(&call, call.api.telegram.add(new).await?);
     };
     let (form, text) = import.parts();
-    let session = call.api.telegram.import(new, form, text).await?;
-    call.audit(Deed::Imported, session.account.id, &[("form", form.as_str())])
-        .await?;
-    shown(&call, session)
+    let by = call.initiator()?;
+    shown(&call, call.api.telegram.import(new, form, text, by).await?)
 }
 
-/// The entry in the audit log comes first: what could not be written there is not handed out.
 async fn export(call: Call, draft: ExportDraft) -> Result<Json<Exported>, Failure> {
     let id = call.session()?;
-    let session = call.api.telegram.export(id, draft.form)?;
-    call.audit(Deed::Exported, id, &[("form", draft.form.as_str())])
-        .await?;
+    let by = call.initiator()?;
+    let session = call.api.telegram.export(id, draft.form, by).await?;
     Ok(Json(Exported {
         id,
         form: draft.form,
@@ -386,10 +381,9 @@ async fn patch(call: Call, change: SessionChange) -> Result<Json<SessionView>, F
     shown(&call, call.api.telegram.patch(id, patch).await?)
 }
 
-/// Logs a session out and deletes it, which the audit log tells.
+/// Logs a session out and deletes it.
 pub(super) async fn delete_now(call: &Call, id: SessionId) -> Result<(), Failure> {
-    call.api.telegram.delete(id).await?;
-    call.audit(Deed::Deleted, id, &[]).await
+    Ok(call.api.telegram.delete(id, call.initiator()?).await?)
 }
 
 async fn delete(call: Call) -> Result<Json<Done>, Failure> {
@@ -422,9 +416,7 @@ async fn restart(call: Call) -> Result<Json<SessionView>, Failure> {
 
 async fn logout(call: Call) -> Result<Json<SessionView>, Failure> {
     let id = call.session()?;
-    let session = call.api.telegram.log_out(id).await?;
-    call.audit(Deed::LoggedOut, id, &[]).await?;
-    shown(&call, session)
+    shown(&call, call.api.telegram.log_out(id, call.initiator()?).await?)
 }
 
 async fn chats(call: Call) -> Result<Json<Page<ChatView>>, Failure> {

@@ -9,6 +9,7 @@ use grammers_client::tl;
 use super::State;
 use crate::base::{Code, Coded, SessionId, Timestamp};
 use crate::model::{EventBody, SessionState};
+use crate::ops::audit::{self, Deed, Entry, Initiator};
 use crate::store::{Batch, StoreError};
 use crate::telegram::account::Account;
 use crate::telegram::error::TelegramError;
@@ -42,7 +43,7 @@ impl State {
     pub(super) async fn end_interrupted_login(&self, link: &Arc<Link>) {
         let account = link.account();
         if account.is_leftover() {
-            if let Err(error) = self.delete(link.id).await {
+            if let Err(error) = self.delete(link.id, None).await {
                 tracing::warn!(session = %link.id, %error, "a session made for a login stays");
             }
         } else if account.state == SessionState::LoggingIn && account.login.is_none() {
@@ -69,7 +70,7 @@ impl State {
             if let Some(ending) = Ending::of(why) {
                 self.context.ended.remember(id, account.uuid, ending);
             }
-            self.delete(id).await
+            self.delete(id, None).await
         } else {
             let ended = self.end_authorisation(&link).await;
             self.terminate(&link).await;
@@ -89,17 +90,19 @@ impl State {
 
     pub(super) async fn discard_leftover(&self, id: SessionId) -> Result<(), TelegramError> {
         match self.find(id) {
-            Ok(link) if link.account().is_leftover() => self.delete(id).await,
+            Ok(link) if link.account().is_leftover() => self.delete(id, None).await,
             _ => Ok(()),
         }
     }
 
-    pub(super) async fn log_out(&self, id: SessionId) -> Result<Account, TelegramError> {
+    /// Ends the authorisation. Of one that is over already, the audit log tells nothing more.
+    pub(super) async fn log_out(&self, id: SessionId, by: Initiator) -> Result<Account, TelegramError> {
         let link = self.find(id)?;
+        let entry = (link.state() != SessionState::LoggedOut).then(|| by.does(Deed::LoggedOut, id));
         self.take_leave(&link).await?;
         // Should the same account log in again, it goes on where it was.
         forget::peers(&self.context.store, id).await?;
-        link.change(&self.context.store, |account| {
+        link.change_audited(&self.context.store, entry, |account| {
             let from = std::mem::replace(&mut account.state, SessionState::LoggedOut);
             account.user_id = None;
             account.username = None;
@@ -127,14 +130,15 @@ impl State {
         Ok(link.account())
     }
 
-    pub(super) async fn delete(&self, id: SessionId) -> Result<(), TelegramError> {
+    /// Deletes a session, with what the audit log tells of it; of one that was only made for a login it tells nothing.
+    pub(super) async fn delete(&self, id: SessionId, entry: Option<Entry>) -> Result<(), TelegramError> {
         let link = self.find(id)?;
         self.take_leave(&link).await?;
         forget::learned(&self.context.store, id).await?;
         let mut batch = Batch::new();
         batch.remove::<Accounts>(&id);
         batch.remove::<Activity>(&id);
-        self.context.store.commit(batch).await?;
+        audit::commit_with(&self.context.store, batch, entry).await?;
         self.links
             .write()
             .expect("nothing panics under this lock")

@@ -37,8 +37,7 @@ impl State {
         };
         if let Ok(former) = self.find(former) {
             let entry = Entry::by_daemon(Deed::Deleted, former.id).detail("reason", "REPLACED");
-            self.context.audit.add(entry.detail("by", link.id)).await?;
-            Box::pin(self.delete(former.id)).await?;
+            Box::pin(self.delete(former.id, Some(entry.detail("by", link.id)))).await?;
             tracing::info!(session = %link.id, former = %former.id, "a session has taken the place of another");
         }
         link.change(&self.context.store, |account| {

@@ -6,6 +6,7 @@ use super::State;
 use crate::base::fault::fault_point;
 use crate::base::{RotationId, Secret, SessionId, Timestamp};
 use crate::model::SessionState;
+use crate::ops::audit::{self, Deed, Initiator};
 use crate::store::{Batch, Scan, StoreError};
 use crate::telegram::error::TelegramError;
 use crate::telegram::link::Link;
@@ -31,6 +32,7 @@ impl State {
         &self,
         id: SessionId,
         password: Option<Secret>,
+        by: Initiator,
     ) -> Result<RotationId, TelegramError> {
         let link = self.find(id)?;
         if let Some(under_way) = self.context.store.get::<Rotations>(&id)? {
@@ -46,7 +48,8 @@ impl State {
         batch.put::<Rotations>(&id, &rotation);
         let told = rotation::event(&rotation, "started", None);
         batch.append(link.event(&link.account(), told), None);
-        self.context.store.commit(batch).await?;
+        let entry = by.does(Deed::RotationBegun, id).detail("rotation", rotation.id);
+        audit::commit(&self.context.store, batch, entry).await?;
         fault_point!("rotation.begun");
         let child = rotation::child(&self.context, &link, Errand::New(password));
         match self.rotations.start(child).await {
@@ -124,8 +127,6 @@ impl State {
         if let Err(error) = self.rotations.terminate(&link.id.to_string()).await {
             tracing::debug!(session = %link.id, %error, "no rotation ran");
         }
-        let entry = rotation::audited(&rotation, link.id, Some("LOGGED_OUT"));
-        self.context.audit.add(entry).await?;
         let mut batch = Batch::new();
         batch.remove::<Rotations>(&link.id);
         if let Some(keys) = rotation.step.spare() {
@@ -134,7 +135,8 @@ impl State {
         }
         let told = rotation::event(&rotation, "failed", Some("LOGGED_OUT".to_owned()));
         batch.append(link.event(&link.account(), told), None);
-        self.context.store.commit(batch).await?;
+        let entry = rotation::audited(&rotation, link.id, Some("LOGGED_OUT"));
+        audit::commit(&self.context.store, batch, entry).await?;
         self.context.spares.notify_one();
         Ok(())
     }

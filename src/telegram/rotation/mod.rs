@@ -31,7 +31,7 @@ use crate::base::fault::fault_point;
 use crate::base::{Coded, Secret, SessionId};
 use crate::model::EventBody;
 use crate::model::Refusal;
-use crate::ops::audit::{Deed, Entry};
+use crate::ops::audit::{self, Deed, Entry};
 use crate::runtime::{BoxError, ChildSpec, Restart, Shutdown, TaskContext};
 use crate::store::{Batch, StoreError};
 
@@ -196,14 +196,12 @@ impl Process<'_> {
     async fn end(&self, status: &'static str, error: Option<&str>) -> Result<(), StoreError> {
         metrics::counter!("trunkline_rotations_total", "outcome" => status).increment(1);
         tracing::info!(session = %self.link.id, rotation = %self.rotation.id, status, error, "auth key rotation");
-        // Before the rotation is forgotten: a crash in between tells of its end twice, and not never.
-        let audit = &self.context.audit;
-        audit.add(audited(self.rotation, self.link.id, error)).await?;
         let mut batch = Batch::new();
         batch.remove::<Rotations>(&self.link.id);
         let told = event(self.rotation, status, error.map(str::to_owned));
         batch.append(self.link.event(&self.link.account(), told), None);
-        self.context.store.commit(batch).await.map(|_| ())
+        let entry = audited(self.rotation, self.link.id, error);
+        audit::commit(&self.context.store, batch, entry).await
     }
 }
 

@@ -42,7 +42,7 @@ use super::link::Link;
 use super::manager;
 use super::server_key::ServerKey;
 use crate::limiter::Limiter;
-use crate::ops::{Audit, Incidents};
+use crate::ops::Incidents;
 use crate::runtime::{Address, ChildSpec, Shutdown, Strategy, SupervisorSpec};
 use crate::store::Store;
 
@@ -54,8 +54,6 @@ pub(crate) struct Context {
     pub limiter: Limiter,
     /// What waits for a person.
     pub incidents: Incidents,
-    /// Who did what.
-    pub audit: Audit,
     /// The section of the config.
     pub config: TelegramConfig,
     /// A self-hosted server's data centres.

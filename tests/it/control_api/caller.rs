@@ -7,6 +7,7 @@ use serde_json::Value;
 use trunkline::access::{NewKey, Scope};
 use trunkline::app::Daemon;
 use trunkline::base::{Owner, SessionId};
+use trunkline::ops::audit::Initiator;
 use trunkline::sandbox::world::Peer;
 use trunkline::sandbox::world::posting::Draft;
 
@@ -61,7 +62,12 @@ impl Caller {
             expires_at: None,
             owner: Owner::admin(),
         };
-        let (_, text) = daemon.handles.access.create(new).await.expect("a key");
+        let (_, text) = daemon
+            .handles
+            .access
+            .create(new, Initiator::daemon())
+            .await
+            .expect("a key");
         Self::with_key(daemon, text.expose()).await
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use grammers_crypto::two_factor_auth::calculate_2fa;
 use grammers_tl_types::{enums, functions as f, types};
+use trunkline::ops::audit::Initiator;
 use trunkline::sandbox::telegram::Telegram;
 use trunkline::sandbox::world::settings::Change;
 use trunkline::sandbox::{Sandbox, SandboxConfig, World};
@@ -473,12 +474,18 @@ async fn a_daemon_finds_an_account_in_the_other_centre() {
     let id = added.account.id;
     // The first time it is sent on to where the account lives.
     let begun = std::time::Instant::now();
-    while let Err(error) = telegram.request_code(id, "+989120000001").await {
+    while let Err(error) = telegram
+        .request_code(id, "+989120000001", Initiator::daemon())
+        .await
+    {
         assert!(begun.elapsed() < Duration::from_secs(20), "no code: {error}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let code = world.code("+989120000001").expect("a code");
-    telegram.submit_code(id, &code).await.expect("logged in");
+    telegram
+        .submit_code(id, &code, Initiator::daemon())
+        .await
+        .expect("logged in");
     world.say(ann, bob, "over there?").expect("posted");
     until("it arrived", || received(&daemon) == ["over there?"]).await;
     assert_eq!(world.logins(ann).expect("a user")[0].dc, 4);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use trunkline::app::Daemon;
 use trunkline::config::Config;
 use trunkline::model::SessionState;
+use trunkline::ops::audit::Initiator;
 use trunkline::sandbox::acts::{NewChat, NewChatKind, Who};
 use trunkline::sandbox::{Sandbox, SandboxConfig, World};
 use trunkline::telegram::NewAccount;
@@ -149,11 +150,14 @@ async fn a_kept_sandbox_restarts_under_a_daemon_that_stays_logged_in() {
         .account
         .id;
     telegram
-        .request_code(id, "+989120000001")
+        .request_code(id, "+989120000001", Initiator::daemon())
         .await
         .expect("a code is sent");
     let code = sandbox.world().code("+989120000001").expect("a code");
-    telegram.submit_code(id, &code).await.expect("logged in");
+    telegram
+        .submit_code(id, &code, Initiator::daemon())
+        .await
+        .expect("logged in");
     until("the session is connected", || {
         state(&daemon, id) == SessionState::Connected
     })

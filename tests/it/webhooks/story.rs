@@ -124,7 +124,8 @@ async fn the_agents_backend_is_set_up_by_the_configuration() {
     let id = listed[0].id;
     let secret = office
         .webhooks
-        .configured_secret(id)
+        .configured_secret(id, trunkline::ops::audit::Initiator::daemon())
+        .await
         .expect("readable")
         .expect("is configured");
     assert!(verified(&seen[0], secret.expose()));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use trunkline::access::Scope;
 use trunkline::app::Daemon;
+use trunkline::ops::audit::Initiator;
 
 use super::listener::{Listener, ask, happen, ids, key, reader};
 use crate::control_api::caller::Caller;
@@ -79,7 +80,12 @@ async fn a_key_or_a_ticket_is_needed_and_a_ticket_is_good_once() {
         .iter()
         .find(|(key, _)| key.name == "story")
         .expect("the reader's");
-    daemon.handles.access.revoke(story.0.id).await.expect("revoked");
+    daemon
+        .handles
+        .access
+        .revoke(story.0.id, Initiator::daemon())
+        .await
+        .expect("revoked");
     assert_eq!(
         opened(&daemon, &format!("ticket={other}"), "").await,
         no(401, "UNAUTHORIZED")
@@ -196,7 +202,12 @@ async fn a_revoked_key_listens_no_longer() {
         .iter()
         .find(|(key, _)| key.name == "story")
         .expect("the reader's");
-    daemon.handles.access.revoke(story.0.id).await.expect("revoked");
+    daemon
+        .handles
+        .access
+        .revoke(story.0.id, Initiator::daemon())
+        .await
+        .expect("revoked");
     assert_eq!(listener.end().await.1, Some(4001));
     daemon.stop(Duration::from_secs(10)).await;
 }

@@ -56,7 +56,8 @@ pub(super) async fn complete(
     batch.put::<Peers>(&(link.id, ChatId::user(user.id).0), &own);
     batch.put::<UpdateStates>(&(link.id, 0), &stored);
     context.store.commit(batch).await?;
-    link.change(&context.store, |account| {
+    let entry = Entry::by_daemon(Deed::LoggedIn, link.id).detail("user_id", user.id);
+    link.change_audited(&context.store, Some(entry), |account| {
         account.logged_in(user.id, Timestamp::now());
         account.username = name;
         if let Some(phone) = user.phone {
@@ -76,6 +77,5 @@ pub(super) async fn complete(
     context
         .limiter
         .in_use_since(link.id, link.account().in_use_since());
-    let entry = Entry::by_daemon(Deed::LoggedIn, link.id).detail("user_id", user.id);
-    Ok(context.audit.add(entry).await?)
+    Ok(())
 }
