@@ -9,7 +9,7 @@
 //!   work        (rest_for_one)
 //!     gate      open while the store takes commits; while it does not, nothing behind it runs
 //!     services  (one_for_one: none of these takes another down)
-//!       access · audit · limiter · sessions · webhooks · pairs
+//!       access · audit · incidents · limiter · sessions · webhooks · pairs
 //!   http        listeners, last: what they show is there
 //! ```
 
@@ -134,6 +134,7 @@ fn services(config: &Config, handles: &Handles) -> SupervisorSpec {
         .backoff(BACKOFF)
         .child(handles.access.child(first_key, config.store.folder.clone()))
         .child(handles.audit.child(&config.audit))
+        .child(handles.incidents.child(&config.incidents))
         .child(handles.limiter.child())
         .child(handles.telegram.child())
         .child(handles.webhooks.child())

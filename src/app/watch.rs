@@ -108,8 +108,7 @@ impl Watch {
 
     /// One report an incident, however often is looked.
     async fn report_once(&self, kind: &str, cause: &str, action: &str) -> Result<(), StoreError> {
-        let (open, _) = self.incidents.list(true, None, usize::MAX)?;
-        if open.iter().any(|incident| incident.kind == kind) {
+        if self.incidents.is_open(kind, STORE)? {
             return Ok(());
         }
         self.incidents.open(kind, STORE, cause, action).await.map(drop)

@@ -18,7 +18,7 @@ use crate::base::Span;
 use crate::forward::ForwardConfig;
 use crate::http::HttpConfig;
 use crate::limiter::LimiterConfig;
-use crate::ops::AuditConfig;
+use crate::ops::{AuditConfig, IncidentsConfig};
 use crate::store::StoreConfig;
 use crate::telegram::TelegramConfig;
 use crate::telemetry::LogConfig;
@@ -47,6 +47,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The audit log.
     pub audit: AuditConfig,
+    /// What waits for a person.
+    pub incidents: IncidentsConfig,
     /// The life of the process.
     pub daemon: DaemonConfig,
     /// What was set and is of no use.

@@ -1,17 +1,39 @@
 //! Incidents: what did not heal by itself and waits for a person.
 //!
 //! There is at most one open incident for a kind and subject; a further report counts on it.
-//! Opening and resolving are told as events, in the same commit as the record.
+//! Opening and resolving are told as events, in the same commit as the record. Open ones stay until they are resolved;
+//! resolved ones are forgotten once they are older than `incidents.keep`, and so are the oldest beyond `incidents.most`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use crate::base::{EventId, IncidentId, Owner, Timestamp};
+use crate::base::{EventId, IncidentId, Owner, Span, Timestamp};
 use crate::model::{Event, EventBody};
-use crate::store::{Batch, Scan, Store, StoreError, Table, catalog};
+use crate::runtime::{ChildSpec, TaskContext};
+use crate::store::{Batch, SWEEP_EVERY, Scan, Store, StoreError, Table, catalog};
+
+/// The config section `[incidents]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IncidentsConfig {
+    /// How long resolved incidents are kept.
+    pub keep: Span,
+    /// How many of them are kept.
+    pub most: usize,
+}
+
+impl Default for IncidentsConfig {
+    fn default() -> Self {
+        Self {
+            keep: Span::secs(90 * 24 * 3600),
+            most: 10_000,
+        }
+    }
+}
 
 /// Something that waits for a person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -100,6 +122,9 @@ impl Incidents {
                 ..known
             },
             None => {
+                // Later in order than all before, also if the machine's clock was put back since.
+                let latest = store.scan::<IncidentsTable>(Scan::all().reverse(), 1)?;
+                latest.into_iter().for_each(|(id, _)| id.follow());
                 let incident = Incident {
                     id: IncidentId::generate(),
                     kind: kind.to_owned(),
@@ -142,7 +167,14 @@ impl Incidents {
         };
         let mut batch = Batch::new();
         batch.put::<IncidentsTable>(&id, &incident);
-        batch.remove::<OpenIncidentsTable>(&(incident.kind.clone(), incident.subject.clone()));
+        let place = (incident.kind.clone(), incident.subject.clone());
+        // It may be another's, if this one could not be read when the next was reported.
+        if self
+            .sound::<OpenIncidentsTable>(&place)?
+            .is_none_or(|open| open == id)
+        {
+            batch.remove::<OpenIncidentsTable>(&place);
+        }
         batch.append(event(&incident, now), None);
         store.commit(batch).await?;
         tracing::info!(incident = %id, kind = incident.kind, subject = incident.subject, "incident resolved");
@@ -164,6 +196,12 @@ impl Incidents {
         self.0.store.get::<IncidentsTable>(&id)
     }
 
+    /// Whether something was reported and is not over.
+    pub fn is_open(&self, kind: &str, subject: &str) -> Result<bool, StoreError> {
+        let place = (kind.to_owned(), subject.to_owned());
+        Ok(self.sound::<OpenIncidentsTable>(&place)?.is_some())
+    }
+
     /// Up to `limit` incidents, the latest first, from before the cursor on; only open ones, or all.
     pub fn list(
         &self,
@@ -171,27 +209,96 @@ impl Incidents {
         cursor: Option<IncidentId>,
         limit: usize,
     ) -> Result<(Vec<Incident>, Option<IncidentId>), StoreError> {
+        let mut found = match open_only {
+            true => self.open_before(cursor, limit)?,
+            false => {
+                let mut scan = Scan::<IncidentId>::all().reverse();
+                if let Some(before) = &cursor {
+                    scan = scan.after(before);
+                }
+                let rows = self
+                    .0
+                    .store
+                    .scan::<IncidentsTable>(scan, limit.saturating_add(1))?;
+                rows.into_iter().map(|(_, incident)| incident).collect()
+            }
+        };
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(|last| last.id);
+        Ok((found, next))
+    }
+
+    /// Open incidents from before the cursor on, the latest first; one more than asked for if there are more.
+    fn open_before(&self, cursor: Option<IncidentId>, limit: usize) -> Result<Vec<Incident>, StoreError> {
+        let open = self.0.store.scan::<OpenIncidentsTable>(Scan::all(), usize::MAX)?;
+        let ids = open.into_iter().map(|(_, id)| id);
+        let mut ids: Vec<_> = ids
+            .filter(|id| cursor.is_none_or(|before| *id < before))
+            .collect();
+        ids.sort_unstable_by(|one, other| other.cmp(one));
         let mut found = Vec::new();
-        let mut place = cursor;
+        for id in ids {
+            if found.len() > limit {
+                break;
+            }
+            // One that cannot be read is reported again as a new one.
+            found.extend(self.sound::<IncidentsTable>(&id)?);
+        }
+        Ok(found)
+    }
+
+    /// Forgets resolved incidents that are too old or too many, every now and then.
+    pub fn child(&self, config: &IncidentsConfig) -> ChildSpec {
+        let (incidents, keep, most) = (self.clone(), *config.keep, config.most);
+        ChildSpec::task("incidents", move |task: TaskContext| {
+            let incidents = incidents.clone();
+            async move {
+                loop {
+                    match incidents.forget(Timestamp::now().minus(keep), most).await {
+                        Ok(0) => {}
+                        Ok(count) => tracing::info!(count, "resolved incidents were forgotten"),
+                        Err(error) => tracing::warn!(%error, "incidents were not looked through"),
+                    }
+                    tokio::select! {
+                        () = task.stop.cancelled() => return Ok(()),
+                        () = tokio::time::sleep(SWEEP_EVERY) => {}
+                    }
+                }
+            }
+        })
+    }
+
+    /// Forgets those that were resolved before a time, and all but the latest `most` resolved ones.
+    async fn forget(&self, before: Timestamp, most: usize) -> Result<usize, StoreError> {
+        let (mut kept, mut forgotten, mut place) = (0, 0, None::<IncidentId>);
         loop {
             let mut scan = Scan::<IncidentId>::all().reverse();
-            if let Some(before) = &place {
-                scan = scan.after(before);
+            if let Some(place) = &place {
+                scan = scan.after(place);
             }
             let rows = self.0.store.scan::<IncidentsTable>(scan, PAGE)?;
             let last_page = rows.len() < PAGE;
+            let mut batch = Batch::new();
             for (id, incident) in rows {
-                if found.len() == limit {
-                    return Ok((found, place));
-                }
                 place = Some(id);
-                if !open_only || incident.resolved_at.is_none() {
-                    found.push(incident);
+                // What is resolved does not change any more.
+                match incident.resolved_at {
+                    None => {}
+                    Some(resolved) if resolved >= before && kept < most => kept += 1,
+                    Some(_) => {
+                        batch.remove::<IncidentsTable>(&id);
+                    }
                 }
+            }
+            if !batch.is_empty() {
+                forgotten += batch.len();
+                self.0.store.commit(batch).await?;
             }
             if last_page {
-                return Ok((found, None));
+                return Ok(forgotten);
             }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -217,8 +324,9 @@ impl Incidents {
     }
 }
 
-/// How many rows one look into the table takes.
+/// How many rows one look into the table takes, and the pause between two.
 const PAGE: usize = 200;
+const PAUSE: Duration = Duration::from_millis(20);
 
 fn event(incident: &Incident, now: Timestamp) -> Event {
     Event {
@@ -326,6 +434,73 @@ mod tests {
         all.sort();
         assert_eq!(seen, all);
         assert_eq!(incidents.list(false, None, 100).expect("lists").0.len(), 7);
+    }
+
+    #[tokio::test]
+    async fn resolved_ones_are_forgotten_by_age_and_number_and_open_ones_stay() {
+        let (incidents, _store, _folder) = incidents();
+        let mut all = Vec::new();
+        for number in 0..PAGE + 20 {
+            all.push(report(&incidents, &format!("ses_{number}")).await);
+        }
+        let (open, resolved) = (all[0], &all[1..]);
+        for id in resolved {
+            incidents.resolve(*id).await.expect("is stored");
+        }
+        let left = |incidents: &Incidents| {
+            let (left, next) = incidents.list(false, None, 1000).expect("lists");
+            assert_eq!(next, None);
+            left.iter().map(|incident| incident.id).collect::<Vec<_>>()
+        };
+        let long_ago = Timestamp::from_secs(0);
+        let forgotten = incidents.forget(long_ago, 10).await.expect("sweeps");
+        assert_eq!(forgotten, resolved.len() - 10);
+        let mut wanted: Vec<_> = resolved.iter().rev().take(10).copied().collect();
+        wanted.push(open);
+        assert_eq!(
+            left(&incidents),
+            wanted,
+            "the latest, and the open one however old it is"
+        );
+        let all_old = Timestamp::now().plus(Duration::from_secs(1));
+        assert_eq!(incidents.forget(all_old, 10).await.expect("sweeps"), 10);
+        assert_eq!(left(&incidents), [open]);
+        assert_eq!(incidents.list(true, None, 10).expect("lists").0[0].id, open);
+    }
+
+    #[tokio::test]
+    async fn incidents_are_in_order_though_the_clock_was_put_back() {
+        let (incidents, _store, _folder) = incidents();
+        let first = report(&incidents, "ses_1").await;
+        let mut bytes = first.to_bytes();
+        bytes[0] += 1;
+        let ahead = IncidentId::from_bytes(bytes);
+        let mut batch = Batch::new();
+        let row = incidents.get(first).expect("readable").expect("is there");
+        batch.put::<IncidentsTable>(&ahead, &Incident { id: ahead, ..row });
+        incidents.0.store.commit(batch).await.expect("is stored");
+        assert!(report(&incidents, "ses_2").await > ahead);
+    }
+
+    #[tokio::test]
+    async fn the_one_that_is_open_is_found_without_a_look_at_all() {
+        let (incidents, store, _folder) = incidents();
+        let first = report(&incidents, "ses_1").await;
+        assert!(incidents.is_open("quarantine", "ses_1").expect("readable"));
+        assert!(!incidents.is_open("quarantine", "ses_2").expect("readable"));
+        // As if the first had been unreadable when it was reported again.
+        let mut batch = Batch::new();
+        let place = ("quarantine".to_owned(), "ses_1".to_owned());
+        batch.remove::<OpenIncidentsTable>(&place);
+        store.commit(batch).await.expect("is stored");
+        let second = report(&incidents, "ses_1").await;
+        assert_ne!(second, first);
+        incidents.resolve(first).await.expect("is stored");
+        assert!(
+            incidents.is_open("quarantine", "ses_1").expect("readable"),
+            "the second"
+        );
+        assert_eq!(incidents.list(true, None, 10).expect("lists").0[0].id, second);
     }
 
     #[test]

@@ -10,4 +10,4 @@ mod incidents;
 
 pub use audit::{Audit, AuditConfig};
 pub use dead_letters::{DeadItem, DeadLetters, DeadQuery};
-pub use incidents::{Incident, Incidents};
+pub use incidents::{Incident, Incidents, IncidentsConfig};
