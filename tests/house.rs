@@ -86,6 +86,10 @@ const SPAWNS: &[(&str, &str)] = &[
         "the folder of exports may hang; one thread at a time, and none begins while one is there",
     ),
     (
+        "src/telemetry/lines.rs",
+        "log lines go on being written, in whatever state the tree is",
+    ),
+    (
         "src/store/start.rs",
         "the committer's thread, started and joined by the store's supervised task",
     ),

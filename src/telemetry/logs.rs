@@ -4,9 +4,12 @@ use serde::Deserialize;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::SystemTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use super::lines;
 
 /// The config section `[log]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -69,12 +72,23 @@ fn may_be_told(line: &Metadata<'_>) -> bool {
 
 /// Begins to log; a second call in a process changes nothing.
 pub fn start(config: &LogConfig) {
+    match lines::lines() {
+        Ok(lines) => start_with(config, lines),
+        // Without a thread for it, each part writes its lines itself.
+        Err(_) => start_with(config, std::io::stderr),
+    }
+}
+
+fn start_with<W>(config: &LogConfig, writer: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // Where a line cannot be written, on a full disk say, a complaint about it cannot either, and would panic.
         .log_internal_errors(false)
-        .with_writer(std::io::stderr);
+        .with_writer(writer);
     let started = match config.format {
         LogFormat::Text => {
             let lines = lines.with_timer(SystemTime).with_ansi(false).finish();
