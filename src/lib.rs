@@ -41,6 +41,9 @@
 //! intensity), then the listeners. A domain shows a config section, a cheap `Handle` that outlives restarts, its
 //! model types and its error; actors, messages and tables stay private.
 
+// What prints must bear an output that is closed or full; `print!` and its kind panic.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod access;
 pub mod app;
 pub mod base;

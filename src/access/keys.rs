@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::config::{AccessConfig, unfit};
 use super::error::AccessError;
 use super::first::hand_over;
 use super::idempotency::Idempotency;
@@ -27,9 +28,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
 /// No installation has more keys than one list shows.
 const MOST_KEYS: usize = 10_000;
-
-/// A text of the operator's own must be at least this long.
-const SHORTEST_GIVEN: usize = 16;
 
 /// The keys of this installation.
 #[derive(Clone)]
@@ -195,9 +193,9 @@ impl Access {
             return Ok(());
         }
         match given {
-            Some(text) if text.expose().len() < SHORTEST_GIVEN => {
+            Some(text) if unfit(text.expose()).is_some() => {
                 return Err(AccessError::Invalid(
-                    "the first API key must have at least 16 characters",
+                    "the first API key must have 16 to 256 visible ASCII characters",
                 ));
             }
             Some(text) => self.put(first(), text, Initiator::daemon()).await?,
@@ -210,12 +208,20 @@ impl Access {
         Ok(())
     }
 
+    /// New keys come after those that are stored.
+    fn follow(&self) -> Result<(), StoreError> {
+        let latest = self.store.scan::<Keys>(Scan::all().reverse(), 1)?;
+        latest.into_iter().for_each(|(id, _)| id.follow());
+        Ok(())
+    }
+
     /// Makes the first key when the store is open, and keeps the memory of named requests short.
-    pub fn child(&self, given: Option<Secret>, folder: PathBuf) -> ChildSpec {
-        let access = self.clone();
+    pub fn child(&self, config: &AccessConfig, folder: PathBuf) -> ChildSpec {
+        let (access, given) = (self.clone(), config.first_key.clone());
         ChildSpec::task("access", move |context: TaskContext| {
             let (access, given, folder) = (access.clone(), given.clone(), folder.clone());
             async move {
+                access.follow()?;
                 access.first_key(given.as_ref(), &folder).await?;
                 context.ready();
                 loop {

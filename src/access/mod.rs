@@ -3,6 +3,7 @@
 //! A key's text is shown once and stored as a hash. Scopes are ordered (read < send < manage <
 //! admin); a key may be bound to sessions, then nothing else exists for it.
 
+mod config;
 mod error;
 mod first;
 mod idempotency;
@@ -17,6 +18,7 @@ mod ticket;
 #[cfg(test)]
 mod tests;
 
+pub use config::AccessConfig;
 pub use error::AccessError;
 pub use first::FIRST_KEY_FILE;
 pub use idempotency::{Begun, Idempotency, Try, fingerprint};

@@ -23,7 +23,7 @@ const PUBLIC: usize = 8;
 const LENGTH: usize = 43;
 
 /// No key is longer, whoever made it.
-const LONGEST: usize = 256;
+pub(super) const LONGEST: usize = 256;
 
 /// A new key.
 pub fn generate() -> Result<Secret, getrandom::Error> {

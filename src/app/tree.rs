@@ -9,7 +9,7 @@
 //!   work        (rest_for_one)
 //!     gate      open while the store takes commits; while it does not, nothing behind it runs
 //!     services  (one_for_one: none of these takes another down)
-//!       access · audit · incidents · limiter · sessions · webhooks · pairs
+//!       audit · incidents · access · limiter · sessions · webhooks · pairs
 //!   http        listeners, last: what they show is there
 //! ```
 
@@ -127,14 +127,13 @@ fn exports_child(store: &Store) -> ChildSpec {
 }
 
 fn services(config: &Config, handles: &Handles) -> SupervisorSpec {
-    let first_key = std::env::var("API_SECRET_KEY").ok().map(crate::base::Secret::new);
     SupervisorSpec::new(Strategy::OneForOne)
         .kind("services")
         .intensity(INTENSITY)
         .backoff(BACKOFF)
-        .child(handles.access.child(first_key, config.store.folder.clone()))
         .child(handles.audit.child(&config.audit))
         .child(handles.incidents.child(&config.incidents))
+        .child(handles.access.child(&config.access, config.store.folder.clone()))
         .child(handles.limiter.child())
         .child(handles.telegram.child())
         .child(handles.webhooks.child())

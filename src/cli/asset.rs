@@ -67,7 +67,7 @@ impl Import {
 fn standard_input() -> Result<Zeroizing<String>, CliError> {
     let input = std::io::stdin();
     if input.is_terminal() {
-        eprintln!("the session's text, then Ctrl-D:");
+        show::complain("the session's text, then Ctrl-D:");
     }
     let mut text = Zeroizing::new(String::new());
     let read = input.lock().take(LONGEST).read_to_string(&mut text);

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +16,9 @@ use serde_json::Value;
 use super::data;
 use crate::access::FIRST_KEY_FILE;
 use crate::base::Secret;
+
+/// Time to connect.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// Where the daemon is and how its answers are shown.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,6 +38,16 @@ pub struct Target {
     /// Print JSON, for scripts
     #[arg(long, global = true)]
     pub json: bool,
+    /// Seconds without a word from the daemon after which a command gives up
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "TRUNKLINE_TIMEOUT",
+        default_value_t = 150,
+        value_parser = clap::value_parser!(u64).range(1..=86_400),
+        global = true
+    )]
+    pub timeout: u64,
 }
 
 /// Why a command failed.
@@ -108,12 +122,15 @@ pub struct Client {
 impl Client {
     /// A client for a target; nothing is sent yet.
     pub fn new(target: &Target) -> Result<Self, CliError> {
+        let silence = Duration::from_secs(target.timeout);
         let http = reqwest::Client::builder()
             .user_agent(concat!("trunkline/", env!("CARGO_PKG_VERSION")))
             // The key is for the daemon alone: a proxy of the environment would read it, and whoever answers in the
             // daemon's place could send it on.
             .no_proxy()
             .redirect(Policy::none())
+            .connect_timeout(CONNECT.min(silence))
+            .read_timeout(silence)
             .build()
             .map_err(|error| CliError::Here(format!("no HTTP client: {error}")))?;
         Ok(Self {
@@ -240,13 +257,14 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 fn find_key(target: &Target) -> Result<Secret, CliError> {
-    if let Some(key) = std::env::var("TRUNKLINE_API_KEY")
-        .ok()
-        .filter(|key| !key.is_empty())
-    {
-        return Ok(Secret::new(key));
+    if let Some(key) = std::env::var_os("TRUNKLINE_API_KEY").filter(|key| !key.is_empty()) {
+        let key = key.into_string().ok();
+        let key = key.filter(|key| key.bytes().all(|byte| byte.is_ascii_graphic()));
+        let none = || CliError::Here("TRUNKLINE_API_KEY is no key".to_owned());
+        return key.map(Secret::new).ok_or_else(none);
     }
-    let path = data::folder(target.data_dir.as_deref()).join(FIRST_KEY_FILE);
+    let folder = data::folder(target.data_dir.as_deref());
+    let path = folder.unwrap_or_default().join(FIRST_KEY_FILE);
     let text = std::fs::read_to_string(&path).map_err(|_| CliError::NoKey(path))?;
     Ok(Secret::new(text.trim()))
 }

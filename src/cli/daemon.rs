@@ -2,15 +2,20 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::app;
-use crate::config::{Config, ConfigError};
-use crate::store::StoreConfig;
+use crate::config::Config;
+use crate::telemetry;
 
-use super::data;
+use super::client::CliError;
+use super::{data, show};
 
 /// What sysexits calls EX_CONFIG: starting again would not help.
 const EX_CONFIG: u8 = 78;
+
+/// Time for threads in the background to end after all else has.
+const LEFT_OVER: Duration = Duration::from_secs(1);
 
 /// Run the daemon until it is told to stop
 #[derive(Debug, clap::Args)]
@@ -49,14 +54,20 @@ impl Run {
             Ok(config) => config,
             Err(error) => return refuse(&error),
         };
-        let unnamed = config.store.folder == StoreConfig::default().folder;
-        if data_dir.is_some() || unnamed {
-            config.store.folder = data::folder(data_dir.as_deref());
-        }
+        config.store.folder = match data::folder_of(&config, data_dir.as_deref()) {
+            Ok(folder) => folder,
+            Err(error) => return refuse(&error),
+        };
         match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(app::run(config)),
+            Ok(runtime) => {
+                let code = runtime.block_on(app::run(config));
+                // What a start that was cut off still does in the background is not waited for.
+                runtime.shutdown_timeout(LEFT_OVER);
+                telemetry::flush_logs(LEFT_OVER);
+                code
+            }
             Err(error) => {
-                eprintln!("trunkline: no runtime: {error}");
+                show::complain(&format!("no runtime: {error}"));
                 ExitCode::FAILURE
             }
         }
@@ -65,25 +76,25 @@ impl Run {
 
 impl CheckConfig {
     /// Checks, or prints the default.
-    pub fn run(self) -> ExitCode {
+    pub fn run(self) -> Result<ExitCode, CliError> {
         if self.print_default {
-            print!("{}", crate::config::DEFAULT);
-            return ExitCode::SUCCESS;
+            show::text(crate::config::DEFAULT)?;
+            return Ok(ExitCode::SUCCESS);
         }
         match Config::load(self.config.as_deref()) {
             Ok(config) => {
                 for warning in config.warnings() {
-                    println!("warning: {} {}", warning.key, warning.why);
+                    show::line(&format!("warning: {} {}", warning.key, warning.why))?;
                 }
-                println!("the configuration is right");
-                ExitCode::SUCCESS
+                show::line("the configuration is right")?;
+                Ok(ExitCode::SUCCESS)
             }
-            Err(error) => refuse(&error),
+            Err(error) => Ok(refuse(&error)),
         }
     }
 }
 
-fn refuse(error: &ConfigError) -> ExitCode {
-    eprintln!("trunkline: {}", crate::base::chain(error));
+fn refuse(error: &dyn std::error::Error) -> ExitCode {
+    show::complain(&crate::base::chain(error));
     ExitCode::from(EX_CONFIG)
 }

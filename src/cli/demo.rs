@@ -1,7 +1,9 @@
 //! `trunkline demo`: the whole product at work, with no account anywhere.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use super::show;
 use crate::app::{DemoOptions, demo};
 use crate::telemetry;
 
@@ -19,7 +21,7 @@ pub struct Demo {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     messages: Option<u32>,
     /// Messages a second [default: 40 with --messages, else 3]
-    #[arg(long)]
+    #[arg(long, value_parser = rate)]
     rate: Option<f64>,
     /// What is logged meanwhile
     #[arg(long, default_value = "error", value_name = "LEVEL")]
@@ -42,11 +44,37 @@ impl Demo {
             json,
         };
         match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(demo(options)),
+            Ok(runtime) => {
+                let code = runtime.block_on(demo(options));
+                telemetry::flush_logs(Duration::from_secs(1));
+                code
+            }
             Err(error) => {
-                eprintln!("trunkline: no runtime: {error}");
+                show::complain(&format!("no runtime: {error}"));
                 ExitCode::FAILURE
             }
+        }
+    }
+}
+
+/// Messages a second that a demo can be played at.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: Option<f64> = text.parse().ok();
+    let fits = rate.filter(|rate| (0.01..=1000.0).contains(rate));
+    fits.ok_or_else(|| "a rate is 0.01 to 1000 messages a second".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_that_no_clock_can_keep_is_refused() {
+        for right in ["0.01", "3", "1e3"] {
+            assert!(rate(right).is_ok(), "{right}");
+        }
+        for wrong in ["inf", "-inf", "nan", "0", "-1", "1e300", "1001", "x", ""] {
+            assert!(rate(wrong).is_err(), "{wrong}");
         }
     }
 }

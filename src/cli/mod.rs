@@ -97,7 +97,10 @@ impl Command {
         let done = match self {
             Self::Run(command) => return command.run(target.data_dir),
             Self::Demo(command) => return command.run(target.json),
-            Self::CheckConfig(command) => return command.run(),
+            Self::CheckConfig(command) => match command.run() {
+                Ok(code) => return code,
+                Err(error) => Err(error),
+            },
             Self::Sandbox(command) => return command.run(target.data_dir.as_deref()),
             Self::Login(command) => over_api(&target, |client| command.run(client, &target)),
             Self::Sessions(command) => over_api(&target, |client| command.run(client, &target)),
@@ -115,7 +118,7 @@ impl Command {
         match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("trunkline: {error}");
+                show::complain(&error.to_string());
                 error.exit_code()
             }
         }
@@ -157,7 +160,7 @@ mod tests {
             for argument in below.get_arguments() {
                 let name = argument.get_id().as_str();
                 assert!(
-                    !["url", "data_dir", "json"].contains(&name),
+                    !["url", "data_dir", "json", "timeout"].contains(&name),
                     "{} {name}",
                     below.get_name()
                 );

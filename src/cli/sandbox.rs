@@ -9,7 +9,7 @@ use crate::sandbox::server::{daemon_config, key};
 use crate::sandbox::world::account::{DC, SECOND_DC};
 use crate::sandbox::{Sandbox, SandboxConfig, SandboxError, Seed, Switches};
 
-use super::data;
+use super::{data, show};
 
 /// Run a Telegram of one's own on loopback, to try and to test against
 #[derive(Debug, clap::Args)]
@@ -67,7 +67,7 @@ impl Command {
     async fn work(self, data_dir: Option<&Path>) -> Result<(), Cause> {
         let key_file = match &self.data {
             Some(folder) => folder.join("rsa.pem"),
-            None => data::folder(data_dir).join("sandbox-rsa.pem"),
+            None => data::folder(data_dir)?.join("sandbox-rsa.pem"),
         };
         if self.print_config {
             let rsa = key(Some(&key_file))?;
@@ -76,8 +76,7 @@ impl Command {
                 std::iter::once((DC, self.port)).chain(self.second_port.map(|port| (SECOND_DC, port)));
             let centres = ports.map(|(dc, port)| (dc, SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
             let config = daemon_config(&centres.collect(), &pem, &(1, "sandbox".to_owned()));
-            print!("{config}");
-            return Ok(());
+            return Ok(show::text(&config)?);
         }
         let seed = match &self.seed {
             Some(file) => read_seed(file).map_err(|source| of_seed(file, source))?,
@@ -162,13 +161,7 @@ async fn stopped() -> std::io::Result<()> {
 }
 
 fn failed(error: &dyn std::error::Error) -> ExitCode {
-    eprint!("trunkline: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        eprint!(": {cause}");
-        source = cause.source();
-    }
-    eprintln!();
+    show::complain(&crate::base::chain(error));
     ExitCode::FAILURE
 }
 

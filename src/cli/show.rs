@@ -11,11 +11,22 @@ pub type Column = (&'static str, &'static str);
 
 /// Prints a line to standard output.
 pub fn line(text: &str) -> Result<(), CliError> {
+    self::text(&format!("{text}\n"))
+}
+
+/// Prints a text to standard output; all of it is written when this returns.
+pub fn text(text: &str) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").map_err(|cause| CliError::Io {
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|cause| CliError::Io {
         what: "standard output".to_owned(),
         cause,
     })
+}
+
+/// Says on standard error what went wrong. Where that cannot be written either, the exit code tells.
+pub fn complain(text: &str) {
+    drop(writeln!(std::io::stderr().lock(), "trunkline: {text}"));
 }
 
 /// Prints a value as JSON.

@@ -75,13 +75,11 @@ pub(super) struct Offline {
 
 impl Offline {
     pub(super) fn config(&self, target: &Target) -> Result<StoreConfig, CliError> {
-        let mut config = Config::load(self.config.as_deref())
-            .map_err(|error| CliError::Here(chain(&error)))?
-            .store;
-        if target.data_dir.is_some() || config.folder == StoreConfig::default().folder {
-            config.folder = data::folder(target.data_dir.as_deref());
-        }
-        Ok(config)
+        let here = |error: &dyn std::error::Error| CliError::Here(chain(error));
+        let mut config = Config::load(self.config.as_deref()).map_err(|error| here(&error))?;
+        let folder = data::folder_of(&config, target.data_dir.as_deref());
+        config.store.folder = folder.map_err(|error| here(&error))?;
+        Ok(config.store)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Settings from the environment by our own names: `TRUNKLINE__SECTION__KEY`.
 
-use super::Fault;
+use std::ffi::OsString;
+
+use super::{Fault, older};
 
 /// What a variable's name begins with.
 const PREFIX: &str = "TRUNKLINE__";
@@ -10,6 +12,31 @@ const DEEPEST: usize = 8;
 
 /// What ours begin with that are no settings, such as `TRUNKLINE_URL`; so does a setting whose underscores are too few.
 const SHORT: &str = "TRUNKLINE_";
+
+/// The key that seals secrets may come as a variable, and must not be passed over.
+const SEAL_KEY: &str = "TRUNKLINE_SEAL_KEY";
+
+/// The variables that are texts, and the faults of settings that are none. What else is none is not ours: any program may
+/// put any bytes there.
+pub(super) fn texts(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> (Vec<(String, String)>, Vec<Fault>) {
+    let (mut texts, mut faults) = (Vec::new(), Vec::new());
+    for (name, value) in variables {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => texts.push((name, value)),
+            Err(_) if name.starts_with(PREFIX) || name == SEAL_KEY || older::knows(&name) => {
+                faults.push(Fault {
+                    key: name,
+                    why: "must be UTF-8".to_owned(),
+                });
+            }
+            Err(_) => {}
+        }
+    }
+    (texts, faults)
+}
 
 /// The settings among the variables, as paths and texts.
 pub(super) fn settings(variables: &[(String, String)]) -> Vec<(Vec<String>, String)> {
@@ -43,6 +70,30 @@ pub(super) fn misspelt(variables: &[(String, String)], sections: &[&str]) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_are_a_fault_of_ours_alone() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let bytes = || OsString::from_vec(vec![b'a', 0xa3]);
+        let ours = [
+            "TRUNKLINE__STORE__FOLDER",
+            "TRUNKLINE_SEAL_KEY",
+            "API_SECRET_KEY",
+            "DATABASE_URL",
+        ];
+        let others = ["BAD", "LANG", "TRUNKLINE_CONFIG"];
+        let variables = ours.iter().chain(&others);
+        let variables = variables.map(|name| (OsString::from(name), bytes()));
+        let nameless = (bytes(), OsString::from("x"));
+        let right = (OsString::from("HOST"), OsString::from("::1"));
+        let (texts, faults) = texts(variables.chain([nameless, right]));
+        assert_eq!(texts, [("HOST".to_owned(), "::1".to_owned())]);
+        assert_eq!(
+            faults.iter().map(|fault| fault.key.as_str()).collect::<Vec<_>>(),
+            ours
+        );
+    }
 
     #[test]
     fn a_section_after_one_underscore_is_noticed() {

@@ -1,5 +1,6 @@
 //! Layers of configuration laid over each other, and the faults of all their keys at once.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use toml::{Table, Value};
@@ -21,7 +22,7 @@ pub(super) struct Layers {
 impl Layers {
     /// The embedded default alone.
     pub fn embedded() -> Self {
-        let merged = DEFAULT.parse().expect("the embedded default is TOML");
+        let merged: Table = DEFAULT.parse().expect("the embedded default is TOML");
         Self {
             merged,
             texts: Vec::new(),
@@ -50,6 +51,13 @@ impl Layers {
             })?;
         merge(&mut self.merged, table);
         Ok(())
+    }
+
+    /// Lays the variables of the process over what is there.
+    pub fn add_variables(&mut self, variables: impl Iterator<Item = (OsString, OsString)>) {
+        let (texts, faults) = environment::texts(variables);
+        self.faults.extend(faults);
+        self.add_environment(texts.into_iter());
     }
 
     /// Lays the environment over what is there; the names of earlier deployments first.
@@ -82,6 +90,8 @@ impl Layers {
             faults.sort_by(|one, other| one.key.cmp(&other.key));
             return Err(ConfigError::Faults(faults));
         }
+        let section = self.merged.get("store").and_then(Value::as_table);
+        let folder_is_named = section.is_some_and(|store| store.contains_key("folder"));
         let mut config: Config = self.merged.try_into().map_err(|error: toml::de::Error| {
             ConfigError::Faults(vec![Fault {
                 key: "(whole)".into(),
@@ -89,6 +99,7 @@ impl Layers {
             }])
         })?;
         config.notes = self.notes;
+        config.folder_is_named = folder_is_named;
         let faults = config.faults();
         if faults.is_empty() {
             Ok(config)
@@ -238,6 +249,31 @@ mod tests {
         );
         let warned: Vec<_> = config.warnings().into_iter().map(|fault| fault.key).collect();
         assert_eq!(warned, ["http.listen", "REDIS_URL"]);
+    }
+
+    #[test]
+    fn a_folder_is_named_even_if_it_is_the_default_ones_name() {
+        assert!(!with(&[]).expect("right").folder_is_named);
+        assert!(
+            with(&[("TRUNKLINE__STORE__FOLDER", "data")])
+                .expect("right")
+                .folder_is_named
+        );
+        let file = Config::from_text("[store]\nfolder = \"data\"\n").expect("right");
+        assert!(file.folder_is_named && file.store.folder == Path::new("data"));
+    }
+
+    #[test]
+    fn a_first_key_that_can_be_none_is_a_fault_like_others() {
+        let key = |text: &str| with(&[("API_SECRET_KEY", text), ("TRUNKLINE__TELEGRAM__API_ID", "-1")]);
+        let Err(ConfigError::Faults(faults)) = key("too short") else {
+            panic!("it was taken")
+        };
+        let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
+        assert_eq!(keys, ["access.first_key (API_SECRET_KEY)", "telegram.api_id"]);
+        let config = with(&[("API_SECRET_KEY", "1234567890123456")]).expect("a text of digits is one");
+        let key = config.access.first_key.expect("given");
+        assert_eq!(key.expose(), "1234567890123456");
     }
 
     #[test]

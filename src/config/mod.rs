@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::access::AccessConfig;
 use crate::base::Span;
 use crate::forward::ForwardConfig;
 use crate::http::HttpConfig;
@@ -45,6 +46,8 @@ pub struct Config {
     pub forward: ForwardConfig,
     /// The control API.
     pub http: HttpConfig,
+    /// Who asks.
+    pub access: AccessConfig,
     /// The audit log.
     pub audit: AuditConfig,
     /// What waits for a person.
@@ -54,6 +57,9 @@ pub struct Config {
     /// What was set and is of no use.
     #[serde(skip)]
     pub notes: Vec<Fault>,
+    /// Whether somebody names the data folder; else it is looked for where such folders are.
+    #[serde(skip)]
+    pub folder_is_named: bool,
 }
 
 /// The life of the process.
@@ -127,7 +133,7 @@ impl Config {
         if let Some(path) = file {
             layers.add_file(path)?;
         }
-        layers.add_environment(std::env::vars());
+        layers.add_variables(std::env::vars_os());
         layers.finish()
     }
 
@@ -145,6 +151,7 @@ impl Config {
     fn faults(&self) -> Vec<Fault> {
         let sections = [
             self.log.faults(),
+            self.access.faults(),
             self.telegram.faults(),
             self.limiter.faults(),
             self.webhook.faults(),

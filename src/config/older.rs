@@ -10,7 +10,24 @@ use super::Fault;
 const SAME: &[(&str, &str, &str)] = &[
     ("TELEGRAM_API_ID", "telegram", "api_id"),
     ("TELEGRAM_API_HASH", "telegram", "api_hash"),
+    ("API_SECRET_KEY", "access", "first_key"),
 ];
+
+/// The other names.
+const OTHERS: &[&str] = &[
+    "HOST",
+    "PORT",
+    "DEBUG",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "LARAVEL_BASE_URL",
+    "WEBHOOK_SECRET_TOKEN",
+];
+
+/// Whether a variable is one of these.
+pub(super) fn knows(name: &str) -> bool {
+    OTHERS.contains(&name) || SAME.iter().any(|(known, ..)| *known == name)
+}
 
 /// What `DEBUG=true` means: everything of ours, and of the libraries what is not noise.
 const DEBUG_LEVEL: &str = "debug,grammers_mtsender=info,grammers_mtproto=info,grammers_session=info,sled=info,\

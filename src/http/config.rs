@@ -1,6 +1,6 @@
 //! The section `[http]` of the configuration: where to listen, and how much one caller may take.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::Deserialize;
 
@@ -79,8 +79,11 @@ impl HttpConfig {
         let mut faults = Vec::new();
         let mut fault = |key: &str, why: &str| faults.push((format!("http.{key}"), why.to_owned()));
         let socket = &self.websocket;
-        if self.listen.port() != 0 && self.metrics_listen == Some(self.listen) {
-            fault("metrics_listen", "is the address of http.listen");
+        if self
+            .metrics_listen
+            .is_some_and(|metrics| is_taken(metrics, self.listen))
+        {
+            fault("metrics_listen", "is the address of http.listen, or within it");
         }
         for (key, number) in [
             ("max_connections", self.max_connections),
@@ -112,6 +115,15 @@ impl HttpConfig {
         }
         faults
     }
+}
+
+/// Whether nobody can listen at one address while somebody listens at the other: equal, or one of them is every address.
+fn is_taken(one: SocketAddr, other: SocketAddr) -> bool {
+    let (one_ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+    // The IPv6 one takes IPv4 too.
+    let takes = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
+    let meets = one_ip == other_ip || takes(one_ip, other_ip) || takes(other_ip, one_ip);
+    one.port() != 0 && one.port() == other.port() && meets
 }
 
 impl Default for HttpConfig {
@@ -146,6 +158,28 @@ mod tests {
             toml::from_str("listen = \"127.0.0.1:9000\"\nmetrics_listen = \"127.0.0.1:9000\"")
                 .expect("parses");
         assert_eq!(twice.faults()[0].0, "http.metrics_listen");
+        let taken = |one: &str, other: &str| {
+            is_taken(
+                one.parse().expect("an address"),
+                other.parse().expect("an address"),
+            )
+        };
+        for (one, other) in [
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("127.0.0.1:1", "[::]:1"),
+            ("[::1]:1", "[::]:1"),
+            ("[::ffff:127.0.0.1]:1", "127.0.0.1:1"),
+        ] {
+            assert!(taken(one, other) && taken(other, one), "{one} {other}");
+        }
+        for (one, other) in [
+            ("0.0.0.0:1", "127.0.0.1:2"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("[::1]:1", "127.0.0.1:1"),
+            ("[::1]:1", "0.0.0.0:1"),
+        ] {
+            assert!(!taken(one, other) && !taken(other, one), "{one} {other}");
+        }
         let text = "max_connections = 0\nmax_body_bytes = 0\nhandler_timeout = \"0s\"\ndrain = \"0s\"\n\
                     [websocket]\nmax_connections = 0\nmax_lag = \"0s\"";
         let config: HttpConfig = toml::from_str(text).expect("parses");

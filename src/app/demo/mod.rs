@@ -7,6 +7,7 @@ mod scene;
 mod screen;
 mod script;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -37,19 +38,21 @@ const FRAME: Duration = Duration::from_millis(200);
 pub async fn demo(options: DemoOptions) -> ExitCode {
     match play(&options).await {
         Ok(ledger) => {
-            if options.json {
-                println!("{}", serde_json::json!(ledger));
-            } else {
-                println!("{}", verdict(&ledger));
-            }
-            if ledger.is_clean() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
+            let told = match options.json {
+                true => serde_json::json!(ledger).to_string(),
+                false => verdict(&ledger).to_string(),
+            };
+            // A verdict that could not be told is none.
+            let told = writeln!(std::io::stdout().lock(), "{told}");
+            match ledger.is_clean() && told.is_ok() {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
             }
         }
         Err(error) => {
-            eprintln!("trunkline: {}", crate::base::chain(&error));
+            let why = crate::base::chain(&error);
+            // Where that cannot be written, the exit code tells.
+            drop(writeln!(std::io::stderr().lock(), "trunkline: {why}"));
             ExitCode::FAILURE
         }
     }

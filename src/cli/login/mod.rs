@@ -137,8 +137,10 @@ impl Begun {
         let (Litter::Entry(id) | Litter::Login(id)) = &litter;
         match tokio::time::timeout(PATIENCE, work).await {
             Ok(Ok(())) => {}
-            Ok(Err(left)) => eprintln!("trunkline: the login of {id} stays behind: {left}"),
-            Err(_) => eprintln!("trunkline: the login of {id} stays behind: the daemon does not answer"),
+            Ok(Err(left)) => show::complain(&format!("the login of {id} stays behind: {left}")),
+            Err(_) => show::complain(&format!(
+                "the login of {id} stays behind: the daemon does not answer"
+            )),
         }
     }
 }
@@ -193,7 +195,9 @@ async fn hand_in(client: &Client, path: &str, body: &Value, question: &Question)
         let mut body = body.clone();
         body[question.field] = Value::String(question.ask().await?);
         match client.post(path, &body).await {
-            Err(error) if error.code() == Some(question.wrong) && left > 0 => eprintln!("{error}"),
+            Err(error) if error.code() == Some(question.wrong) && left > 0 => {
+                show::complain(&error.to_string());
+            }
             answer => return answer,
         }
     }
