@@ -1,12 +1,16 @@
 //! The life of the process: its limits, its signals, what systemd is told, its end.
+//!
+//! A signal that comes while the daemon starts, or is restored in place, ends it too: what is under way has as long as a
+//! drain takes, and is then left as a kill would leave it, which every start bears. systemd is shown life meanwhile; each
+//! part of a start has a deadline of its own.
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
-
-use super::daemon::Daemon;
+use super::daemon::{Daemon, DaemonError};
+use super::notify::{Systemd, Word};
+use super::signals::Signals;
 use crate::config::Config;
 use crate::runtime::{NodeState, Tree, TreeNode};
 use crate::telemetry;
@@ -17,61 +21,148 @@ const FAILED: u8 = 1;
 /// How rarely the tree is looked at where systemd does not watch.
 const UNWATCHED: Duration = Duration::from_secs(3600);
 
+/// For how much longer a start or a stop asks systemd to wait, and how often it does.
+const MORE: Duration = Duration::from_secs(60);
+const ASKS_EVERY: Duration = Duration::from_secs(10);
+
 /// Runs the daemon until a signal ends it or its tree gives up.
 pub async fn run(config: Config) -> ExitCode {
     telemetry::start_logs(&config.log);
-    raise_open_files(config.daemon.open_files);
-    bear_file_limits();
-    for warning in config.warnings() {
-        tracing::warn!(key = warning.key, why = warning.why, "legal, but worth a thought");
-    }
-    let drain = *config.daemon.drain;
-    loop {
-        let daemon = match Daemon::start(config.clone()).await {
-            Ok(daemon) => daemon,
-            Err(error) => {
-                tracing::error!(error = %crate::base::chain(&error), "not started");
-                return ExitCode::from(FAILED);
-            }
-        };
-        tracing::info!(api = %daemon.api_address().await, "serving");
-        tell_systemd(&[NotifyState::Ready]);
-        let end = serve(&daemon).await;
-        if end.is_some() {
-            tell_systemd(&[NotifyState::Stopping]);
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!(%error, "signals cannot be heard");
+            return ExitCode::from(FAILED);
         }
-        let drained = daemon.stop(drain).await;
-        tracing::info!(?drained, "stopped");
-        if let Some(code) = end {
-            return code;
+    };
+    raise_open_files(config.daemon.open_files);
+    for warning in config.warnings() {
+        tracing::warn!(key = warning.key, why = warning.why, "configuration warning");
+    }
+    let systemd = Systemd::of_environment();
+    loop {
+        match live(&config, &mut signals, &systemd).await {
+            After::End(code) => return code,
+            After::Restore => {}
         }
     }
 }
 
-/// Waits for the end, and tells systemd's watchdog meanwhile that the tree is alive; none if the daemon shall begin
-/// anew, which restores a damaged store.
-async fn serve(daemon: &Daemon) -> Option<ExitCode> {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be heard");
-        return Some(ExitCode::from(FAILED));
+/// What follows when a daemon has stopped.
+enum After {
+    /// The process ends.
+    End(ExitCode),
+    /// A daemon begins anew, which restores the damaged store.
+    Restore,
+}
+
+/// One daemon, from its start to its stop.
+async fn live(config: &Config, signals: &mut Signals, systemd: &Systemd) -> After {
+    let drain = *config.daemon.drain;
+    let start = Daemon::start(config.clone());
+    let started = begin(start, signals.told_to_stop(), drain, systemd).await;
+    let daemon = match started {
+        Begun::Whole(Ok(daemon)) => daemon,
+        Begun::Whole(Err(error)) => return After::End(not_started(&error)),
+        Begun::Told(Some(Ok(daemon))) => {
+            stop(daemon, drain, systemd).await;
+            return After::End(ExitCode::SUCCESS);
+        }
+        Begun::Told(Some(Err(error))) => {
+            not_started(&error);
+            return After::End(ExitCode::SUCCESS);
+        }
+        Begun::Told(None) => {
+            tracing::warn!("the start did not end in time and is left as it is");
+            return After::End(ExitCode::SUCCESS);
+        }
     };
-    let allowed = sd_notify::watchdog_enabled();
+    tracing::info!(api = %daemon.api_address().await, "serving");
+    systemd.tell(Word::Ready);
+    let after = serve(&daemon, signals, systemd).await;
+    if matches!(after, After::End(_)) {
+        systemd.tell(Word::Stopping);
+    }
+    stop(daemon, drain, systemd).await;
+    after
+}
+
+fn not_started(error: &DaemonError) -> ExitCode {
+    tracing::error!(error = %crate::base::chain(error), "not started");
+    ExitCode::from(FAILED)
+}
+
+async fn stop(daemon: Daemon, drain: Duration, systemd: &Systemd) {
+    let drained = alive(daemon.stop(drain), systemd).await;
+    tracing::info!(?drained, "stopped");
+}
+
+/// How a start went.
+#[derive(Debug)]
+enum Begun<T> {
+    /// Nothing came in between.
+    Whole(T),
+    /// The daemon was told to stop meanwhile; the start ended in time, or not.
+    Told(Option<T>),
+}
+
+/// Carries out a start and shows life meanwhile. From the moment when the daemon is told to stop, what is left of the start
+/// has the time of a drain.
+async fn begin<T>(
+    start: impl Future<Output = T>,
+    told: impl Future<Output = &'static str>,
+    drain: Duration,
+    systemd: &Systemd,
+) -> Begun<T> {
+    let mut start = pin!(alive(start, systemd));
+    tokio::select! {
+        started = &mut start => Begun::Whole(started),
+        signal = told => {
+            tracing::info!(signal, "told to stop before it served");
+            systemd.tell(Word::Stopping);
+            Begun::Told(tokio::time::timeout(drain, start).await.ok())
+        }
+    }
+}
+
+/// Does something that takes its time, and shows systemd life meanwhile.
+async fn alive<T>(work: impl Future<Output = T>, systemd: &Systemd) -> T {
+    let every = systemd.watchdog().map_or(ASKS_EVERY, |allowed| allowed / 4);
+    let mut ticks = tokio::time::interval(every.clamp(Duration::from_millis(50), ASKS_EVERY));
+    // What is done at once needs no more time.
+    ticks.reset();
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            _ = ticks.tick() => {
+                systemd.tell(Word::Extend(MORE));
+                systemd.tell(Word::Watchdog);
+            }
+        }
+    }
+}
+
+/// Waits for the end, and tells systemd's watchdog meanwhile that the tree is alive.
+async fn serve(daemon: &Daemon, signals: &mut Signals, systemd: &Systemd) -> After {
+    let allowed = systemd.watchdog();
     let mut watchdog = watchdog(allowed);
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Some(ExitCode::SUCCESS),
-            _ = interrupt.recv() => return Some(ExitCode::SUCCESS),
+            signal = signals.told_to_stop() => {
+                tracing::info!(signal, "told to stop");
+                return After::End(ExitCode::SUCCESS);
+            }
             reason = daemon.failed() => {
                 tracing::error!(reason = reason.as_str(), "the tree gave up");
-                return Some(ExitCode::from(FAILED));
+                return After::End(ExitCode::from(FAILED));
             }
             what = daemon.handles.store.damaged() => {
                 tracing::error!(what, "the store is damaged; beginning anew to restore it from the last export");
-                return None;
+                return After::Restore;
             }
-            _ = watchdog.tick() => feed_watchdog(&daemon.tree(), allowed).await,
+            _ = watchdog.tick() => feed_watchdog(&daemon.tree(), allowed, systemd).await,
         }
     }
 }
@@ -88,10 +179,10 @@ fn watchdog(allowed: Option<Duration>) -> tokio::time::Interval {
 /// Only a tree of which every supervisor answers and every child lets go of its thread now and then feeds the watchdog:
 /// a supervisor that is silent will heal nothing any more, a child that computes without an await cannot be killed, and
 /// what they hold can be ended only with the process.
-async fn feed_watchdog(tree: &Tree, allowed: Option<Duration>) {
+async fn feed_watchdog(tree: &Tree, allowed: Option<Duration>, systemd: &Systemd) {
     let bound = allowed.unwrap_or(UNWATCHED) / 2;
     match dead(&tree.snapshot().await, "", bound) {
-        None => tell_systemd(&[NotifyState::Watchdog]),
+        None => systemd.tell(Word::Watchdog),
         Some((child, why)) => tracing::error!(child, why, "the watchdog is not fed"),
     }
 }
@@ -108,21 +199,6 @@ fn dead(node: &TreeNode, above: &str, bound: Duration) -> Option<(String, &'stat
     }
     let above = format!("{path}/");
     node.children.iter().find_map(|child| dead(child, &above, bound))
-}
-
-fn tell_systemd(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(error = %error, "systemd was not told");
-    }
-}
-
-/// A limit on the size of files is to be heard as an error, which the store bears like a full disk, and not as the signal
-/// that ends the process: once a handler is there it stays.
-fn bear_file_limits() {
-    let number = rustix::process::Signal::XFSZ.as_raw();
-    if let Err(error) = signal(SignalKind::from_raw(number)) {
-        tracing::warn!(error = %error, "a limit on the size of files will end the daemon");
-    }
 }
 
 /// Raises the soft limit on open files towards what is wanted, as far as the hard limit allows.
@@ -175,6 +251,37 @@ mod tests {
         }));
         let outer = SupervisorSpec::new(Strategy::OneForOne).child(ChildSpec::supervisor("inner", inner));
         Root::start(outer).await.expect("starts")
+    }
+
+    async fn never() -> &'static str {
+        std::future::pending().await
+    }
+
+    async fn at_once() -> &'static str {
+        "SIGTERM"
+    }
+
+    #[tokio::test]
+    async fn a_signal_is_heard_while_the_daemon_starts() {
+        let systemd = Systemd::of_environment();
+        let (brief, long) = (Duration::from_millis(50), Duration::from_secs(60));
+        let start = || async {
+            tokio::time::sleep(brief).await;
+            1
+        };
+        let begun = begin(start(), never(), brief, &systemd).await;
+        assert!(matches!(begun, Begun::Whole(1)), "{begun:?}");
+        let begun = begin(start(), at_once(), long, &systemd).await;
+        assert!(
+            matches!(begun, Begun::Told(Some(1))),
+            "what has begun is finished: {begun:?}"
+        );
+        let endless = std::future::pending::<()>();
+        let begun = begin(endless, at_once(), brief, &systemd).await;
+        assert!(
+            matches!(begun, Begun::Told(None)),
+            "but nobody waits for longer than a drain: {begun:?}"
+        );
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod daemon;
 mod demo;
 mod health;
 mod life;
+mod notify;
+mod signals;
 mod tree;
 mod watch;
 
