@@ -88,6 +88,9 @@ fn operation(route: &Route, asked: &mut SchemaGenerator, answered: &mut SchemaGe
     let Some(fields) = operation.as_object_mut() else {
         return operation;
     };
+    if !route.audits.is_empty() {
+        fields.insert("x-audited".to_owned(), json!(route.audits));
+    }
     match route.scope {
         Some(scope) => {
             fields.insert("x-scope".to_owned(), scope.as_str().into());

@@ -13,6 +13,7 @@ use super::answer::{Answer, Body};
 use super::call::{Call, parse_body};
 use super::failure::Failure;
 use crate::access::Scope;
+use crate::ops::audit::Deed;
 
 /// What a handler's future gives.
 pub type Handled = Pin<Box<dyn Future<Output = Result<Response<Body>, Failure>> + Send>>;
@@ -55,6 +56,8 @@ pub struct Route {
     pub query: Option<Describe>,
     /// Content type and form of the answer.
     pub answer: fn(&mut SchemaGenerator) -> (&'static str, Schema),
+    /// What the audit log tells of it, each in the commit of what was done.
+    pub audits: &'static [Deed],
     /// Whether `Idempotency-Key` is honoured.
     pub idempotent: bool,
     /// Whether a ticket in the query stands for a key.
@@ -76,6 +79,7 @@ pub struct Draft {
     scope: Option<Scope>,
     status: StatusCode,
     query: Option<Describe>,
+    audits: &'static [Deed],
     idempotent: bool,
     ticket: bool,
     unrecognised: bool,
@@ -92,6 +96,7 @@ pub fn route(tag: &'static str, method: Method, path: &'static str, summary: &'s
         scope: Some(Scope::Read),
         status: StatusCode::OK,
         query: None,
+        audits: &[],
         idempotent: false,
         ticket: false,
         unrecognised: false,
@@ -127,6 +132,12 @@ impl Draft {
     /// A query of this form is allowed.
     pub fn query<Q: JsonSchema>(mut self) -> Self {
         self.query = Some(|generator| Q::json_schema(generator));
+        self
+    }
+
+    /// The audit log tells of these.
+    pub fn audits(mut self, deeds: &'static [Deed]) -> Self {
+        self.audits = deeds;
         self
     }
 
@@ -246,6 +257,7 @@ impl Draft {
             status: self.status,
             takes,
             query: self.query,
+            audits: self.audits,
             answer,
             idempotent: self.idempotent,
             ticket: self.ticket,

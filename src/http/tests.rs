@@ -1,5 +1,6 @@
 //! The server as a caller meets it: over a socket, with a few routes of its own.
 
+mod audited;
 mod fuzz;
 mod limits;
 mod scopes;

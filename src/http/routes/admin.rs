@@ -59,6 +59,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/admin/export",
             "A consistent copy of the store; sealed values stay sealed",
         )
+        .audits(&[Deed::StoreExported])
         .run(export),
     ]
 }

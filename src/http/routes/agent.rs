@@ -19,6 +19,7 @@ use crate::http::page::{Page, PageQuery};
 use crate::http::route::{Route, route};
 use crate::http::texts::said;
 use crate::model::{ChatId, LoginStep, MessageId, SessionState, Wanted};
+use crate::ops::audit::Deed;
 use crate::telegram::{Account, AccountPatch, SessionView};
 
 const TAG: &str = "agent sessions";
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/telegram/disconnect",
             "Log out at Telegram and delete the session",
         )
+        .audits(&[Deed::Deleted])
         .takes(disconnect),
         route(
             TAG,
@@ -58,6 +60,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/telegram/accounts/{session_id}",
             "Log an agent's account out at Telegram and delete its session",
         )
+        .audits(&[Deed::Deleted])
         .run(unlink),
         route(TAG, Method::POST, "/api/telegram/send-message", "Send a text")
             .scope(Scope::Send)

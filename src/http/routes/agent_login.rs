@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::login::seconds_left;
+use super::login::{SUBMITTED, seconds_left};
 use super::sessions::{check, delete_now};
 use crate::access::Scope;
 use crate::base::{Code, Secret, SessionId, Timestamp};
@@ -16,6 +16,7 @@ use crate::http::failure::Failure;
 use crate::http::picture;
 use crate::http::route::{Route, route};
 use crate::model::LoginStep;
+use crate::ops::audit::Deed;
 use crate::telegram::{Account, AccountPatch, NewAccount, SessionView, ShownQr, TelegramError};
 
 const TAG: &str = "agent sessions";
@@ -29,14 +30,20 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/telegram/request-qr",
             "Show a QR by which an agent's account logs in",
         )
+        .audits(&[Deed::LoginBegun])
         .takes(request_qr),
         change(
             "/api/telegram/request-code",
             "Have Telegram send a login code for an agent's account; again to have it sent anew",
         )
+        .audits(&[Deed::LoginBegun])
         .takes(request_code),
-        change("/api/telegram/verify-code", "Submit the code").takes(verify_code),
-        change("/api/telegram/verify-password", "Submit the account's password").takes(verify_password),
+        change("/api/telegram/verify-code", "Submit the code")
+            .audits(SUBMITTED)
+            .takes(verify_code),
+        change("/api/telegram/verify-password", "Submit the account's password")
+            .audits(SUBMITTED)
+            .takes(verify_password),
         route(
             TAG,
             Method::GET,

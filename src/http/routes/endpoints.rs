@@ -11,6 +11,7 @@ use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::page::{Page, PageQuery};
 use crate::http::route::{Route, route};
+use crate::ops::audit::Deed;
 use crate::webhook::{Delivery, Endpoint, EndpointPatch, EndpointStatsView, NewEndpoint};
 
 const TAG: &str = "webhooks";
@@ -52,6 +53,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "The secret of an endpoint that the configuration set up",
         )
         .scope(Scope::Admin)
+        .audits(&[Deed::SecretShown])
         .run(configured_secret),
         steer("/api/webhooks/endpoints/{id}/send-example", "Deliver an example").may_take(send_example),
         steer(

@@ -14,6 +14,7 @@ use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::page::{Page, PageQuery};
 use crate::http::route::{Route, route};
+use crate::ops::audit::Deed;
 
 const TAG: &str = "keys";
 
@@ -26,14 +27,16 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/keys",
             "Make a key; its text is in this answer only",
         )
-        .creates(),
-        route(TAG, Method::DELETE, "/api/keys/{id}", "Revoke a key at once"),
+        .creates()
+        .audits(&[Deed::KeyMade]),
+        route(TAG, Method::DELETE, "/api/keys/{id}", "Revoke a key at once").audits(&[Deed::KeyRevoked]),
         route(
             TAG,
             Method::POST,
             "/api/keys/{id}/rotate",
             "Give a key another text; it is in this answer only",
-        ),
+        )
+        .audits(&[Deed::KeyRotated]),
     ];
     let [listing, making, revoking, rotating] = rows.map(|row| row.scope(Scope::Admin));
     vec![

@@ -12,9 +12,13 @@ use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
 use crate::model::LoginStep;
+use crate::ops::audit::Deed;
 use crate::telegram::{SessionView, ShownQr};
 
 const TAG: &str = "login";
+
+/// What may come of a code or a password that is handed in.
+pub(super) const SUBMITTED: &[Deed] = &[Deed::LoginRefused, Deed::LoggedIn];
 
 pub(crate) fn routes() -> Vec<Route> {
     let step = |path, summary| route(TAG, Method::POST, path, summary).scope(Scope::Manage);
@@ -23,12 +27,16 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/sessions/{id}/login",
             "Show a QR to log in by; with a number have Telegram send a code, again to have it sent anew",
         )
+        .audits(&[Deed::LoginBegun])
         .may_take(begin),
-        step("/api/sessions/{id}/login/code", "Submit the code").takes(code),
+        step("/api/sessions/{id}/login/code", "Submit the code")
+            .audits(SUBMITTED)
+            .takes(code),
         step(
             "/api/sessions/{id}/login/password",
             "Submit the account's password",
         )
+        .audits(SUBMITTED)
         .takes(password),
         step("/api/sessions/{id}/login/cancel", "End the login process").run(cancel),
     ]

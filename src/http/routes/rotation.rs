@@ -12,6 +12,7 @@ use crate::http::answer::Json;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
+use crate::ops::audit::Deed;
 
 pub(crate) fn routes() -> Vec<Route> {
     let path = "/api/telegram-auth/rotate-session";
@@ -20,6 +21,7 @@ pub(crate) fn routes() -> Vec<Route> {
         route("session health", Method::POST, path, summary)
             .scope(Scope::Manage)
             .begins()
+            .audits(&[Deed::RotationBegun])
             .query::<Chosen>()
             .takes(rotate),
     ]

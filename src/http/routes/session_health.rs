@@ -16,6 +16,7 @@ use crate::http::route::{Route, route};
 use crate::http::texts::said;
 use crate::limiter::{Budgets, Cause, CostClass};
 use crate::model::{ChatId, SessionState, Wanted};
+use crate::ops::audit::Deed;
 use crate::runtime::TreeNode;
 use crate::telegram::SessionView;
 
@@ -42,6 +43,7 @@ pub(crate) fn routes() -> Vec<Route> {
         )
         .scope(Scope::Manage)
         .query::<Chosen>()
+        .audits(&[Deed::LoggedOut])
         .may_take(disconnect),
         route(
             TAG,

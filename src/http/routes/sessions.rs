@@ -15,6 +15,7 @@ use crate::http::page::{Page, PageQuery};
 use crate::http::route::{Route, route};
 use crate::limiter::Budgets;
 use crate::model::{ChatId, ChatKind, LoginStep, SessionState, Wanted};
+use crate::ops::audit::Deed;
 use crate::telegram::{self, AccountPatch, ChatInfo, Form, NewAccount};
 
 const TAG: &str = "sessions";
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "Add a session, to be logged in next or imported",
         )
         .creates()
+        .audits(&[Deed::Imported])
         .takes(create),
         route(TAG, Method::GET, "/api/sessions/{id}", "Show a session").run(show),
         change(
@@ -44,6 +46,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/sessions/{id}",
             "Log a session out at Telegram and delete it",
         )
+        .audits(&[Deed::Deleted])
         .run(delete),
         change(Method::POST, "/api/sessions/{id}/start", "Let a session run").run(start),
         change(
@@ -61,8 +64,9 @@ pub(crate) fn routes() -> Vec<Route> {
         change(
             Method::POST,
             "/api/sessions/{id}/logout",
-            "End the authorisation at Telegram; the entry stays",
+            "End the authorisation at Telegram; the session stays",
         )
+        .audits(&[Deed::LoggedOut])
         .run(logout),
         route(
             TAG,
@@ -79,6 +83,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "The session's authorisation, for another program; whoever has it is the account",
         )
         .scope(Scope::Admin)
+        .audits(&[Deed::Exported])
         .takes(export),
         route(
             TAG,

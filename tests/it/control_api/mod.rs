@@ -2,6 +2,7 @@
 
 mod archive;
 mod assets;
+mod audited;
 pub mod caller;
 mod frame;
 mod fuzz;

@@ -151,6 +151,9 @@ async fn a_kill_before_and_after_the_login_changes_nothing() {
     let listed = caller.get("/api/telegram/accounts").await.ok();
     assert_eq!(listed["items"][0]["session_id"], next.as_str(), "{listed}");
     let audit = caller.get("/api/admin/audit").await.ok();
+    let deleted = audit["items"].as_array().expect("items").iter();
+    let deleted = deleted.filter(|entry| entry["what"] == "session.deleted").count();
+    assert_eq!(deleted, 1, "a kill in the middle tells of it once");
     let entry = &audit["items"][0];
     assert_eq!(
         (&entry["what"], &entry["details"]["reason"]),
