@@ -46,6 +46,13 @@ pub struct Command {
     /// Send the stream that real accounts hear all day (status, counters, drafts, settings), drawn from this number
     #[arg(long, value_name = "SEED")]
     weather: Option<i64>,
+    /// Have Telegram's limits on speed: flood waits, which grow if one asks before their end
+    #[arg(long)]
+    limits: bool,
+    /// How many times faster the clock of these limits goes; 60 lets an hour pass in a minute
+    #[arg(long, value_name = "TIMES", default_value_t = 1, requires = "limits",
+          value_parser = clap::value_parser!(u32).range(1..=3600))]
+    clock_factor: u32,
     /// Print the configuration section with which a daemon reaches it, and end
     #[arg(long)]
     print_config: bool,
@@ -93,6 +100,7 @@ impl Command {
         let config = SandboxConfig {
             switches,
             weather: self.weather,
+            limits: self.limits.then_some(self.clock_factor),
             port: self.port,
             second_port: self.second_port,
             control_port: self.control_port,

@@ -293,6 +293,16 @@ impl World {
         self.telegram.hub().connections()
     }
 
+    /// Puts limits on speed into use whose clock goes so many times faster, or none.
+    pub fn set_limits(&self, factor: Option<u32>) {
+        self.telegram.set_limits(factor);
+    }
+
+    /// The limits on speed, and what came inside their waits.
+    pub fn limits(&self) -> serde_json::Value {
+        self.telegram.limits()
+    }
+
     /// The last calls, newest last.
     pub fn requests(&self, account: Option<i64>, method: Option<&str>, limit: usize) -> Vec<Request> {
         self.telegram.requests().recent(account, method, limit)

@@ -20,6 +20,7 @@ pub mod handle;
 mod hash;
 pub mod layers;
 pub mod ledger;
+pub mod limits;
 pub mod logins;
 pub mod methods;
 pub mod people;

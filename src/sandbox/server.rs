@@ -54,6 +54,8 @@ pub struct SandboxConfig {
     pub switches: Switches,
     /// What the stream of updates that are nobody's message is drawn from; without it there is none.
     pub weather: Option<i64>,
+    /// How many times faster the clock of the limits on speed goes; without it there are no limits.
+    pub limits: Option<u32>,
 }
 
 /// A sandbox that cannot start.
@@ -115,6 +117,7 @@ impl Sandbox {
         state.weather = config.weather.map(|seed| Weather { seed, gusts: 0 });
         let hub = Hub::new();
         let telegram = Telegram::new(state, hub.clone(), config.api.clone());
+        telegram.set_limits(config.limits);
         // What went while nobody was there goes now, and for the rest somebody waits.
         telegram.world(State::vanish);
         let second = config.second_port.map(|port| (SECOND_DC, port));

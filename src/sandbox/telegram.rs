@@ -3,6 +3,7 @@
 //!
 //! Not promised: that a push arrives. A fault may drop, double or swap it, and a client may be away.
 
+mod limiting;
 mod telling;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,6 +19,7 @@ use super::arithmetic::calculate;
 use super::faults::{Faults, Kind};
 use super::gathering::Gathering;
 use super::layers;
+use super::limits::Limits;
 use super::methods::{self, Arithmetic, Ctx};
 use super::quiet::Looks;
 use super::requests::{Request, Requests};
@@ -38,6 +40,8 @@ struct Inner {
     hub: Hub,
     faults: Mutex<Faults>,
     requests: Mutex<Requests>,
+    /// Limits on speed, if there are any.
+    limits: Mutex<Option<Limits>>,
     /// What waits for a moment to be told together.
     gathering: Mutex<Gathering>,
     /// Which channels each login looks at.
@@ -83,6 +87,7 @@ impl Telegram {
             hub,
             faults: Mutex::default(),
             requests: Mutex::default(),
+            limits: Mutex::default(),
             gathering: Mutex::default(),
             looks: Mutex::default(),
             apart: Mutex::default(),
@@ -389,8 +394,10 @@ impl Telegram {
         if suffering.silence {
             return end(Reply::Silence, "silence");
         }
-        let result = match &suffering.refusal {
-            Some(refusal) => Err(refusal.clone()),
+        let refusal = suffering.refusal.clone();
+        let refusal = refusal.or_else(|| self.limited(method, comer, &call.body));
+        let result = match refusal {
+            Some(refusal) => Err(refusal),
             None => {
                 let arithmetic = self.arithmetic(&call).await;
                 self.execute(&call, method, &suffering, arithmetic)

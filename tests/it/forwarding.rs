@@ -17,6 +17,7 @@ mod changes;
 mod edits;
 mod gone;
 mod lanes;
+mod limited;
 mod moving;
 mod refusals;
 mod searching;

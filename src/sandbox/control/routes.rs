@@ -23,7 +23,7 @@ GET    /world                               users and chats
 POST   /users                               a user
 PATCH  /users/{user}                        {\"first_name\", \"last_name\", \"picture\", \"hidden_forwards\"}
 DELETE /users/{user}                        the account is deleted
-PUT    /users/{user}/password               {\"password\", \"hint\"}; DELETE takes it away
+PUT    /users/{user}/password               {\"password\", \"hint\", \"recovery\", \"login_email\", \"unknown\"}; DELETE takes it away
 PUT    /users/{user}/home                   {\"dc\"}: the data centre where it lives
 PUT    /users/{user}/archived               {\"chats\"}: in the archive; all others are in the main list
 PUT    /users/{user}/pinned                 {\"chats\"}: pinned to the top of its list, in this order
@@ -58,9 +58,11 @@ DELETE /chats/{id}/messages/{number}        a deletion for all: ?from=USER
 POST   /chats/{id}/messages/{number}/hidden_edit   {\"from\", \"views\", \"forwards\", \"keyboard\"}: changes that are no edit
 POST   /chats/{id}/messages/{number}/reactions     {\"from\", \"emoji\"}: a reaction, or none any more
 GET    /codes/{phone}                       the login code, plain text
-PUT    /codes/{phone}                       {\"refuse\"}: it gets none any more; DELETE takes it back
+PUT    /codes/{phone}                       {\"refuse\"}: it gets none any more; {\"ways\", \"email_pattern\", \"future_tokens\"}: how; DELETE takes it back
 GET    /settings   PATCH /settings          times that are otherwise than on Telegram
 GET    /switches   PATCH /switches          which of Telegram's ways it has: {NAME: true | false}
+GET    /limits                              what came inside flood waits, if there are limits
+PUT    /limits                              {\"factor\"}: limits on speed, with a clock so many times faster; DELETE ends them
 PUT    /weather                             {\"seed\"}: updates that are nobody's message, all the time; DELETE ends it
 GET    /faults     POST /faults             trouble
 DELETE /faults     DELETE /faults/{number}  no more trouble
@@ -86,6 +88,18 @@ struct Burst {
     from: Who,
     text: String,
     count: u32,
+}
+
+/// Limits on speed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limited {
+    #[serde(default = "one")]
+    factor: u32,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Who comes in.
@@ -194,6 +208,19 @@ pub fn answer(
         ("DELETE", ["weather"]) => {
             world.set_weather(None);
             Ok(Answer::Json(json!({"ok": true})))
+        }
+        ("GET", ["limits"]) => Ok(Answer::Json(world.limits())),
+        ("PUT", ["limits"]) => {
+            let wanted = body::<Limited>(bytes)?;
+            if !(1..=3600).contains(&wanted.factor) {
+                return Err(bad("factor is 1 to 3600"));
+            }
+            world.set_limits(Some(wanted.factor));
+            Ok(Answer::Json(world.limits()))
+        }
+        ("DELETE", ["limits"]) => {
+            world.set_limits(None);
+            Ok(Answer::Json(world.limits()))
         }
         ("PUT", ["names", name]) => peers::hand_over(world, name, bytes),
         (_, ["codes", phone]) => people::codes(world, method, phone, bytes),
