@@ -96,6 +96,12 @@ codes! {
     PhoneNumberInvalid = "PHONE_NUMBER_INVALID", Telegram;
     /// Nobody has this number.
     PhoneNumberUnoccupied = "PHONE_NUMBER_UNOCCUPIED", Telegram;
+    /// Telegram wants an e-mail address to be set up first.
+    EmailSetupRequired = "EMAIL_SETUP_REQUIRED", Telegram;
+    /// Telegram has no way for the code that can be taken here.
+    CodeWayUnsupported = "CODE_WAY_UNSUPPORTED", Telegram;
+    /// Telegram wants to be paid for the code.
+    LoginPaymentRequired = "LOGIN_PAYMENT_REQUIRED", Telegram;
     /// The number is banned.
     PhoneNumberBanned = "PHONE_NUMBER_BANNED", Telegram;
     /// The account has a password.

@@ -171,6 +171,9 @@ pub fn status(code: Code) -> StatusCode {
         | Code::PhoneNumberInvalid
         | Code::PhoneNumberUnoccupied
         | Code::PhoneNumberBanned
+        | Code::EmailSetupRequired
+        | Code::CodeWayUnsupported
+        | Code::LoginPaymentRequired
         | Code::PeerInvalid
         | Code::NotCopyable
         | Code::MediaNotReachable

@@ -163,11 +163,26 @@ fn both(code: Code) -> (&'static str, &'static str) {
             "Telegram has banned this phone number",
             "این شماره در تلگرام مسدود شده است",
         ),
+        Code::EmailSetupRequired => (
+            "Telegram wants an e-mail address to be set up first: log in with the Telegram app, or by QR",
+            "تلگرام ابتدا ثبت نشانی ایمیل را می‌خواهد؛ با برنامهٔ تلگرام یا با کد QR وارد شوید",
+        ),
+        Code::CodeWayUnsupported => (
+            "Telegram sends this number no code that can be used here: log in by QR",
+            "تلگرام برای این شماره کدی نمی‌فرستد که اینجا پذیرفته شود؛ با کد QR وارد شوید",
+        ),
+        Code::LoginPaymentRequired => (
+            "Telegram wants to be paid for a code to this number: log in by QR",
+            "تلگرام برای فرستادن کد به این شماره هزینه می‌خواهد؛ با کد QR وارد شوید",
+        ),
         Code::PasswordRequired => (
             "The account is protected by a password",
             "این حساب با رمز عبور محافظت شده است",
         ),
-        Code::PasswordHashInvalid => ("The password is wrong", "رمز عبور نادرست است"),
+        Code::PasswordHashInvalid => (
+            "The password is wrong; one that is forgotten is reset in the Telegram app",
+            "رمز عبور نادرست است؛ رمز فراموش‌شده در برنامهٔ تلگرام بازنشانی می‌شود",
+        ),
         Code::PeerInvalid => (
             "The session does not know this chat",
             "این گفتگو برای نشست شناخته‌شده نیست",

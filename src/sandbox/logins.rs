@@ -12,6 +12,7 @@ use super::world::settings::{Change, Settings};
 use super::world::state::digits;
 use super::world::switches::{Switchboard, UnknownSwitch};
 use super::world::tokens::read_token;
+use super::world::ways::Plan;
 use super::world::{Refusal, State};
 
 /// A login of an account.
@@ -53,7 +54,11 @@ impl World {
 
     /// Gives an account a password (2FA). Takes a tenth of a second: passwords are hashed slowly.
     pub fn set_password(&self, user: i64, password: &str, hint: &str) -> Result<(), Refusal> {
-        let password = Password::new(password, hint);
+        self.set_kept_password(user, Password::new(password, hint))
+    }
+
+    /// The same of a password whose particulars differ: recovery, a login address, an algorithm that nobody knows.
+    pub fn set_kept_password(&self, user: i64, password: Password) -> Result<(), Refusal> {
         self.telegram
             .world(|state| state.set_password(user, Some(password)))
     }
@@ -115,6 +120,9 @@ impl World {
                 .filter(|(_, known)| meant(known.hash))
                 .map(|(key, _)| key)
                 .collect();
+            if session.is_none() {
+                state.keys.future_tokens.retain(|known| known.user != user);
+            }
             if keys.is_empty() && session.is_some() {
                 return Err(Refusal::bad("HASH_INVALID"));
             }
@@ -155,6 +163,14 @@ impl World {
                 state.keys.refused_codes.remove(&phone);
             }
         });
+    }
+
+    /// Says how a phone number's codes are sent from now on.
+    pub fn plan_codes(&self, phone: &str, plan: Plan) -> Result<(), Refusal> {
+        plan.check()?;
+        let phone = digits(phone);
+        self.telegram.world(|state| state.keys.plans.insert(phone, plan));
+        Ok(())
     }
 
     /// What is otherwise than on Telegram.

@@ -93,6 +93,8 @@ catalog! {
     TOLD_EDITS = 0x2b, "told_edits", open;
     /// Messages that wait for what Telegram left out before them.
     HELD_MESSAGES = 0x2c, "held_messages", sealed;
+    /// Tokens by which accounts log in again without a code.
+    FUTURE_TOKENS = 0x2d, "future_tokens", sealed;
 
     /// Flood waits and other memory of the rate limiter.
     LIMITS = 0x30, "limits", open;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use grammers_client::InvocationError;
 
-use super::logins::Ending;
+use super::logins::{Ending, Need};
 use super::refusals::classify;
 use crate::base::{Code, Coded, Retry, Timestamp};
 use crate::model::refusal::{Obstacle, Scope};
@@ -45,6 +45,9 @@ pub enum TelegramError {
     /// The login ended without one.
     #[error("the login process {}", .0.told())]
     LoginEnded(Ending),
+    /// The login cannot go on here.
+    #[error("{}", .0.told())]
+    LoginNeeds(Need),
     /// No login is under way.
     #[error("no login is under way; request a QR or a code first")]
     NoLogin,
@@ -89,6 +92,7 @@ impl TelegramError {
             Self::UnknownSession
             | Self::LoginStep(_)
             | Self::LoginEnded(_)
+            | Self::LoginNeeds(_)
             | Self::NoLogin
             | Self::Invalid(_)
             | Self::Conflict(_)
@@ -144,6 +148,10 @@ impl Coded for TelegramError {
             Self::LoginEnded(Ending::Expired) => Code::LoginExpired,
             Self::LoginEnded(Ending::Cancelled) => Code::LoginCancelled,
             Self::LoginEnded(Ending::AnotherAccount) => Code::AnotherAccount,
+            Self::LoginEnded(Ending::Unoccupied) => Code::PhoneNumberUnoccupied,
+            Self::LoginNeeds(Need::EmailAddress) => Code::EmailSetupRequired,
+            Self::LoginNeeds(Need::Attestation) => Code::CodeWayUnsupported,
+            Self::LoginNeeds(Need::Payment) => Code::LoginPaymentRequired,
             Self::LoginStep(_) | Self::NoLogin => Code::LoginStep,
             Self::Invalid(_) => Code::InvalidRequest,
             Self::Conflict(_) => Code::Conflict,

@@ -13,7 +13,6 @@ use super::error::TelegramError;
 use super::handle::{SessionView, Telegram};
 use super::manager::Msg;
 use super::session;
-use crate::base::digits::{digit, is_invisible};
 use crate::base::{Code, Coded, Secret, SessionId};
 use crate::ops::audit::{self, Deed, Entry, Initiator};
 use crate::store::Batch;
@@ -24,6 +23,9 @@ const REMEMBERED: usize = 1024;
 /// The word for a login by another account than the one whose session it is.
 pub(super) const ANOTHER_ACCOUNT: &str = "ANOTHER_ACCOUNT";
 
+/// The word for a login with a number that nobody has.
+pub(super) const UNOCCUPIED: &str = "PHONE_NUMBER_UNOCCUPIED";
+
 /// How a login ended without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -33,6 +35,29 @@ pub enum Ending {
     Cancelled,
     /// Another account logged in than the one whose session it is.
     AnotherAccount,
+    /// Nobody has the number: Telegram wants a sign-up.
+    Unoccupied,
+}
+
+/// What a login needs that is not done here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// An e-mail address that codes go to.
+    EmailAddress,
+    /// An application that proves what it is; Telegram has no other way for the code.
+    Attestation,
+    /// Payment for the code.
+    Payment,
+}
+
+impl Need {
+    pub(super) fn told(self) -> &'static str {
+        match self {
+            Self::EmailAddress => "Telegram wants an e-mail address to be set up for codes first",
+            Self::Attestation => "Telegram has no way for a code to this number that can be taken here",
+            Self::Payment => "Telegram wants to be paid for a code to this number",
+        }
+    }
 }
 
 impl Ending {
@@ -42,6 +67,7 @@ impl Ending {
             "EXPIRED" => Some(Self::Expired),
             "CANCELLED" => Some(Self::Cancelled),
             ANOTHER_ACCOUNT => Some(Self::AnotherAccount),
+            UNOCCUPIED => Some(Self::Unoccupied),
             _ => None,
         }
     }
@@ -51,6 +77,7 @@ impl Ending {
             Self::Expired => "was not finished in time",
             Self::Cancelled => "was cancelled",
             Self::AnotherAccount => "was another account's than the session",
+            Self::Unoccupied => "was with a number that nobody has",
         }
     }
 }
@@ -145,12 +172,10 @@ impl Telegram {
         code: &str,
         by: Initiator,
     ) -> Result<SessionView, TelegramError> {
-        let code = as_typed(code);
         let refused = by.does(Deed::LoginRefused, id).detail("by", "code");
-        self.submit(id, refused, |reply| {
-            session::Msg::SubmitCode(Secret::new(code), reply)
-        })
-        .await
+        let code = Secret::new(code);
+        self.submit(id, refused, |reply| session::Msg::SubmitCode(code, reply))
+            .await
     }
 
     /// Hands in the account's password. May be repeated after it was taken.
@@ -224,30 +249,9 @@ fn is_refusal(code: Code) -> bool {
     )
 }
 
-/// A code as Telegram wants it: people type it in the digits of their script, and paste it with marks and dashes.
-fn as_typed(code: &str) -> String {
-    let seen = code.chars().filter(|character| !is_invisible(*character));
-    let plain: String = seen
-        .map(|character| digit(character).unwrap_or(character))
-        .collect();
-    let dashed = |character: char| character == '-' || character.is_ascii_digit();
-    match plain.chars().all(dashed) {
-        true => plain.replace('-', ""),
-        false => plain,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn codes_are_taken_as_people_type_and_paste_them() {
-        for typed in ["22345", " 2 23 45 ", "۲۲۳۴۵", "22-345", "\u{200e}٢٢٣٤٥\u{feff}"] {
-            assert_eq!(as_typed(typed), "22345", "{typed}");
-        }
-        assert_eq!(as_typed("ab-12"), "ab-12");
-    }
 
     #[test]
     fn only_the_latest_endings_are_remembered() {

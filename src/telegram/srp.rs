@@ -19,7 +19,7 @@ pub(super) async fn proof(
     password: &Secret,
 ) -> Result<tl::enums::InputCheckPasswordSrp, TelegramError> {
     let terms = Terms::of(account).ok_or(TelegramError::Conflict(
-        "the account's password is of a kind that is not known here",
+        "Telegram asks for this password by an algorithm that this release does not know; a newer release is needed",
     ))?;
     let mut random = [0; 256];
     getrandom::fill(&mut random).expect("the system gives randomness");

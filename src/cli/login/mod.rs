@@ -179,7 +179,11 @@ async fn by_code(client: &Client, id: &str, phone: &str, begun: &Begun) -> Resul
     }
     begun.login(id);
     let code = format!("{login}/code");
-    let step = hand_in(client, &code, &json!({}), &Question::code()).await?;
+    let step = match sent.get("step").and_then(Value::as_str) {
+        // No code was wanted.
+        Some("input_password") => sent,
+        _ => hand_in(client, &code, &json!({}), &Question::code(&sent)).await?,
+    };
     if step.get("step").and_then(Value::as_str) == Some("input_password") {
         let password = format!("{login}/password");
         hand_in(client, &password, &json!({}), &Question::password(&step)).await?;

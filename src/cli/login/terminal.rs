@@ -25,12 +25,31 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// The code that Telegram sent.
-    pub fn code() -> Self {
+    /// The code that Telegram sent; `sent` says how.
+    pub fn code(sent: &Value) -> Self {
+        let told = |field: &str| sent.get(field).and_then(Value::as_str);
+        let how = match (told("code_type"), sent["code_length"].as_i64()) {
+            (Some("missed_call"), length) => format!(
+                " (the last {}digits of the number {}… that calls)",
+                length.map_or(String::new(), |length| format!("{length} ")),
+                told("code_prefix").unwrap_or_default()
+            ),
+            (Some("flash_call"), _) => format!(
+                " (the number {} that calls)",
+                told("code_pattern").unwrap_or_default()
+            ),
+            (Some("fragment"), _) => format!(" (see {})", told("url").unwrap_or_default()),
+            (Some("email"), _) => format!(" (mailed to {})", told("email_pattern").unwrap_or_default()),
+            (Some(kind @ ("word" | "phrase")), _) => match told("beginning") {
+                Some(beginning) => format!(" (the {kind} that begins with {beginning})"),
+                None => format!(" (a {kind})"),
+            },
+            _ => String::new(),
+        };
         Self {
             field: "code",
             wrong: "PHONE_CODE_INVALID",
-            text: "Code from Telegram: ".to_owned(),
+            text: format!("Code from Telegram{how}: "),
             secret: false,
         }
     }
@@ -161,6 +180,25 @@ fn failed(cause: std::io::Error) -> CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_is_asked_for_as_it_was_sent() {
+        let asked = |sent: Value| Question::code(&sent).text;
+        assert_eq!(
+            asked(serde_json::json!({"code_type": "sms", "code_length": 5})),
+            "Code from Telegram: "
+        );
+        let missed = serde_json::json!({"code_type": "missed_call", "code_prefix": "+44", "code_length": 4});
+        assert_eq!(
+            asked(missed),
+            "Code from Telegram (the last 4 digits of the number +44… that calls): "
+        );
+        let phrase = serde_json::json!({"code_type": "phrase", "beginning": "amber"});
+        assert_eq!(
+            asked(phrase),
+            "Code from Telegram (the phrase that begins with amber): "
+        );
+    }
 
     #[test]
     fn the_picture_has_every_module_and_a_quiet_zone() {

@@ -17,7 +17,7 @@ use crate::http::picture;
 use crate::http::route::{Route, route};
 use crate::model::LoginStep;
 use crate::ops::audit::Deed;
-use crate::telegram::{Account, AccountPatch, NewAccount, SessionView, ShownQr, TelegramError};
+use crate::telegram::{Account, AccountPatch, CodeDetails, NewAccount, ShownQr, TelegramError};
 
 const TAG: &str = "agent sessions";
 
@@ -104,15 +104,30 @@ struct QrShown {
     qr_expires_in: u64,
 }
 
+/// What came of asking for a code.
 #[derive(Debug, Serialize, JsonSchema)]
-struct CodeRequested {
-    success: bool,
-    #[schemars(with = "String", extend("format" = "uuid"))]
-    session_id: Uuid,
-    /// How the code was sent: `app`, `sms`, `call`, …
-    code_type: String,
-    code_length: i32,
-    expires_in: u64,
+#[serde(untagged)]
+enum CodeRequested {
+    Sent {
+        success: bool,
+        #[schemars(with = "String", extend("format" = "uuid"))]
+        session_id: Uuid,
+        /// How the code was sent: `app`, `sms`, `call`, `flash_call`, `missed_call`, `fragment`, `word`, `phrase`, `email`.
+        code_type: String,
+        /// How many digits it has, if Telegram tells.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code_length: Option<i32>,
+        #[serde(flatten)]
+        details: CodeDetails,
+        expires_in: u64,
+    },
+    /// Telegram wanted no code: a token of the account's last login or log-out was as good.
+    Passed {
+        #[schemars(with = "String", extend("format" = "uuid"))]
+        session_id: Uuid,
+        #[serde(flatten)]
+        verified: Verified,
+    },
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -146,18 +161,24 @@ enum Verified {
         requires_password: bool,
         /// The account owner's hint.
         hint: Option<String>,
+        /// Whether Telegram can reset the password by mail; that is done in its app.
+        has_recovery: bool,
+        /// What Telegram shows of the account's login address.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        email_pattern: Option<String>,
     },
 }
 
 impl Verified {
-    fn of(session: SessionView) -> Json<Self> {
-        let account = session.account;
-        Json(match account.login {
+    fn of(account: Account) -> Self {
+        match account.login {
             Some(login) if login.step == LoginStep::InputPassword => Self::PasswordWanted {
                 success: true,
                 connected: false,
                 requires_password: true,
                 hint: login.hint,
+                has_recovery: login.has_recovery,
+                email_pattern: login.email_pattern,
             },
             _ => Self::Connected {
                 success: true,
@@ -165,7 +186,7 @@ impl Verified {
                 phone: account.phone.map(|phone| phone.expose().to_owned()),
                 user_id: account.user_id,
             },
-        })
+        }
     }
 }
 
@@ -203,13 +224,21 @@ async fn request_code(call: Call, body: CodeRequest) -> Result<Json<CodeRequeste
     };
     let by = call.initiator()?;
     let account = call.api.telegram.request_code(id, &phone, by).await?.account;
+    let step = account.login.as_ref().map(|login| login.step);
+    if step.is_none_or(|step| step == LoginStep::InputPassword) {
+        return Ok(Json(CodeRequested::Passed {
+            session_id: account.uuid,
+            verified: Verified::of(account),
+        }));
+    }
     let login = account.login.as_ref().ok_or_else(|| misfit(&account))?;
     let sent = login.code.as_ref().ok_or_else(|| misfit(&account))?;
-    Ok(Json(CodeRequested {
+    Ok(Json(CodeRequested::Sent {
         success: true,
         session_id: account.uuid,
         code_type: sent.kind.clone(),
-        code_length: sent.length,
+        code_length: Some(sent.length).filter(|length| *length > 0),
+        details: sent.details.clone(),
         expires_in: seconds_left(login.expires_at),
     }))
 }
@@ -217,15 +246,15 @@ async fn request_code(call: Call, body: CodeRequest) -> Result<Json<CodeRequeste
 async fn verify_code(call: Call, body: CodeTyped) -> Result<Json<Verified>, Failure> {
     let id = call.session_named(&body.session_id)?;
     let (telegram, by) = (&call.api.telegram, call.initiator()?);
-    Ok(Verified::of(telegram.submit_code(id, &body.code, by).await?))
+    let session = telegram.submit_code(id, &body.code, by).await?;
+    Ok(Json(Verified::of(session.account)))
 }
 
 async fn verify_password(call: Call, body: PasswordTyped) -> Result<Json<Verified>, Failure> {
     let id = call.session_named(&body.session_id)?;
     let (telegram, by) = (&call.api.telegram, call.initiator()?);
-    Ok(Verified::of(
-        telegram.submit_password(id, body.password, by).await?,
-    ))
+    let session = telegram.submit_password(id, body.password, by).await?;
+    Ok(Json(Verified::of(session.account)))
 }
 
 /// What a new login of an agent brings with it.

@@ -13,7 +13,7 @@ use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
 use crate::model::LoginStep;
 use crate::ops::audit::Deed;
-use crate::telegram::{SessionView, ShownQr};
+use crate::telegram::{CodeDetails, SessionView, ShownQr};
 
 const TAG: &str = "login";
 
@@ -78,6 +78,8 @@ struct StepView {
     /// How many digits it has, if Telegram tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     code_length: Option<i32>,
+    #[serde(flatten)]
+    details: CodeDetails,
     /// The picture of the QR, as a data URL; it is followed by another, which the session's `qr` route shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     qr_code: Option<String>,
@@ -87,6 +89,9 @@ struct StepView {
     /// The account owner's hint at the password.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    /// Whether Telegram can reset the password by mail; that is done in its app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    has_recovery: Option<bool>,
     /// Seconds until the process ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_in: Option<u64>,
@@ -105,14 +110,25 @@ impl StepView {
                 step_id: None,
                 code_type: None,
                 code_length: None,
+                details: CodeDetails::default(),
                 qr_code: None,
                 login_url: None,
                 hint: None,
+                has_recovery: None,
                 expires_in: None,
                 user_id: account.user_id,
             });
         };
         let shown = login.current_qr(Timestamp::now());
+        let asks_password = login.step == LoginStep::InputPassword;
+        let details = match (&login.code, asks_password) {
+            (_, true) => CodeDetails {
+                email_pattern: login.email_pattern.clone(),
+                ..CodeDetails::default()
+            },
+            (Some(sent), false) => sent.details.clone(),
+            (None, false) => CodeDetails::default(),
+        };
         Json(Self {
             login_url: shown.filter(|_| qr_code.is_some()).map(ShownQr::url),
             qr_code,
@@ -123,8 +139,10 @@ impl StepView {
                 .as_ref()
                 .map(|sent| sent.length)
                 .filter(|many| *many > 0),
+            details,
             code_type: login.code.map(|sent| sent.kind),
             hint: login.hint,
+            has_recovery: asks_password.then_some(login.has_recovery),
             expires_in: Some(seconds_left(login.expires_at)),
             user_id: None,
         })

@@ -8,6 +8,8 @@ use super::routes::{bad, body, json as record, no_route};
 use super::{Answer, Failure};
 use crate::sandbox::acts::Who;
 use crate::sandbox::handle::World;
+use crate::sandbox::world::password::Password;
+use crate::sandbox::world::ways::Plan;
 
 /// A new password.
 #[derive(Deserialize)]
@@ -16,6 +18,11 @@ struct NewPassword {
     password: String,
     #[serde(default)]
     hint: String,
+    #[serde(default)]
+    recovery: bool,
+    login_email: Option<String>,
+    #[serde(default)]
+    unknown: bool,
 }
 
 /// Where an account lives.
@@ -37,6 +44,14 @@ struct Pinned {
 #[serde(deny_unknown_fields)]
 struct Scanned {
     token: String,
+}
+
+/// How a number's codes are sent, or refused.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Codes {
+    Refused(Refused),
+    Planned(Plan),
 }
 
 /// How codes are refused.
@@ -71,7 +86,13 @@ pub fn of_user(
     match (method.as_str(), rest) {
         ("PUT", ["password"]) => {
             let new = body::<NewPassword>(bytes)?;
-            world.set_password(user, &new.password, &new.hint)?;
+            let password = Password {
+                recovery: new.recovery,
+                login_email: new.login_email,
+                unknown: new.unknown,
+                ..Password::new(&new.password, &new.hint)
+            };
+            world.set_kept_password(user, password)?;
             Ok(done())
         }
         ("DELETE", ["password"]) => {
@@ -130,11 +151,15 @@ pub fn codes(world: &World, method: &Method, phone: &str, bytes: &[u8]) -> Resul
             "no code was sent to this number",
         )),
         "PUT" => {
-            world.refuse_codes(phone, Some(&body::<Refused>(bytes)?.refuse));
+            match body::<Codes>(bytes)? {
+                Codes::Refused(refused) => world.refuse_codes(phone, Some(&refused.refuse)),
+                Codes::Planned(plan) => world.plan_codes(phone, plan)?,
+            }
             Ok(done())
         }
         "DELETE" => {
             world.refuse_codes(phone, None);
+            world.plan_codes(phone, Plan::default())?;
             Ok(done())
         }
         _ => Err(no_route()),

@@ -4,8 +4,9 @@ use grammers_tl_types::{Deserializable, Identifiable, enums, functions::auth as 
 
 use super::account::{end, may_end_others};
 use super::{Answer, Ctx};
-use crate::sandbox::world::codes::{Code, SignIn, Way};
+use crate::sandbox::world::codes::{Code, Proof, Sent, SignIn};
 use crate::sandbox::world::state::digits;
+use crate::sandbox::world::ways::Way;
 use crate::sandbox::world::{Refusal, State};
 
 /// Who a call says to be that comes from a key without a login: the account of its phone number, or the one whose
@@ -52,31 +53,106 @@ fn check_centre(ctx: &Ctx<'_>, phone: &str) -> Answer<()> {
 pub fn send_code(ctx: &mut Ctx<'_>, r: f::SendCode) -> Answer<enums::auth::SentCode> {
     check_application(ctx, r.api_id, &r.api_hash)?;
     check_centre(ctx, &r.phone_number)?;
-    ctx.state.send_code(&r.phone_number).map(sent)
+    let enums::CodeSettings::Settings(settings) = r.settings;
+    let tokens = settings.logout_tokens.unwrap_or_default();
+    match ctx.state.send_code(ctx.key.0, &r.phone_number, &tokens)? {
+        Sent::Code(code) => Ok(sent(ctx, &r.phone_number, code)),
+        Sent::Done(user) => Ok(types::auth::SentCodeSuccess {
+            authorization: authorization(ctx, user),
+        }
+        .into()),
+    }
 }
 
 /// `auth.resendCode`
 pub fn resend_code(ctx: &mut Ctx<'_>, r: f::ResendCode) -> Answer<enums::auth::SentCode> {
     check_centre(ctx, &r.phone_number)?;
-    ctx.state
-        .resend_code(&r.phone_number, &r.phone_code_hash)
-        .map(sent)
+    let code = ctx
+        .state
+        .resend_code(ctx.key.0, &r.phone_number, &r.phone_code_hash)?;
+    Ok(sent(ctx, &r.phone_number, code))
 }
 
-fn sent(code: Code) -> enums::auth::SentCode {
+fn sent(ctx: &Ctx<'_>, phone: &str, code: Code) -> enums::auth::SentCode {
     use enums::auth::CodeType;
+    let plan = ctx.state.plan(&digits(phone));
+    let length = i32::try_from(code.code.len()).unwrap_or_default();
+    let first = |text: &str, many: usize| Some(text.chars().take(many).collect::<String>());
+    let r#type: enums::auth::SentCodeType = match code.way {
+        Way::App => types::auth::SentCodeTypeApp { length }.into(),
+        Way::Sms => types::auth::SentCodeTypeSms { length }.into(),
+        Way::Call => types::auth::SentCodeTypeCall { length }.into(),
+        Way::FlashCall => types::auth::SentCodeTypeFlashCall {
+            pattern: format!("{}*", first(&code.code, 4).unwrap_or_default()),
+        }
+        .into(),
+        Way::MissedCall => types::auth::SentCodeTypeMissedCall {
+            prefix: "+447400".to_owned(),
+            length,
+        }
+        .into(),
+        Way::Fragment => types::auth::SentCodeTypeFragmentSms {
+            url: format!("https://fragment.com/login/{}", digits(phone)),
+            length,
+        }
+        .into(),
+        Way::Firebase => types::auth::SentCodeTypeFirebaseSms {
+            nonce: Some(vec![7; 32]),
+            play_integrity_project_id: None,
+            play_integrity_nonce: None,
+            receipt: None,
+            push_timeout: None,
+            length,
+        }
+        .into(),
+        Way::Word => types::auth::SentCodeTypeSmsWord {
+            beginning: first(&code.code, 1),
+        }
+        .into(),
+        Way::Phrase => types::auth::SentCodeTypeSmsPhrase {
+            beginning: code.code.split(' ').next().map(str::to_owned),
+        }
+        .into(),
+        Way::Email => types::auth::SentCodeTypeEmailCode {
+            apple_signin_allowed: false,
+            google_signin_allowed: false,
+            email_pattern: plan.pattern(),
+            length,
+            reset_available_period: None,
+            reset_pending_date: None,
+        }
+        .into(),
+        Way::EmailSetup => types::auth::SentCodeTypeSetUpEmailRequired {
+            apple_signin_allowed: false,
+            google_signin_allowed: false,
+        }
+        .into(),
+        Way::Payment => {
+            return types::auth::SentCodePaymentRequired {
+                store_product: "org.telegram.login".to_owned(),
+                phone_code_hash: code.hash,
+                support_email_address: "login@example.org".to_owned(),
+                support_email_subject: "A code".to_owned(),
+                premium_days: 7,
+                currency: "USD".to_owned(),
+                amount: 99,
+            }
+            .into();
+        }
+    };
+    let next = plan.next(code.way).filter(|way| way.may_come_next());
+    let wait = code.again_at - ctx.state.now;
     types::auth::SentCode {
-        r#type: match code.way {
-            Way::App => types::auth::SentCodeTypeApp { length: 5 }.into(),
-            Way::Sms => types::auth::SentCodeTypeSms { length: 5 }.into(),
-            Way::Call => types::auth::SentCodeTypeCall { length: 5 }.into(),
-        },
+        r#type,
         phone_code_hash: code.hash,
-        next_type: code.way.next().map(|way| match way {
-            Way::App | Way::Sms => CodeType::Sms,
+        next_type: next.map(|way| match way {
             Way::Call => CodeType::Call,
+            Way::FlashCall => CodeType::FlashCall,
+            Way::MissedCall => CodeType::MissedCall,
+            Way::Fragment => CodeType::FragmentSms,
+            _ => CodeType::Sms,
         }),
-        timeout: Some(120),
+        timeout: (wait > 0).then(|| i32::try_from(wait / 1000).unwrap_or(i32::MAX)),
     }
     .into()
 }
@@ -84,17 +160,21 @@ fn sent(code: Code) -> enums::auth::SentCode {
 /// `auth.cancelCode`
 pub fn cancel_code(ctx: &mut Ctx<'_>, r: f::CancelCode) -> Answer<bool> {
     ctx.state
-        .cancel_code(&r.phone_number, &r.phone_code_hash)
+        .cancel_code(ctx.key.0, &r.phone_number, &r.phone_code_hash)
         .map(|()| true)
 }
 
 /// `auth.signIn`
 pub fn sign_in(ctx: &mut Ctx<'_>, r: f::SignIn) -> Answer<enums::auth::Authorization> {
-    let code = r.phone_code.unwrap_or_default();
+    let proof = match (&r.email_verification, &r.phone_code) {
+        (Some(enums::EmailVerification::Code(mailed)), _) => Proof::Mailed(&mailed.code),
+        (Some(_), _) => return Err(Refusal::bad("PHONE_CODE_INVALID")),
+        (None, typed) => Proof::Typed(typed.as_deref().unwrap_or_default()),
+    };
     check_centre(ctx, &r.phone_number)?;
     match ctx
         .state
-        .sign_in(ctx.key.0, &r.phone_number, &r.phone_code_hash, &code)?
+        .sign_in(ctx.key.0, &r.phone_number, &r.phone_code_hash, proof)?
     {
         SignIn::Done(user) => Ok(authorization(ctx, user)),
         SignIn::SignUp => Ok(types::auth::AuthorizationSignUpRequired {
@@ -117,12 +197,13 @@ pub fn sign_up(ctx: &mut Ctx<'_>, r: f::SignUp) -> Answer<enums::auth::Authoriza
 }
 
 /// What who has logged in is answered.
-pub fn authorization(ctx: &Ctx<'_>, user: i64) -> enums::auth::Authorization {
+pub fn authorization(ctx: &mut Ctx<'_>, user: i64) -> enums::auth::Authorization {
+    let future_auth_token = ctx.state.future_token(user);
     types::auth::Authorization {
         setup_password_required: false,
         otherwise_relogin_days: None,
         tmp_sessions: None,
-        future_auth_token: None,
+        future_auth_token,
         user: ctx.viewer(user).user(user),
     }
     .into()
@@ -130,13 +211,11 @@ pub fn authorization(ctx: &Ctx<'_>, user: i64) -> enums::auth::Authorization {
 
 /// `auth.logOut`
 pub fn log_out(ctx: &mut Ctx<'_>, _: f::LogOut) -> Answer<enums::auth::LoggedOut> {
-    ctx.me()?;
+    let me = ctx.me()?;
     ctx.state.log_out(ctx.key.0);
     ctx.hub.unsubscribe(ctx.key);
-    Ok(types::auth::LoggedOut {
-        future_auth_token: None,
-    }
-    .into())
+    let future_auth_token = ctx.state.future_token(me);
+    Ok(types::auth::LoggedOut { future_auth_token }.into())
 }
 
 /// `auth.resetAuthorizations`

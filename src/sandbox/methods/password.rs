@@ -119,18 +119,20 @@ pub fn get_password(ctx: &mut Ctx<'_>, _: f::account::GetPassword) -> Answer<enu
         }
         .into()
     };
-    let current_algo = password
-        .as_ref()
-        .map(|password| kdf(password.salt1.clone(), password.salt2.clone()));
+    let current_algo = password.as_ref().map(|password| match password.unknown {
+        true => enums::PasswordKdfAlgo::Unknown,
+        false => kdf(password.salt1.clone(), password.salt2.clone()),
+    });
     let answer = types::account::Password {
-        has_recovery: false,
+        has_recovery: password.as_ref().is_some_and(|password| password.recovery),
         has_secure_values: false,
         has_password: password.is_some(),
         current_algo,
         srp_b: challenge.as_ref().map(|challenge| challenge.public.to_vec()),
         srp_id: challenge.as_ref().map(|challenge| challenge.id),
         hint: password
-            .map(|password| password.hint)
+            .as_ref()
+            .map(|password| password.hint.clone())
             .filter(|hint| !hint.is_empty()),
         email_unconfirmed_pattern: None,
         new_algo: kdf(random::<8>(), random::<16>()),
@@ -138,7 +140,7 @@ pub fn get_password(ctx: &mut Ctx<'_>, _: f::account::GetPassword) -> Answer<enu
             .into(),
         secure_random: random::<256>(),
         pending_reset_date: None,
-        login_email_pattern: None,
+        login_email_pattern: password.and_then(|password| password.login_email),
     };
     if let Some(challenge) = challenge {
         ctx.state.keys.challenges.insert(ctx.key.0, challenge);

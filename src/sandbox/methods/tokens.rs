@@ -36,7 +36,7 @@ pub fn accept_login_token(ctx: &mut Ctx<'_>, r: f::AcceptLoginToken) -> Answer<e
     .into())
 }
 
-fn login_token(ctx: &Ctx<'_>, exported: Exported) -> enums::auth::LoginToken {
+fn login_token(ctx: &mut Ctx<'_>, exported: Exported) -> enums::auth::LoginToken {
     match exported {
         Exported::Show { token, expires } => types::auth::LoginToken { expires, token }.into(),
         Exported::Elsewhere { dc, token } => types::auth::LoginTokenMigrateTo { dc_id: dc, token }.into(),

@@ -6,12 +6,13 @@ use std::collections::{BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::account::{Account, DC};
-use super::codes::Code;
+use super::codes::{Code, FutureToken};
 use super::guests::Ticket;
 use super::password::{Challenge, Password};
 use super::refusal::Refusal;
 use super::state::{Passing, State};
 use super::tokens::Token;
+use super::ways::Plan;
 
 /// Keys and codes.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -23,6 +24,12 @@ pub struct Keys {
     /// Phone numbers that get no codes, and how they are refused.
     #[serde(default)]
     pub refused_codes: HashMap<String, Refusal>,
+    /// How codes are sent to phone numbers for which that was said.
+    #[serde(default)]
+    pub plans: HashMap<String, Plan>,
+    /// Tokens by which accounts log in without a code, oldest first.
+    #[serde(default)]
+    pub future_tokens: Vec<FutureToken>,
     /// Tokens of QR codes, in the order in which they were made; not kept.
     #[serde(skip)]
     pub tokens: Vec<Token>,

@@ -51,6 +51,7 @@ pub mod touching;
 pub mod uploading;
 pub mod vanishing;
 pub mod voices;
+pub mod ways;
 pub mod weather;
 
 pub use place::{Peer, Place};

@@ -26,6 +26,15 @@ pub struct Password {
     pub verifier: Vec<u8>,
     /// What helps its owner to remember it; shown to everybody who comes as far as to be asked.
     pub hint: String,
+    /// Whether it can be recovered by mail.
+    #[serde(default)]
+    pub recovery: bool,
+    /// What is shown of the account's login address, if it has one.
+    #[serde(default)]
+    pub login_email: Option<String>,
+    /// It is asked for by an algorithm that no client of today knows.
+    #[serde(default)]
+    pub unknown: bool,
 }
 
 impl Password {
@@ -41,6 +50,9 @@ impl Password {
             salt2: salt2.to_vec(),
             verifier: bytes_256(&verifier).to_vec(),
             hint: hint.to_owned(),
+            recovery: false,
+            login_email: None,
+            unknown: false,
         }
     }
 }

@@ -13,6 +13,8 @@ pub struct Settings {
     pub login_token_life: i64,
     /// How long a login code is good.
     pub code_life: i64,
+    /// How long a code is on its way before it is sent the next one; one in other sessions is there at once.
+    pub resend_after: i64,
     /// How old a login has to be to end others.
     pub fresh_login: i64,
     /// How long a random id is remembered; a repeat after that is a new message.
@@ -34,6 +36,7 @@ impl Default for Settings {
         Self {
             login_token_life: 30_000,
             code_life: 300_000,
+            resend_after: 120_000,
             fresh_login: 86_400_000,
             remember_random_ids: 600_000,
             file_reference_life: 10_800_000,
@@ -53,6 +56,8 @@ pub struct Change {
     pub login_token_life: Option<i64>,
     /// See [`Settings::code_life`].
     pub code_life: Option<i64>,
+    /// See [`Settings::resend_after`].
+    pub resend_after: Option<i64>,
     /// See [`Settings::fresh_login`].
     pub fresh_login: Option<i64>,
     /// See [`Settings::remember_random_ids`].
@@ -75,6 +80,7 @@ impl Change {
         let times = [
             ("login_token_life", self.login_token_life),
             ("code_life", self.code_life),
+            ("resend_after", self.resend_after),
             ("fresh_login", self.fresh_login),
             ("remember_random_ids", self.remember_random_ids),
             ("file_reference_life", self.file_reference_life),
@@ -94,6 +100,7 @@ impl Settings {
     pub fn change(&mut self, change: Change) {
         self.login_token_life = change.login_token_life.unwrap_or(self.login_token_life);
         self.code_life = change.code_life.unwrap_or(self.code_life);
+        self.resend_after = change.resend_after.unwrap_or(self.resend_after);
         self.fresh_login = change.fresh_login.unwrap_or(self.fresh_login);
         self.remember_random_ids = change.remember_random_ids.unwrap_or(self.remember_random_ids);
         self.events_kept = change.events_kept.unwrap_or(self.events_kept);

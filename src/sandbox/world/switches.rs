@@ -201,6 +201,12 @@ switches! {
     user_migrate = true:
         "an account that has moved is sent on with USER_MIGRATE_n (303) by every call at its old data centre",
         Source::Documentation("errors");
+    codes_of_their_key = true:
+        "the hash of a login code is good under the key only that asked for it",
+        Source::Inferred("clients begin anew after they lost their key");
+    resend_waits = true:
+        "a code is not sent the next way before the time that its answer names: SEND_CODE_UNAVAILABLE (406)",
+        Source::Client("TDLib, SendCodeHelper.cpp:resend_code");
     duplicated_key_dies = true:
         "a key over whose two main connections calls come in turns ends: AUTH_KEY_DUPLICATED (406)",
         Source::Documentation("errors");

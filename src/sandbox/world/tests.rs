@@ -3,7 +3,7 @@
 use super::account::What;
 use super::changing::Change;
 use super::chat::Role;
-use super::codes::SignIn;
+use super::codes::{Code, Proof, Sent, SignIn};
 use super::content::{Action, Body, Media};
 use super::entities::{Entity, Kind};
 use super::files::FileKind;
@@ -295,21 +295,62 @@ fn a_forward_keeps_its_first_author_and_a_copy_has_none() {
     assert_eq!(refused, Some(Refusal::bad("CHAT_FORWARDS_RESTRICTED")));
 }
 
+fn sent(state: &mut State, key: i64, phone: &str) -> Code {
+    match state.send_code(key, phone, &[]) {
+        Ok(Sent::Code(code)) => code,
+        other => panic!("no code: {other:?}"),
+    }
+}
+
+#[test]
+fn a_code_is_the_key_s_that_asked_and_takes_its_time() {
+    let mut state = world();
+    let phone = "+7000101";
+    let code = sent(&mut state, 1, phone);
+    let right = Proof::Typed(&code.code);
+    let expired = Err(Refusal::bad("PHONE_CODE_EXPIRED"));
+    assert_eq!(state.sign_in(2, phone, &code.hash, right), expired, "another's");
+    let early = state.resend_code(1, phone, &code.hash).err();
+    assert_eq!(early, Some(Refusal::other(406, "SEND_CODE_UNAVAILABLE")));
+    state.now += state.settings.resend_after;
+    let called = state.resend_code(1, phone, &code.hash).expect("sent again");
+    assert_eq!(called.way, super::ways::Way::Call);
+}
+
+#[test]
+fn a_token_of_a_log_out_spares_one_code() {
+    let mut state = world();
+    let phone = "7000101";
+    assert_eq!(state.future_token(ALICE), None, "nobody is given any");
+    let plan = super::ways::Plan {
+        future_tokens: true,
+        ..Default::default()
+    };
+    state.keys.plans.insert(phone.to_owned(), plan);
+    let token = state.future_token(ALICE).expect("given");
+    let of_another = state.send_code(1, "7000102", std::slice::from_ref(&token));
+    assert!(matches!(of_another, Ok(Sent::Code(_))));
+    let done = state.send_code(1, phone, std::slice::from_ref(&token));
+    assert!(matches!(done, Ok(Sent::Done(ALICE))), "{done:?}");
+    let again = state.send_code(2, phone, &[token]);
+    assert!(matches!(again, Ok(Sent::Code(_))), "it is used up");
+}
+
 #[test]
 fn a_code_logs_in_once_and_wrong_ones_are_counted() {
     let mut state = world();
     let phone = "+7000101";
-    let code = state.send_code(phone).expect("a code");
+    let code = sent(&mut state, 1, phone);
     assert_eq!(
-        state.sign_in(1, phone, &code.hash, "abc"),
+        state.sign_in(1, phone, &code.hash, Proof::Typed("abc")),
         Err(Refusal::bad("PHONE_CODE_INVALID"))
     );
     assert_eq!(
-        state.sign_in(1, phone, &code.hash, &code.code),
+        state.sign_in(1, phone, &code.hash, Proof::Typed(&code.code)),
         Ok(SignIn::Done(ALICE))
     );
     assert_eq!(
-        state.sign_in(2, phone, &code.hash, &code.code),
+        state.sign_in(2, phone, &code.hash, Proof::Typed(&code.code)),
         Err(Refusal::bad("PHONE_CODE_EXPIRED"))
     );
     assert_eq!(state.user_of(1), Ok(ALICE));
@@ -324,11 +365,11 @@ fn a_code_logs_in_once_and_wrong_ones_are_counted() {
 #[test]
 fn a_new_number_signs_up_after_its_code() {
     let mut state = world();
-    let code = state.send_code("9996612345").expect("a code");
+    let code = sent(&mut state, 1, "9996612345");
     assert_eq!(code.code, "11111");
     assert!(state.sign_up(1, "9996612345", &code.hash, "Dora", "").is_err());
     assert_eq!(
-        state.sign_in(1, "9996612345", &code.hash, "11111"),
+        state.sign_in(1, "9996612345", &code.hash, Proof::Typed("11111")),
         Ok(SignIn::SignUp)
     );
     let user = state

@@ -18,7 +18,7 @@ use crate::telegram::logins::Ending;
 use crate::telegram::session;
 use crate::telegram::spares::{Spare, Spares};
 use crate::telegram::tables::{Accounts, Activity, Authorisations};
-use crate::telegram::{forget, incident};
+use crate::telegram::{forget, future_tokens, incident};
 
 /// How long a log-out at Telegram may take before the session is forgotten without it.
 const LOGOUT: Duration = Duration::from_secs(10);
@@ -167,7 +167,10 @@ impl State {
         }
         let log_out = tl::functions::auth::LogOut {};
         match tokio::time::timeout(LOGOUT, link.invoke(&log_out)).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(tl::enums::auth::LoggedOut::Out(out))) => {
+                self.keep_token(link, out.future_auth_token).await;
+                Ok(())
+            }
             Ok(Err(error)) => {
                 tracing::info!(session = %link.id, error = %error, "not logged out at Telegram");
                 let refused = matches!(error, TelegramError::Rpc { .. });
@@ -178,6 +181,16 @@ impl State {
                 tracing::info!(session = %link.id, "Telegram did not answer the log-out in time");
                 Err(now)
             }
+        }
+    }
+
+    /// Keeps the token of a log-out, for the account's next login; not of a login that came to nothing.
+    async fn keep_token(&self, link: &Link, token: Option<Vec<u8>>) {
+        let account = link.account();
+        if account.is_authorised()
+            && let Err(error) = future_tokens::keep(&self.context.store, &account, token).await
+        {
+            tracing::warn!(session = %link.id, %error, "the next login of this account takes a code");
         }
     }
 

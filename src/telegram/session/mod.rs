@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use actor::Msg;
 pub(crate) use clock::{Shifts, run as watch_clock};
-pub use login::steps::{Login, SentCode, ShownQr};
+pub use login::steps::{CodeDetails, Login, SentCode, ShownQr};
 pub(crate) use pages::{rested, take as take_messages};
 pub(crate) use pump::tell_held;
 pub(crate) use state::Observation;

@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use trunkline::base::Span;
 use trunkline::sandbox::faults::{Fault, Kind};
+use trunkline::sandbox::world::settings::Change;
 
 use super::backend::{Backend, session};
 use crate::control_api::caller::answer;
@@ -86,6 +87,10 @@ async fn an_agent_logs_in_by_code_and_the_answers_are_the_documented_ones() {
 async fn a_code_is_sent_again_and_only_the_last_one_is_taken() {
     let backend = Backend::new().await;
     backend.stage.user(PHONE, "Ann");
+    backend.stage.handle().set(Change {
+        resend_after: Some(0),
+        ..Change::default()
+    });
     let session = backend.request_code(1, PHONE).await;
     let first = backend.code(PHONE);
     let again = backend.request_code(1, PHONE).await;

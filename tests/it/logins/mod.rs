@@ -9,3 +9,5 @@ mod refusals;
 mod replacing;
 mod secret;
 mod terminal;
+mod tokens;
+mod ways;

@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use trunkline::model::LoginStep;
+use trunkline::sandbox::world::password::Password;
 
 use super::backend::{Backend, session};
 use crate::stage::{until, view};
@@ -33,7 +34,8 @@ async fn a_code_and_then_the_password() {
             .await
             .expect("a text");
         assert_eq!(
-            text, r#"{"success":true,"connected":false,"requires_password":true,"hint":"which pet?"}"#,
+            text,
+            r#"{"success":true,"connected":false,"requires_password":true,"hint":"which pet?","has_recovery":false}"#,
             "to the letter, and again"
         );
     }
@@ -123,4 +125,41 @@ async fn a_login_that_waits_for_a_password_can_be_begun_anew() {
     // The former one is not in, and what it waited for lapses.
     let listed = phone.logins(ann).expect("known");
     assert!(listed.iter().all(|login| login.password_pending), "{listed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_telegram_tells_of_a_password_is_told_and_an_unknown_kind_of_it_said() {
+    let backend = Backend::new().await;
+    let ann = backend.stage.user(PHONE, "Ann");
+    let password = |unknown: bool| Password {
+        recovery: true,
+        login_email: Some("a***@example.org".to_owned()),
+        unknown,
+        ..Password::new("a cat", "miaow")
+    };
+    let phone = backend.stage.handle();
+    phone.set_kept_password(ann, password(true)).expect("set");
+    let session = backend.request_code(1, PHONE).await;
+    let code = json!({"session_id": session, "code": backend.code(PHONE)});
+    let wanted = backend.post("verify-code", code).await.ok();
+    let documented = json!({
+        "success": true, "connected": false, "requires_password": true, "hint": "miaow",
+        "has_recovery": true, "email_pattern": "a***@example.org"
+    });
+    assert_eq!(wanted, documented);
+    let right = json!({"session_id": session, "password": "a cat"});
+    let unknown = backend.post("verify-password", right.clone()).await;
+    assert_eq!(unknown.refusal(), (409, "CONFLICT"));
+    let reason = unknown.body["details"]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("newer release"), "{reason}");
+    phone.set_kept_password(ann, password(false)).expect("set");
+    let wrong = json!({"session_id": session, "password": "a dog"});
+    let wrong = backend.post("verify-password", wrong).await;
+    assert_eq!(wrong.refusal(), (400, "PASSWORD_HASH_INVALID"));
+    let text = wrong.body["error"].as_str().unwrap_or_default();
+    assert!(text.contains("Telegram app"), "{text}");
+    assert_eq!(
+        backend.post("verify-password", right).await.ok()["connected"],
+        true
+    );
 }

@@ -12,6 +12,7 @@ use crate::model::Refusal;
 use crate::model::refusal::Scope;
 use crate::telegram::error::TelegramError;
 use crate::telegram::link::Link;
+use crate::telegram::logins::UNOCCUPIED;
 
 /// How long a number rests that too many logins were tried with: Telegram names no time.
 const NUMBER_RESTS: Duration = Duration::from_secs(3600);
@@ -25,6 +26,31 @@ pub(super) enum Answer<T> {
     Here(T),
     /// The account lives at this DC.
     At(i32),
+}
+
+/// Somebody who is logged in.
+pub(super) struct Admitted {
+    /// Who the server says it is.
+    pub user: tl::enums::User,
+    /// A token by which the account logs in again without a code.
+    pub token: Option<Vec<u8>>,
+}
+
+/// Who an authorisation says is logged in.
+///
+/// # Errors
+/// If nobody has the number: Telegram wants a sign-up.
+pub(super) fn admitted(authorization: tl::enums::auth::Authorization) -> Result<Admitted, TelegramError> {
+    match authorization {
+        tl::enums::auth::Authorization::Authorization(it) => Ok(Admitted {
+            user: it.user,
+            token: it.future_auth_token,
+        }),
+        tl::enums::auth::Authorization::SignUpRequired(_) => Err(TelegramError::Rpc {
+            class: Refusal::Login,
+            name: UNOCCUPIED.to_owned(),
+        }),
+    }
 }
 
 /// Makes a call of a login.
@@ -57,12 +83,13 @@ pub(super) async fn call_home<R: RemoteCall>(
 }
 
 /// The account that a key belongs to already, if it does: an answer may have been lost on its way.
-pub(super) async fn who(link: &Link) -> Option<Box<tl::enums::User>> {
+pub(super) async fn who(link: &Link) -> Option<Box<Admitted>> {
     let request = tl::functions::users::GetUsers {
         id: vec![tl::enums::InputUser::UserSelf],
     };
     // A refusal is the usual answer: nobody is logged in.
-    call(link, &request).await.ok()?.into_iter().next().map(Box::new)
+    let user = call(link, &request).await.ok()?.into_iter().next()?;
+    Some(Box::new(Admitted { user, token: None }))
 }
 
 fn refusal(error: InvocationError) -> TelegramError {

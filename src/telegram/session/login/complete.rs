@@ -2,6 +2,7 @@
 
 use grammers_client::tl;
 
+use super::call::Admitted;
 use super::login_event;
 use crate::base::{Secret, Timestamp};
 use crate::model::{ChatId, ChatKind};
@@ -9,6 +10,7 @@ use crate::ops::audit::{Deed, Entry};
 use crate::store::Batch;
 use crate::telegram::error::TelegramError;
 use crate::telegram::from_tl::username;
+use crate::telegram::future_tokens;
 use crate::telegram::link::Link;
 use crate::telegram::logins::Ending;
 use crate::telegram::session::Context;
@@ -24,9 +26,9 @@ use crate::telegram::tables::{Peer, Peers, StoredState, UpdateStates};
 pub(super) async fn complete(
     context: &Context,
     link: &Link,
-    user: tl::enums::User,
+    admitted: Admitted,
 ) -> Result<(), TelegramError> {
-    let tl::enums::User::User(user) = user else {
+    let tl::enums::User::User(user) = admitted.user else {
         return Err(TelegramError::Conflict("Telegram did not say who logged in"));
     };
     if link.account().is_anothers(user.id) {
@@ -74,6 +76,7 @@ pub(super) async fn complete(
         ((), events)
     })
     .await?;
+    future_tokens::keep(&context.store, &link.account(), admitted.token).await?;
     context
         .limiter
         .in_use_since(link.id, link.account().in_use_since());

@@ -11,23 +11,25 @@ mod complete;
 mod password;
 mod qr;
 pub(super) mod steps;
+mod typed;
 
 use std::time::Duration;
 
-use grammers_client::tl;
 use grammers_client::tl::enums::{Update, Updates};
 
+use self::call::Admitted;
 use self::code::{Sent, Signed};
 use self::qr::Token;
-use self::steps::{Entry, Fit, Login, Move, ShownQr, Submit, after, fit};
+use self::steps::{Again, Entry, Fit, Login, Move, ShownQr, Submit, after, fit};
+use self::typed::as_typed;
 use super::actor::{Msg, State};
 use super::state::{self, Observation};
 use crate::base::{Code, Coded, Secret, StepId, Timestamp};
 use crate::model::{EventBody, LoginStep, SessionState};
 use crate::telegram::error::TelegramError;
-use crate::telegram::incident;
-use crate::telegram::logins::ANOTHER_ACCOUNT;
+use crate::telegram::logins::{ANOTHER_ACCOUNT, Ending, UNOCCUPIED};
 use crate::telegram::manager;
+use crate::telegram::{future_tokens, incident};
 
 /// How long a login waits for a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(50);
@@ -97,7 +99,8 @@ impl State {
         if let Some(phone) = phone {
             let login = self.link.account().login;
             if !login.is_some_and(|login| was_sent(&login, &phone)) {
-                self.send_code(phone, Move::CodeSentToo).await?;
+                // Its answer is a QR: no token is shown that would log in at once.
+                self.send_code(phone, Move::CodeSentToo, false).await?;
                 if self.link.account().is_authorised() {
                     return Ok(());
                 }
@@ -111,7 +114,7 @@ impl State {
     pub(super) async fn request_code(&mut self, phone: String) -> Result<(), TelegramError> {
         self.begin().await;
         let sent = match self.until_client(0).await {
-            Ok(()) => self.send_code(phone, Move::CodeSent).await,
+            Ok(()) => self.send_code(phone, Move::CodeSent, true).await,
             Err(error) => Err(error),
         };
         self.begun(sent).await
@@ -136,26 +139,38 @@ impl State {
         &mut self,
         phone: String,
         sent_as: fn(Secret, steps::SentCode) -> Move,
+        with_tokens: bool,
     ) -> Result<(), TelegramError> {
         let config = &self.context.config;
-        let login = self.link.account().login;
-        let before = login
-            .filter(|login| was_sent(login, &phone))
-            .and_then(|login| login.code);
-        let mut sent = match &before {
-            Some(before) => code::resend(config, &self.link, &phone, before).await?,
-            None => code::send(config, &self.link, &phone).await?,
+        let account = self.link.account();
+        let before = account.login.filter(|login| was_sent(login, &phone));
+        let again = before.and_then(|login| {
+            let sent = login.code?;
+            Some((sent.again(Timestamp::now()), sent, login.step))
+        });
+        let mut sent = match again {
+            // What was sent is on its way still, and Telegram sends no other: it is told once more.
+            Some((Again::Wait, sent, step)) if step != LoginStep::InputPassword => Sent::Code(sent),
+            Some((Again::NextWay, sent, _)) => code::resend(config, &self.link, &phone, &sent).await?,
+            _ => {
+                let tokens = match with_tokens {
+                    true => future_tokens::of(&self.context.store, &account.owner, &phone)?,
+                    false => Vec::new(),
+                };
+                code::send(config, &self.link, &phone, tokens).await?
+            }
         };
         let mut moves = 0;
         loop {
             match sent {
                 Sent::Code(code) => return self.make(sent_as(Secret::new(phone), code)).await,
-                Sent::In(user) => return self.complete(*user).await,
+                Sent::In(admitted) => return self.complete(*admitted).await,
+                Sent::PasswordWanted => return self.want_password(None).await,
                 Sent::At(_) if moves == MOST_MOVES => return Err(restless()),
                 Sent::At(dc) => {
                     moves += 1;
                     self.move_to(dc).await?;
-                    sent = code::send(&self.context.config, &self.link, &phone).await?;
+                    sent = code::send(&self.context.config, &self.link, &phone, Vec::new()).await?;
                 }
             }
         }
@@ -163,6 +178,11 @@ impl State {
 
     /// Hands in a code. May be repeated after it was taken.
     pub(super) async fn submit_code(&mut self, typed: Secret) -> Result<(), TelegramError> {
+        let login = self.link.account().login;
+        let typed = match login.and_then(|login| login.code) {
+            Some(sent) => Secret::new(as_typed(typed.expose(), &sent.kind, sent.length)),
+            None => typed,
+        };
         let Some(login) = self.fitting(Submit::Code(&typed))? else {
             return Ok(());
         };
@@ -174,13 +194,26 @@ impl State {
             // The answer to an earlier try may have been lost, and the code with it.
             Err(error) if error.code() == Code::PhoneCodeExpired => match call::who(&self.link).await {
                 Some(user) => Signed::In(user),
-                None => return Err(error),
+                None => {
+                    self.make(Move::CodeEnded).await?;
+                    return Err(error);
+                }
             },
+            Err(error) if error.code() == Code::PhoneNumberUnoccupied => {
+                self.abandon_login(UNOCCUPIED).await?;
+                return Err(TelegramError::LoginEnded(Ending::Unoccupied));
+            }
             signed => signed?,
         };
         match signed {
-            Signed::In(user) => self.complete(*user).await,
+            Signed::In(admitted) => self.complete(*admitted).await,
             Signed::PasswordWanted => self.want_password(Some(typed)).await,
+            // The code was of the former place; there another one is asked for.
+            Signed::At(dc) => {
+                self.make(Move::CodeEnded).await?;
+                self.move_to(dc).await?;
+                Err(code::expired())
+            }
         }
     }
 
@@ -312,8 +345,8 @@ impl State {
     }
 
     async fn want_password(&mut self, typed: Option<Secret>) -> Result<(), TelegramError> {
-        let hint = password::hint(&self.link).await;
-        self.make(Move::PasswordWanted(hint, typed)).await
+        let question = password::question(&self.link).await;
+        self.make(Move::PasswordWanted(question, typed)).await
     }
 
     /// Stores a move of the process.
@@ -346,8 +379,8 @@ impl State {
         }
     }
 
-    async fn complete(&mut self, user: tl::enums::User) -> Result<(), TelegramError> {
-        let completed = complete::complete(&self.context, &self.link, user).await;
+    async fn complete(&mut self, admitted: Admitted) -> Result<(), TelegramError> {
+        let completed = complete::complete(&self.context, &self.link, admitted).await;
         if let Err(TelegramError::LoginEnded(_)) = completed {
             // What has been learned, copied and told under this session is its own account's.
             self.abandon_login(ANOTHER_ACCOUNT).await?;
@@ -440,6 +473,8 @@ fn restless() -> TelegramError {
 
 #[cfg(test)]
 mod tests {
+    use grammers_client::tl;
+
     use super::*;
 
     #[test]

@@ -1,8 +1,9 @@
-//! The account's password: the owner's hint at it, and handing it in.
+//! The account's password: what is asked beside it, and handing it in.
 
 use grammers_client::tl;
 
-use super::call::call;
+use super::call::{Admitted, admitted, call};
+use super::steps::Question;
 use crate::base::Secret;
 use crate::telegram::error::TelegramError;
 use crate::telegram::link::Link;
@@ -11,13 +12,17 @@ use crate::telegram::srp;
 /// Telegram's word for terms that were used already or are too old.
 const STALE: &str = "SRP_ID_INVALID";
 
-/// The hint, if there is one and Telegram tells it.
-pub(super) async fn hint(link: &Link) -> Option<String> {
+/// What stands beside the question for a password, as far as Telegram tells it.
+pub(super) async fn question(link: &Link) -> Question {
     match ask(link).await {
-        Ok(password) => password.hint.filter(|hint| !hint.is_empty()),
+        Ok(password) => Question {
+            hint: password.hint.filter(|hint| !hint.is_empty()),
+            has_recovery: password.has_recovery,
+            email_pattern: password.login_email_pattern,
+        },
         Err(error) => {
             tracing::info!(session = %link.id, %error, "the hint at a password is not known");
-            None
+            Question::default()
         }
     }
 }
@@ -26,17 +31,12 @@ pub(super) async fn hint(link: &Link) -> Option<String> {
 ///
 /// # Errors
 /// If it is wrong; Telegram's other refusals; no connection.
-pub(super) async fn check(link: &Link, password: &Secret) -> Result<tl::enums::User, TelegramError> {
+pub(super) async fn check(link: &Link, password: &Secret) -> Result<Admitted, TelegramError> {
     let answer = match try_once(link, password).await {
         Err(TelegramError::Rpc { name, .. }) if name == STALE => try_once(link, password).await,
         answer => answer,
     };
-    match answer? {
-        tl::enums::auth::Authorization::Authorization(it) => Ok(it.user),
-        tl::enums::auth::Authorization::SignUpRequired(_) => {
-            Err(TelegramError::Conflict("Telegram did not say who logged in"))
-        }
-    }
+    admitted(answer?)
 }
 
 async fn try_once(link: &Link, password: &Secret) -> Result<tl::enums::auth::Authorization, TelegramError> {

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use grammers_client::tl;
 
-use super::call::call;
+use super::call::{Admitted, admitted, call};
 use super::steps::ShownQr;
 use crate::base::{Code, Coded, Secret, Timestamp};
 use crate::telegram::config::TelegramConfig;
@@ -32,7 +32,7 @@ pub(super) enum Token {
     /// It was accepted; the account lives at another DC, where the new one is to be handed in.
     At(i32, Secret),
     /// It was accepted: the account is logged in.
-    In(Box<tl::enums::User>),
+    In(Box<Admitted>),
     /// It was accepted, and the account has a password besides.
     PasswordWanted,
 }
@@ -69,12 +69,7 @@ fn read(answer: Result<tl::enums::auth::LoginToken, TelegramError>) -> Result<To
             token: text(made.token),
         })),
         Ok(Kind::MigrateTo(to)) => Ok(Token::At(to.dc_id, text(to.token))),
-        Ok(Kind::Success(done)) => match done.authorization {
-            tl::enums::auth::Authorization::Authorization(it) => Ok(Token::In(Box::new(it.user))),
-            tl::enums::auth::Authorization::SignUpRequired(_) => {
-                Err(TelegramError::Conflict("Telegram did not say who logged in"))
-            }
-        },
+        Ok(Kind::Success(done)) => Ok(Token::In(Box::new(admitted(done.authorization)?))),
         Err(error) if error.code() == Code::PasswordRequired => Ok(Token::PasswordWanted),
         Err(error) => Err(error),
     }

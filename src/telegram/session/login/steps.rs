@@ -33,6 +33,12 @@ pub struct Login {
     /// The account owner's hint at the password.
     #[serde(default)]
     pub hint: Option<String>,
+    /// Whether Telegram can reset the password by mail.
+    #[serde(default)]
+    pub has_recovery: bool,
+    /// What Telegram shows of the account's login address, where it asks for the password.
+    #[serde(default)]
+    pub email_pattern: Option<String>,
 }
 
 /// A login token as it is shown.
@@ -60,9 +66,75 @@ pub struct SentCode {
     pub kind: String,
     /// How many digits it has; 0 if Telegram does not tell.
     pub length: i32,
+    /// What else Telegram tells of it.
+    #[serde(default)]
+    pub details: CodeDetails,
+    /// Whether Telegram has another way for it.
+    #[serde(default)]
+    pub has_next: bool,
+    /// Before when it is not asked for again.
+    #[serde(default)]
+    pub again_at: Option<Timestamp>,
+    /// Telegram takes it no more.
+    #[serde(default)]
+    pub ended: bool,
     /// The code itself, once it was taken and a password is wanted besides.
     #[serde(default)]
     pub taken: Option<Secret>,
+}
+
+/// What Telegram tells of a code beside its length; which of it depends on the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct CodeDetails {
+    /// Of a `flash_call`: what the number that calls looks like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_pattern: Option<String>,
+    /// Of a `missed_call`: how the number that calls begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_prefix: Option<String>,
+    /// Of `fragment`: where the code can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Of a `word` or `phrase`: how it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beginning: Option<String>,
+    /// Of `email`, or beside the hint at a password: what Telegram shows of the login address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email_pattern: Option<String>,
+}
+
+/// What is done when a code is asked for again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// The one that was sent stays: Telegram sends no other yet.
+    Wait,
+    /// It is sent the next way.
+    NextWay,
+    /// Another one is sent.
+    Anew,
+}
+
+impl SentCode {
+    /// What is done when it is asked for again.
+    pub(crate) fn again(&self, now: Timestamp) -> Again {
+        match self.again_at {
+            _ if self.ended => Again::Anew,
+            Some(at) if now < at => Again::Wait,
+            _ if self.has_next => Again::NextWay,
+            _ => Again::Anew,
+        }
+    }
+}
+
+/// What is asked beside a password.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Question {
+    /// The account owner's hint.
+    pub hint: Option<String>,
+    /// Whether Telegram can reset it by mail.
+    pub has_recovery: bool,
+    /// What Telegram shows of the login address.
+    pub email_pattern: Option<String>,
 }
 
 /// What moves a login process.
@@ -77,7 +149,9 @@ pub(crate) enum Move {
     /// A code was sent, and is what the process waits for now.
     CodeSent(Secret, SentCode),
     /// The account has a password; the code that led here, if it was one.
-    PasswordWanted(Option<String>, Option<Secret>),
+    PasswordWanted(Question, Option<Secret>),
+    /// Telegram takes the code that was sent no more.
+    CodeEnded,
 }
 
 /// The name and the end of a step that begins now.
@@ -101,6 +175,8 @@ pub(crate) fn after(login: Option<Login>, happened: Move, entry: Entry) -> Login
         moved: None,
         code: None,
         hint: None,
+        has_recovery: false,
+        email_pattern: None,
     });
     let mut anew = false;
     match happened {
@@ -124,10 +200,19 @@ pub(crate) fn after(login: Option<Login>, happened: Move, entry: Entry) -> Login
             login.code = Some(code);
             login.qr = None;
             login.hint = None;
+            login.has_recovery = false;
+            login.email_pattern = None;
         }
-        Move::PasswordWanted(hint, code) => {
+        Move::CodeEnded => {
+            if let Some(sent) = &mut login.code {
+                sent.ended = true;
+            }
+        }
+        Move::PasswordWanted(question, code) => {
             login.step = LoginStep::InputPassword;
-            login.hint = hint;
+            login.hint = question.hint;
+            login.has_recovery = question.has_recovery;
+            login.email_pattern = question.email_pattern;
             login.qr = None;
             login.moved = None;
             if let Some(sent) = &mut login.code {
@@ -213,6 +298,10 @@ mod tests {
             hash: Secret::new(hash),
             kind: "app".to_owned(),
             length: 5,
+            details: CodeDetails::default(),
+            has_next: false,
+            again_at: None,
+            ended: false,
             taken: None,
         }
     }
@@ -283,7 +372,14 @@ mod tests {
         assert_eq!(fit(&waiting, Submit::Password), Fit::Not(LoginStep::InputCode));
         let wanted = after(
             Some(waiting),
-            Move::PasswordWanted(Some("a cat".into()), Some(typed.clone())),
+            Move::PasswordWanted(
+                Question {
+                    hint: Some("a cat".into()),
+                    has_recovery: true,
+                    ..Question::default()
+                },
+                Some(typed.clone()),
+            ),
             entry(600),
         );
         assert_eq!(
@@ -297,7 +393,34 @@ mod tests {
             Fit::Not(LoginStep::InputPassword)
         );
         let anew = after(Some(wanted), Move::CodeSent(phone(), code("i")), entry(900));
-        assert_eq!((anew.step, anew.hint), (LoginStep::InputCode, None));
+        assert_eq!(
+            (anew.step, anew.hint, anew.has_recovery),
+            (LoginStep::InputCode, None, false)
+        );
+    }
+
+    #[test]
+    fn a_code_is_asked_for_again_when_telegram_may_send_it() {
+        let sent = SentCode {
+            has_next: true,
+            again_at: Some(Timestamp(100)),
+            ..code("h")
+        };
+        assert_eq!(sent.again(Timestamp(99)), Again::Wait);
+        assert_eq!(sent.again(Timestamp(100)), Again::NextWay);
+        let last = SentCode {
+            has_next: false,
+            ..sent.clone()
+        };
+        assert_eq!(
+            (last.again(Timestamp(99)), last.again(Timestamp(100))),
+            (Again::Wait, Again::Anew)
+        );
+        let login = after(None, Move::CodeSent(phone(), sent), entry(300));
+        let ended = after(Some(login.clone()), Move::CodeEnded, entry(400));
+        assert_eq!(ended.step_id, login.step_id);
+        let ended = ended.code.expect("a code");
+        assert_eq!(ended.again(Timestamp(0)), Again::Anew, "whatever it had");
     }
 
     #[test]
