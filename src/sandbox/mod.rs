@@ -26,6 +26,7 @@ pub mod methods;
 pub mod people;
 mod quiet;
 pub mod receiver;
+mod refusing;
 pub mod render;
 pub mod requests;
 pub mod rpc;

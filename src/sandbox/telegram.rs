@@ -292,6 +292,13 @@ impl Telegram {
             // It may have come back with another session.
             self.inner.hub.subscribe(call.key, call.session);
         }
+        let frozen = user.and_then(|user| {
+            let target = methods::target(user, &call.body);
+            state.frozen(user, method, target)
+        });
+        if let Some(refusal) = frozen {
+            return Err(refusal);
+        }
         let news_before = state.news.len();
         let mut ctx = Ctx {
             state: &mut state,
@@ -308,6 +315,9 @@ impl Telegram {
             news_before,
         };
         let mut answer = methods::dispatch(&mut ctx, constructor, &call.body);
+        if let Some(Err(refusal)) = &mut answer {
+            self.show_instead(&state, call, refusal);
+        }
         if let (Some(user), Some(Ok(_))) = (user, &answer)
             && let Some(Peer::Channel(channel)) = methods::target(user, &call.body)
         {

@@ -116,6 +116,7 @@ class Story:
         await client.log_out()
 
     async def code(self):
+        self.sandbox.ask("PATCH", "/settings", {"resend_after": 0})
         client = await self.client()
         sent = await client.send_code_request(ALICE)
         expect(isinstance(sent.type, types.auth.SentCodeTypeApp), f"sent to the other login: {sent.type}")

@@ -1,5 +1,7 @@
 //! The routes of the control port about users and chats themselves: names, roles, histories, migration, deletion.
 
+use std::collections::BTreeSet;
+
 use hyper::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -10,6 +12,7 @@ use crate::sandbox::acts::Who;
 use crate::sandbox::handle::World;
 use crate::sandbox::world::chat::Role;
 use crate::sandbox::world::names::Collectible;
+use crate::sandbox::world::rights::Right;
 use crate::sandbox::world::topics::TopicChange;
 use crate::sandbox::world::touching::Touch;
 
@@ -124,6 +127,30 @@ struct TopicEdit {
     hidden: Option<bool>,
 }
 
+/// What may not be sent, by all or by one member until a time.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rights {
+    forbidden: BTreeSet<Right>,
+    user: Option<i64>,
+    #[serde(default)]
+    until: i32,
+}
+
+/// The seconds between two messages of a member.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SlowMode {
+    seconds: i32,
+}
+
+/// What a message costs.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Price {
+    stars: i64,
+}
+
 /// What a picture is drawn from.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -163,10 +190,29 @@ pub fn of_chat(
             ("PUT", ["anonymous"]) => anonymous(world, chat, bytes),
             ("PUT", ["protected"]) => protected(world, chat, bytes),
             ("PUT", ["discussion"]) => discussion(world, chat, bytes),
+            ("PUT", ["rights"]) => rights(world, chat, bytes),
+            ("PUT", ["slow_mode"]) => slow_mode(world, chat, bytes),
+            ("PUT", ["price"]) => price(world, chat, bytes),
             _ => return None,
         })
     };
     act(chat.parse().ok()?)
+}
+
+fn rights(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
+    let rights = body::<Rights>(bytes)?;
+    world.forbid(chat, rights.user, &rights.forbidden, rights.until)?;
+    Ok(done())
+}
+
+fn slow_mode(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
+    world.set_slow_mode(chat, body::<SlowMode>(bytes)?.seconds)?;
+    Ok(done())
+}
+
+fn price(world: &World, chat: i64, bytes: &[u8]) -> Result<Answer, Failure> {
+    world.set_price(chat, body::<Price>(bytes)?.stars)?;
+    Ok(done())
 }
 
 fn deleted(world: &World, chat: i64) -> Result<Answer, Failure> {

@@ -127,6 +127,14 @@ pub fn of_user(
             world.ban(user, false)?;
             Ok(done())
         }
+        ("PUT" | "DELETE", [word @ ("frozen" | "limited")]) => {
+            let on = method == Method::PUT;
+            match *word {
+                "frozen" => world.freeze(user, on)?,
+                _ => world.limit(user, on)?,
+            }
+            Ok(done())
+        }
         ("GET", ["logins"]) => Ok(Answer::Json(json!({"items": record(&world.logins(user)?)?}))),
         ("POST", ["logins"]) => {
             let session = world.accept_login(user, &body::<Scanned>(bytes)?.token)?;

@@ -28,6 +28,8 @@ PUT    /users/{user}/home                   {\"dc\"}: the data centre where it l
 PUT    /users/{user}/archived               {\"chats\"}: in the archive; all others are in the main list
 PUT    /users/{user}/pinned                 {\"chats\"}: pinned to the top of its list, in this order
 PUT    /users/{user}/ban                    thrown out by Telegram; DELETE takes it back
+PUT    /users/{user}/frozen                 it reads and does nothing else; DELETE takes it back
+PUT    /users/{user}/limited                it may not write to strangers and in public groups; DELETE takes it back
 GET    /users/{user}/logins                 where it is logged in
 POST   /users/{user}/logins                 {\"token\"}: it accepts a QR code
 DELETE /users/{user}/logins/{session}       a login ends; without a session all do
@@ -35,6 +37,9 @@ POST   /chats                               a chat
 POST   /chats/{id}/members                  {\"users\": [..]} come in
 DELETE /chats/{id}/members/{user}           a member leaves
 PUT    /chats/{id}/members/{user}           {\"role\"}: admin, member, muted, left, banned
+PUT    /chats/{id}/rights                   {\"forbidden\": [..], \"user\", \"until\"}: what members, or one, may not send
+PUT    /chats/{id}/slow_mode                {\"seconds\"}: between two messages of a member
+PUT    /chats/{id}/price                    {\"stars\"}: what a message costs; {id} may be a user
 PUT    /chats/{id}/username                 {\"username\"}: a name or null; {id} may be a user
 PUT    /chats/{id}/collectibles             {\"names\": [{\"name\", \"active\"}]}; {id} may be a user
 PUT    /names/{name}                        {\"to\"}: the name goes to another user or chat

@@ -349,6 +349,11 @@ pub fn edit_banned(ctx: &mut Ctx<'_>, r: f::EditBanned) -> Answer<enums::Updates
     } else {
         ctx.state
             .assign(me, id, user, if inside { Role::Member } else { Role::Left })?;
+        let forbidden = crate::sandbox::render::rights::read(&rights);
+        if inside {
+            ctx.state
+                .forbid(Peer::Channel(id), Some(user), &forbidden, rights.until_date)?;
+        }
     }
     ctx.state.limit_ban(id, user, rights.until_date)?;
     Ok(ctx.told(me))

@@ -32,7 +32,7 @@ pub fn forward_messages(ctx: &mut Ctx<'_>, r: f::ForwardMessages) -> Answer<enum
         quick_reply_shortcut,
         effect,
         video_timestamp,
-        allow_paid_stars: _,
+        allow_paid_stars,
         suggested_post,
     } = r;
     let me = ctx.me()?;
@@ -55,9 +55,14 @@ pub fn forward_messages(ctx: &mut Ctx<'_>, r: f::ForwardMessages) -> Answer<enum
         quick_reply: quick_reply_shortcut.is_some(),
         effect,
         suggested_post: suggested_post.is_some(),
+        stars: allow_paid_stars,
+        further: fresh.len().saturating_sub(1),
         ..Asked::default()
     };
     check(ctx, me, to, &asked)?;
+    if fresh.len() > 1 && ctx.state.is_slowed(me, to) {
+        return Err(Refusal::bad("SLOWMODE_MULTI_MSGS_DISABLED"));
+    }
     if reply_to.is_some() {
         return Err(Refusal::bad("REPLY_TO_MONOFORUM_PEER_INVALID"));
     }

@@ -1,7 +1,7 @@
 //! How a message is to be sent, beside what it says: each parameter has its effect or is refused with the name that
 //! Telegram's documentation has for it. What needs no effect here is passed over: `background`, `clear_draft` (drafts are
-//! not kept), `update_stickersets_order`, `with_my_score` (there are no games), `allow_paid_floodskip` and
-//! `allow_paid_stars` (nothing costs anything), and `noforwards` of who is no bot. The methods name every parameter of
+//! not kept), `update_stickersets_order`, `with_my_score` (there are no games), `allow_paid_floodskip`, and `noforwards` of
+//! who is no bot. The methods name every parameter of
 //! the schema, so that none that is new passes unseen.
 
 use grammers_tl_types::enums;
@@ -47,10 +47,15 @@ pub struct Asked<'a> {
     pub reply_markup: Option<&'a enums::ReplyMarkup>,
     /// With more than words and spans.
     pub rich_message: bool,
+    /// For at most so many stars.
+    pub stars: Option<i64>,
+    /// For more messages than one.
+    pub further: usize,
 }
 
 /// Checks all that a call asks for. Answers the words of a keyboard that asks for an answer.
 pub fn check(ctx: &Ctx<'_>, me: i64, peer: Peer, asked: &Asked<'_>) -> Answer<Option<String>> {
+    ctx.state.pays(me, peer, asked.further + 1, asked.stars)?;
     match judge(ctx, me, peer, asked) {
         Ok(None) => Ok(None),
         judged if ctx.state.switches.parameters_refused.decides() => judged,

@@ -356,6 +356,22 @@ pub fn migrate_chat(ctx: &mut Ctx<'_>, r: f::MigrateChat) -> Answer<enums::Updat
     Ok(ctx.told(me))
 }
 
+/// `messages.editChatDefaultBannedRights`
+pub fn edit_chat_default_banned_rights(
+    ctx: &mut Ctx<'_>,
+    r: f::EditChatDefaultBannedRights,
+) -> Answer<enums::Updates> {
+    let me = ctx.me()?;
+    let peer = ctx.peer(me, &r.peer)?;
+    if ctx.state.head_of(peer)? != me {
+        return Err(Refusal::bad("CHAT_ADMIN_REQUIRED"));
+    }
+    let enums::ChatBannedRights::Rights(rights) = r.banned_rights;
+    let forbidden = crate::sandbox::render::rights::read(&rights);
+    ctx.state.forbid(peer, None, &forbidden, 0)?;
+    Ok(ctx.told(me))
+}
+
 /// `messages.editChatTitle`
 pub fn edit_chat_title(ctx: &mut Ctx<'_>, r: f::EditChatTitle) -> Answer<enums::Updates> {
     let me = ctx.me()?;

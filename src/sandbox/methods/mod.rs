@@ -412,6 +412,7 @@ table! {
     messages::EditChatAdmin => messages::edit_chat_admin;
     messages::MigrateChat => messages::migrate_chat;
     messages::EditChatTitle => messages::edit_chat_title;
+    messages::EditChatDefaultBannedRights => messages::edit_chat_default_banned_rights;
     messages::ToggleNoForwards => messages::toggle_no_forwards;
     messages::ExportChatInvite => messages::export_chat_invite;
     messages::CheckChatInvite => messages::check_chat_invite;

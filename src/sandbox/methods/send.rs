@@ -35,7 +35,7 @@ pub fn send_message(ctx: &mut Ctx<'_>, r: f::SendMessage) -> Answer<enums::Updat
         send_as,
         quick_reply_shortcut,
         effect,
-        allow_paid_stars: _,
+        allow_paid_stars,
         suggested_post,
         rich_message,
     } = r;
@@ -53,6 +53,8 @@ pub fn send_message(ctx: &mut Ctx<'_>, r: f::SendMessage) -> Answer<enums::Updat
         suggested_post: suggested_post.is_some(),
         reply_markup: reply_markup.as_ref(),
         rich_message: rich_message.is_some(),
+        stars: allow_paid_stars,
+        further: 0,
     };
     let keyboard = check(ctx, me, peer, &asked)?;
     let answered = answered(ctx, me, peer, reply_to.as_ref())?;
@@ -139,7 +141,7 @@ pub fn send_media(ctx: &mut Ctx<'_>, r: f::SendMedia) -> Answer<enums::Updates> 
         send_as,
         quick_reply_shortcut,
         effect,
-        allow_paid_stars: _,
+        allow_paid_stars,
         suggested_post,
     } = r;
     let me = ctx.me()?;
@@ -156,6 +158,8 @@ pub fn send_media(ctx: &mut Ctx<'_>, r: f::SendMedia) -> Answer<enums::Updates> 
         suggested_post: suggested_post.is_some(),
         reply_markup: reply_markup.as_ref(),
         rich_message: false,
+        stars: allow_paid_stars,
+        further: 0,
     };
     let keyboard = check(ctx, me, peer, &asked)?;
     let answered = answered(ctx, me, peer, reply_to.as_ref())?;
@@ -207,7 +211,7 @@ pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums
         send_as,
         quick_reply_shortcut,
         effect,
-        allow_paid_stars: _,
+        allow_paid_stars,
     } = r;
     let me = ctx.me()?;
     let peer = ctx.peer(me, &peer)?;
@@ -229,6 +233,8 @@ pub fn send_multi_media(ctx: &mut Ctx<'_>, r: f::SendMultiMedia) -> Answer<enums
         send_as: send_as.as_ref(),
         quick_reply: quick_reply_shortcut.is_some(),
         effect,
+        stars: allow_paid_stars,
+        further: fresh.len().saturating_sub(1),
         ..Asked::default()
     };
     check(ctx, me, peer, &asked)?;

@@ -3,10 +3,10 @@
 use grammers_tl_types::{enums, types};
 
 use super::standing::usernames;
-use super::{Viewer, blank};
+use super::{Viewer, blank, rights};
 use crate::sandbox::world::account::Account;
 use crate::sandbox::world::archive::ARCHIVE;
-use crate::sandbox::world::chat::{Channel, Group, Role};
+use crate::sandbox::world::chat::{Channel, Group, Member, Role};
 use crate::sandbox::world::marks::Marks;
 use crate::sandbox::world::state::SERVICE;
 use crate::sandbox::world::{Peer, Place};
@@ -143,7 +143,7 @@ impl Viewer<'_> {
             date: group.created,
             version: group.version,
             admin_rights: (role == Some(Role::Admin)).then(|| admin_rights(false, false)),
-            default_banned_rights: Some(blank::banned_rights().into()),
+            default_banned_rights: Some(rights::shown(&group.forbidden, 0).into()),
             ..blank::group(group.id, group.title.clone())
         }
         .into()
@@ -194,22 +194,8 @@ impl Viewer<'_> {
             admin_rights: role
                 .filter(|role| role.runs())
                 .map(|_| admin_rights(channel.broadcast, channel.anonymous.contains(&self.account))),
-            banned_rights: (role == Some(Role::Muted)).then(|| {
-                let until = channel.members.get(&self.account).and_then(|member| member.until);
-                types::ChatBannedRights {
-                    until_date: until.unwrap_or_default(),
-                    ..muted()
-                }
-                .into()
-            }),
-            default_banned_rights: (!channel.broadcast).then(|| {
-                if channel.muted {
-                    muted()
-                } else {
-                    blank::banned_rights()
-                }
-                .into()
-            }),
+            banned_rights: own_rights(channel.members.get(&self.account)).map(Into::into),
+            default_banned_rights: (!channel.broadcast).then(|| rights::shown(&channel.forbidden, 0).into()),
             participants_count: Some(channel.present),
             ..blank::channel(channel.id, channel.title.clone())
         }
@@ -416,6 +402,21 @@ pub fn admin_rights(broadcast: bool, anonymous: bool) -> enums::ChatAdminRights 
         ..blank::admin_rights()
     }
     .into()
+}
+
+/// What a member may not send, if that is anything.
+fn own_rights(member: Option<&Member>) -> Option<types::ChatBannedRights> {
+    let member = member?;
+    if member.role == Role::Muted {
+        let until_date = member.until.unwrap_or_default();
+        return Some(types::ChatBannedRights {
+            until_date,
+            ..muted()
+        });
+    }
+    let until = member.forbidden.values().copied().max()?;
+    let forbidden = member.forbidden.keys().copied().collect();
+    Some(rights::shown(&forbidden, until))
 }
 
 /// The rights of those who may only read.

@@ -16,6 +16,7 @@ mod pages;
 pub mod polls;
 pub mod reactions;
 mod replies;
+pub mod rights;
 pub mod standing;
 pub mod updates;
 mod weather;

@@ -47,6 +47,15 @@ pub struct Account {
     /// Whether Telegram has thrown it out.
     #[serde(default)]
     pub banned: bool,
+    /// Telegram has frozen it: it reads and does nothing else.
+    #[serde(default)]
+    pub frozen: bool,
+    /// Telegram limits it: it may not write to strangers and in public groups.
+    #[serde(default)]
+    pub limited: bool,
+    /// What a message of who is not its contact costs, in stars; 0 for nothing.
+    #[serde(default)]
+    pub price: i64,
     /// What Telegram says about it.
     #[serde(default)]
     pub marks: Marks,
@@ -118,6 +127,9 @@ impl Account {
             bot: false,
             deactivated: false,
             banned: false,
+            frozen: false,
+            limited: false,
+            price: 0,
             marks: Marks::default(),
             hidden_forwards: false,
             password: None,

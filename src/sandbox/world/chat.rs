@@ -8,6 +8,7 @@ use super::account::{Entry, What, keep};
 use super::content::Uid;
 use super::marks::Marks;
 use super::names::Collectible;
+use super::rights::{Forbidden, Right};
 use super::topics::Topic;
 
 /// What a member is.
@@ -59,6 +60,9 @@ pub struct Member {
     /// In a channel: what it does not see, up to this message; 0 for nothing.
     #[serde(default)]
     pub hidden_up_to: i32,
+    /// What it may not send, and until when.
+    #[serde(default)]
+    pub forbidden: Forbidden,
 }
 
 /// A basic group.
@@ -78,6 +82,9 @@ pub struct Group {
     pub version: i32,
     /// Its messages may not be forwarded.
     pub noforwards: bool,
+    /// What members may not send.
+    #[serde(default)]
+    pub forbidden: BTreeSet<Right>,
     /// Its picture, a file of the world.
     #[serde(default)]
     pub photo: Option<i64>,
@@ -122,8 +129,12 @@ pub struct Channel {
     pub slow_mode: i32,
     /// Its messages may not be forwarded.
     pub noforwards: bool,
-    /// Members may not write.
-    pub muted: bool,
+    /// What members may not send.
+    #[serde(default)]
+    pub forbidden: BTreeSet<Right>,
+    /// What a message of a member costs, in stars; 0 for nothing.
+    #[serde(default)]
+    pub price: i64,
     /// Its picture, a file of the world.
     #[serde(default)]
     pub photo: Option<i64>,
@@ -199,6 +210,7 @@ impl Channel {
             posted_at: 0,
             until: None,
             hidden_up_to: 0,
+            forbidden: Forbidden::new(),
         });
         member.until = None;
         if !was && role.present() {

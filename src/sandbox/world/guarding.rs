@@ -28,6 +28,9 @@ impl State {
             return Err(Refusal::bad("PEER_ID_INVALID"));
         }
         self.may_write(by, Peer::User(other), false)?;
+        if let Some(refusal) = self.blocked(by, other) {
+            return Err(refusal);
+        }
         let before = self.is_guarded(by, other);
         let own = self.guards(by, other);
         let asked = asked.map(|asked| self.was_asked(by, other, asked));

@@ -86,6 +86,7 @@ impl State {
                 posted_at: 0,
                 until: None,
                 hidden_up_to: 0,
+                forbidden: BTreeMap::new(),
             });
         }
         let invite = format!("g{:x}", self.derive(11, id, 0).cast_unsigned());
@@ -99,6 +100,7 @@ impl State {
                 members: all,
                 version: 1,
                 noforwards: false,
+                forbidden: BTreeSet::new(),
                 photo: None,
                 migrated_to: None,
                 invite,
@@ -146,7 +148,8 @@ impl State {
             log: VecDeque::new(),
             slow_mode: 0,
             noforwards: false,
-            muted: false,
+            forbidden: BTreeSet::new(),
+            price: 0,
             photo: None,
             marks: Marks::default(),
             linked: None,

@@ -71,6 +71,7 @@ impl State {
                         posted_at: 0,
                         until: None,
                         hidden_up_to: 0,
+                        forbidden: Default::default(),
                     };
                     let group = self.group_mut(id)?;
                     if !group.has(*user) {

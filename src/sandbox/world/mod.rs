@@ -37,6 +37,7 @@ pub mod probing;
 pub mod reacting;
 pub mod references;
 pub mod refusal;
+pub mod rights;
 pub mod settings;
 pub mod spans;
 pub mod standing;

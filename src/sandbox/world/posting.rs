@@ -103,13 +103,12 @@ impl State {
                 if them.deactivated {
                     return Err(Refusal::bad("INPUT_USER_DEACTIVATED"));
                 }
-                if me.blocked.contains(&other) {
-                    return Err(Refusal::bad("YOU_BLOCKED_USER"));
+                match self.blocked(author, other) {
+                    // Nobody else is told that it is so.
+                    Some(_) if !me.bot && self.switches.blocked_in_silence.decides() => Ok(()),
+                    Some(refusal) => Err(refusal),
+                    None => Ok(()),
                 }
-                if them.blocked.contains(&author) {
-                    return Err(Refusal::bad("USER_IS_BLOCKED"));
-                }
-                Ok(())
             }
             Peer::Group(id) if self.group(id)?.migrated_to.is_some() => Err(Refusal::bad("PEER_ID_INVALID")),
             Peer::Group(id) => match self.group(id)?.role(author) {
@@ -123,13 +122,13 @@ impl State {
                 match channel.role(author) {
                     Some(Role::Creator | Role::Admin) => Ok(()),
                     Some(Role::Banned) => Err(self.closed(author, id)),
-                    Some(Role::Muted) if !channel.broadcast => Err(Refusal::bad("USER_BANNED_IN_CHANNEL")),
-                    Some(role) if role.present() && !channel.broadcast => {
-                        if channel.muted {
-                            return Err(Refusal::forbidden("CHAT_WRITE_FORBIDDEN"));
-                        }
-                        self.slow_mode(author, id)
+                    Some(Role::Muted) if !channel.broadcast => {
+                        Err(match self.switches.muted_may_not_write.decides() {
+                            true => Refusal::forbidden("CHAT_WRITE_FORBIDDEN"),
+                            false => Refusal::bad("USER_BANNED_IN_CHANNEL"),
+                        })
                     }
+                    Some(role) if role.present() && !channel.broadcast => self.slow_mode(author, id),
                     Some(role) if role.present() => Err(Refusal::forbidden("CHAT_WRITE_FORBIDDEN")),
                     _ if channel.username.is_none() => Err(Refusal::bad("CHANNEL_PRIVATE")),
                     _ if channel.broadcast => Err(Refusal::forbidden("CHAT_WRITE_FORBIDDEN")),
@@ -137,6 +136,44 @@ impl State {
                 }
             }
         }
+    }
+
+    /// How a message between two people is refused of whom one does not want to hear the other.
+    pub fn blocked(&self, author: i64, other: i64) -> Option<Refusal> {
+        let blocks = |one: i64, other: i64| {
+            let account = self.accounts.get(&one);
+            account.is_some_and(|account| account.blocked.contains(&other))
+        };
+        match (blocks(author, other), blocks(other, author)) {
+            (true, _) => Some(Refusal::bad("YOU_BLOCKED_USER")),
+            (false, true) => Some(Refusal::bad("USER_IS_BLOCKED")),
+            (false, false) => None,
+        }
+    }
+
+    /// Who gets a copy of what an account says there: not who does not want to hear it.
+    fn hearers(&self, author: i64, place: Place) -> Vec<i64> {
+        let mut all = self.audience(place);
+        if matches!(place, Place::Private(..)) {
+            all.retain(|holder| *holder == author || self.blocked(author, *holder).is_none());
+        }
+        all
+    }
+
+    /// Checks what single rights and Telegram's own limits say of messages that an account posts.
+    fn may_send_all(&self, author: i64, peer: Peer, drafts: &[Draft]) -> Result<(), Refusal> {
+        let mut said = drafts.iter().filter(|draft| draft.action.is_none()).peekable();
+        if said.peek().is_some() {
+            self.limited(author, peer)?;
+        }
+        said.try_for_each(|draft| self.may_send(author, peer, self.right_for(draft.media.as_ref())))
+    }
+
+    /// Whether an account may say one thing at a time there.
+    pub fn is_slowed(&self, author: i64, peer: Peer) -> bool {
+        let Peer::Channel(id) = peer else { return false };
+        let channel = self.channels.get(&id);
+        channel.is_some_and(|channel| channel.slow_mode > 0 && !channel.role(author).is_some_and(Role::runs))
     }
 
     fn slow_mode(&self, author: i64, id: i64) -> Result<(), Refusal> {
@@ -210,6 +247,7 @@ impl State {
     /// Takes messages and removes them at once: numbers are used up and there is nothing to be told. Answers the numbers.
     pub fn swallow(&mut self, author: i64, peer: Peer, drafts: Vec<Draft>) -> Result<Vec<i32>, Refusal> {
         self.may_write(author, peer, drafts.iter().any(Draft::carries_media))?;
+        self.may_send_all(author, peer, &drafts)?;
         let mut numbers = Vec::new();
         for draft in drafts {
             self.settle(draft)?;
@@ -236,6 +274,7 @@ impl State {
         if drafts.iter().any(|draft| draft.action.is_none()) {
             self.may_write(author, peer, media)?;
         }
+        self.may_send_all(author, peer, &drafts)?;
         let settled: Vec<_> = drafts
             .into_iter()
             .map(|mut draft| {
@@ -378,7 +417,7 @@ impl State {
                 },
             ));
         } else {
-            for holder in self.audience(place) {
+            for holder in self.hearers(author, place) {
                 let hole = self.hole(uid, holder);
                 let account = self.account_mut(holder)?;
                 account.next_id += hole;

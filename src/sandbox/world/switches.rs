@@ -171,6 +171,15 @@ switches! {
     contents_read = true:
         "listening to a voice message or watching a round video is an event: with its place in the sequence in private chats and basic groups, for one's other sessions in channels",
         Source::Documentation("updateReadMessagesContents, updateChannelReadMessagesContents");
+    blocked_in_silence = true:
+        "a message to who has blocked its author is taken, and not delivered; bots alone hear USER_IS_BLOCKED",
+        Source::Client("tdlib issue 2431, tdesktop issue 908");
+    muted_may_not_write = true:
+        "who is muted in a supergroup hears CHAT_WRITE_FORBIDDEN (403); USER_BANNED_IN_CHANNEL is for accounts that Telegram limits",
+        Source::Inferred("the words of the documented errors");
+    refused_as_406 = true:
+        "refusals that are documented with both codes come as 406 now and then, and what to show as updateServiceNotification",
+        Source::Documentation("errors");
     high_numbers = false:
         "new users, groups and channels have numbers beyond 32 bits, sequences begin in the millions, numbers of messages have holes",
         Source::Client("TDLib, UserId.h, ChannelId.h: numbers of users and channels are of 64 bits");

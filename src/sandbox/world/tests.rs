@@ -393,7 +393,7 @@ fn access_hashes_differ_by_viewer_and_rights_by_role() {
     );
     state.assign(ALICE, id, BOB, Role::Muted).expect("muted");
     let refused = state.post(BOB, Peer::Channel(id), Draft::text("x")).err();
-    assert_eq!(refused, Some(Refusal::bad("USER_BANNED_IN_CHANNEL")));
+    assert_eq!(refused, Some(Refusal::forbidden("CHAT_WRITE_FORBIDDEN")));
     state.take_out(ALICE, Peer::Channel(id), BOB).expect("put out");
     assert!(!state.channels[&id].readable_by(BOB));
     assert_eq!(state.audience(Place::Channel(id)), [ALICE]);

@@ -3,8 +3,9 @@
 use trunkline::base::{Code, Coded, Owner};
 use trunkline::forward::PairState;
 use trunkline::model::{ChatId, SessionState};
-use trunkline::sandbox::acts::{NewMessage, NewPart};
+use trunkline::sandbox::acts::{NewChat, NewChatKind, NewMessage, NewPart};
 use trunkline::sandbox::faults::Kind;
+use trunkline::sandbox::world::rights::Right;
 use trunkline::telegram::{Outgoing, OutgoingBody};
 
 use super::{PATIENCE, PHONE, Scene, channel, pair, photo, stats};
@@ -73,12 +74,59 @@ async fn media_of_a_kind_that_is_not_taken_are_passed_over_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_group_forbids_its_members_is_passed_over_or_holds_until_it_is_let() {
+    let scene = Scene::new().await;
+    let daemon = scene.stage.daemon().await;
+    let session = scene.stage.log_in(&daemon, PHONE).await;
+    let place = NewChat {
+        kind: NewChatKind::Supergroup,
+        id: None,
+        title: "Members".to_owned(),
+        about: String::new(),
+        username: None,
+        creator: scene.bob.into(),
+        members: vec![scene.ann.into()],
+        admins: Vec::new(),
+        slow_mode: 0,
+        protected: false,
+    };
+    let group = scene.world.add_chat(place).expect("made");
+    let new = pair(session, scene.source, group, "");
+    let pairs = &daemon.handles.pairs;
+    let id = pairs.create(new, Owner::admin()).await.expect("made").id;
+    let forbid = |rights: &[Right]| {
+        let rights = rights.iter().copied().collect();
+        scene.world.forbid(group, None, &rights, 0).expect("forbidden");
+    };
+    let texts = || -> Vec<String> {
+        let seen = scene.seen_in(group).into_iter();
+        seen.map(|message| message.text).collect()
+    };
+    forbid(&[Right::Photos]);
+    scene.post(NewMessage {
+        photo: Some(photo(1)),
+        ..NewMessage::text(scene.bob, "a picture")
+    });
+    scene.say("words");
+    until("words come through", || texts() == ["words"]).await;
+    assert_eq!(stats(&daemon, id).skipped, 1);
+    forbid(&[Right::Messages]);
+    scene.say("later");
+    let reason = || pairs.get(id).expect("there").reason;
+    until("it is held", || reason().as_deref() == Some("no_rights")).await;
+    forbid(&[]);
+    pairs.resume(id).await.expect("resumed");
+    until("what waited comes", || texts() == ["words", "later"]).await;
+    daemon.stop(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_account_reads_and_halts_its_pairs_until_it_is_thawed() {
     let scene = Scene::new().await;
     let daemon = scene.stage.daemon().await;
     let session = scene.stage.log_in(&daemon, PHONE).await;
     let id = scene.pair(&daemon, session, "").await.id;
-    scene.fault(error(420, "FROZEN_METHOD_INVALID"), "messages.sendMessage", 1, 2);
+    scene.world.freeze(scene.ann, true).expect("frozen");
     scene.say("one");
     let reason = || daemon.handles.pairs.get(id).expect("there").reason;
     until("it is halted", || reason().as_deref() == Some("account_frozen")).await;
@@ -105,6 +153,7 @@ async fn a_frozen_account_reads_and_halts_its_pairs_until_it_is_thawed() {
     );
     scene.say("two");
     until("what comes meanwhile waits", || stats(&daemon, id).waiting == 2).await;
+    scene.world.freeze(scene.ann, false).expect("thawed");
     telegram.restart(session).await.expect("restarted");
     scene.arrives(&["one", "two"]).await;
     assert_eq!(reason(), None);

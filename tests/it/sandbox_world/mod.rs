@@ -8,6 +8,7 @@ mod media;
 mod outside;
 mod people;
 mod pushes;
+mod refused;
 
 use client::*;
 use grammers_tl_types::{Deserializable, Serializable, enums, functions as f, types};

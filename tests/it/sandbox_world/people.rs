@@ -18,7 +18,7 @@ fn turn(world: &World, name: &str, on: bool) {
 }
 
 /// The number of a user.
-fn id_of(world: &World, name: &str) -> i64 {
+pub fn id_of(world: &World, name: &str) -> i64 {
     let users = world.view().users.into_iter();
     let mut found = users.filter(|user| user.username.as_deref() == Some(name));
     found.next().expect("a user of that name").id
