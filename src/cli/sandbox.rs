@@ -53,6 +53,10 @@ pub struct Command {
     #[arg(long, value_name = "TIMES", default_value_t = 1, requires = "limits",
           value_parser = clap::value_parser!(u32).range(1..=3600))]
     clock_factor: u32,
+    /// By how many seconds its clock is ahead of the machine's, or behind
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(i64).range(-31_536_000..=31_536_000))]
+    clock_offset: i64,
     /// Print the configuration section with which a daemon reaches it, and end
     #[arg(long)]
     print_config: bool,
@@ -101,6 +105,7 @@ impl Command {
             switches,
             weather: self.weather,
             limits: self.limits.then_some(self.clock_factor),
+            clock_offset: self.clock_offset,
             port: self.port,
             second_port: self.second_port,
             control_port: self.control_port,

@@ -200,7 +200,9 @@ impl World {
     /// Sets some of it.
     pub fn set(&self, change: Change) -> Settings {
         self.telegram.world(|state| {
+            let before = state.settings.clock_offset;
             state.settings.change(change);
+            state.now += state.settings.clock_offset - before;
             state.settings
         })
     }

@@ -92,6 +92,8 @@ pub struct Manners {
     pub laggards_told: Switch,
     /// For how many seconds a salt is the current one.
     pub salt_period: u64,
+    /// By how many seconds the server's clock is ahead of the machine's, or behind.
+    pub clock_offset: i64,
     /// Up to 15 bytes follow a packet in the padded transport, not up to three.
     pub long_padding: Switch,
 }
@@ -105,6 +107,7 @@ impl Default for Manners {
             side_by_side: Switch::new(true),
             laggards_told: Switch::new(true),
             salt_period: 1800,
+            clock_offset: 0,
             long_padding: Switch::new(false),
         }
     }

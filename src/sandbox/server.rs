@@ -56,6 +56,8 @@ pub struct SandboxConfig {
     pub weather: Option<i64>,
     /// How many times faster the clock of the limits on speed goes; without it there are no limits.
     pub limits: Option<u32>,
+    /// By how many seconds its clock is ahead of the machine's, or behind.
+    pub clock_offset: i64,
 }
 
 /// A sandbox that cannot start.
@@ -111,8 +113,9 @@ impl Sandbox {
         let public_pem = rsa.public_pem()?;
         let mut state = match opened.as_mut().map(Disk::load).transpose()?.flatten() {
             Some(state) => state,
-            None => fresh(config.seed)?,
+            None => fresh(config.seed, config.clock_offset)?,
         };
+        state.settings.clock_offset = config.clock_offset.saturating_mul(1_000);
         state.switches.set(config.switches);
         state.weather = config.weather.map(|seed| Weather { seed, gusts: 0 });
         let hub = Hub::new();
@@ -276,11 +279,12 @@ pub fn key(file: Option<&Path>) -> Result<RsaKey, SandboxError> {
     }
 }
 
-fn fresh(seed: Option<Seed>) -> Result<State, SandboxError> {
+fn fresh(seed: Option<Seed>, clock_offset: i64) -> Result<State, SandboxError> {
     let mut secret = [0; 8];
     getrandom::fill(&mut secret).map_err(|_| SandboxError::System)?;
     let mut state = State::new(u64::from_le_bytes(secret));
-    state.now = crate::base::Timestamp::now().0;
+    let offset = clock_offset.saturating_mul(1_000);
+    state.now = crate::base::Timestamp::now().0.saturating_add(offset);
     if let Some(seed) = seed {
         seed.plant(&mut state)?;
         state.news.clear();

@@ -170,7 +170,8 @@ impl Telegram {
     /// The world at the present, by who will not change what is kept of it.
     fn lock_to_read(&self) -> MutexGuard<'_, State> {
         let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.now = Timestamp::now().0.max(state.now);
+        let now = Timestamp::now().0.saturating_add(state.settings.clock_offset);
+        state.now = now.max(state.now);
         state.end_bans();
         state
     }
@@ -442,6 +443,7 @@ fn manners(state: &State) -> rpc::Manners {
         salt_period: u64::try_from(state.settings.salt_life / 1000)
             .unwrap_or_default()
             .max(1),
+        clock_offset: state.settings.clock_offset / 1000,
     }
 }
 

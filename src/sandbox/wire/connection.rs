@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::cipher::{Sender, key_id, named_key, open};
 use super::envelope::{Envelope, Message, Room, is_container, open_container};
 use super::exchange::{Exchange, NOT_FOUND, NewKey, Outcome};
-use super::outbox::{Outbox, now};
+use super::outbox::Outbox;
 use super::registry::{Job, Key, Line, Registry, Slot};
 use super::rsa::RsaKey;
 use super::salts::Salts;
@@ -257,8 +257,9 @@ impl Reader {
         packet.truncate(length);
         let (rsa, dc) = (self.context.rsa.clone(), self.context.dc);
         let mut exchange = self.exchange.take().unwrap_or_else(|| Exchange::new(rsa, dc));
+        let now = self.line.clock.now().as_secs();
         let step = calculate(move || {
-            let outcome = exchange.answer(&packet, now().as_secs());
+            let outcome = exchange.answer(&packet, now);
             (exchange, outcome)
         });
         let (exchange, outcome) = step.await.ok_or(End::refused(NOT_FOUND))?;
@@ -272,7 +273,7 @@ impl Reader {
             Outcome::Refused(code) => return Err(End::refused(code)),
         };
         let mut plain = vec![0; 8];
-        plain.extend_from_slice(&(time_id(now()) | 1).to_le_bytes());
+        plain.extend_from_slice(&(time_id(self.line.clock.now()) | 1).to_le_bytes());
         plain.extend_from_slice(&(answer.len() as u32).to_le_bytes());
         plain.extend_from_slice(&answer);
         self.outbox.send_plain(plain.into());
@@ -281,7 +282,7 @@ impl Reader {
     }
 
     fn created(&self, made: NewKey) {
-        let now = now().as_secs();
+        let now = self.line.clock.now().as_secs();
         let period = self.context.registry.salt_period();
         let salts = Salts::beginning(&made.key, period, made.first_salt, now);
         let expires = made.expires_in.map(|seconds| now + seconds.max(0) as u64);
@@ -296,7 +297,7 @@ impl Reader {
 
     fn encrypted(&mut self, id: KeyId, packet: &[u8]) -> Result<(), End> {
         let refused = || End::refused(NOT_FOUND);
-        let now = now();
+        let now = self.line.clock.now();
         let known = self.context.registry.key(id, self.context.dc, now.as_secs());
         let key = known.ok_or_else(refused)?;
         if self.context.registry.is_away(&key) {

@@ -16,6 +16,7 @@ mod server;
 
 mod binding;
 mod cipher;
+mod clock;
 mod envelope;
 mod exchange;
 #[cfg(test)]

@@ -109,7 +109,7 @@ impl Outbox {
             )
         };
         plain.iter().for_each(|packet| writing.packet(packet, out));
-        let now = now();
+        let now = line.clock.now();
         for slot in slots {
             if let Some(message) = slot.quietly(|session| session.take(line.id, now)) {
                 let salt = slot.key.salts.current(now.as_secs());

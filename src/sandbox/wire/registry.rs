@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::cipher::{AuthKey, key_id};
+use super::clock::Clock;
 use super::envelope::Room;
 use super::salts::{SaltPeriod, Salts};
 use super::session::{ConnectionId, Session};
@@ -39,6 +40,7 @@ pub struct Registry {
     doubled_keys: AtomicU64,
     manners: Mutex<Arc<Manners>>,
     salt_period: SaltPeriod,
+    clock: Clock,
 }
 
 /// One authorisation key.
@@ -127,6 +129,8 @@ pub struct Line {
     pub cut: CancellationToken,
     /// Set when it has ended.
     pub closed: CancellationToken,
+    /// What its messages' ids and salts go by.
+    pub clock: Clock,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -211,6 +215,7 @@ impl Registry {
             wake: Notify::new(),
             cut: CancellationToken::new(),
             closed: CancellationToken::new(),
+            clock: self.clock.clone(),
         });
         lines.insert(id, line.clone());
         Some(line)
@@ -239,6 +244,7 @@ impl Registry {
     /// How strict the wire is from now on.
     pub fn set_manners(&self, manners: Manners) {
         self.salt_period.set(manners.salt_period);
+        self.clock.set(manners.clock_offset);
         *lock(&self.manners) = Arc::new(manners);
     }
 

@@ -29,6 +29,8 @@ pub struct Settings {
     pub preview_delay: i64,
     /// The longest time between a part of an album and the one before it.
     pub album_gap: i64,
+    /// By how much the server's clock is ahead of the machine's, or behind; whole seconds.
+    pub clock_offset: i64,
 }
 
 impl Default for Settings {
@@ -44,6 +46,7 @@ impl Default for Settings {
             events_kept: 50_000,
             preview_delay: 200,
             album_gap: 2_000,
+            clock_offset: 0,
         }
     }
 }
@@ -72,6 +75,8 @@ pub struct Change {
     pub preview_delay: Option<i64>,
     /// See [`Settings::album_gap`].
     pub album_gap: Option<i64>,
+    /// See [`Settings::clock_offset`].
+    pub clock_offset: Option<i64>,
 }
 
 impl Change {
@@ -89,6 +94,12 @@ impl Change {
             ("album_gap", self.album_gap),
         ];
         let wrong = |time: Option<i64>| time.is_some_and(|time| !(0..=LONGEST).contains(&time));
+        if self
+            .clock_offset
+            .is_some_and(|offset| offset.unsigned_abs() > LONGEST.unsigned_abs())
+        {
+            return Some("clock_offset");
+        }
         let time = times.into_iter().find(|(_, time)| wrong(*time));
         let size = self.events_kept.filter(|kept| *kept < 0);
         time.map(|it| it.0).or(size.map(|_| "events_kept"))
@@ -100,6 +111,7 @@ impl Settings {
     pub fn change(&mut self, change: Change) {
         self.login_token_life = change.login_token_life.unwrap_or(self.login_token_life);
         self.code_life = change.code_life.unwrap_or(self.code_life);
+        self.clock_offset = change.clock_offset.unwrap_or(self.clock_offset);
         self.resend_after = change.resend_after.unwrap_or(self.resend_after);
         self.fresh_login = change.fresh_login.unwrap_or(self.fresh_login);
         self.remember_random_ids = change.remember_random_ids.unwrap_or(self.remember_random_ids);

@@ -68,6 +68,33 @@ const ELSEWHERE: &[Elsewhere] = &[
         test: "up_to_fifteen_bytes_follow_a_padded_packet",
         file: include_str!("../sandbox_wire/manners.rs"),
     },
+    // A login keeps its key, and asks for no other code before its time.
+    Elsewhere {
+        switch: "codes_of_their_key",
+        test: "a_code_is_its_keys_and_takes_its_time",
+        file: include_str!("../sandbox_world/logins.rs"),
+    },
+    Elsewhere {
+        switch: "resend_waits",
+        test: "a_code_is_its_keys_and_takes_its_time",
+        file: include_str!("../sandbox_world/logins.rs"),
+    },
+    // Nobody in these histories is blocked or muted, or writes to nobody.
+    Elsewhere {
+        switch: "blocked_in_silence",
+        test: "who_is_blocked_is_not_told_and_not_heard",
+        file: include_str!("../sandbox_world/refused.rs"),
+    },
+    Elsewhere {
+        switch: "muted_may_not_write",
+        test: "a_muted_member_may_not_write",
+        file: include_str!("../sandbox_world/refused.rs"),
+    },
+    Elsewhere {
+        switch: "refused_as_406",
+        test: "one_refusal_has_two_codes_and_one_name",
+        file: include_str!("../sandbox_world/refused.rs"),
+    },
     // Limits are a hundred.
     Elsewhere {
         switch: "short_differences",

@@ -1,6 +1,7 @@
 //! Agents log in: by code, by QR, with a password; what goes wrong, and what is left when nobody finishes.
 
 mod backend;
+mod clock;
 mod code;
 mod endings;
 mod password;

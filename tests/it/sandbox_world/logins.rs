@@ -301,6 +301,34 @@ async fn an_account_of_the_other_centre_is_sent_there() {
 }
 
 #[tokio::test]
+async fn a_code_is_its_keys_and_takes_its_time() {
+    let (telegram, world, _) = world_with_one();
+    let (client, other) = (Client::new(&telegram, 2), Client::new(&telegram, 3));
+    let enums::auth::SentCode::Code(sent) = client.ask(send_code(PHONE)).await else {
+        panic!("a code")
+    };
+    assert_eq!(sent.timeout, Some(120));
+    let resend = f::auth::ResendCode {
+        phone_number: PHONE.into(),
+        phone_code_hash: sent.phone_code_hash.clone(),
+        reason: None,
+    };
+    let early = client.call(resend.clone()).await;
+    assert_eq!(early.err(), Some((406, "SEND_CODE_UNAVAILABLE".into())));
+    let sign_in = f::auth::SignIn {
+        phone_number: PHONE.into(),
+        phone_code_hash: sent.phone_code_hash,
+        phone_code: world.code(PHONE),
+        email_verification: None,
+    };
+    assert_eq!(other.refused(sign_in.clone()).await, "PHONE_CODE_EXPIRED");
+    let off = ["codes_of_their_key", "resend_waits"].map(|name| (name.to_owned(), false));
+    world.turn(&off.into()).expect("known");
+    other.ask(sign_in).await;
+    assert_eq!(other.refused(resend).await, "PHONE_CODE_EXPIRED", "it was taken");
+}
+
+#[tokio::test]
 async fn a_code_goes_its_ways_and_then_there_is_none() {
     let (telegram, world, _) = world_with_one();
     Client::logged_in(&telegram, &world, 1, PHONE).await;

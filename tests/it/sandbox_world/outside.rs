@@ -235,6 +235,48 @@ async fn the_control_port_says_who_gets_in_and_how_and_it_is_kept() {
         did("GET", &format!("{alice}/nothing"), json!(null)).await,
         refused(404, "NOT_FOUND")
     );
+    let plan = json!({"ways": ["email", "sms"], "future_tokens": true});
+    assert_eq!(did("PUT", "/codes/999662000002", plan).await, (200, None));
+    for wrong in [json!({"ways": ["pigeon"]}), json!({"refuse": "X", "ways": []})] {
+        let answer = did("PUT", "/codes/999662000002", wrong).await;
+        assert_eq!(answer, refused(400, "INVALID_REQUEST"));
+    }
+    let twice = json!({"ways": ["sms", "sms"]});
+    assert_eq!(
+        did("PUT", "/codes/999662000002", twice).await,
+        refused(422, "WAY_TWICE")
+    );
+    for word in ["frozen", "limited"] {
+        let path = format!("/users/carol/{word}");
+        for method in ["PUT", "DELETE"] {
+            assert_eq!(did(method, &path, json!(null)).await, (200, None), "{path}");
+        }
+    }
+    let place = sandbox.world().view().chats.into_iter();
+    let place = place.map(|chat| chat.id).find(|id| *id < -1_000_000_000_000);
+    let place = format!("/chats/{}", place.expect("a channel"));
+    for (path, wish) in [
+        ("rights", json!({"forbidden": ["photos", "polls"]})),
+        ("slow_mode", json!({"seconds": 30})),
+        ("price", json!({"stars": 3})),
+    ] {
+        assert_eq!(
+            did("PUT", &format!("{place}/{path}"), wish).await,
+            (200, None),
+            "{path}"
+        );
+    }
+    assert_eq!(did("PUT", "/limits", json!({"factor": 60})).await, (200, None));
+    let limits = control.get("/limits").await;
+    assert_eq!(
+        (&limits["on"], &limits["factor"], &limits["inside"]),
+        (&json!(true), &json!(60), &json!(0))
+    );
+    assert_eq!(
+        did("PUT", "/limits", json!({"factor": 0})).await,
+        refused(400, "INVALID_REQUEST")
+    );
+    assert_eq!(did("DELETE", "/limits", json!(null)).await, (200, None));
     let flood = json!({"refuse": "PHONE_NUMBER_FLOOD"});
     assert_eq!(did("PUT", "/codes/999662000002", flood).await, (200, None));
     let set = json!({"login_token_life": 500});

@@ -3,6 +3,7 @@
 
 use grammers_tl_types::enums;
 use trunkline::sandbox::acts::NewChatKind;
+use trunkline::sandbox::world::chat::Role;
 
 use super::client::*;
 use super::people::id_of;
@@ -61,6 +62,23 @@ async fn a_limited_account_is_kept_from_strangers_and_public_groups() {
     bob.send(&to_alice, "gladly", 4).await;
     world.limit(bobby, false).expect("no longer");
     bob.send(&place, "free", 5).await;
+}
+
+#[tokio::test]
+async fn a_muted_member_may_not_write() {
+    let (_telegram, world, _alice, bob) = two().await;
+    let chat = channel(&world, NewChatKind::Supergroup);
+    let place = bob.resolve("the_place").await;
+    world
+        .set_role(chat, id_of(&world, "bobby"), Role::Muted)
+        .expect("muted");
+    let refused = bob.call(send(&place, "x", 1)).await;
+    assert_eq!(refused.err(), Some((403, "CHAT_WRITE_FORBIDDEN".to_owned())));
+    world
+        .turn(&[("muted_may_not_write".to_owned(), false)].into())
+        .expect("known");
+    let refused = bob.call(send(&place, "x", 2)).await;
+    assert_eq!(refused.err(), Some((400, "USER_BANNED_IN_CHANNEL".to_owned())));
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ const MOST_WAYS: usize = 4;
 /// What came of asking for a code.
 pub(super) enum Sent {
     /// It is on its way.
-    Code(SentCode),
+    Code(Box<SentCode>),
     /// The key belongs to the account already.
     In(Box<Admitted>),
     /// There was no need of a code; the account has a password.
@@ -143,7 +143,7 @@ fn read(sent: tl::enums::auth::SentCode, now: Timestamp) -> Result<Sent, Telegra
             let wait = wait.map(Duration::from_secs).unwrap_or_default();
             let has_next = sent.next_type.is_some();
             let wait = if has_next { wait } else { wait.max(QUIET) };
-            Ok(Sent::Code(SentCode {
+            Ok(Sent::Code(Box::new(SentCode {
                 hash: Secret::new(sent.phone_code_hash),
                 kind: kind.to_owned(),
                 length,
@@ -152,7 +152,7 @@ fn read(sent: tl::enums::auth::SentCode, now: Timestamp) -> Result<Sent, Telegra
                 again_at: Some(now.plus(wait)),
                 ended: false,
                 taken: None,
-            }))
+            })))
         }
         Kind::Success(done) => Ok(Sent::In(Box::new(admitted(done.authorization)?))),
         Kind::PaymentRequired(_) => Err(TelegramError::LoginNeeds(Need::Payment)),
@@ -268,7 +268,7 @@ mod tests {
             timeout,
         };
         match read(sent.into(), Timestamp::from_secs(1000))? {
-            Sent::Code(code) => Ok(code),
+            Sent::Code(code) => Ok(*code),
             _ => panic!("a code was sent"),
         }
     }

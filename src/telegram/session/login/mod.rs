@@ -150,7 +150,7 @@ impl State {
         });
         let mut sent = match again {
             // What was sent is on its way still, and Telegram sends no other: it is told once more.
-            Some((Again::Wait, sent, step)) if step != LoginStep::InputPassword => Sent::Code(sent),
+            Some((Again::Wait, sent, step)) if step != LoginStep::InputPassword => Sent::Code(Box::new(sent)),
             Some((Again::NextWay, sent, _)) => code::resend(config, &self.link, &phone, &sent).await?,
             _ => {
                 let tokens = match with_tokens {
@@ -163,7 +163,7 @@ impl State {
         let mut moves = 0;
         loop {
             match sent {
-                Sent::Code(code) => return self.make(sent_as(Secret::new(phone), code)).await,
+                Sent::Code(code) => return self.make(sent_as(Secret::new(phone), *code)).await,
                 Sent::In(admitted) => return self.complete(*admitted).await,
                 Sent::PasswordWanted => return self.want_password(None).await,
                 Sent::At(_) if moves == MOST_MOVES => return Err(restless()),
