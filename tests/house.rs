@@ -70,8 +70,8 @@ const SPAWNS: &[(&str, &str)] = &[
         "the command waits for a line and for Ctrl-C; the thread ends with the process",
     ),
     (
-        "src/http/dispatch.rs",
-        "a handler outlives its caller, for no longer than it may take",
+        "src/http/tasks.rs",
+        "a handler outlives its caller, not its row's deadline nor the listener's drain",
     ),
     (
         "src/http/serve.rs",
@@ -421,6 +421,7 @@ fn work_is_started_by_supervisors_only() {
         "thread::spawn",
         "thread::Builder",
         "JoinSet::new",
+        "TaskTracker,",
     ];
     let files = SPAWNS
         .iter()

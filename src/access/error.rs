@@ -26,6 +26,9 @@ pub enum AccessError {
     /// The first request of this name is not finished.
     #[error("a request under this name is under way")]
     UnderWay,
+    /// The caller's key has as many named requests as are remembered at once.
+    #[error("too many idempotency keys are remembered for this API key")]
+    TooMany(Duration),
     /// The machine gives no randomness.
     #[error("no randomness")]
     Randomness(#[from] getrandom::Error),
@@ -43,7 +46,9 @@ impl Coded for AccessError {
             Self::Unknown => Code::Unauthorized,
             Self::NoSuchKey => Code::NotFound,
             Self::Invalid(_) => Code::InvalidRequest,
-            Self::LastAdmin | Self::UnderWay => Code::Conflict,
+            Self::LastAdmin => Code::Conflict,
+            Self::UnderWay => Code::IdempotencyInProgress,
+            Self::TooMany(_) => Code::RateLimited,
             Self::Reused => Code::IdempotencyMismatch,
             Self::Randomness(_) | Self::HandOver(_) => Code::Internal,
             Self::Store(error) => error.code(),
@@ -53,6 +58,7 @@ impl Coded for AccessError {
     fn retry(&self) -> Retry {
         match self {
             Self::UnderWay => Retry::After(Duration::from_secs(1)),
+            Self::TooMany(wait) => Retry::After(*wait),
             Self::Store(error) => error.retry(),
             _ => Retry::Never,
         }

@@ -120,10 +120,26 @@ impl Access {
 
     /// Makes a key. Its text is in the answer and nowhere else.
     pub async fn create(&self, new: NewKey, by: Initiator) -> Result<(ApiKey, Secret), AccessError> {
+        self.create_as(None, new, by).await
+    }
+
+    /// The same under this id, if one is given: a key that has it already is what an earlier try made. Nobody has been
+    /// told its text, so it gets another one.
+    pub async fn create_as(
+        &self,
+        id: Option<KeyId>,
+        new: NewKey,
+        by: Initiator,
+    ) -> Result<(ApiKey, Secret), AccessError> {
+        if let Some(id) = id
+            && self.store.contains::<Keys>(&id)?
+        {
+            return self.rotate(id, Duration::ZERO, by).await;
+        }
         new.check(Timestamp::now())?;
         let text = secret::generate()?;
         let _changing = self.shared.changing.lock().await;
-        let key = self.put(new, &text, by).await?;
+        let key = self.put(id, new, &text, by).await?;
         Ok((key, text))
     }
 
@@ -198,11 +214,11 @@ impl Access {
                     "the first API key must have 16 to 256 visible ASCII characters",
                 ));
             }
-            Some(text) => self.put(first(), text, Initiator::daemon()).await?,
+            Some(text) => self.put(None, first(), text, Initiator::daemon()).await?,
             None => {
                 let text = secret::generate()?;
                 hand_over(&text, folder).map_err(AccessError::HandOver)?;
-                self.put(first(), &text, Initiator::daemon()).await?
+                self.put(None, first(), &text, Initiator::daemon()).await?
             }
         };
         Ok(())
@@ -238,10 +254,16 @@ impl Access {
         .ready_within(Duration::from_secs(30))
     }
 
-    async fn put(&self, new: NewKey, text: &Secret, by: Initiator) -> Result<ApiKey, AccessError> {
+    async fn put(
+        &self,
+        id: Option<KeyId>,
+        new: NewKey,
+        text: &Secret,
+        by: Initiator,
+    ) -> Result<ApiKey, AccessError> {
         let secret = KeySecret::of(text.expose()).ok_or(AccessError::Invalid("this text can be no key"))?;
         let key = ApiKey {
-            id: KeyId::generate(),
+            id: id.unwrap_or_else(KeyId::generate),
             name: new.name,
             scopes: new.scopes,
             sessions: new.sessions,

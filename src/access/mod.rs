@@ -21,7 +21,7 @@ mod tests;
 pub use config::AccessConfig;
 pub use error::AccessError;
 pub use first::FIRST_KEY_FILE;
-pub use idempotency::{Begun, Idempotency, Try, fingerprint};
+pub use idempotency::{Begun, Effect, Idempotency, IdempotencyKey, Kept, Try};
 pub use key::{ApiKey, NewKey};
 pub use keys::Access;
 pub use scope::{Principal, Scope};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::key::ApiKey;
-use crate::base::{KeyId, Timestamp};
+use crate::base::{KeyId, Owner, Timestamp};
 use crate::store::Table;
 use crate::store::catalog::{self, Entry};
 
@@ -34,7 +34,7 @@ impl Table for Uses {
     type Value = Timestamp;
 }
 
-/// The hashed name that a caller gave a request, under its key.
+/// What a caller called a request of a route, hashed, under its key.
 pub type Name = (KeyId, [u8; 32]);
 
 /// A request that was named by its caller.
@@ -42,10 +42,16 @@ pub type Name = (KeyId, [u8; 32]);
 pub struct Named {
     /// When it came first.
     pub first: Timestamp,
-    /// What it asked for, hashed.
+    /// What it asked for, hashed under a secret of the installation.
     pub fingerprint: [u8; 32],
-    /// What it was answered, once it was.
+    /// The body of its answer, once there is one that is kept.
     pub answer: Option<String>,
+    /// The status of that answer; 0 in rows of a release that kept bodies only.
+    #[serde(default)]
+    pub status: u16,
+    /// Whom it belongs to.
+    #[serde(default = "Owner::admin")]
+    pub owner: Owner,
 }
 
 /// Named requests.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
-use crate::base::{Code, Coded, Owner, Secret, Timestamp};
+use crate::base::{Code, Coded, Owner, Retry, Secret, Timestamp};
 use crate::ops::audit::Initiator;
-use crate::store::{OpenStore, Store, StoreConfig, SyncMode};
+use crate::store::{OpenStore, Scan, Store, StoreConfig, SyncMode};
 
 fn open() -> (tempfile::TempDir, OpenStore) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -110,71 +110,138 @@ async fn the_first_key_is_made_once_and_the_last_admin_stays() {
         .expect("not the last one");
 }
 
+fn caller() -> Principal {
+    Principal {
+        key: crate::base::KeyId::generate(),
+        owner: Owner::admin(),
+        scope: Scope::Send,
+        sessions: None,
+    }
+}
+
+fn kept(body: &str) -> Kept {
+    Kept {
+        status: 201,
+        body: body.to_owned(),
+    }
+}
+
+/// A request that is to be carried out.
+async fn to_do(requests: &Idempotency, caller: &Principal, key: &str, print: [u8; 32]) -> Try {
+    match begin(requests, caller, key, print).await {
+        Ok(Begun::Try(attempt)) => attempt,
+        Ok(Begun::Answered(kept)) => panic!("it was answered: {kept:?}"),
+        Err(error) => panic!("refused: {error}"),
+    }
+}
+
+async fn begin(
+    requests: &Idempotency,
+    caller: &Principal,
+    key: &str,
+    print: [u8; 32],
+) -> Result<Begun, AccessError> {
+    let key = IdempotencyKey::parse(key.as_bytes()).expect("a key");
+    requests.begin(caller, "POST /a", &key, print).await
+}
+
 #[tokio::test]
 async fn a_named_request_has_one_answer() {
     let (_folder, store) = open();
     let requests = Idempotency::new(store.store());
-    let key = crate::base::KeyId::generate();
-    let print = fingerprint("/a", b"{}");
-
-    let Ok(Begun::Fresh(first)) = requests.begin(key, "n1", print).await else {
-        panic!("it is new")
-    };
-    let number = first.random_id;
-    let under_way = requests.begin(key, "n1", print).await.err().expect("under way");
-    assert_eq!(under_way.code(), Code::Conflict);
+    let caller = caller();
+    let print = requests.fingerprint(&[b"/a", b"{}"]).expect("hashed");
+    let first = to_do(&requests, &caller, "n1", print).await;
+    assert!(!first.effect.again);
+    let effect = first.effect;
+    let refused = async |print| begin(&requests, &caller, "n1", print).await.err();
+    let under_way = refused(print).await.expect("under way");
+    assert_eq!(under_way.code(), Code::IdempotencyInProgress);
+    assert_eq!(under_way.retry(), Retry::After(Duration::from_secs(1)));
+    let other = requests.fingerprint(&[b"/a{", b"}"]).expect("hashed");
+    assert_eq!(
+        refused(other).await.expect("another").code(),
+        Code::IdempotencyMismatch
+    );
     // The process dies here, for all the memory knows.
     drop(first);
 
-    let Ok(Begun::Again(again)) = requests.begin(key, "n1", print).await else {
-        panic!("it came before")
-    };
-    assert_eq!(again.random_id, number, "the same effect");
-    again
-        .finish("{\"message_id\":1}".to_owned())
-        .await
-        .expect("stored");
-    match requests.begin(key, "n1", print).await {
-        Ok(Begun::Answered(answer)) => assert_eq!(answer, "{\"message_id\":1}"),
+    let again = to_do(&requests, &caller, "n1", print).await;
+    assert!(again.effect.again);
+    assert_eq!(
+        (again.effect.random_id, again.effect.id),
+        (effect.random_id, effect.id)
+    );
+    again.keep(&kept("{\"id\":1}")).await.expect("stored");
+    match begin(&requests, &caller, "n1", print).await {
+        Ok(Begun::Answered(answer)) => assert_eq!(answer, kept("{\"id\":1}")),
         _ => panic!("it was answered"),
     }
-
-    let reused = requests
-        .begin(key, "n1", fingerprint("/a", b"[]"))
-        .await
-        .err()
-        .expect("another request");
-    assert_eq!(reused.code(), Code::IdempotencyMismatch);
-    let other = crate::base::KeyId::generate();
-    assert!(matches!(
-        requests.begin(other, "n1", print).await,
-        Ok(Begun::Fresh(_))
-    ));
-    assert!(requests.begin(key, "", print).await.is_err());
+    assert_eq!(
+        refused(other).await.expect("another").code(),
+        Code::IdempotencyMismatch
+    );
+    let key = IdempotencyKey::parse(b"n1").expect("a key");
+    let elsewhere = requests.begin(&caller, "POST /b", &key, other).await;
+    assert!(
+        matches!(elsewhere, Ok(Begun::Try(_))),
+        "a request of another route"
+    );
+    to_do(&requests, &self::caller(), "n1", other).await;
+    let row = store
+        .store()
+        .scan::<super::tables::Requests>(Scan::all(), 9)
+        .expect("read");
+    assert!(row.iter().all(|(_, row)| row.owner == Owner::admin()));
 }
 
 #[tokio::test]
 async fn a_refused_request_and_an_old_one_are_forgotten() {
     let (_folder, store) = open();
     let requests = Idempotency::new(store.store());
-    let key = crate::base::KeyId::generate();
-    let print = fingerprint("/a", b"{}");
-    let Ok(Begun::Fresh(refused)) = requests.begin(key, "n1", print).await else {
-        panic!("it is new")
-    };
+    let caller = caller();
+    let print = requests.fingerprint(&[b"{}"]).expect("hashed");
+    let mended = requests.fingerprint(&[b"mended"]).expect("hashed");
+    let refused = to_do(&requests, &caller, "n1", print).await;
     refused.forget().await.expect("forgotten");
-    let Ok(Begun::Fresh(done)) = requests.begin(key, "n1", fingerprint("/a", b"mended")).await else {
-        panic!("it is new again")
-    };
-    done.finish("{}".to_owned()).await.expect("stored");
+    let done = to_do(&requests, &caller, "n1", mended).await;
+    assert!(!done.effect.again);
+    drop(done);
+    // It may have had its effect the first time.
+    let again = to_do(&requests, &caller, "n1", mended).await;
+    again.forget().await.expect("stays");
+    let again = to_do(&requests, &caller, "n1", mended).await;
+    assert!(again.effect.again);
+    again.keep(&kept("{}")).await.expect("stored");
 
     assert_eq!(requests.sweep(Timestamp::now()).await.expect("swept"), 0);
     let tomorrow = Timestamp::now().plus(Duration::from_secs(25 * 3600));
     assert_eq!(requests.sweep(tomorrow).await.expect("swept"), 1);
-    assert!(matches!(
-        requests.begin(key, "n1", print).await,
-        Ok(Begun::Fresh(_))
-    ));
+    assert!(!to_do(&requests, &caller, "n1", print).await.effect.again);
+}
+
+#[tokio::test]
+async fn one_key_does_not_fill_the_memory() {
+    let (_folder, store) = open();
+    let requests = Idempotency::new(store.store()).with_room_for(2);
+    let (greedy, other) = (caller(), caller());
+    let print = [7; 32];
+    to_do(&requests, &greedy, "n1", print).await;
+    let refused = to_do(&requests, &greedy, "n2", print).await;
+    let full = begin(&requests, &greedy, "n3", print).await.err().expect("full");
+    assert_eq!(full.code(), Code::RateLimited);
+    assert!(matches!(full.retry(), Retry::After(wait) if wait > Duration::from_secs(23 * 3600)));
+    to_do(&requests, &other, "n1", print).await;
+    refused.forget().await.expect("forgotten");
+    to_do(&requests, &greedy, "n3", print).await;
+    assert!(begin(&requests, &greedy, "n4", print).await.is_err());
+    // What is known already needs no room, and another process counts what is there.
+    assert!(to_do(&requests, &greedy, "n1", print).await.effect.again);
+    let later = Idempotency::new(store.store()).with_room_for(2);
+    assert!(begin(&later, &greedy, "n4", print).await.is_err());
+    let tomorrow = Timestamp::now().plus(Duration::from_secs(25 * 3600));
+    assert_eq!(later.sweep(tomorrow).await.expect("swept"), 3);
+    to_do(&later, &greedy, "n4", print).await;
 }
 
 #[tokio::test]

@@ -37,6 +37,11 @@ macro_rules! codes {
                 match self { $(Code::$name => $text,)* }
             }
 
+            /// Whether a failure of this code leaves open what was done: it says nothing about the request.
+            pub fn leaves_open(self) -> bool {
+                matches!(self.category(), Category::Unavailable | Category::Internal)
+            }
+
             /// The category it belongs to.
             pub fn category(self) -> Category {
                 match self { $(Code::$name => Category::$category,)* }
@@ -66,6 +71,8 @@ codes! {
     Conflict = "CONFLICT", Conflict;
     /// The same idempotency key with another body.
     IdempotencyMismatch = "IDEMPOTENCY_KEY_REUSED", Conflict;
+    /// The first request under this idempotency key is still being carried out.
+    IdempotencyInProgress = "IDEMPOTENCY_IN_PROGRESS", Conflict;
     /// A submit that does not fit the login step.
     LoginStep = "LOGIN_STEP", Conflict;
     /// The login process ended because nobody finished it.
@@ -184,6 +191,11 @@ pub trait Coded: std::error::Error {
     /// `details.reason`: write it for the caller.
     fn details(&self) -> Option<serde_json::Value> {
         None
+    }
+
+    /// Whether what was asked for may have been done, all or in part, though it failed.
+    fn may_be_done(&self) -> bool {
+        self.code().leaves_open()
     }
 }
 

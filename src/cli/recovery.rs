@@ -74,6 +74,9 @@ struct Filter {
     /// Only with this error code
     #[arg(long, global = true)]
     code: Option<String>,
+    /// Only of this pair
+    #[arg(long, global = true)]
+    pair: Option<String>,
     /// Only discarded since this time (RFC 3339)
     #[arg(long, global = true)]
     since: Option<String>,
@@ -97,7 +100,13 @@ enum OfDeadLetters {
 
 impl Filter {
     fn fields(&self) -> impl Iterator<Item = (&'static str, &String)> {
-        [("lane", &self.lane), ("code", &self.code), ("since", &self.since)]
+        let fields = [
+            ("lane", &self.lane),
+            ("code", &self.code),
+            ("pair", &self.pair),
+            ("since", &self.since),
+        ];
+        fields
             .into_iter()
             .filter_map(|(name, value)| Some((name, value.as_ref()?)))
     }
@@ -124,7 +133,7 @@ impl Filter {
         }
         if body.is_empty() {
             return Err(CliError::Here(
-                "name ids, or a filter (--lane, --code, --since)".to_owned(),
+                "name ids, or a filter (--lane, --code, --pair, --since)".to_owned(),
             ));
         }
         Ok(Value::Object(body))

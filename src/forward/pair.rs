@@ -257,9 +257,15 @@ pub(super) struct PairRow {
 }
 
 impl PairRow {
-    pub(super) fn new(new: NewPair, owner: Owner, now: Timestamp, after: u64) -> Result<Self, PairError> {
+    pub(super) fn new(
+        id: PairId,
+        new: NewPair,
+        owner: Owner,
+        now: Timestamp,
+        after: u64,
+    ) -> Result<Self, PairError> {
         let row = Self {
-            id: PairId::generate(),
+            id,
             name: new.name,
             kind: new.kind,
             source: new.source,
@@ -386,7 +392,7 @@ mod tests {
 
     fn made(more: &str) -> Result<PairRow, PairError> {
         let new = new_pair(more).expect("parses");
-        PairRow::new(new, Owner::admin(), Timestamp(0), 0)
+        PairRow::new(PairId::generate(), new, Owner::admin(), Timestamp(0), 0)
     }
 
     #[test]

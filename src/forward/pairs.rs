@@ -97,7 +97,24 @@ impl Pairs {
 
     /// Makes a pair and starts it.
     pub async fn create(&self, new: NewPair, owner: Owner) -> Result<Pair, PairError> {
-        let row = PairRow::new(new, owner, Timestamp::now(), *self.registry.store.head().borrow())?;
+        self.create_as(None, new, owner).await
+    }
+
+    /// The same under this id, if one is given: a pair that has it already is what an earlier try made.
+    pub async fn create_as(&self, id: Option<PairId>, new: NewPair, owner: Owner) -> Result<Pair, PairError> {
+        if let Some(id) = id
+            && let Some(made) = self.registry.store.get::<PairsTable>(&id)?
+        {
+            return self.show(&made);
+        }
+        let head = *self.registry.store.head().borrow();
+        let row = PairRow::new(
+            id.unwrap_or_else(PairId::generate),
+            new,
+            owner,
+            Timestamp::now(),
+            head,
+        )?;
         self.look(&row).await?;
         let row = {
             let _turn = self.registry.turn.lock().await;

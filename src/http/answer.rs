@@ -11,7 +11,6 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::failure::Failure;
-use crate::base::Code;
 
 /// Why a streamed body ended early.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -111,10 +110,8 @@ where
 
 /// A JSON answer.
 pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Response<Body>, Failure> {
-    let bytes = serde_json::to_vec(value).map_err(|error| {
-        tracing::error!(%error, "an answer does not serialise");
-        Failure::new(Code::Internal)
-    })?;
+    let bytes = serde_json::to_vec(value)
+        .map_err(|error| Failure::internal(format!("an answer does not serialise: {error}")))?;
     Ok(typed(status, JSON, full(bytes)))
 }
 

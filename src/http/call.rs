@@ -4,18 +4,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::HeaderMap;
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, Error as _};
-use serde_json::{Map, Value};
+use serde::de::DeserializeOwned;
 
 use super::Api;
+use super::binding::Target;
+use super::body::{is_nothing, meaning};
 use super::failure::Failure;
+use super::query::Query;
 use super::spool::FormFile;
 use super::texts::Language;
 use super::upgrade::Upgrade;
-use crate::access::Principal;
+use crate::access::{Effect, Principal};
 use crate::base::{Code, SessionId};
+use crate::forward::Pair;
 use crate::ops::audit::{Initiator, Who};
+use crate::webhook::{DeliveryDetail, Endpoint};
 
 /// No refusal lists more sessions.
 const CHOICES: usize = 200;
@@ -42,6 +45,10 @@ pub struct Call {
     pub file: Option<FormFile>,
     /// The wish to speak something else than HTTP, if the request has it.
     pub upgrade: Option<Upgrade>,
+    /// What the request is about, as its row declares; or why that does not exist for the caller.
+    pub target: Result<Target, Failure>,
+    /// What the effect of the request is called, if its caller named it.
+    pub effect: Option<Effect>,
 }
 
 impl Call {
@@ -66,9 +73,41 @@ impl Call {
             .ok_or_else(Failure::not_found)
     }
 
-    /// The session that the path names, if it exists for the caller.
+    /// The session that the request is about.
     pub fn session(&self) -> Result<SessionId, Failure> {
-        self.session_named(self.param("id")?)
+        match self.target.clone()? {
+            Target::Session(id) => Ok(id),
+            _ => Err(undeclared()),
+        }
+    }
+
+    /// The pair that the request is about.
+    pub fn pair(&self) -> Result<Pair, Failure> {
+        match self.target.clone()? {
+            Target::Pair(pair) => Ok(*pair),
+            _ => Err(undeclared()),
+        }
+    }
+
+    /// The endpoint that the request is about.
+    pub fn endpoint(&self) -> Result<Endpoint, Failure> {
+        match self.target.clone()? {
+            Target::Endpoint(endpoint) => Ok(*endpoint),
+            _ => Err(undeclared()),
+        }
+    }
+
+    /// The delivery that the request is about.
+    pub fn delivery(&self) -> Result<DeliveryDetail, Failure> {
+        match self.target.clone()? {
+            Target::Delivery(delivery) => Ok(*delivery),
+            _ => Err(undeclared()),
+        }
+    }
+
+    /// The id of what a named request makes: the same on every try.
+    pub fn new_id<T>(&self, from: fn([u8; 16]) -> T) -> Option<T> {
+        self.effect.map(|effect| from(effect.id))
     }
 
     /// The session of an id or of an agent session's UUID, if it exists for the caller.
@@ -121,8 +160,8 @@ impl Call {
     }
 
     /// The query as what the route declares.
-    pub fn query<Q: DeserializeOwned>(&self) -> Result<Q, Failure> {
-        parse_query(&self.query)
+    pub fn query<Q: Query>(&self) -> Result<Q, Failure> {
+        Q::read(&self.query)
     }
 
     /// A header as text.
@@ -131,40 +170,48 @@ impl Call {
     }
 }
 
-/// Reads a query: every name once, unknown ones refused. Numbers need [`number`].
-pub fn parse_query<Q: DeserializeOwned>(query: &str) -> Result<Q, Failure> {
-    let mut fields = Map::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        if fields
-            .insert(name.to_string(), Value::String(value.into_owned()))
-            .is_some()
-        {
-            return Err(Failure::invalid(format!("{name} stands twice in the query"))
-                .detail("field", name.into_owned()));
-        }
-    }
-    serde_json::from_value(Value::Object(fields)).map_err(|error| invalid(&error))
+/// A handler asked for what its row does not declare.
+fn undeclared() -> Failure {
+    Failure::internal("the row of this route does not declare what its handler asks for")
 }
 
 /// Reads a body.
 pub fn parse_body<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Failure> {
+    let bytes = meaning(bytes);
     // A list would be taken for the fields in their order.
-    if bytes.trim_ascii_start().first() == Some(&b'[') {
+    if bytes.first() == Some(&b'[') {
+        if is_nothing(bytes) {
+            return parse_body(b"{}");
+        }
         return Err(Failure::invalid("the body has to be an object, not a list"));
     }
-    serde_json::from_slice(bytes).map_err(|error| invalid(&error))
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let body = serde_path_to_error::deserialize(&mut json).map_err(|error| refused(&error))?;
+    json.end()
+        .map_err(|error| Failure::invalid(without_value(&error.to_string())))?;
+    Ok(body)
 }
 
-/// What does not fit, with the field's name where serde tells it.
-fn invalid(error: &serde_json::Error) -> Failure {
-    let reason = without_value(&error.to_string());
-    let failure = Failure::invalid(reason.clone());
+/// What does not fit, with the field's name.
+pub(super) fn refused<E: std::fmt::Display>(error: &serde_path_to_error::Error<E>) -> Failure {
+    let reason = without_value(&error.inner().to_string());
+    let path = error.path().to_string();
     let named = ["unknown field `", "missing field `", "duplicate field `"]
         .iter()
         .find_map(|start| reason.split_once(start))
         .and_then(|(_, rest)| rest.split_once('`'));
-    match named {
-        Some((field, _)) => failure.detail("field", field),
+    let place = Some(path.trim_start_matches('.')).filter(|path| !path.is_empty() && *path != "?");
+    let field = match (place, named) {
+        (Some(place), Some((leaf, _))) if place != leaf && !place.ends_with(&format!(".{leaf}")) => {
+            Some(format!("{place}.{leaf}"))
+        }
+        (Some(place), _) => Some(place.to_owned()),
+        (None, Some((leaf, _))) => Some(leaf.to_owned()),
+        (None, None) => None,
+    };
+    let failure = Failure::invalid(reason.clone());
+    match field {
+        Some(field) => failure.detail("field", field),
         None => failure,
     }
 }
@@ -207,41 +254,46 @@ fn plain(expected: &str) -> String {
     format!("{what}{place}")
 }
 
-/// A number in a query, which is always text there.
-pub fn number<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: std::str::FromStr,
-{
-    let text = String::deserialize(deserializer)?;
-    text.parse()
-        .map(Some)
-        .map_err(|_| D::Error::custom(format!("`{text}` is not a number that fits")))
-}
-
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Paged {
-        #[serde(default, deserialize_with = "number")]
-        limit: Option<u32>,
+        #[serde(default)]
+        limit: Option<String>,
         cursor: Option<String>,
     }
 
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nested {
+        page: Paged,
+        pages: Option<Vec<Paged>>,
+    }
+
     #[test]
-    fn a_query_is_read_strictly() {
-        let paged: Paged = parse_query("limit=5&cursor=a%20b").expect("fits");
-        assert_eq!((paged.limit, paged.cursor.as_deref()), (Some(5), Some("a b")));
-        assert!(parse_query::<Paged>("").expect("fits").limit.is_none());
-        for wrong in ["limit=x", "limit=-1", "limit=1&limit=2", "lim=1"] {
-            let failure = parse_query::<Paged>(wrong).expect_err(wrong);
-            assert_eq!(failure.code, Code::InvalidRequest);
+    fn a_refusal_names_the_field_wherever_it_is() {
+        for (body, field) in [
+            (r#"{"page":{"limit":5}}"#, "page.limit"),
+            (r#"{"page":{"limits":5}}"#, "page.limits"),
+            (r#"{"page":{},"pages":[{},{"cursor":[]}]}"#, "pages[1].cursor"),
+            (r#"{"pages":[]}"#, "page"),
+            (r#"{"page":{},"page":{}}"#, "page"),
+            (r#"{"page":{"cursor":"a","cursor":"a"}}"#, "page.cursor"),
+        ] {
+            let failure = parse_body::<Nested>(body.as_bytes()).expect_err(body);
+            assert_eq!(failure.details["field"], field, "{body}: {failure:?}");
         }
-        let failure = parse_query::<Paged>("lim=1").expect_err("unknown");
-        assert_eq!(failure.details["field"], "lim");
+        let read: Nested = parse_body(br#"{"page":{"limit":"5"},"pages":null}"#).expect("fits");
+        assert!(read.page.limit.is_some() && read.page.cursor.is_none() && read.pages.is_none());
+        assert!(
+            parse_body::<Paged>(b"{} {}").is_err(),
+            "what follows is no part of it"
+        );
     }
 
     #[test]
@@ -249,7 +301,7 @@ mod tests {
         let code = parse_body::<Paged>(br#"{"limit":70613}"#).expect_err("a text is wanted");
         let text = parse_body::<u8>(br#""a, expected \"b, expected c""#).expect_err("a number is wanted");
         let word = parse_body::<crate::access::Scope>(br#""hunter`2""#).expect_err("no such word");
-        let list = parse_body::<Paged>(b" []").expect_err("an object is wanted");
+        let list = parse_body::<Paged>(b" [1]").expect_err("an object is wanted");
         assert_eq!(list.details["reason"], "the body has to be an object, not a list");
         let reasons = [code, text, word].map(|failure| failure.details["reason"].to_string());
         assert!(

@@ -1,36 +1,36 @@
-//! One request from its head to its answer: route, key, scope, size, form, work, log line, metric.
+//! One request from its head to its answer: route, key, scope, session, body, work, log line, metric.
 //!
-//! What is cheap to refuse is refused first: no body is read for a caller who may not send one. A
-//! handler that panics or hangs costs its own request, nothing else.
+//! What a row declares is enforced here, so that no handler can forget it. What is cheap to refuse is refused first: no
+//! body is read for a caller who may not send one. A handler that panics or hangs costs its own request, nothing else.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as HttpBody;
 use hyper::header::{
-    ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_LENGTH,
-    CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, HeaderName,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response};
-use tracing::Instrument;
+use tracing::{Instrument, Level};
 
 use super::Api;
 use super::answer::{Body, header, json};
+use super::binding::{self, Target};
 use super::call::Call;
 use super::config::HttpConfig;
 use super::failure::Failure;
-use super::impatient::cut_off;
-use super::multipart;
+use super::idempotency::{self, Once};
 use super::route::Route;
-use super::router::Router;
-use super::spool::{self, FormFile};
+use super::router::{Found, Router};
+use super::tasks::{Cut, Tasks};
 use super::texts::Language;
 use super::upgrade::Upgrade;
 use crate::access::Principal;
-use crate::base::{Code, Coded};
+use crate::base::{Category, Code, Coded};
 
 /// The header that names a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -47,9 +47,21 @@ pub struct Service {
     pub router: Router,
     /// Limits.
     pub config: HttpConfig,
+    /// The handlers at work.
+    pub tasks: Tasks,
 }
 
 impl Service {
+    /// What answers the requests of a table.
+    pub fn new(api: Arc<Api>, router: Router, config: HttpConfig) -> Self {
+        Self {
+            api,
+            router,
+            config,
+            tasks: Tasks::default(),
+        }
+    }
+
     /// Answers a request, whatever it is.
     pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
     where
@@ -69,16 +81,25 @@ impl Service {
         let span = tracing::info_span!("request", request = %id);
         let (pattern, mut response) = async {
             let (pattern, result) = self.carry_out(request, &id, language).await;
-            let response = match result {
-                Ok(response) => response,
-                Err(failure) => refusal(&failure, language, &id),
-            };
+            let failure = result.as_ref().err().cloned();
+            let response = result.unwrap_or_else(|failure| refusal(&failure, language, &id));
             let status = response.status().as_u16();
             let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            if method.is_safe() && status < 400 {
-                tracing::debug!(%method, route = pattern, status, millis, "answered");
-            } else {
-                tracing::info!(%method, route = pattern, status, millis, "answered");
+            // The only line of a request, whatever came of it: an error that is caught on the way is no news.
+            let code = failure.as_ref().map(|failure| failure.code);
+            let told = code.map(Code::as_str);
+            let cause = failure.and_then(|failure| failure.cause);
+            match code.map(log_level) {
+                Some(Level::ERROR) => {
+                    tracing::error!(%method, route = pattern, status, code = told, cause, millis, "answered");
+                }
+                Some(Level::WARN) => {
+                    tracing::warn!(%method, route = pattern, status, code = told, cause, millis, "answered");
+                }
+                None if method.is_safe() => {
+                    tracing::debug!(%method, route = pattern, status, millis, "answered");
+                }
+                _ => tracing::info!(%method, route = pattern, status, code = told, cause, millis, "answered"),
             }
             (pattern, response)
         }
@@ -108,54 +129,73 @@ impl Service {
         B: HttpBody<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (mut head, body) = request.into_parts();
-        let found = match self.router.find(&head.method, head.uri.path()) {
-            Ok(found) => found,
-            Err(failure) => return ("none", Err(failure)),
-        };
+        let (head, body) = request.into_parts();
+        match self.router.find(&head.method, head.uri.path()) {
+            Ok(found) => (found.route.path, self.work(found, head, body, id, language).await),
+            Err(failure) => ("none", Err(failure)),
+        }
+    }
+
+    /// Has a request that found its row carried out as the row declares.
+    async fn work<B>(
+        &self,
+        found: Found<'_>,
+        mut head: Parts,
+        body: B,
+        id: &str,
+        language: Language,
+    ) -> Result<Response<Body>, Failure>
+    where
+        B: HttpBody<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let route = found.route;
         let query = head.uri.query().unwrap_or("");
-        let caller = match self.admit(route, &head.headers, query).await {
-            Ok(caller) => caller,
-            Err(failure) => return (route.path, Err(failure)),
-        };
-        if route.query.is_none() && !query.is_empty() {
-            let failure = Failure::invalid("this route takes no query");
-            return (route.path, Err(failure));
+        let caller = self.admit(route, &head.headers, query).await?;
+        match route.query {
+            Some(form) => (form.check)(query)?,
+            None if query.is_empty() => {}
+            None => return Err(Failure::invalid("this route takes no query")),
         }
-        let (bytes, file) = match self.take_body(route, &head.headers, body).await {
-            Ok(taken) => taken,
-            Err(failure) => return (route.path, Err(failure)),
-        };
-        let call = Call {
+        let key = idempotency::key(route, &head.headers)?;
+        let mut call = Call {
             api: self.api.clone(),
             caller,
             params: found.params,
             query: query.to_owned(),
-            headers: head.headers,
             from: head.extensions.get::<CallerAddress>().map(|address| address.0),
             request: id.to_owned(),
             language,
-            file,
+            file: None,
             upgrade: Upgrade::of(&mut head.extensions).filter(|_| head.method == Method::GET),
+            target: Ok(Target::None),
+            effect: None,
+            headers: head.headers,
         };
-        // A task of its own, so that work of several steps is not left half done when the caller hangs up. It
-        // is no loose end: it lasts as long as a handler may.
-        let handler = route.handler.clone();
-        let limit = *self.config.handler_timeout;
-        let work = async move { tokio::time::timeout(limit, handler(call, bytes)).await };
-        let result = match tokio::spawn(work.in_current_span()).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => {
-                tracing::warn!(route = route.path, "a handler took too long");
-                Err(Failure::new(Code::Unavailable))
-            }
-            Err(_) => {
-                tracing::error!(route = route.path, "a handler panicked");
-                Err(Failure::new(Code::Internal))
+        binding::resolve(route, &mut call)?;
+        let (bytes, file) = self.take_body(route, &call.headers, body).await?;
+        call.file = file;
+        let ready = (route.handler)(&bytes)?;
+        binding::resolve_body(route, &mut call, &bytes)?;
+        let once = key
+            .map(|key| Once::new(key, route, &call, head.uri.path(), &bytes))
+            .transpose()?;
+        drop(bytes);
+        let work = async move {
+            match once {
+                Some(once) => once.carry_out(call, ready).await,
+                None => ready(call).await,
             }
         };
-        (route.path, result)
+        let limit = route.within.unwrap_or(*self.config.handler_timeout);
+        let done = self.tasks.run(limit, work).await;
+        done.unwrap_or_else(|cut| {
+            Err(match cut {
+                Cut::Panicked => Failure::internal("the handler panicked"),
+                Cut::TooLong => Failure::unavailable("the handler took too long"),
+                Cut::Stopped => Failure::unavailable("the listener has ended"),
+            })
+        })
     }
 
     /// Who asks, if a key is needed, and whether it may.
@@ -189,62 +229,12 @@ impl Service {
         }
         Ok(Some(caller))
     }
+}
 
-    /// The body as JSON, and the file if it comes as a form with one.
-    async fn take_body<B>(
-        &self,
-        route: &Route,
-        headers: &HeaderMap,
-        body: B,
-    ) -> Result<(Bytes, Option<FormFile>), Failure>
-    where
-        B: HttpBody<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        match (route.form, kind.and_then(multipart::boundary)) {
-            (Some(numbers), Some(boundary)) => {
-                let data = &self.api.store.config().folder;
-                Box::pin(spool::receive((data, &self.config), &boundary, numbers, body)).await
-            }
-            _ => Ok((self.read_body(headers, body).await?, None)),
-        }
-    }
-
-    /// The body, if it is small enough, quick enough and JSON.
-    async fn read_body<B>(&self, headers: &HeaderMap, body: B) -> Result<Bytes, Failure>
-    where
-        B: HttpBody<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let limit = self.config.max_body_bytes;
-        let too_large = || Failure::new(Code::BodyTooLarge).detail("limit", limit);
-        let announced = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > limit as u64) {
-            return Err(too_large());
-        }
-        if body.is_end_stream() {
-            return Ok(Bytes::new());
-        }
-        if headers
-            .get(CONTENT_TYPE)
-            .is_some_and(|value| !is_json(value.as_bytes()))
-        {
-            return Err(Failure::new(Code::UnsupportedMediaType));
-        }
-        let collected = tokio::time::timeout(*self.config.body_timeout, Limited::new(body, limit).collect())
-            .await
-            .map_err(|_| {
-                cut_off("body");
-                Failure::new(Code::RequestTimeout)
-            })?;
-        match collected {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
-            Err(_) => Err(Failure::invalid("the body ended early")),
-        }
+/// Handlers do not outlive the listener, whatever ends it.
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.tasks.end();
     }
 }
 
@@ -295,9 +285,13 @@ fn request_id(headers: &HeaderMap) -> String {
     }
 }
 
-fn is_json(value: &[u8]) -> bool {
-    let kind = value.split(|byte| *byte == b';').next().unwrap_or(value);
-    kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
+/// How loud the log says that a request failed. A session that is away is told elsewhere, and its callers ask often.
+fn log_level(code: Code) -> Level {
+    match code.category() {
+        Category::Internal => Level::ERROR,
+        Category::Unavailable if code != Code::SessionUnavailable => Level::WARN,
+        _ => Level::INFO,
+    }
 }
 
 fn class(status: u16) -> &'static str {
@@ -312,6 +306,8 @@ fn class(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -336,12 +332,6 @@ mod tests {
             let id = request_id(&headers(&[("x-request-id", wrong)]));
             assert!(id.starts_with("req_"), "{wrong}");
         }
-    }
-
-    #[test]
-    fn json_may_name_its_charset() {
-        assert!(is_json(b"application/json") && is_json(b"Application/JSON; charset=utf-8"));
-        assert!(!is_json(b"application/x-www-form-urlencoded") && !is_json(b"text/json"));
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! A request that failed: which status a code has, and the one flat shape of every error answer.
 //!
-//! Domains know codes, only this module knows statuses. Nothing internal leaves: a fault of ours is
-//! logged here with its chain of causes, and the caller sees its code and the request's id.
+//! Domains know codes, only this module knows statuses. Nothing internal leaves: the chain of causes of a fault of ours
+//! is for the log, which dispatch writes, and the caller sees the code and the request's id.
 
 use std::time::Duration;
 
@@ -22,6 +22,10 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// The methods that the path knows, for 405.
     pub allow: Option<String>,
+    /// What is behind it, for the log alone.
+    pub cause: Option<String>,
+    /// Whether what was asked for may have been done all the same.
+    pub may_be_done: bool,
 }
 
 impl Failure {
@@ -32,6 +36,24 @@ impl Failure {
             details: Map::new(),
             retry_after: None,
             allow: None,
+            cause: None,
+            may_be_done: code.leaves_open(),
+        }
+    }
+
+    /// A fault of ours; the cause is for the log.
+    pub fn internal(cause: impl Into<String>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..Self::new(Code::Internal)
+        }
+    }
+
+    /// Not now; the cause is for the log.
+    pub fn unavailable(cause: impl Into<String>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..Self::new(Code::Unavailable)
         }
     }
 
@@ -43,6 +65,11 @@ impl Failure {
     /// The request does not fit; the reason is told to the caller.
     pub fn invalid(reason: impl Into<String>) -> Self {
         Self::new(Code::InvalidRequest).detail("reason", reason.into())
+    }
+
+    /// A field that has to be there is not.
+    pub fn missing(field: &str) -> Self {
+        Self::invalid(format!("missing field `{field}`")).detail("field", field)
     }
 
     /// The caller's key is bound to sessions, and this concerns more.
@@ -100,16 +127,12 @@ impl<E: Coded> From<E> for Failure {
     fn from(error: E) -> Self {
         let code = error.code();
         let mut failure = Self::new(code);
+        failure.may_be_done = error.may_be_done();
         if let Retry::After(span) = error.retry() {
             failure.retry_after = Some(span);
         }
         match code.category() {
-            Category::Internal => {
-                tracing::error!(code = code.as_str(), cause = chain(&error), "request failed");
-            }
-            Category::Unavailable => {
-                tracing::warn!(code = code.as_str(), cause = chain(&error), "request not served");
-            }
+            Category::Internal | Category::Unavailable => failure.cause = Some(chain(&error)),
             Category::Validation | Category::Conflict if code != Code::NotFound => {
                 failure = failure.detail("reason", error.to_string());
             }
@@ -131,6 +154,7 @@ fn says_all(code: Code) -> bool {
             | Code::AnotherAccount
             | Code::AuthKeyInUse
             | Code::IdempotencyMismatch
+            | Code::IdempotencyInProgress
     )
 }
 
@@ -159,6 +183,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Code::Conflict
         | Code::IdempotencyMismatch
+        | Code::IdempotencyInProgress
         | Code::LoginStep
         | Code::AnotherAccount
         | Code::SessionExists

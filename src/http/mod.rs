@@ -4,23 +4,28 @@
 //! [`routes`] → a domain's handle. Only this module knows statuses and hyper.
 
 pub mod answer;
+pub mod binding;
+pub mod body;
 pub mod call;
 pub mod config;
 pub mod dispatch;
 mod door;
 pub mod failure;
 pub mod health;
+mod idempotency;
 mod impatient;
 mod multipart;
 pub mod openapi;
 pub mod page;
 mod picture;
+pub mod query;
 pub mod route;
 pub mod router;
 pub mod routes;
 pub mod serve;
 mod spool;
 pub mod table;
+mod tasks;
 pub mod texts;
 mod upgrade;
 pub mod ws;
@@ -127,7 +132,7 @@ fn listener(
                 .map_err(|source| NotListening { address, source })?;
             let address = socket.local_addr()?;
             let router = Router::new(routes)?;
-            let service = Arc::new(Service { api, router, config });
+            let service = Arc::new(Service::new(api, router, config));
             tracing::info!(listener = id, %address, "listening");
             listening.set(address);
             context.ready();

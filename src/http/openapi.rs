@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use hyper::Method;
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -13,6 +14,9 @@ use crate::base::{Category, Code};
 
 /// The content type of forms.
 const FORM: &str = "multipart/form-data";
+
+/// The licence, as the package names it.
+const LICENCE: &str = env!("CARGO_PKG_LICENSE");
 
 /// The document of a table.
 pub fn document(routes: &[Route]) -> Value {
@@ -45,7 +49,7 @@ pub fn document(routes: &[Route]) -> Value {
         "info": {
             "title": "trunkline control API",
             "version": env!("CARGO_PKG_VERSION"),
-            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            "license": {"name": LICENCE, "identifier": LICENCE},
             "description": "Keeps Telegram user sessions alive and puts them to work. Scopes are ordered: \
                 read, send, manage, admin; each includes those before it. Unknown fields are refused. \
                 Every error has the form `Error`; `X-Request-Id` is taken or made, and answered.",
@@ -101,6 +105,23 @@ fn operation(route: &Route, asked: &mut SchemaGenerator, answered: &mut SchemaGe
             fields.insert("security".to_owned(), json!([]));
         }
     }
+    fields.insert("x-sessions".to_owned(), route.binding.as_str().into());
+    if let Some(limit) = route.within {
+        fields.insert("x-deadline-seconds".to_owned(), limit.as_secs().into());
+    }
+    if !route.reveals.is_empty() {
+        let text = format!(
+            "A repeat under the same Idempotency-Key: the same object without {}, and with `secret_shown`.",
+            route.reveals.join(", ")
+        );
+        let shown = json!({"type": "object", "properties": {"secret_shown": {"const": true}}});
+        let ok = &mut fields["responses"]["200"];
+        match ok {
+            // What a first answer of the same status looks like is told already.
+            Value::Object(ok) => drop(ok.insert("description".to_owned(), text.into())),
+            ok => *ok = json!({"description": text, "content": {JSON: {"schema": shown}}}),
+        }
+    }
     let body = match route.takes {
         Takes::Nothing => None,
         Takes::Body(describe) => Some((true, describe)),
@@ -137,17 +158,23 @@ fn parameters(route: &Route, asked: &mut SchemaGenerator) -> Vec<Value> {
     let mut parameters: Vec<Value> = path_parameters(route.path)
         .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
         .collect();
-    if let Some(describe) = route.query {
-        parameters.extend(query_parameters(&describe(asked)));
+    if let Some(query) = route.query {
+        let schemas = (query.describe)();
+        parameters.extend(
+            schemas
+                .iter()
+                .flat_map(|describe| query_parameters(&describe(asked))),
+        );
     }
-    if route.idempotent {
+    if route.method == Method::POST && route.scope.is_some() {
         parameters.push(json!({
             "name": "Idempotency-Key",
             "in": "header",
             "required": false,
-            "description": "A name of the caller's for this request, up to 255 characters. The same \
-                request under the same name within a day has the same effect and answer once.",
-            "schema": {"type": "string", "maxLength": 255},
+            "description": "A name of the caller's for this request: up to 255 visible ASCII characters. The same \
+                request under the same name within a day has one effect and one answer, which is given again with \
+                `Idempotent-Replayed: true`.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
         }));
     }
     parameters

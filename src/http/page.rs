@@ -5,7 +5,6 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::call::number;
 use super::failure::Failure;
 
 /// No list is longer.
@@ -19,11 +18,9 @@ const USUAL: usize = 50;
 #[serde(deny_unknown_fields)]
 pub struct PageQuery {
     /// How many items at most, 50 if nothing is said.
-    #[serde(default, deserialize_with = "number")]
     #[schemars(range(min = 1, max = 200))]
     pub limit: Option<usize>,
     /// `next` of the page before.
-    #[serde(default)]
     pub cursor: Option<String>,
 }
 

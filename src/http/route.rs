@@ -1,25 +1,32 @@
 //! One row of the table of routes: everything that router, scopes, limits and document know of it.
 
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::{Method, Response, StatusCode};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use super::answer::{Answer, Body};
+use super::binding::Binding;
+use super::body::is_nothing;
 use super::call::{Call, parse_body};
 use super::failure::Failure;
+use super::query::Query;
 use crate::access::Scope;
 use crate::ops::audit::Deed;
 
 /// What a handler's future gives.
 pub type Handled = Pin<Box<dyn Future<Output = Result<Response<Body>, Failure>> + Send>>;
 
-/// A handler behind its types.
-pub type Handler = Arc<dyn Fn(Call, Bytes) -> Handled + Send + Sync>;
+/// Work whose body has been read, for a call that is still to come.
+pub type Ready = Box<dyn FnOnce(Call) -> Handled + Send>;
+
+/// A handler behind its types: it reads the body, and what does not fit is refused before anything is done.
+pub type Handler = Arc<dyn Fn(&[u8]) -> Result<Ready, Failure> + Send + Sync>;
 
 /// How a type is described in the document.
 pub type Describe = fn(&mut SchemaGenerator) -> Schema;
@@ -27,7 +34,7 @@ pub type Describe = fn(&mut SchemaGenerator) -> Schema;
 /// Whether a route takes a body.
 #[derive(Clone, Copy)]
 pub enum Takes {
-    /// None; an empty object is let through.
+    /// None; an empty one is let through.
     Nothing,
     /// One of this form.
     Body(Describe),
@@ -35,9 +42,18 @@ pub enum Takes {
     Optional(Describe),
 }
 
-/// One row of the table of routes.
+/// The form of a query.
+#[derive(Clone, Copy)]
+pub struct QueryForm {
+    /// Its schemas.
+    pub describe: fn() -> Vec<Describe>,
+    /// Refuses what is not of this form.
+    pub check: fn(&str) -> Result<(), Failure>,
+}
+
+/// What a row says, all but its handler and the forms that it takes and gives. Dispatch enforces it.
 #[derive(Clone)]
-pub struct Route {
+pub struct Row {
     /// The method.
     pub method: Method,
     /// The path, its parameters in braces.
@@ -48,63 +64,71 @@ pub struct Route {
     pub tag: &'static str,
     /// What a key must be allowed; none if no key is needed.
     pub scope: Option<Scope>,
+    /// Which sessions it concerns.
+    pub binding: Binding,
+    /// Whether its handler decides what becomes of a request whose session, pair or endpoint is gone.
+    pub even_gone: bool,
     /// The status of success.
     pub status: StatusCode,
-    /// The body.
-    pub takes: Takes,
     /// The query, if one is allowed.
-    pub query: Option<Describe>,
-    /// Content type and form of the answer.
-    pub answer: fn(&mut SchemaGenerator) -> (&'static str, Schema),
+    pub query: Option<QueryForm>,
     /// What the audit log tells of it, each in the commit of what was done.
     pub audits: &'static [Deed],
-    /// Whether `Idempotency-Key` is honoured.
-    pub idempotent: bool,
+    /// The fields of its answer that are shown once: a repeat under the same `Idempotency-Key` gets the rest.
+    pub reveals: &'static [&'static str],
+    /// How long its handler may take, if not as long as any.
+    pub within: Option<Duration>,
     /// Whether a ticket in the query stands for a key.
     pub ticket: bool,
     /// Whether it answers, as to nobody, whoever has a key that cannot be looked up.
     pub unrecognised: bool,
     /// Whether the body may come as a form with a file; the fields that are numbers then.
     pub form: Option<&'static [&'static str]>,
+}
+
+/// One row of the table of routes.
+#[derive(Clone)]
+pub struct Route {
+    row: Row,
+    /// The body.
+    pub takes: Takes,
+    /// Content type and form of the answer.
+    pub answer: fn(&mut SchemaGenerator) -> (&'static str, Schema),
     /// What carries it out.
     pub handler: Handler,
 }
 
-/// A row whose handler is still to be named.
-pub struct Draft {
-    method: Method,
-    path: &'static str,
-    summary: &'static str,
-    tag: &'static str,
-    scope: Option<Scope>,
-    status: StatusCode,
-    query: Option<Describe>,
-    audits: &'static [Deed],
-    idempotent: bool,
-    ticket: bool,
-    unrecognised: bool,
-    form: Option<&'static [&'static str]>,
+impl Deref for Route {
+    type Target = Row;
+
+    fn deref(&self) -> &Row {
+        &self.row
+    }
 }
 
-/// A row of a chapter; it needs the scope read until another one is named.
-pub fn route(tag: &'static str, method: Method, path: &'static str, summary: &'static str) -> Draft {
-    Draft {
+/// A row of a chapter; it needs the scope read and is closed to keys that are bound to sessions, until it says
+/// otherwise.
+pub fn route(tag: &'static str, method: Method, path: &'static str, summary: &'static str) -> Row {
+    Row {
         method,
         path,
         summary,
         tag,
         scope: Some(Scope::Read),
+        binding: Binding::Unbound,
+        even_gone: false,
         status: StatusCode::OK,
         query: None,
         audits: &[],
-        idempotent: false,
+        reveals: &[],
+        within: None,
         ticket: false,
         unrecognised: false,
         form: None,
     }
 }
 
-impl Draft {
+impl Row {
     /// It needs this scope.
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = Some(scope);
@@ -114,6 +138,35 @@ impl Draft {
     /// It needs no key.
     pub fn open(mut self) -> Self {
         self.scope = None;
+        self
+    }
+
+    /// It concerns this.
+    pub fn of(mut self, binding: Binding) -> Self {
+        self.binding = binding;
+        self
+    }
+
+    /// It concerns the session that the path names as `id`.
+    pub fn of_session(self) -> Self {
+        self.of(Binding::Path("id"))
+    }
+
+    /// Its handler is asked also if what it concerns is gone.
+    pub fn even_gone(mut self) -> Self {
+        self.even_gone = true;
+        self
+    }
+
+    /// These fields of its answer are shown once.
+    pub fn reveals(mut self, fields: &'static [&'static str]) -> Self {
+        self.reveals = fields;
+        self
+    }
+
+    /// Its handler may take so long.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.within = Some(limit);
         self
     }
 
@@ -130,20 +183,17 @@ impl Draft {
     }
 
     /// A query of this form is allowed.
-    pub fn query<Q: JsonSchema>(mut self) -> Self {
-        self.query = Some(|generator| Q::json_schema(generator));
+    pub fn query<Q: Query>(mut self) -> Self {
+        self.query = Some(QueryForm {
+            describe: Q::describe,
+            check: |query| Q::read(query).map(drop),
+        });
         self
     }
 
     /// The audit log tells of these.
     pub fn audits(mut self, deeds: &'static [Deed]) -> Self {
         self.audits = deeds;
-        self
-    }
-
-    /// `Idempotency-Key` is honoured.
-    pub fn idempotent(mut self) -> Self {
-        self.idempotent = true;
         self
     }
 
@@ -178,16 +228,12 @@ impl Draft {
         Fut: Future<Output = Result<A, Failure>> + Send + 'static,
         A: Answer + 'static,
     {
-        let status = self.status;
-        let handler: Handler = Arc::new(move |call, bytes| {
-            if !(bytes.trim_ascii().is_empty() || bytes.trim_ascii() == b"{}") {
-                let failure = Failure::invalid("this route takes no body");
-                return Box::pin(std::future::ready(Err(failure)));
-            }
-            let work = handler(call);
-            Box::pin(async move { work.await?.respond(status) })
-        });
-        self.finish(Takes::Nothing, A::describe, handler)
+        let read = |bytes: &[u8]| {
+            is_nothing(bytes)
+                .then_some(())
+                .ok_or_else(|| Failure::invalid("this route takes no body"))
+        };
+        self.finish(Takes::Nothing, read, move |call, ()| handler(call))
     }
 
     /// The handler of a route with a body.
@@ -198,19 +244,8 @@ impl Draft {
         Fut: Future<Output = Result<A, Failure>> + Send + 'static,
         A: Answer + 'static,
     {
-        let status = self.status;
-        let handler: Handler = Arc::new(move |call, bytes| match parse_body::<B>(&bytes) {
-            Err(failure) => Box::pin(std::future::ready(Err(failure))),
-            Ok(body) => {
-                let work = handler(call, body);
-                Box::pin(async move { work.await?.respond(status) })
-            }
-        });
-        self.finish(
-            Takes::Body(|generator| generator.subschema_for::<B>()),
-            A::describe,
-            handler,
-        )
+        let takes = Takes::Body(|generator| generator.subschema_for::<B>());
+        self.finish(takes, parse_body::<B>, handler)
     }
 
     /// The handler of a route whose body may be left out.
@@ -221,48 +256,39 @@ impl Draft {
         Fut: Future<Output = Result<A, Failure>> + Send + 'static,
         A: Answer + 'static,
     {
-        let status = self.status;
-        let handler: Handler = Arc::new(move |call, bytes| {
-            let body = match bytes.trim_ascii() {
-                [] => Ok(B::default()),
-                bytes => parse_body::<B>(bytes),
-            };
-            match body {
-                Err(failure) => Box::pin(std::future::ready(Err(failure))),
-                Ok(body) => {
-                    let work = handler(call, body);
-                    Box::pin(async move { work.await?.respond(status) })
-                }
-            }
-        });
-        self.finish(
-            Takes::Optional(|generator| generator.subschema_for::<B>()),
-            A::describe,
-            handler,
-        )
+        let takes = Takes::Optional(|generator| generator.subschema_for::<B>());
+        let read = |bytes: &[u8]| match is_nothing(bytes) {
+            true => Ok(B::default()),
+            false => parse_body::<B>(bytes),
+        };
+        self.finish(takes, read, handler)
     }
 
-    fn finish(
+    fn finish<B, F, Fut, A>(
         self,
         takes: Takes,
-        answer: fn(&mut SchemaGenerator) -> (&'static str, Schema),
-        handler: Handler,
-    ) -> Route {
+        read: impl Fn(&[u8]) -> Result<B, Failure> + Send + Sync + 'static,
+        handler: F,
+    ) -> Route
+    where
+        B: Send + 'static,
+        F: Fn(Call, B) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<A, Failure>> + Send + 'static,
+        A: Answer + 'static,
+    {
+        let (status, handler) = (self.status, Arc::new(handler));
+        let handler: Handler = Arc::new(move |bytes| {
+            let (body, handler) = (read(bytes)?, handler.clone());
+            let ready: Ready = Box::new(move |call| {
+                let work = handler(call, body);
+                Box::pin(async move { work.await?.respond(status) })
+            });
+            Ok(ready)
+        });
         Route {
-            method: self.method,
-            path: self.path,
-            summary: self.summary,
-            tag: self.tag,
-            scope: self.scope,
-            status: self.status,
+            row: self,
             takes,
-            query: self.query,
-            audits: self.audits,
-            answer,
-            idempotent: self.idempotent,
-            ticket: self.ticket,
-            unrecognised: self.unrecognised,
-            form: self.form,
+            answer: A::describe,
             handler,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Each connection is a task of its own in the listener's set, also when it goes on with something else than HTTP;
 //! the listener is the supervised child. When it is told to stop it accepts no more, lets requests under way finish within the
-//! drain time, and cuts off what is left.
+//! drain time, those too whose callers hung up, and cuts off what is left.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -109,9 +109,14 @@ pub async fn serve(
     }
     drop(listener);
     let open = connections.len();
-    let ended = async { while connections.join_next().await.is_some() {} };
+    let ended = async {
+        while connections.join_next().await.is_some() {}
+        // Handlers whose callers hung up have no connection.
+        service.tasks.ended().await;
+    };
     if tokio::time::timeout(*service.config.drain, ended).await.is_err() {
-        tracing::warn!(open, left = connections.len(), "requests under way were cut off");
+        let (left, handlers) = (connections.len(), service.tasks.cut_off().await);
+        tracing::warn!(open, left, handlers, "requests under way were cut off");
     }
     connections.shutdown().await;
 }

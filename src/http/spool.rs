@@ -230,8 +230,7 @@ async fn open(data: &Path) -> io::Result<(PathBuf, tokio::fs::File)> {
 }
 
 fn refused(error: &io::Error) -> Failure {
-    tracing::warn!(%error, "a file could not be kept in the data folder");
-    Failure::new(Code::Unavailable)
+    Failure::unavailable(format!("a file could not be kept in the data folder: {error}"))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod audited;
 mod fuzz;
 mod limits;
+mod repeats;
 mod scopes;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Json;
+use super::binding::Binding;
 use super::call::Call;
 use super::dispatch::Service;
 use super::failure::Failure;
@@ -38,6 +40,9 @@ struct Word {
 /// Steps that the handler of `/steps` has done.
 static STEPS: AtomicU32 = AtomicU32::new(0);
 
+/// Steps that the handler of `/left` has done.
+static LEFT: AtomicU32 = AtomicU32::new(0);
+
 /// Whether the handler of `/held` is at work, and whether it may end.
 static HELD: AtomicBool = AtomicBool::new(false);
 static RELEASED: AtomicBool = AtomicBool::new(false);
@@ -52,7 +57,7 @@ async fn until(what: &str, holds: impl AsyncFn() -> bool) {
 }
 
 fn routes() -> Vec<Route> {
-    let row = |method, path| route("test", method, path, "A route of the test");
+    let row = |method, path| route("test", method, path, "A route of the test").of(Binding::Nothing);
     vec![
         row(Method::GET, "/open")
             .open()
@@ -75,6 +80,15 @@ fn routes() -> Vec<Route> {
             STEPS.fetch_add(1, Ordering::SeqCst);
             Ok::<_, Failure>(Json(2))
         }),
+        row(Method::POST, "/left").run(async |_: Call| {
+            LEFT.fetch_add(1, Ordering::SeqCst);
+            until("released", async || RELEASED.load(Ordering::SeqCst)).await;
+            LEFT.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, Failure>(Json(2))
+        }),
+        row(Method::POST, "/brief")
+            .within(Duration::from_millis(50))
+            .run(async |_: Call| std::future::pending::<Result<Json<u8>, Failure>>().await),
         row(Method::GET, "/things/{id}")
             .run(async |call: Call| Ok::<_, Failure>(Json(call.param("id")?.to_owned()))),
     ]
@@ -103,11 +117,7 @@ async fn house(config: HttpConfig) -> House {
     let address = listener.local_addr().expect("an address");
     let rows = routes().into_iter().chain(super::routes::health::routes());
     let router = Router::new(rows.collect()).expect("distinct rows");
-    let service = Arc::new(Service {
-        api: api.clone(),
-        router,
-        config,
-    });
+    let service = Arc::new(Service::new(api.clone(), router, config));
     let stop = CancellationToken::new();
     let served = tokio::spawn(serve("test", listener, service, stop.clone(), || {}));
     House {
@@ -262,6 +272,7 @@ async fn every_wrong_request_is_refused_in_the_flat_shape() {
     expect("POST", "/echo", Some("{"), 400, "INVALID_REQUEST").await;
     expect("POST", "/echo", Some(""), 400, "INVALID_REQUEST").await;
     expect("POST", "/echo", Some("[]"), 400, "INVALID_REQUEST").await;
+    expect("POST", "/echo", Some(r#"["a"]"#), 400, "INVALID_REQUEST").await;
     let answer = expect(
         "POST",
         "/echo",
@@ -355,4 +366,51 @@ async fn work_is_finished_though_its_caller_hangs_up() {
     until("it is at work", async || STEPS.load(Ordering::SeqCst) > 0).await;
     drop(stream);
     until("the work is done", async || STEPS.load(Ordering::SeqCst) == 2).await;
+}
+
+/// Asks for `/left` and hangs up as soon as its handler is at work.
+async fn leave(house: &House) {
+    let mut stream = TcpStream::connect(house.address).await.expect("connected");
+    let head = format!(
+        "POST /left HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\n\r\n",
+        house.reader
+    );
+    stream.write_all(head.as_bytes()).await.expect("written");
+    until("it is at work", async || LEFT.load(Ordering::SeqCst) > 0).await;
+}
+
+#[tokio::test]
+async fn the_drain_waits_for_work_whose_caller_hung_up() {
+    let house = house(HttpConfig::default()).await;
+    leave(&house).await;
+    house.stop.cancel();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!house.served.is_finished(), "its work is not done");
+    RELEASED.store(true, Ordering::SeqCst);
+    house.served.await.expect("the listener ended");
+    assert_eq!(LEFT.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn no_work_outlives_the_drain() {
+    let house = house(HttpConfig {
+        drain: Span::millis(100),
+        ..HttpConfig::default()
+    })
+    .await;
+    leave(&house).await;
+    house.stop.cancel();
+    house.served.await.expect("the listener ended");
+    RELEASED.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(LEFT.load(Ordering::SeqCst), 1, "it was cut off");
+}
+
+#[tokio::test]
+async fn a_row_says_how_long_its_handler_may_take() {
+    let house = house(HttpConfig::default()).await;
+    let began = std::time::Instant::now();
+    let answer = house.ask("POST", "/brief", Some(&house.reader), None).await;
+    assert_eq!((answer.status, answer.code()), (503, "UNAVAILABLE".to_owned()));
+    assert!(began.elapsed() < Duration::from_secs(60));
 }

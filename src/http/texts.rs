@@ -107,6 +107,10 @@ fn both(code: Code) -> (&'static str, &'static str) {
             "This idempotency key was used with another request",
             "این کلید یکتایی با درخواست دیگری استفاده شده است",
         ),
+        Code::IdempotencyInProgress => (
+            "The first request with this idempotency key is still running",
+            "درخواست نخست با همین کلید یکتایی هنوز در حال انجام است",
+        ),
         Code::LoginStep => (
             "The login process waits for something else",
             "فرایند ورود در مرحلهٔ دیگری است",

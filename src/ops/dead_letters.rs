@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{TaskId, Timestamp};
+use crate::base::{PairId, TaskId, Timestamp};
 use crate::store::{Batch, DeadFilter, DeadKey, DeadLetter, LaneKind, Store, StoreError, decode};
 
 /// How many dead letters one commit changes.
@@ -42,6 +42,8 @@ pub struct DeadQuery {
     pub lane: Option<LaneKind>,
     /// Only with this code.
     pub code: Option<String>,
+    /// Only of this pair.
+    pub pair: Option<PairId>,
     /// Only those discarded at or after this time.
     pub since: Option<Timestamp>,
 }
@@ -50,7 +52,7 @@ impl DeadQuery {
     fn filter(&self) -> DeadFilter {
         DeadFilter {
             kind: self.lane,
-            group: None,
+            group: self.pair.map(PairId::to_bytes),
             code: self.code.clone(),
             since: self.since,
         }

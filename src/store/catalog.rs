@@ -132,8 +132,8 @@ catalog! {
 
     /// API keys, hashed.
     API_KEYS = 0x70, "api_keys", open;
-    /// Answers kept under an idempotency key.
-    IDEMPOTENCY = 0x71, "idempotency", open;
+    /// Answers kept under an idempotency key. Sealed: they say what was asked for and made.
+    IDEMPOTENCY = 0x71, "idempotency", sealed_lately;
     /// API keys by the public part of their texts.
     API_KEY_LOOKUPS = 0x72, "api_key_lookups", open;
     /// When API keys were last used.

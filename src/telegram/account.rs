@@ -76,6 +76,8 @@ pub struct FirstLogin {
 /// What is asked for when a session is added.
 #[derive(Clone, Debug, Default)]
 pub struct NewAccount {
+    /// Its id, if it has been chosen: a session that has it already is what an earlier try added.
+    pub id: Option<SessionId>,
     /// A name for people.
     pub name: Option<String>,
     /// The backend's agent.
@@ -111,7 +113,7 @@ impl Account {
     /// A new record of a session that nobody has logged in yet.
     pub fn new(new: NewAccount, now: Timestamp) -> Self {
         Self {
-            id: SessionId::generate(),
+            id: new.id.unwrap_or_else(SessionId::generate),
             uuid: Uuid::new_v4(),
             name: new.name,
             agent_id: new.agent_id,

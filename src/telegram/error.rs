@@ -171,6 +171,14 @@ impl Coded for TelegramError {
         }
     }
 
+    /// A session that is not connected has sent nothing.
+    fn may_be_done(&self) -> bool {
+        match self {
+            Self::Away | Self::Store(_) => true,
+            _ => matches!(self.class(), Refusal::Uncertain | Refusal::Duplicate),
+        }
+    }
+
     fn details(&self) -> Option<serde_json::Value> {
         match self {
             Self::LoginStep(step) => Some(serde_json::json!({ "step": step })),

@@ -110,6 +110,11 @@ impl Telegram {
         text: &Secret,
         by: Initiator,
     ) -> Result<SessionView, ImportError> {
+        if let Some(id) = new.id
+            && let Ok(added) = self.view(id)
+        {
+            return Ok(added);
+        }
         let portable = Portable::read(form, text.expose()).map_err(ImportError::Form)?;
         let authorisation = authorisation(&self.context, &portable)?;
         // Tried from two connections at once it would end.

@@ -223,6 +223,9 @@ impl State {
     }
 
     async fn add(&self, new: NewAccount) -> Result<Account, TelegramError> {
+        if let Some(added) = self.all().iter().find(|link| new.id == Some(link.id)) {
+            return Ok(added.account());
+        }
         let account = self.draft(new)?;
         self.enter(&account, Batch::new(), None).await?;
         Ok(account)

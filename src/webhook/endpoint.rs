@@ -287,9 +287,9 @@ fn all_if_none(list: &mut Vec<String>) {
 
 impl NewEndpoint {
     /// The record of it.
-    pub fn record(&self, owner: Owner, now: Timestamp, from_seq: u64) -> EndpointRecord {
+    pub fn record(&self, id: EndpointId, owner: Owner, now: Timestamp, from_seq: u64) -> EndpointRecord {
         let mut record = EndpointRecord {
-            id: EndpointId::generate(),
+            id,
             url: self.url.clone(),
             shape: self.shape,
             events: self.events.clone(),
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn a_patch_changes_only_what_it_names() {
         let mut record = new(serde_json::json!({"url": "https://a.example/", "events": ["message.new"]}))
-            .record(Owner::admin(), Timestamp(0), 4);
+            .record(EndpointId::generate(), Owner::admin(), Timestamp(0), 4);
         let before = record.clone();
         let patch: EndpointPatch =
             serde_json::from_value(serde_json::json!({"order": "none"})).expect("parses");
@@ -389,7 +389,12 @@ mod tests {
             "https://{agent_id}@crm.example/",
             "https://crm.example:{agent_id}/",
         ] {
-            let record = new(serde_json::json!({"url": url})).record(Owner::admin(), Timestamp(0), 0);
+            let record = new(serde_json::json!({"url": url})).record(
+                EndpointId::generate(),
+                Owner::admin(),
+                Timestamp(0),
+                0,
+            );
             assert!(check_record(&record, &rules).is_err(), "{url}");
         }
         let url = "https://crm.example/api/{agent_id}?x={agent_id}";

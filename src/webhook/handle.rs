@@ -118,12 +118,28 @@ impl Webhooks {
     /// Makes an endpoint. The secret that signs is in the answer, and shown again by
     /// [`Self::rotate_secret`] only.
     pub async fn create(&self, owner: Owner, new: NewEndpoint) -> Result<(Endpoint, Secret), WebhookError> {
+        self.create_as(None, owner, new).await
+    }
+
+    /// The same under this id, if one is given: an endpoint that has it already is what an earlier try made, which
+    /// nobody has been told the secret of.
+    pub async fn create_as(
+        &self,
+        id: Option<EndpointId>,
+        owner: Owner,
+        new: NewEndpoint,
+    ) -> Result<(Endpoint, Secret), WebhookError> {
+        let id = id.unwrap_or_else(EndpointId::generate);
+        if let Ok((_, secrets)) = self.service.stored(id) {
+            self.service.ensure_deliverer(id).await?;
+            return Ok((self.get(id)?, secrets.signing.clone()));
+        }
         check_token(new.bearer.as_ref())?;
         check_token(new.secret_token.as_ref())?;
-        let record = new.record(owner, Timestamp::now(), *self.service.store.head().borrow());
+        let record = new.record(id, owner, Timestamp::now(), *self.service.store.head().borrow());
         self.check(&record).await?;
         let secrets = Secrets::generate()?.with_tokens(new.bearer.as_ref(), new.secret_token.as_ref());
-        let (id, secret) = (record.id, secrets.signing.clone());
+        let secret = secrets.signing.clone();
         let edit = self.service.edit.lock().await;
         self.service.write(record, secrets, Batch::new()).await?;
         drop(edit);

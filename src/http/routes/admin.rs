@@ -1,5 +1,7 @@
 //! Recovery: the tree, incidents, the audit log, a session out of quarantine, a copy of the store.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use hyper::Method;
@@ -10,9 +12,10 @@ use tokio::io::AsyncReadExt;
 use crate::access::Scope;
 use crate::base::Code;
 use crate::http::answer::{BodyError, Done, Json, Streamed};
-use crate::http::call::{Call, number};
+use crate::http::call::Call;
 use crate::http::failure::Failure;
-use crate::http::page::{self, Page, PageQuery};
+use crate::http::page::{Page, PageQuery};
+use crate::http::query::Paged;
 use crate::http::route::{Route, route};
 use crate::model::SessionState;
 use crate::ops::Incident;
@@ -20,6 +23,9 @@ use crate::ops::audit::{Deed, Entry};
 use crate::runtime::TreeNode;
 
 const TAG: &str = "admin";
+
+/// How long the copy of an export may take.
+const EXPORT: Duration = Duration::from_secs(1800);
 
 /// Bytes of an export that are sent at once.
 const CHUNK: usize = 64 * 1024;
@@ -33,7 +39,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/admin/incidents",
             "What waits for a person, the latest first",
         )
-        .query::<IncidentsQuery>()
+        .query::<Paged<IncidentsQuery>>()
         .run(incidents),
         admin(
             Method::POST,
@@ -53,6 +59,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/admin/sessions/{id}/release",
             "Let a session out of quarantine",
         )
+        .of_session()
         .run(release),
         admin(
             Method::GET,
@@ -60,6 +67,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "A consistent copy of the store; sealed values stay sealed",
         )
         .audits(&[Deed::StoreExported])
+        .within(EXPORT)
         .run(export),
     ]
 }
@@ -70,12 +78,6 @@ pub(crate) fn routes() -> Vec<Route> {
 struct IncidentsQuery {
     /// Which ones: `open` (if nothing is said) or `all`.
     state: Option<WhichIncidents>,
-    /// How many items at most, 50 if nothing is said.
-    #[serde(default, deserialize_with = "number")]
-    #[schemars(range(min = 1, max = 200))]
-    limit: Option<usize>,
-    /// `next` of the page before.
-    cursor: Option<String>,
 }
 
 /// Which incidents.
@@ -96,10 +98,10 @@ async fn tree(call: Call) -> Result<Json<TreeNode>, Failure> {
 }
 
 async fn incidents(call: Call) -> Result<Json<Page<Incident>>, Failure> {
-    let query: IncidentsQuery = call.query()?;
-    let cursor = page::cursor(query.cursor.as_deref())?;
-    let open = query.state != Some(WhichIncidents::All);
-    let (items, next) = call.api.incidents.list(open, cursor, page::limit(query.limit)?)?;
+    let query: Paged<IncidentsQuery> = call.query()?;
+    let (cursor, limit) = (query.page.cursor_as()?, query.page.limit()?);
+    let open = query.of.state != Some(WhichIncidents::All);
+    let (items, next) = call.api.incidents.list(open, cursor, limit)?;
     Ok(Json(Page {
         items,
         next: next.map(|id| id.to_string()),

@@ -13,6 +13,7 @@ use super::sessions::{check, delete_now, named};
 use crate::access::Scope;
 use crate::base::Timestamp;
 use crate::http::answer::Json;
+use crate::http::binding::Binding;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::page::{Page, PageQuery};
@@ -33,6 +34,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "Log out at Telegram and delete the session",
         )
         .audits(&[Deed::Deleted])
+        .of(Binding::Body)
         .takes(disconnect),
         route(
             TAG,
@@ -40,6 +42,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/telegram/status/{session_id}",
             "Whether an agent's account is connected",
         )
+        .of(Binding::Path("session_id"))
         .run(status),
         route(
             TAG,
@@ -47,6 +50,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/telegram/accounts",
             "List the agents' accounts",
         )
+        .of(Binding::Own)
         .query::<PageQuery>()
         .run(accounts),
         change(
@@ -54,6 +58,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/telegram/accounts/{session_id}",
             "Change name or metadata of an agent's account",
         )
+        .of(Binding::Path("session_id"))
         .takes(change_account),
         change(
             Method::DELETE,
@@ -61,10 +66,12 @@ pub(crate) fn routes() -> Vec<Route> {
             "Log an agent's account out at Telegram and delete its session",
         )
         .audits(&[Deed::Deleted])
+        .of(Binding::Path("session_id"))
+        .even_gone()
         .run(unlink),
         route(TAG, Method::POST, "/api/telegram/send-message", "Send a text")
             .scope(Scope::Send)
-            .idempotent()
+            .of(Binding::Body)
             .takes(send_message),
     ]
 }
@@ -72,6 +79,7 @@ pub(crate) fn routes() -> Vec<Route> {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct OfSession {
+    #[expect(dead_code, reason = "dispatch has looked it up")]
     session_id: String,
 }
 
@@ -135,6 +143,7 @@ struct AccountChange {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AgentMessage {
+    #[expect(dead_code, reason = "dispatch has looked it up")]
     session_id: String,
     chat_id: ChatId,
     message: String,
@@ -148,8 +157,8 @@ struct AgentMessageSent {
     sent_at: Timestamp,
 }
 
-async fn disconnect(call: Call, body: OfSession) -> Result<Json<Said>, Failure> {
-    let id = call.session_named(&body.session_id)?;
+async fn disconnect(call: Call, _: OfSession) -> Result<Json<Said>, Failure> {
+    let id = call.session()?;
     delete_now(&call, id).await?;
     Ok(gone(&call))
 }
@@ -162,7 +171,7 @@ fn gone(call: &Call) -> Json<Said> {
 }
 
 async fn status(call: Call) -> Result<Json<AgentStatus>, Failure> {
-    let id = call.session_named(call.param("session_id")?)?;
+    let id = call.session()?;
     let SessionView {
         account,
         last_proof,
@@ -233,7 +242,7 @@ fn account_of(session: SessionView, whole: bool) -> AgentAccount {
 }
 
 async fn change_account(call: Call, change: AccountChange) -> Result<Json<AgentAccount>, Failure> {
-    let id = call.session_named(call.param("session_id")?)?;
+    let id = call.session()?;
     check(
         change.name.as_ref().and_then(Option::as_ref),
         change.metadata.as_ref().and_then(Option::as_ref),
@@ -248,7 +257,7 @@ async fn change_account(call: Call, change: AccountChange) -> Result<Json<AgentA
 }
 
 async fn unlink(call: Call) -> Result<Json<Said>, Failure> {
-    let deleted = match call.param("session_id").and_then(|name| call.session_named(name)) {
+    let deleted = match call.session() {
         Ok(id) => delete_now(&call, id).await,
         Err(failure) => Err(failure),
     };
@@ -261,7 +270,7 @@ async fn unlink(call: Call) -> Result<Json<Said>, Failure> {
 
 async fn send_message(call: Call, draft: AgentMessage) -> Result<Json<AgentMessageSent>, Failure> {
     let text = Text {
-        session: call.session_named(&draft.session_id)?,
+        session: call.session()?,
         chat: draft.chat_id,
         file: None,
         text: draft.message,

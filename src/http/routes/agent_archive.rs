@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::messages::PATIENCE;
 use crate::access::Scope;
-use crate::base::{SessionId, Timestamp};
+use crate::base::Timestamp;
 use crate::http::answer::Json;
-use crate::http::call::{Call, number};
+use crate::http::binding::Binding;
+use crate::http::call::Call;
 use crate::http::failure::Failure;
-use crate::http::page;
+use crate::http::page::PageQuery;
+use crate::http::query::Paged;
 use crate::http::route::{Route, route};
 use crate::model::{ChatId, MediaKind, Message, MessageId};
 use crate::telegram::MessagePage;
@@ -22,16 +24,16 @@ const TAG: &str = "agent sessions";
 const MOST: usize = 100;
 
 pub(crate) fn routes() -> Vec<Route> {
-    let read = |path, summary| route(TAG, Method::GET, path, summary);
+    let read = |path, summary| route(TAG, Method::GET, path, summary).of(Binding::Query);
     vec![
         read(
             "/api/telegram/messages",
             "A chat's messages, newest first, page by page",
         )
-        .query::<ArchiveQuery>()
+        .query::<Paged<ArchiveQuery>>()
         .run(messages),
         read("/api/telegram/messages/search", "Search in a chat's messages")
-            .query::<SearchQuery>()
+            .query::<Paged<SearchQuery>>()
             .run(search),
         read(
             "/api/telegram/contacts/{user_id}",
@@ -46,37 +48,26 @@ pub(crate) fn routes() -> Vec<Route> {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ArchiveQuery {
+    #[expect(dead_code, reason = "dispatch has looked it up")]
     session_id: String,
-    #[serde(deserialize_with = "number")]
-    chat_id: Option<i64>,
-    /// How many at most, 50 if nothing is said; Telegram gives up to 100.
-    #[serde(default, deserialize_with = "number")]
-    #[schemars(range(min = 1, max = 200))]
-    limit: Option<usize>,
-    /// `next` of the page before.
-    cursor: Option<String>,
+    chat_id: i64,
 }
 
 /// Which messages, and what they hold.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SearchQuery {
+    #[expect(dead_code, reason = "dispatch has looked it up")]
     session_id: String,
-    #[serde(deserialize_with = "number")]
-    chat_id: Option<i64>,
+    chat_id: i64,
     /// Words of the messages.
     query: String,
-    /// How many at most, 50 if nothing is said; Telegram gives up to 100.
-    #[serde(default, deserialize_with = "number")]
-    #[schemars(range(min = 1, max = 200))]
-    limit: Option<usize>,
-    /// `next` of the page before.
-    cursor: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct OfSession {
+    #[expect(dead_code, reason = "dispatch has looked it up")]
     session_id: String,
 }
 
@@ -151,45 +142,33 @@ impl From<Message> for ArchivedMessage {
 }
 
 async fn messages(call: Call) -> Result<Json<Archive>, Failure> {
-    let query: ArchiveQuery = call.query()?;
-    let session = call.session_named(&query.session_id)?;
-    let page = page_of(query.chat_id, None, query.limit, query.cursor.as_deref())?;
-    archive(&call, session, page).await
+    let query: Paged<ArchiveQuery> = call.query()?;
+    let page = page_of(query.of.chat_id, None, &query.page)?;
+    archive(&call, page).await
 }
 
 async fn search(call: Call) -> Result<Json<Archive>, Failure> {
-    let query: SearchQuery = call.query()?;
-    let session = call.session_named(&query.session_id)?;
-    if query.query.trim().is_empty() {
+    let query: Paged<SearchQuery> = call.query()?;
+    if query.of.query.trim().is_empty() {
         return Err(Failure::invalid("query must not be empty").detail("field", "query"));
     }
-    let page = page_of(
-        query.chat_id,
-        Some(query.query),
-        query.limit,
-        query.cursor.as_deref(),
-    )?;
-    archive(&call, session, page).await
+    let page = page_of(query.of.chat_id, Some(query.of.query), &query.page)?;
+    archive(&call, page).await
 }
 
-fn page_of(
-    chat: Option<i64>,
-    query: Option<String>,
-    limit: Option<usize>,
-    cursor: Option<&str>,
-) -> Result<MessagePage, Failure> {
-    let chat = chat.ok_or_else(|| Failure::invalid("chat_id must be a number").detail("field", "chat_id"))?;
+/// Telegram gives no more than a hundred at once.
+fn page_of(chat: i64, query: Option<String>, part: &PageQuery) -> Result<MessagePage, Failure> {
     Ok(MessagePage {
         chat: ChatId(chat),
-        before: page::cursor::<MessageId>(cursor)?,
+        before: part.cursor_as::<MessageId>()?,
         query,
-        limit: page::limit(limit)?.min(MOST),
+        limit: part.limit()?.min(MOST),
     })
 }
 
-async fn archive(call: &Call, session: SessionId, page: MessagePage) -> Result<Json<Archive>, Failure> {
+async fn archive(call: &Call, page: MessagePage) -> Result<Json<Archive>, Failure> {
     let telegram = &call.api.telegram;
-    let found = telegram.messages(session, &page, PATIENCE).await?;
+    let found = telegram.messages(call.session()?, &page, PATIENCE).await?;
     // A page that is not full is the last one.
     let full = found.len() >= page.limit;
     let next = found
@@ -204,8 +183,7 @@ async fn archive(call: &Call, session: SessionId, page: MessagePage) -> Result<J
 }
 
 async fn contact(call: Call) -> Result<Json<ContactShown>, Failure> {
-    let query: OfSession = call.query()?;
-    let session = call.session_named(&query.session_id)?;
+    let session = call.session()?;
     let user = call.id("user_id")?;
     let manages = call.principal()?.may(Scope::Manage);
     let found = call.api.telegram.contact(session, user, PATIENCE).await?;

@@ -6,11 +6,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::login::{SUBMITTED, seconds_left};
+use super::login::{LOGIN_TOKEN, SUBMITTED, seconds_left};
 use super::sessions::{check, delete_now};
 use crate::access::Scope;
 use crate::base::{Code, Secret, SessionId, Timestamp};
 use crate::http::answer::{Answer, Body, Json, full, header, json, typed};
+use crate::http::binding::Binding;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::picture;
@@ -31,18 +32,23 @@ pub(crate) fn routes() -> Vec<Route> {
             "Show a QR by which an agent's account logs in",
         )
         .audits(&[Deed::LoginBegun])
+        .of(Binding::Own)
+        .reveals(LOGIN_TOKEN)
         .takes(request_qr),
         change(
             "/api/telegram/request-code",
             "Have Telegram send a login code for an agent's account; again to have it sent anew",
         )
         .audits(&[Deed::LoginBegun])
+        .of(Binding::Own)
         .takes(request_code),
         change("/api/telegram/verify-code", "Submit the code")
             .audits(SUBMITTED)
+            .of(Binding::Body)
             .takes(verify_code),
         change("/api/telegram/verify-password", "Submit the account's password")
             .audits(SUBMITTED)
+            .of(Binding::Body)
             .takes(verify_password),
         route(
             TAG,
@@ -51,6 +57,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "The QR of a login as it is now: PNG, JSON, or what it says",
         )
         .scope(Scope::Manage)
+        .of(Binding::Path("session_id"))
         .query::<QrQuery>()
         .run(qr),
     ]
@@ -133,6 +140,7 @@ enum CodeRequested {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CodeTyped {
+    #[expect(dead_code, reason = "dispatch has looked it up")]
     session_id: String,
     code: String,
 }
@@ -140,6 +148,7 @@ struct CodeTyped {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PasswordTyped {
+    #[expect(dead_code, reason = "dispatch has looked it up")]
     session_id: String,
     #[schemars(with = "String")]
     password: Secret,
@@ -244,14 +253,14 @@ async fn request_code(call: Call, body: CodeRequest) -> Result<Json<CodeRequeste
 }
 
 async fn verify_code(call: Call, body: CodeTyped) -> Result<Json<Verified>, Failure> {
-    let id = call.session_named(&body.session_id)?;
+    let id = call.session()?;
     let (telegram, by) = (&call.api.telegram, call.initiator()?);
     let session = telegram.submit_code(id, &body.code, by).await?;
     Ok(Json(Verified::of(session.account)))
 }
 
 async fn verify_password(call: Call, body: PasswordTyped) -> Result<Json<Verified>, Failure> {
-    let id = call.session_named(&body.session_id)?;
+    let id = call.session()?;
     let (telegram, by) = (&call.api.telegram, call.initiator()?);
     let session = telegram.submit_password(id, body.password, by).await?;
     Ok(Json(Verified::of(session.account)))
@@ -406,7 +415,7 @@ impl Answer for Qr {
 
 async fn qr(call: Call) -> Result<Qr, Failure> {
     let query: QrQuery = call.query()?;
-    let id = call.session_named(call.param("session_id")?)?;
+    let id = call.session()?;
     let account = call.api.telegram.view(id)?.account;
     Ok(match query.format {
         Some(Format::Raw) => Qr::Raw(current(&account)?.url()),

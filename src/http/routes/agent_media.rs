@@ -1,6 +1,8 @@
 //! Sending a file for a backend that connects its agents' accounts. It comes as base64 within JSON, so large as a body
 //! may be, or as it is within a form, so large as an upload may be.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Method;
@@ -11,11 +13,15 @@ use super::messages::{Text, send};
 use crate::access::Scope;
 use crate::base::Timestamp;
 use crate::http::answer::Json;
+use crate::http::binding::Binding;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
 use crate::model::{ChatId, MediaKind, MessageId};
 use crate::telegram::{Content, Upload};
+
+/// How long sending a file may take, of which most is the upload to Telegram.
+const UPLOAD: Duration = Duration::from_secs(600);
 
 /// How long a file's name may be.
 const LONGEST_NAME: usize = 255;
@@ -27,7 +33,7 @@ pub(crate) fn routes() -> Vec<Route> {
         "/api/telegram/send-media",
         "Send a photo, a video or another file",
     );
-    let send = send.scope(Scope::Send).idempotent();
+    let send = send.scope(Scope::Send).of(Binding::Body).within(UPLOAD);
     vec![send.or_form(&["chat_id", "reply_to"]).takes(send_media)]
 }
 
@@ -35,6 +41,7 @@ pub(crate) fn routes() -> Vec<Route> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AgentMedia {
+    #[expect(dead_code, reason = "dispatch has looked it up")]
     session_id: String,
     chat_id: ChatId,
     kind: Kind,
@@ -82,7 +89,7 @@ struct AgentMediaSent {
 }
 
 async fn send_media(mut call: Call, draft: AgentMedia) -> Result<Json<AgentMediaSent>, Failure> {
-    let session = call.session_named(&draft.session_id)?;
+    let session = call.session()?;
     let wrong = |field: &str, why: &str| Failure::invalid(format!("{field} {why}")).detail("field", field);
     let form = call.file.take();
     let content = match (&draft.file, &form) {

@@ -5,11 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Scope;
-use crate::base::{TaskId, Timestamp};
+use crate::base::{PairId, TaskId, Timestamp};
 use crate::http::answer::Json;
-use crate::http::call::{Call, number};
+use crate::http::call::Call;
 use crate::http::failure::Failure;
-use crate::http::page::{self, Page};
+use crate::http::page::Page;
+use crate::http::query::Paged;
 use crate::http::route::{Route, route};
 use crate::ops::{DeadItem, DeadQuery};
 use crate::store::LaneKind;
@@ -26,7 +27,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/dead-letters",
             "List discarded tasks, the latest first",
         )
-        .query::<DeadLettersQuery>()
+        .query::<Paged<TaskFilter>>()
         .run(list),
         change(
             "/api/dead-letters/requeue",
@@ -51,24 +52,6 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// Which discarded tasks to list.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct DeadLettersQuery {
-    /// Only of this kind of lane.
-    lane: Option<LaneKind>,
-    /// Only with this code.
-    code: Option<String>,
-    /// Only those discarded at or after this time.
-    since: Option<Timestamp>,
-    /// How many items at most, 50 if nothing is said.
-    #[serde(default, deserialize_with = "number")]
-    #[schemars(range(min = 1, max = 200))]
-    limit: Option<usize>,
-    /// `next` of the page before.
-    cursor: Option<String>,
-}
-
 /// Which discarded tasks are meant: these, or all that match.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -79,11 +62,13 @@ struct DeadLettersMeant {
     lane: Option<LaneKind>,
     /// Only with this code.
     code: Option<String>,
+    /// Only of this pair.
+    pair: Option<PairId>,
     /// Only those discarded at or after this time.
     since: Option<Timestamp>,
 }
 
-/// Which discarded tasks an admin means; all if nothing is named.
+/// Which discarded tasks; all if nothing is named.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct TaskFilter {
@@ -91,6 +76,8 @@ struct TaskFilter {
     lane: Option<LaneKind>,
     /// Only with this code.
     code: Option<String>,
+    /// Only of this pair.
+    pair: Option<PairId>,
     /// Only those discarded at or after this time.
     since: Option<Timestamp>,
 }
@@ -109,42 +96,26 @@ enum Meant {
 
 impl DeadLettersMeant {
     fn checked(self) -> Result<Meant, Failure> {
-        let filtered = self.lane.is_some() || self.code.is_some() || self.since.is_some();
+        let query = DeadQuery {
+            lane: self.lane,
+            code: self.code,
+            pair: self.pair,
+            since: self.since,
+        };
+        let filtered = query != DeadQuery::default();
         match self.ids {
             Some(_) if filtered => Err(Failure::invalid("name either ids or a filter")),
             Some(ids) => Ok(Meant::These(ids)),
-            None if !filtered => Err(Failure::invalid("name ids, or a filter: lane, code, since")),
-            None => Ok(Meant::Matching(DeadQuery {
-                lane: self.lane,
-                code: self.code,
-                since: self.since,
-            })),
+            None if !filtered => Err(Failure::invalid("name ids, or a filter: lane, code, pair, since")),
+            None => Ok(Meant::Matching(query)),
         }
     }
 }
 
-/// Discarded tasks are not told apart by session: a key that is bound to sessions sees none of them.
-fn admit(call: &Call) -> Result<(), Failure> {
-    if call.principal()?.sees_all() {
-        Ok(())
-    } else {
-        Err(Failure::bound())
-    }
-}
-
 async fn list(call: Call) -> Result<Json<Page<DeadItem>>, Failure> {
-    admit(&call)?;
-    let query: DeadLettersQuery = call.query()?;
-    let cursor = page::cursor(query.cursor.as_deref())?;
-    let filter = DeadQuery {
-        lane: query.lane,
-        code: query.code,
-        since: query.since,
-    };
-    let (items, next) = call
-        .api
-        .dead_letters
-        .list(&filter, cursor, page::limit(query.limit)?)?;
+    let query: Paged<TaskFilter> = call.query()?;
+    let (cursor, limit) = (query.page.cursor_as()?, query.page.limit()?);
+    let (items, next) = call.api.dead_letters.list(&query.of.into(), cursor, limit)?;
     Ok(Json(Page {
         items,
         next: next.map(|key| key.to_string()),
@@ -152,7 +123,6 @@ async fn list(call: Call) -> Result<Json<Page<DeadItem>>, Failure> {
 }
 
 async fn requeue(call: Call, meant: DeadLettersMeant) -> Result<Json<Changed>, Failure> {
-    admit(&call)?;
     let changed = match meant.checked()? {
         Meant::These(ids) => call.api.dead_letters.requeue(&ids).await?,
         Meant::Matching(query) => call.api.dead_letters.requeue_all(&query).await?,
@@ -161,7 +131,6 @@ async fn requeue(call: Call, meant: DeadLettersMeant) -> Result<Json<Changed>, F
 }
 
 async fn drop_them(call: Call, meant: DeadLettersMeant) -> Result<Json<Changed>, Failure> {
-    admit(&call)?;
     let changed = match meant.checked()? {
         Meant::These(ids) => call.api.dead_letters.drop(&ids).await?,
         Meant::Matching(query) => call.api.dead_letters.drop_all(&query).await?,
@@ -174,6 +143,7 @@ impl From<TaskFilter> for DeadQuery {
         Self {
             lane: filter.lane,
             code: filter.code,
+            pair: filter.pair,
             since: filter.since,
         }
     }

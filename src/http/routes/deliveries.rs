@@ -2,9 +2,9 @@
 
 use hyper::Method;
 
-use super::endpoints::seen;
 use crate::access::Scope;
 use crate::http::answer::Json;
+use crate::http::binding::Binding;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
@@ -20,6 +20,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/deliveries/{id}",
             "Show a delivery and its attempts",
         )
+        .of(Binding::Delivery)
         .run(show),
         route(
             TAG,
@@ -28,26 +29,16 @@ pub(crate) fn routes() -> Vec<Route> {
             "Try a delivery now, or once more",
         )
         .scope(Scope::Manage)
+        .of(Binding::Delivery)
         .run(resend),
     ]
 }
 
-/// The delivery that the path names, if its endpoint exists for the caller.
-fn delivery(call: &Call) -> Result<DeliveryDetail, Failure> {
-    let detail = call.api.webhooks.delivery(call.id("id")?)?;
-    let endpoint = call.api.webhooks.get(detail.delivery.endpoint)?;
-    if seen(call.principal()?, &endpoint) {
-        Ok(detail)
-    } else {
-        Err(Failure::not_found())
-    }
-}
-
 async fn show(call: Call) -> Result<Json<DeliveryDetail>, Failure> {
-    Ok(Json(delivery(&call)?))
+    Ok(Json(call.delivery()?))
 }
 
 async fn resend(call: Call) -> Result<Json<Delivery>, Failure> {
-    let id = delivery(&call)?.delivery.id;
+    let id = call.delivery()?.delivery.id;
     Ok(Json(call.api.webhooks.resend(id).await?))
 }

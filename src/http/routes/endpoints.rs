@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::{Principal, Scope};
 use crate::base::{Code, EndpointId, Timestamp};
 use crate::http::answer::{Done, Json};
+use crate::http::binding::{Binding, sees_endpoint};
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::page::{Page, PageQuery};
@@ -17,18 +18,22 @@ use crate::webhook::{Delivery, Endpoint, EndpointPatch, EndpointStatsView, NewEn
 const TAG: &str = "webhooks";
 
 pub(crate) fn routes() -> Vec<Route> {
-    let look = |path, summary| route(TAG, Method::GET, path, summary);
-    let change = |method, path, summary| route(TAG, method, path, summary).scope(Scope::Manage);
+    let row = |method, path, summary| route(TAG, method, path, summary).of(Binding::Endpoint);
+    let look = |path, summary| row(Method::GET, path, summary);
+    let change = |method, path, summary| row(method, path, summary).scope(Scope::Manage);
     let steer = |path, summary| change(Method::POST, path, summary);
     vec![
         look("/api/webhooks/endpoints", "List the endpoints")
+            .of(Binding::Own)
             .query::<PageQuery>()
             .run(list),
         steer(
             "/api/webhooks/endpoints",
             "Make an endpoint; its secret is in this answer only",
         )
+        .of(Binding::Own)
         .creates()
+        .reveals(&["secret"])
         .takes(create),
         look("/api/webhooks/endpoints/{id}", "Show an endpoint").run(show),
         change(
@@ -42,11 +47,13 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/webhooks/endpoints/{id}",
             "Delete an endpoint and what waits for it",
         )
+        .even_gone()
         .run(delete),
         steer(
             "/api/webhooks/endpoints/{id}/rotate-secret",
             "Make a new secret; the old one signs too for a day",
         )
+        .reveals(&["secret"])
         .run(rotate_secret),
         look(
             "/api/webhooks/endpoints/{id}/secret",
@@ -109,25 +116,6 @@ struct RecoverRequest {
     since: Timestamp,
 }
 
-/// An endpoint exists for those who see every session that it is told of.
-pub(super) fn seen(caller: &Principal, endpoint: &Endpoint) -> bool {
-    caller.sees_all()
-        || endpoint
-            .sessions
-            .iter()
-            .all(|name| name.parse().is_ok_and(|session| caller.sees(session)))
-}
-
-/// The endpoint that the path names, if it exists for the caller.
-fn endpoint(call: &Call) -> Result<Endpoint, Failure> {
-    let endpoint = call.api.webhooks.get(call.id("id")?)?;
-    if seen(call.principal()?, &endpoint) {
-        Ok(endpoint)
-    } else {
-        Err(Failure::not_found())
-    }
-}
-
 /// An endpoint as the caller may see it: what follows the question mark of its URL may be a secret, and is for those
 /// who may change it.
 fn shown(caller: &Principal, mut endpoint: Endpoint) -> Endpoint {
@@ -137,10 +125,6 @@ fn shown(caller: &Principal, mut endpoint: Endpoint) -> Endpoint {
         endpoint.url.truncate(end);
     }
     endpoint
-}
-
-fn id(call: &Call) -> Result<EndpointId, Failure> {
-    Ok(endpoint(call)?.id)
 }
 
 /// The sessions by their ids; a key that is bound to sessions has to name some of them.
@@ -162,7 +146,7 @@ async fn list(call: Call) -> Result<Json<Page<Endpoint>>, Failure> {
     let query: PageQuery = call.query()?;
     let endpoints = call.api.webhooks.list()?.into_iter();
     let endpoints = endpoints
-        .filter(|endpoint| seen(caller, endpoint))
+        .filter(|endpoint| sees_endpoint(caller, endpoint))
         .map(|endpoint| shown(caller, endpoint))
         .collect();
     Ok(Json(query.cut(endpoints, |endpoint: &Endpoint| endpoint.id)?))
@@ -171,7 +155,8 @@ async fn list(call: Call) -> Result<Json<Page<Endpoint>>, Failure> {
 async fn create(call: Call, mut new: NewEndpoint) -> Result<Json<EndpointShown>, Failure> {
     new.sessions = sessions(&call, new.sessions)?;
     let owner = call.principal()?.owner.clone();
-    let (endpoint, secret) = call.api.webhooks.create(owner, new).await?;
+    let id = call.new_id(EndpointId::from_bytes);
+    let (endpoint, secret) = call.api.webhooks.create_as(id, owner, new).await?;
     Ok(Json(EndpointShown {
         endpoint,
         secret: secret.expose().to_owned(),
@@ -179,11 +164,11 @@ async fn create(call: Call, mut new: NewEndpoint) -> Result<Json<EndpointShown>,
 }
 
 async fn show(call: Call) -> Result<Json<Endpoint>, Failure> {
-    Ok(Json(shown(call.principal()?, endpoint(&call)?)))
+    Ok(Json(shown(call.principal()?, call.endpoint()?)))
 }
 
 async fn patch(call: Call, mut change: EndpointPatch) -> Result<Json<Endpoint>, Failure> {
-    let id = id(&call)?;
+    let id = call.endpoint()?.id;
     if let Some(names) = change.sessions {
         change.sessions = Some(sessions(&call, names)?);
     }
@@ -191,8 +176,8 @@ async fn patch(call: Call, mut change: EndpointPatch) -> Result<Json<Endpoint>, 
 }
 
 async fn delete(call: Call) -> Result<Json<Done>, Failure> {
-    let result = match id(&call) {
-        Ok(id) => call.api.webhooks.delete(id).await.map_err(Failure::from),
+    let result = match call.endpoint() {
+        Ok(endpoint) => call.api.webhooks.delete(endpoint.id).await.map_err(Failure::from),
         Err(failure) => Err(failure),
     };
     match result {
@@ -202,7 +187,7 @@ async fn delete(call: Call) -> Result<Json<Done>, Failure> {
 }
 
 async fn rotate_secret(call: Call) -> Result<Json<EndpointSecret>, Failure> {
-    let secret = call.api.webhooks.rotate_secret(id(&call)?).await?;
+    let secret = call.api.webhooks.rotate_secret(call.endpoint()?.id).await?;
     Ok(Json(EndpointSecret {
         secret: secret.expose().to_owned(),
     }))
@@ -213,7 +198,7 @@ async fn configured_secret(call: Call) -> Result<Json<EndpointSecret>, Failure> 
     let secret = call
         .api
         .webhooks
-        .configured_secret(id(&call)?, call.initiator()?)
+        .configured_secret(call.endpoint()?.id, call.initiator()?)
         .await?;
     let secret = secret.ok_or_else(|| {
         Failure::new(Code::Conflict).detail(
@@ -227,27 +212,27 @@ async fn configured_secret(call: Call) -> Result<Json<EndpointSecret>, Failure> 
 }
 
 async fn send_example(call: Call, body: ExampleRequest) -> Result<Json<Delivery>, Failure> {
-    let id = id(&call)?;
+    let id = call.endpoint()?.id;
     Ok(Json(
         call.api.webhooks.send_example(id, body.kind.as_deref()).await?,
     ))
 }
 
 async fn recover(call: Call, body: RecoverRequest) -> Result<Json<Done>, Failure> {
-    call.api.webhooks.recover(id(&call)?, body.since).await?;
+    call.api.webhooks.recover(call.endpoint()?.id, body.since).await?;
     Ok(Done::OK)
 }
 
 async fn enable(call: Call) -> Result<Json<Endpoint>, Failure> {
-    Ok(Json(call.api.webhooks.enable(id(&call)?).await?))
+    Ok(Json(call.api.webhooks.enable(call.endpoint()?.id).await?))
 }
 
 async fn disable(call: Call) -> Result<Json<Endpoint>, Failure> {
-    Ok(Json(call.api.webhooks.disable(id(&call)?).await?))
+    Ok(Json(call.api.webhooks.disable(call.endpoint()?.id).await?))
 }
 
 async fn deliveries(call: Call) -> Result<Json<Page<Delivery>>, Failure> {
-    let id = id(&call)?;
+    let id = call.endpoint()?.id;
     let query: PageQuery = call.query()?;
     let cursor = query.cursor_as()?;
     let (items, next) = call.api.webhooks.deliveries(id, cursor, query.limit()?)?;
@@ -258,5 +243,5 @@ async fn deliveries(call: Call) -> Result<Json<Page<Delivery>>, Failure> {
 }
 
 async fn stats(call: Call) -> Result<Json<EndpointStatsView>, Failure> {
-    Ok(Json(call.api.webhooks.stats(id(&call)?)?))
+    Ok(Json(call.api.webhooks.stats(call.endpoint()?.id)?))
 }

@@ -6,11 +6,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::http::answer::{Json, Text, WithStatus};
+use crate::http::binding::Binding;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::health::{Health, Status};
 use crate::http::openapi::document;
-use crate::http::route::{Draft, Route, route};
+use crate::http::route::{Route, Row, route};
 use crate::http::table::table;
 
 const TAG: &str = "health";
@@ -18,21 +19,26 @@ const TAG: &str = "health";
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         route(TAG, Method::GET, "/health", "How the daemon and its parts are")
+            .of(Binding::Nothing)
             .even_unrecognised()
             .run(health),
         route(TAG, Method::GET, "/health/live", "Whether the process answers")
+            .of(Binding::Nothing)
             .open()
             .run(live),
         route(TAG, Method::GET, "/health/ready", "Whether it can do its work")
+            .of(Binding::Nothing)
             .open()
             .run(ready),
         metrics_route().run(metrics),
-        route(TAG, Method::GET, "/openapi.json", "This document").run(openapi),
+        route(TAG, Method::GET, "/openapi.json", "This document")
+            .of(Binding::Nothing)
+            .run(openapi),
     ]
 }
 
-fn metrics_route() -> Draft {
-    route(TAG, Method::GET, "/metrics", "Metrics in Prometheus' text format")
+fn metrics_route() -> Row {
+    route(TAG, Method::GET, "/metrics", "Metrics in Prometheus' text format").of(Binding::Nothing)
 }
 
 /// The row of the metrics' own listener, which needs no key.

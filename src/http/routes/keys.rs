@@ -28,7 +28,8 @@ pub(crate) fn routes() -> Vec<Route> {
             "Make a key; its text is in this answer only",
         )
         .creates()
-        .audits(&[Deed::KeyMade]),
+        .audits(&[Deed::KeyMade])
+        .reveals(&["key"]),
         route(TAG, Method::DELETE, "/api/keys/{id}", "Revoke a key at once").audits(&[Deed::KeyRevoked]),
         route(
             TAG,
@@ -36,7 +37,8 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/keys/{id}/rotate",
             "Give a key another text; it is in this answer only",
         )
-        .audits(&[Deed::KeyRotated]),
+        .audits(&[Deed::KeyRotated])
+        .reveals(&["key"]),
     ];
     let [listing, making, revoking, rotating] = rows.map(|row| row.scope(Scope::Admin));
     vec![
@@ -137,7 +139,11 @@ async fn create(call: Call, draft: KeyDraft) -> Result<Json<KeyShown>, Failure> 
         expires_at: draft.expires_at,
         owner: Owner::admin(),
     };
-    let (key, text) = call.api.access.create(new, call.initiator()?).await?;
+    let (key, text) = call
+        .api
+        .access
+        .create_as(call.new_id(KeyId::from_bytes), new, call.initiator()?)
+        .await?;
     Ok(Json(KeyShown {
         view: KeyView::of(key, None),
         key: text.expose().to_owned(),

@@ -19,26 +19,34 @@ const TAG: &str = "login";
 
 /// What may come of a code or a password that is handed in.
 pub(super) const SUBMITTED: &[Deed] = &[Deed::LoginRefused, Deed::LoggedIn];
+/// The fields that let whoever sees them log in.
+pub(super) const LOGIN_TOKEN: &[&str] = &["qr_code", "login_url"];
 
 pub(crate) fn routes() -> Vec<Route> {
-    let step = |path, summary| route(TAG, Method::POST, path, summary).scope(Scope::Manage);
+    let row = |path, summary| route(TAG, Method::POST, path, summary).of_session();
+    let step = |path, summary| row(path, summary).scope(Scope::Manage);
     vec![
         step(
             "/api/sessions/{id}/login",
             "Show a QR to log in by; with a number have Telegram send a code, again to have it sent anew",
         )
         .audits(&[Deed::LoginBegun])
+        .reveals(LOGIN_TOKEN)
         .may_take(begin),
         step("/api/sessions/{id}/login/code", "Submit the code")
             .audits(SUBMITTED)
+            .reveals(LOGIN_TOKEN)
             .takes(code),
         step(
             "/api/sessions/{id}/login/password",
             "Submit the account's password",
         )
         .audits(SUBMITTED)
+        .reveals(LOGIN_TOKEN)
         .takes(password),
-        step("/api/sessions/{id}/login/cancel", "End the login process").run(cancel),
+        step("/api/sessions/{id}/login/cancel", "End the login process")
+            .even_gone()
+            .run(cancel),
     ]
 }
 

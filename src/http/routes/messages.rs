@@ -6,7 +6,7 @@ use hyper::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::access::{Begun, Scope, Try, fingerprint};
+use crate::access::{Effect, Scope};
 use crate::base::{Code, SessionId, Timestamp};
 use crate::http::answer::Json;
 use crate::http::call::Call;
@@ -14,9 +14,7 @@ use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
 use crate::model::Refusal;
 use crate::model::{ChatId, Entity, MessageId};
-use crate::telegram::{
-    Content, Outgoing, OutgoingBody, OutgoingMedia, Reach, Telegram, TelegramError, Upload,
-};
+use crate::telegram::{Outgoing, OutgoingBody, OutgoingMedia, Reach, Telegram, TelegramError, Upload};
 
 /// How long a send may wait for the limiter before it is refused with a time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +34,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "Send a text",
         )
         .scope(Scope::Send)
-        .idempotent()
+        .of_session()
         .takes(create),
     ]
 }
@@ -92,65 +90,30 @@ async fn create(call: Call, draft: TextDraft) -> Result<Json<Sent>, Failure> {
     Ok(Json(send(&call, text).await?))
 }
 
-/// Sends a text or a file; under an idempotency key, once.
+/// Sends a text or a file; for a request that its caller named, once.
 pub(crate) async fn send(call: &Call, text: Text) -> Result<Sent, Failure> {
     if text.text.is_empty() && text.file.is_none() {
         return Err(Failure::new(Code::MessageEmpty));
     }
     let telegram = &call.api.telegram;
-    let Some(name) = call.header("idempotency-key") else {
-        let random_id = i64::from_be_bytes(rand::random()) | 1;
-        return Ok(deliver(telegram, &text, random_id).await?);
-    };
-    let begun = call
-        .api
-        .access
-        .requests()
-        .begin(call.principal()?.key, name, text.fingerprint())
-        .await?;
-    let (attempt, again) = match begun {
-        Begun::Answered(answer) => {
-            return serde_json::from_str(&answer).map_err(|error| {
-                tracing::error!(%error, "a remembered answer does not parse");
-                Failure::new(Code::Internal)
-            });
-        }
-        Begun::Again(attempt) => (attempt, true),
-        Begun::Fresh(attempt) => (attempt, false),
-    };
-    match deliver_once(telegram, &text, &attempt, again).await {
-        Ok(sent) => {
-            let answer = serde_json::json!(sent).to_string();
-            attempt.finish(answer).await?;
-            Ok(sent)
-        }
-        Err(error) => {
-            // After a broken connection it may have been sent: the next try has to know of this one.
-            if !again && !matches!(error.class(), Refusal::Uncertain | Refusal::Duplicate) {
-                attempt.forget().await?;
-            }
-            Err(error.into())
-        }
-    }
+    Ok(match &call.effect {
+        Some(effect) => deliver_once(telegram, &text, effect).await?,
+        None => deliver(telegram, &text, i64::from_be_bytes(rand::random()) | 1).await?,
+    })
 }
 
 /// One try of a named request: a repeat first looks whether the message is there.
-async fn deliver_once(
-    telegram: &Telegram,
-    text: &Text,
-    attempt: &Try,
-    again: bool,
-) -> Result<Sent, TelegramError> {
-    let late = Timestamp::now().since(attempt.first) > TRUST_TELEGRAM;
-    if again
+async fn deliver_once(telegram: &Telegram, text: &Text, effect: &Effect) -> Result<Sent, TelegramError> {
+    let late = Timestamp::now().since(effect.first) > TRUST_TELEGRAM;
+    if effect.again
         && late
-        && let Some(sent) = find(telegram, text, attempt.first).await?
+        && let Some(sent) = find(telegram, text, effect.first).await?
     {
         return Ok(sent);
     }
-    match deliver(telegram, text, attempt.random_id).await {
+    match deliver(telegram, text, effect.random_id).await {
         Err(error) if error.class() == Refusal::Duplicate => {
-            find(telegram, text, attempt.first).await?.ok_or(error)
+            find(telegram, text, effect.first).await?.ok_or(error)
         }
         result => result,
     }
@@ -212,24 +175,4 @@ async fn find(telegram: &Telegram, text: &Text, first: Timestamp) -> Result<Opti
         chat: text.chat,
         sent_at: message.date,
     }))
-}
-
-impl Text {
-    /// What tells this request from others.
-    fn fingerprint(&self) -> [u8; 32] {
-        let body = serde_json::json!([self.chat, self.text, self.entities, self.reply_to, self.silent]);
-        let mut bytes = body.to_string().into_bytes();
-        if let Some(file) = &self.file {
-            bytes.extend(
-                serde_json::json!([file.kind, file.name, file.mime])
-                    .to_string()
-                    .into_bytes(),
-            );
-            match &file.content {
-                Content::Memory(content) => bytes.extend(content),
-                Content::Spooled(content) => bytes.extend(content.digest()),
-            }
-        }
-        fingerprint(&self.session.to_string(), &bytes)
-    }
 }

@@ -4,10 +4,11 @@ use hyper::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::access::{Principal, Scope};
+use crate::access::Scope;
 use crate::base::{Code, PairId};
 use crate::forward::{Mode, NewPair, OnDelete, OnEdit, Pair, PairKind, PairPatch, Place, Rules};
 use crate::http::answer::{Done, Json};
+use crate::http::binding::{Binding, sees_pair};
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::page::{Page, PageQuery};
@@ -20,26 +21,37 @@ pub(crate) fn routes() -> Vec<Route> {
     let change = |method, path, summary| route(TAG, method, path, summary).scope(Scope::Manage);
     vec![
         route(TAG, Method::GET, "/api/pairs", "List the forwarding pairs")
+            .of(Binding::Own)
             .query::<PageQuery>()
             .run(list),
         change(Method::POST, "/api/pairs", "Join a source to a destination")
+            .of(Binding::Own)
             .creates()
             .takes(create),
-        route(TAG, Method::GET, "/api/pairs/{id}", "Show a pair").run(show),
-        change(Method::PATCH, "/api/pairs/{id}", "Change how a pair forwards").takes(patch),
+        route(TAG, Method::GET, "/api/pairs/{id}", "Show a pair")
+            .of(Binding::Pair)
+            .run(show),
+        change(Method::PATCH, "/api/pairs/{id}", "Change how a pair forwards")
+            .of(Binding::Pair)
+            .takes(patch),
         change(
             Method::DELETE,
             "/api/pairs/{id}",
             "Delete a pair; what waits is dropped",
         )
+        .of(Binding::Pair)
+        .even_gone()
         .run(delete),
         change(
             Method::POST,
             "/api/pairs/{id}/pause",
             "Let a pair wait; what arrives is kept",
         )
+        .of(Binding::Pair)
         .run(pause),
-        change(Method::POST, "/api/pairs/{id}/resume", "Let a pair go on").run(resume),
+        change(Method::POST, "/api/pairs/{id}/resume", "Let a pair go on")
+            .of(Binding::Pair)
+            .run(resume),
         route(
             "admin",
             Method::POST,
@@ -47,6 +59,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "Restart the worker of a pair",
         )
         .scope(Scope::Admin)
+        .of(Binding::Pair)
         .run(restart),
     ]
 }
@@ -113,21 +126,6 @@ struct PairDraft {
     on_delete: OnDelete,
 }
 
-/// A pair exists for those who see both its sessions.
-fn seen(caller: &Principal, pair: &Pair) -> bool {
-    caller.sees(pair.source.session) && caller.sees(pair.destination.session)
-}
-
-/// The pair that the path names, if it exists for the caller.
-fn pair(call: &Call) -> Result<Pair, Failure> {
-    let pair = call.api.pairs.get(call.id("id")?)?;
-    if seen(call.principal()?, &pair) {
-        Ok(pair)
-    } else {
-        Err(Failure::not_found())
-    }
-}
-
 async fn list(call: Call) -> Result<Json<Page<Pair>>, Failure> {
     let caller = call.principal()?;
     let query: PageQuery = call.query()?;
@@ -136,7 +134,7 @@ async fn list(call: Call) -> Result<Json<Page<Pair>>, Failure> {
         .pairs
         .list()?
         .into_iter()
-        .filter(|pair| seen(caller, pair))
+        .filter(|pair| sees_pair(caller, pair))
         .collect();
     Ok(Json(query.cut(pairs, |pair: &Pair| pair.id)?))
 }
@@ -155,20 +153,21 @@ async fn create(call: Call, draft: PairDraft) -> Result<Json<Pair>, Failure> {
         on_delete: draft.on_delete,
     };
     let owner = call.principal()?.owner.clone();
-    Ok(Json(call.api.pairs.create(new, owner).await?))
+    let id = call.new_id(PairId::from_bytes);
+    Ok(Json(call.api.pairs.create_as(id, new, owner).await?))
 }
 
 async fn show(call: Call) -> Result<Json<Pair>, Failure> {
-    Ok(Json(pair(&call)?))
+    Ok(Json(call.pair()?))
 }
 
 async fn patch(call: Call, change: PairPatch) -> Result<Json<Pair>, Failure> {
-    let id = pair(&call)?.id;
+    let id = call.pair()?.id;
     Ok(Json(call.api.pairs.patch(id, change).await?))
 }
 
 async fn delete(call: Call) -> Result<Json<Done>, Failure> {
-    let id: PairId = match pair(&call) {
+    let id: PairId = match call.pair() {
         Ok(pair) => pair.id,
         Err(failure) if call.is_gone(&failure) => return Ok(Done::OK),
         Err(failure) => return Err(failure),
@@ -178,16 +177,16 @@ async fn delete(call: Call) -> Result<Json<Done>, Failure> {
 }
 
 async fn pause(call: Call) -> Result<Json<Pair>, Failure> {
-    let id = pair(&call)?.id;
+    let id = call.pair()?.id;
     Ok(Json(call.api.pairs.pause(id).await?))
 }
 
 async fn resume(call: Call) -> Result<Json<Pair>, Failure> {
-    let id = pair(&call)?.id;
+    let id = call.pair()?.id;
     Ok(Json(call.api.pairs.resume(id).await?))
 }
 
 async fn restart(call: Call) -> Result<Json<Pair>, Failure> {
-    let id = pair(&call)?.id;
+    let id = call.pair()?.id;
     Ok(Json(call.api.pairs.restart(id).await?))
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::access::Scope;
 use crate::base::{SessionId, Timestamp};
 use crate::http::answer::Json;
+use crate::http::binding::Binding;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
@@ -23,6 +24,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/telegram/connection-pool/status",
             "The connections to Telegram, and how each works",
         )
+        .of(Binding::Own)
         .run(status),
         route(
             TAG,
@@ -31,6 +33,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "Close connections that give no sign of life; new ones follow by themselves",
         )
         .scope(Scope::Manage)
+        .of(Binding::Own)
         .run(clean_up),
     ]
 }

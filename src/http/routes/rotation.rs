@@ -9,6 +9,7 @@ use super::session_health::Chosen;
 use crate::access::Scope;
 use crate::base::{RotationId, Secret};
 use crate::http::answer::Json;
+use crate::http::binding::Binding;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
@@ -20,6 +21,7 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         route("session health", Method::POST, path, summary)
             .scope(Scope::Manage)
+            .of(Binding::Chosen)
             .begins()
             .audits(&[Deed::RotationBegun])
             .query::<Chosen>()
@@ -45,7 +47,7 @@ struct RotationBegun {
 }
 
 async fn rotate(call: Call, body: RotationRequest) -> Result<Json<RotationBegun>, Failure> {
-    let id = Chosen::of(&call)?;
+    let id = call.session()?;
     let telegram = &call.api.telegram;
     let rotation_id = telegram.rotate(id, body.password, call.initiator()?).await?;
     Ok(Json(RotationBegun {

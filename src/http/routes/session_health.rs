@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::access::Scope;
 use crate::base::{SessionId, Timestamp};
 use crate::http::answer::Json;
+use crate::http::binding::Binding;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
@@ -33,6 +34,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/telegram-auth/status",
             "Whether a session is connected, and when it last gave a proof of life",
         )
+        .of(Binding::Chosen)
         .query::<Chosen>()
         .run(status),
         route(
@@ -42,6 +44,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "Close a session's connection and keep the session, or log it out",
         )
         .scope(Scope::Manage)
+        .of(Binding::Chosen)
         .query::<Chosen>()
         .audits(&[Deed::LoggedOut])
         .may_take(disconnect),
@@ -51,6 +54,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/telegram-auth/session-health",
             "How a session has been of late",
         )
+        .of(Binding::Chosen)
         .query::<Chosen>()
         .run(health),
     ]
@@ -61,14 +65,8 @@ pub(crate) fn routes() -> Vec<Route> {
 #[serde(deny_unknown_fields)]
 pub(super) struct Chosen {
     /// The session; may be left out if the key may see only one.
+    #[expect(dead_code, reason = "dispatch has looked it up")]
     session_id: Option<String>,
-}
-
-impl Chosen {
-    pub(super) fn of(call: &Call) -> Result<SessionId, Failure> {
-        let chosen: Self = call.query()?;
-        call.chosen(chosen.session_id.as_deref())
-    }
 }
 
 /// Whether a session is connected.
@@ -172,7 +170,7 @@ pub(super) struct Queues {
 }
 
 async fn status(call: Call) -> Result<Json<AuthStatus>, Failure> {
-    let view = call.api.telegram.view(Chosen::of(&call)?)?;
+    let view = call.api.telegram.view(call.session()?)?;
     Ok(Json(AuthStatus {
         connected: view.account.state.is_connected(),
         last_checked: view.last_proof,
@@ -180,7 +178,7 @@ async fn status(call: Call) -> Result<Json<AuthStatus>, Failure> {
 }
 
 async fn disconnect(call: Call, parting: Parting) -> Result<Json<Parted>, Failure> {
-    let id = Chosen::of(&call)?;
+    let id = call.session()?;
     match parting.logout {
         true => call.api.telegram.log_out(id, call.initiator()?).await?,
         false => call.api.telegram.stop(id).await?,
@@ -192,7 +190,7 @@ async fn disconnect(call: Call, parting: Parting) -> Result<Json<Parted>, Failur
 }
 
 async fn health(call: Call) -> Result<Json<SessionHealth>, Failure> {
-    let view = call.api.telegram.view(Chosen::of(&call)?)?;
+    let view = call.api.telegram.view(call.session()?)?;
     Ok(Json(Surroundings::look(&call).await?.health(&call, view).await))
 }
 

@@ -9,9 +9,11 @@ use uuid::Uuid;
 use crate::access::Scope;
 use crate::base::{Owner, Secret, SessionId, Timestamp};
 use crate::http::answer::{Done, Json};
-use crate::http::call::{Call, number};
+use crate::http::binding::Binding;
+use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::page::{Page, PageQuery};
+use crate::http::query::Paged;
 use crate::http::route::{Route, route};
 use crate::limiter::Budgets;
 use crate::model::{ChatId, ChatKind, LoginStep, SessionState, Wanted};
@@ -24,6 +26,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let change = |method, path, summary| route(TAG, method, path, summary).scope(Scope::Manage);
     vec![
         route(TAG, Method::GET, "/api/sessions", "List the sessions")
+            .of(Binding::Own)
             .query::<PageQuery>()
             .run(list),
         change(
@@ -34,12 +37,15 @@ pub(crate) fn routes() -> Vec<Route> {
         .creates()
         .audits(&[Deed::Imported])
         .takes(create),
-        route(TAG, Method::GET, "/api/sessions/{id}", "Show a session").run(show),
+        route(TAG, Method::GET, "/api/sessions/{id}", "Show a session")
+            .of_session()
+            .run(show),
         change(
             Method::PATCH,
             "/api/sessions/{id}",
             "Change name, agent, metadata or the warm-up",
         )
+        .of_session()
         .takes(patch),
         change(
             Method::DELETE,
@@ -47,19 +53,25 @@ pub(crate) fn routes() -> Vec<Route> {
             "Log a session out at Telegram and delete it",
         )
         .audits(&[Deed::Deleted])
+        .of_session()
+        .even_gone()
         .run(delete),
-        change(Method::POST, "/api/sessions/{id}/start", "Let a session run").run(start),
+        change(Method::POST, "/api/sessions/{id}/start", "Let a session run")
+            .of_session()
+            .run(start),
         change(
             Method::POST,
             "/api/sessions/{id}/stop",
             "Let a session rest; it stays logged in",
         )
+        .of_session()
         .run(stop),
         change(
             Method::POST,
             "/api/sessions/{id}/restart",
             "Stop and start a session",
         )
+        .of_session()
         .run(restart),
         change(
             Method::POST,
@@ -67,6 +79,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "End the authorisation at Telegram; the session stays",
         )
         .audits(&[Deed::LoggedOut])
+        .of_session()
         .run(logout),
         route(
             TAG,
@@ -74,7 +87,8 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/sessions/{id}/chats",
             "The chats a session knows",
         )
-        .query::<ChatsQuery>()
+        .of_session()
+        .query::<Paged<ChatsQuery>>()
         .run(chats),
         route(
             TAG,
@@ -84,6 +98,8 @@ pub(crate) fn routes() -> Vec<Route> {
         )
         .scope(Scope::Admin)
         .audits(&[Deed::Exported])
+        .of_session()
+        .reveals(&["session"])
         .takes(export),
         route(
             TAG,
@@ -91,6 +107,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/sessions/{id}/limits",
             "What is left of a session's budgets, and what holds it back",
         )
+        .of_session()
         .run(limits),
     ]
 }
@@ -280,12 +297,6 @@ pub(super) fn check(name: Option<&String>, metadata: Option<&Map<String, Value>>
 struct ChatsQuery {
     /// Only those whose title or username contains this.
     query: Option<String>,
-    /// How many items at most, 50 if nothing is said.
-    #[serde(default, deserialize_with = "number")]
-    #[schemars(range(min = 1, max = 200))]
-    limit: Option<usize>,
-    /// `next` of the page before.
-    cursor: Option<String>,
 }
 
 /// A chat that a session knows.
@@ -334,10 +345,8 @@ async fn list(call: Call) -> Result<Json<Page<SessionView>>, Failure> {
 async fn create(call: Call, draft: SessionDraft) -> Result<Json<SessionView>, Failure> {
     check(draft.name.as_ref(), draft.metadata.as_ref())?;
     let caller = call.principal()?;
-    if !caller.sees_all() {
-        return Err(Failure::bound());
-    }
     let new = NewAccount {
+        id: call.new_id(SessionId::from_bytes),
         name: draft.name,
         agent_id: draft.agent_id,
         phone: draft.phone.map(Secret::new),
@@ -426,14 +435,10 @@ async fn logout(call: Call) -> Result<Json<SessionView>, Failure> {
 
 async fn chats(call: Call) -> Result<Json<Page<ChatView>>, Failure> {
     let id = call.session()?;
-    let query: ChatsQuery = call.query()?;
-    let mut chats = call.api.telegram.chats(id, query.query.as_deref())?;
+    let query: Paged<ChatsQuery> = call.query()?;
+    let mut chats = call.api.telegram.chats(id, query.of.query.as_deref())?;
     chats.sort_by_key(|chat| chat.id);
-    let page = PageQuery {
-        limit: query.limit,
-        cursor: query.cursor,
-    };
-    let page = page.cut(chats, |chat: &ChatInfo| chat.id.0)?;
+    let page = query.page.cut(chats, |chat: &ChatInfo| chat.id.0)?;
     let items = page.items.into_iter().map(ChatView::from).collect();
     Ok(Json(Page {
         items,

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::http::answer::Json;
+use crate::http::binding::Binding;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::route::{Route, route};
@@ -20,6 +21,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/ws",
             "Listen to everything that happens, over a WebSocket",
         )
+        .of(Binding::Own)
         .query::<WsQuery>()
         .or_ticket()
         .switches()
@@ -30,6 +32,8 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/ws-ticket",
             "A ticket that opens one WebSocket within half a minute, in place of the key",
         )
+        .of(Binding::Nothing)
+        .reveals(&["ticket"])
         .run(ticket),
     ]
 }

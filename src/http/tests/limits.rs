@@ -185,11 +185,11 @@ async fn the_metrics_have_limits_of_their_own() {
         header_timeout: Span::secs(1),
         ..HttpConfig::default()
     };
-    let service = Arc::new(Service {
-        api: Arc::new(api),
-        router: Router::new(vec![crate::http::routes::health::open_metrics()]).expect("a row"),
+    let service = Arc::new(Service::new(
+        Arc::new(api),
+        Router::new(vec![crate::http::routes::health::open_metrics()]).expect("a row"),
         config,
-    });
+    ));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let stop = CancellationToken::new();

@@ -17,11 +17,11 @@ async fn no_route_answers_without_its_scope() {
         keys.push((scope, crate::http::fixture::key(&api, scope).await));
     }
     let almost = keys[3].1[..keys[3].1.len() - 1].to_owned();
-    let service = Service {
+    let service = Service::new(
         api,
-        router: Router::new(table()).expect("distinct rows"),
-        config: HttpConfig::default(),
-    };
+        Router::new(table()).expect("distinct rows"),
+        HttpConfig::default(),
+    );
     let ask = async |route: &Route, query: &str, body: &'static str, headers: &[(&str, &str)]| {
         let path = route.path.replace(['{', '}'], "");
         let mut request = Request::builder()

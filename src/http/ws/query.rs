@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
     use crate::base::{KeyId, Owner};
-    use crate::http::call::parse_query;
+    use crate::http::query::Query;
 
     fn caller(scope: Scope, sessions: Option<BTreeSet<SessionId>>) -> Principal {
         Principal {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn read(query: &str, caller: &Principal) -> Result<Wanted, Failure> {
-        let query: WsQuery = parse_query(query)?;
+        let query: WsQuery = Query::read(query)?;
         Wanted::read(&query, caller, |name| {
             let id = name.parse().map_err(|_| Failure::not_found())?;
             if caller.sees(id) {

@@ -41,7 +41,7 @@ async fn wrong_input_is_refused_with_its_reason() {
         answer(request.body(body)).await.body["error"].to_string()
     };
     for (body, told) in [
-        ("[]", "an object, not a list"),
+        ("[3]", "an object, not a list"),
         ("3", "expected an object"),
         (r#"{"source": 3}"#, "expected an object"),
     ] {

@@ -3,6 +3,7 @@
 mod archive;
 mod assets;
 mod audited;
+mod bound;
 pub mod caller;
 mod frame;
 mod fuzz;

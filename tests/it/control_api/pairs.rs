@@ -53,7 +53,7 @@ async fn a_pair_is_made_paused_resumed_and_deleted() {
     let rules = json!({"source": body["source"], "destination": body["destination"], "rules": {"colour": 1}});
     assert_eq!(
         manager.post("/api/pairs", rules).await.body["details"]["field"],
-        "colour"
+        "rules.colour"
     );
 
     let post = |text: &str| {

@@ -179,6 +179,15 @@ async fn what_is_given_up_is_a_dead_letter_and_can_be_put_back() {
         ..DeadQuery::default()
     };
     assert_eq!(office.dead_letters.requeue_all(&other).await.expect("none"), 0);
+    // Lanes of pairs and endpoints are told apart by the same bytes.
+    for (group, many) in [([7; 16], 0), (endpoint.id.to_bytes(), 2)] {
+        let of = DeadQuery {
+            pair: Some(trunkline::base::PairId::from_bytes(group)),
+            ..DeadQuery::default()
+        };
+        let (found, _) = office.dead_letters.list(&of, None, 10).expect("lists");
+        assert_eq!(found.len(), many);
+    }
     dead_end.store(false, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(
         office
