@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::config::ForwardConfig;
 use super::courier::{Courier, Sight};
+use super::desk::Desk;
 use super::error::PairError;
 use super::graph::way_back;
 use super::map::{AlbumsTable, BackTable, MapTable, PairsTable, StatsTable, back_key};
@@ -137,6 +138,20 @@ impl Pairs {
     pub fn list(&self) -> Result<Vec<Pair>, PairError> {
         let rows = self.registry.store.scan::<PairsTable>(Scan::all(), usize::MAX)?;
         rows.into_iter().map(|(_, row)| self.show(&row)).collect()
+    }
+
+    /// How many tasks of each pair wait: with the session that it reads with and the one that it writes with. From
+    /// memory.
+    pub fn waiting(&self) -> Vec<(SessionId, SessionId, u64)> {
+        let of = |desk: Arc<Desk>| {
+            let pair = desk.pair().borrow().clone();
+            let lane = self
+                .registry
+                .store
+                .group_stats(LaneKind::Forward, pair.id.to_bytes());
+            (pair.source.session, pair.destination.session, lane.depth)
+        };
+        self.registry.desks().into_iter().map(of).collect()
     }
 
     /// One pair.

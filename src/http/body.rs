@@ -47,10 +47,10 @@ impl Service {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        match (route.form, kind.and_then(multipart::boundary)) {
-            (Some(numbers), Some(boundary)) => {
+        match (&route.form_fields, kind.and_then(multipart::boundary)) {
+            (Some(allowed), Some(boundary)) => {
                 let data = &self.api.store.config().folder;
-                Box::pin(spool::receive((data, &self.config), &boundary, numbers, body)).await
+                Box::pin(spool::receive((data, &self.config), &boundary, allowed, body)).await
             }
             _ => Ok((self.read_body(headers, body).await?, None)),
         }

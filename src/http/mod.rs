@@ -23,6 +23,7 @@ pub mod route;
 pub mod router;
 pub mod routes;
 pub mod serve;
+mod shape;
 mod spool;
 pub mod table;
 mod tasks;

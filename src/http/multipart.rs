@@ -149,13 +149,44 @@ fn read_head(bytes: &[u8]) -> Result<Head, &'static str> {
             head.mime = Some(value.trim().to_owned());
         } else if name.eq_ignore_ascii_case("content-disposition") {
             let (_, rest) = value.split_once(';').unwrap_or_default();
-            head.file_name = parameter(rest, "filename");
+            let plain = parameter(rest, "filename");
+            head.file_name = match parameter(rest, "filename*") {
+                // Who writes both writes the plain one for those who cannot read the other.
+                Some(extended) => extended_text(&extended).or(plain).or_else(|| Some(String::new())),
+                None => plain,
+            };
             if let Some(name) = parameter(rest, "name") {
                 (head.name, named) = (name, true);
             }
         }
     }
     named.then_some(head).ok_or("a part of the form has no name")
+}
+
+/// A text that names its encoding (RFC 8187): `utf-8'fa'%D8%B3`. None if that is neither of the two there are.
+fn extended_text(text: &str) -> Option<String> {
+    let (encoding, rest) = text.split_once('\'')?;
+    let (_, value) = rest.split_once('\'')?;
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        rest = behind;
+        let byte = match (first, behind) {
+            (b'%', [high, low, behind @ ..]) => {
+                rest = behind;
+                let digit = |byte: &u8| char::from(*byte).to_digit(16);
+                u8::try_from(digit(high)? * 16 + digit(low)?).ok()?
+            }
+            (b'%', _) => return None,
+            (other, _) => *other,
+        };
+        bytes.push(byte);
+    }
+    match encoding.to_ascii_lowercase().as_str() {
+        "utf-8" => String::from_utf8(bytes).ok(),
+        "iso-8859-1" => Some(bytes.into_iter().map(char::from).collect()),
+        _ => None,
+    }
 }
 
 /// A parameter of a header's value, quoted or not. Browsers write a quote within it as `%22`.
@@ -265,6 +296,45 @@ mod tests {
         assert!(read(endless.as_bytes(), 999).is_err());
         let whole = written(b"bytes");
         assert_eq!(read(&whole[..whole.len() - 20], 9), Ok(None));
+    }
+
+    #[test]
+    fn a_file_name_may_name_its_encoding() {
+        let name = |parameters: &str| {
+            let head = format!("content-disposition: form-data; name=\"file\"; {parameters}\r\n\r\n");
+            read_head(head.as_bytes()).expect("reads").file_name
+        };
+        let persian = Some("سند.txt".to_owned());
+        let both = "filename=\"=?utf-8?B?2LPZhtivLnR4dA==?=\"; filename*=utf-8''%D8%B3%D9%86%D8%AF.txt";
+        assert_eq!(name(both), persian);
+        assert_eq!(
+            name("filename*=UTF-8'fa'%D8%B3%d9%86%D8%AF.txt; filename=x"),
+            persian
+        );
+        assert_eq!(
+            name("filename=\"a; filename*=utf-8''b\""),
+            Some("a; filename*=utf-8''b".to_owned())
+        );
+        assert_eq!(name("filename*=iso-8859-1''caf%E9"), Some("café".to_owned()));
+        for wrong in [
+            "utf-8''%D8%B",
+            "utf-8''%zz",
+            "utf-8''%D8",
+            "utf-7''a",
+            "utf-8",
+            "utf-8'a",
+        ] {
+            assert_eq!(
+                name(&format!("filename=a; filename*={wrong}")),
+                Some("a".to_owned()),
+                "{wrong}"
+            );
+            assert_eq!(
+                name(&format!("filename*={wrong}")),
+                Some(String::new()),
+                "a file all the same: {wrong}"
+            );
+        }
     }
 
     #[test]

@@ -130,7 +130,7 @@ fn operation(route: &Route, asked: &mut SchemaGenerator, answered: &mut SchemaGe
     if let Some((required, describe)) = body {
         let schema = describe(asked);
         let mut content = json!({JSON: {"schema": schema}});
-        if route.form.is_some() {
+        if route.form {
             content[FORM] = content[JSON].clone();
         }
         fields.insert(

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::{Method, Response, StatusCode};
@@ -16,6 +16,8 @@ use super::body::is_nothing;
 use super::call::{Call, parse_body};
 use super::failure::Failure;
 use super::query::Query;
+use super::shape::Shape;
+use super::spool::FormFields;
 use crate::access::Scope;
 use crate::ops::audit::Deed;
 
@@ -82,8 +84,8 @@ pub struct Row {
     pub ticket: bool,
     /// Whether it answers, as to nobody, whoever has a key that cannot be looked up.
     pub unrecognised: bool,
-    /// Whether the body may come as a form with a file; the fields that are numbers then.
-    pub form: Option<&'static [&'static str]>,
+    /// Whether the body may come as a form with a file.
+    pub form: bool,
 }
 
 /// One row of the table of routes.
@@ -92,6 +94,8 @@ pub struct Route {
     row: Row,
     /// The body.
     pub takes: Takes,
+    /// The fields of the body if it comes as a form; none if it may not.
+    pub form_fields: Option<Arc<FormFields>>,
     /// Content type and form of the answer.
     pub answer: fn(&mut SchemaGenerator) -> (&'static str, Schema),
     /// What carries it out.
@@ -124,7 +128,7 @@ pub fn route(tag: &'static str, method: Method, path: &'static str, summary: &'s
         within: None,
         ticket: false,
         unrecognised: false,
-        form: None,
+        form: false,
     }
 }
 
@@ -209,9 +213,9 @@ impl Row {
         self
     }
 
-    /// The body may come as a form with a file, too; these of its fields are numbers.
-    pub fn or_form(mut self, numbers: &'static [&'static str]) -> Self {
-        self.form = Some(numbers);
+    /// The body may come as a form with a file, too.
+    pub fn or_form(mut self) -> Self {
+        self.form = true;
         self
     }
 
@@ -245,7 +249,11 @@ impl Row {
         A: Answer + 'static,
     {
         let takes = Takes::Body(|generator| generator.subschema_for::<B>());
-        self.finish(takes, parse_body::<B>, handler)
+        let form = self.form.then(|| Arc::new(FormFields::of::<B>()));
+        Route {
+            form_fields: form,
+            ..self.finish(takes, body_reader::<B>(), handler)
+        }
     }
 
     /// The handler of a route whose body may be left out.
@@ -257,9 +265,10 @@ impl Row {
         A: Answer + 'static,
     {
         let takes = Takes::Optional(|generator| generator.subschema_for::<B>());
-        let read = |bytes: &[u8]| match is_nothing(bytes) {
+        let parse = body_reader::<B>();
+        let read = move |bytes: &[u8]| match is_nothing(bytes) {
             true => Ok(B::default()),
-            false => parse_body::<B>(bytes),
+            false => parse(bytes),
         };
         self.finish(takes, read, handler)
     }
@@ -288,8 +297,19 @@ impl Row {
         Route {
             row: self,
             takes,
+            form_fields: None,
             answer: A::describe,
             handler,
         }
+    }
+}
+
+/// Reads bodies of a type, objects where its schema has objects.
+fn body_reader<B: DeserializeOwned + JsonSchema>() -> impl Fn(&[u8]) -> Result<B, Failure> {
+    let shape = OnceLock::new();
+    move |bytes| {
+        let shape = shape.get_or_init(Shape::of::<B>);
+        shape.check(bytes)?;
+        parse_body::<B>(bytes)
     }
 }

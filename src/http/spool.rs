@@ -1,16 +1,19 @@
 //! Files that come as forms: written to the data folder as they come, and there while their request lasts.
 //!
-//! How large one may be and how long it may take are settings; how many come at once is not. What a dead process left
-//! is removed at the start. Nothing here knows what the file is for.
+//! A form has the fields of its route's body, each once, and one file. How large that may be and how long it may take are
+//! settings; how large all else may be and how many come at once are not. What a dead process left is removed at the
+//! start. Nothing here knows what the file is for.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as HttpBody;
+use schemars::JsonSchema;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
@@ -32,10 +35,61 @@ const AT_ONCE: usize = 8;
 /// The most bytes of all fields together that are no file.
 const FIELDS: usize = 64 * 1024;
 
+/// The most bytes around all that: boundaries, heads, what stands before the first part.
+const FRAME: u64 = 64 * 1024;
+
+/// How much of a name is repeated to whom it is refused.
+const TOLD: usize = 64;
+
+/// The field of the file.
+const FILE: &str = "file";
+
 static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
 
 /// What the files of this process are called: those of others are left over.
 static PROCESS: LazyLock<String> = LazyLock::new(|| ulid::Ulid::new().to_string().to_lowercase());
+
+/// The fields that a form may have: those of the body's schema.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FormFields {
+    /// By name, whether it is a number.
+    names: BTreeMap<String, bool>,
+}
+
+impl FormFields {
+    /// The fields of a body.
+    pub fn of<B: JsonSchema>() -> Self {
+        let schema = Value::from(schemars::schema_for!(B));
+        let fields = schema["properties"].as_object();
+        let names = fields
+            .into_iter()
+            .flatten()
+            .map(|(name, field)| (name.clone(), may_be_number(&schema, field)));
+        Self {
+            names: names.collect(),
+        }
+    }
+
+    fn is_number(&self, name: &str) -> bool {
+        self.names.get(name).copied().unwrap_or(false)
+    }
+}
+
+/// Whether a number fits a schema.
+fn may_be_number(whole: &Value, schema: &Value) -> bool {
+    if let Some(target) = schema["$ref"].as_str() {
+        let target = whole.pointer(target.trim_start_matches('#'));
+        return target.is_some_and(|target| may_be_number(whole, target));
+    }
+    let is_number = |kind: &Value| matches!(kind.as_str(), Some("integer" | "number"));
+    let ways = ["anyOf", "oneOf"]
+        .iter()
+        .flat_map(|name| schema[*name].as_array());
+    let kinds = schema["type"].as_array().map_or(&[][..], Vec::as_slice);
+    is_number(&schema["type"])
+        || kinds.iter().any(is_number)
+        || ways.flatten().any(|way| may_be_number(whole, way))
+}
 
 /// A file that came.
 pub struct FormFile {
@@ -67,15 +121,22 @@ pub(super) fn sweep(data: &Path) {
 pub(super) async fn receive<B>(
     (data, config): (&Path, &HttpConfig),
     boundary: &str,
-    numbers: &[&str],
+    allowed: &FormFields,
     body: B,
 ) -> Result<(Bytes, Option<FormFile>), Failure>
 where
     B: HttpBody<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let place = PLACES.try_acquire().map_err(|_| Failure::new(Code::TooBusy))?;
     let most = config.max_upload_bytes;
-    let coming = Coming::default().read(data, most, boundary, body);
+    let whole = most.saturating_add(FIELDS as u64 + FRAME);
+    let too_large = || Failure::new(Code::BodyTooLarge).detail("limit", most);
+    if body.size_hint().lower() > whole {
+        return Err(too_large());
+    }
+    let place = PLACES.try_acquire().map_err(|_| Failure::new(Code::TooBusy))?;
+    let body = Limited::new(body, usize::try_from(whole).unwrap_or(usize::MAX));
+    let coming = Coming::of(allowed).read(data, most, boundary, body);
     let come = tokio::time::timeout(*config.upload_timeout, coming);
     let come = come.await.map_err(|_| {
         cut_off("body");
@@ -85,9 +146,7 @@ where
         .fields
         .into_iter()
         .map(|(name, text)| {
-            let number = numbers
-                .contains(&name.as_str())
-                .then(|| text.trim().parse::<i64>().ok());
+            let number = allowed.is_number(&name).then(|| text.trim().parse::<i64>().ok());
             let value = number.flatten().map_or(Value::String(text), Value::from);
             (name, value)
         })
@@ -102,8 +161,8 @@ where
 }
 
 /// What has come of a form.
-#[derive(Default)]
-struct Coming {
+struct Coming<'a> {
+    allowed: &'a FormFields,
     fields: Vec<(String, String)>,
     /// The bytes of the field under way.
     field: Option<(String, Vec<u8>)>,
@@ -118,16 +177,37 @@ struct Writing {
     size: u64,
 }
 
-impl Coming {
-    async fn read<B>(mut self, data: &Path, most: u64, boundary: &str, body: B) -> Result<Self, Failure>
+impl<'a> Coming<'a> {
+    fn of(allowed: &'a FormFields) -> Self {
+        Self {
+            allowed,
+            fields: Vec::new(),
+            field: None,
+            file: None,
+            writing: None,
+        }
+    }
+
+    async fn read<B>(
+        mut self,
+        data: &Path,
+        most: u64,
+        boundary: &str,
+        body: Limited<B>,
+    ) -> Result<Self, Failure>
     where
         B: HttpBody<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let mut form = Form::new(boundary);
         let mut body = pin!(body);
         while let Some(frame) = body.frame().await {
-            let early = |_| Failure::invalid("the body ended early");
-            let Ok(bytes) = frame.map_err(early)?.into_data() else {
+            let ended = |error: Box<dyn std::error::Error + Send + Sync>| match error.is::<LengthLimitError>()
+            {
+                true => Failure::new(Code::BodyTooLarge).detail("limit", most),
+                false => Failure::invalid("the body ended early"),
+            };
+            let Ok(bytes) = frame.map_err(ended)?.into_data() else {
                 continue;
             };
             form.feed(&bytes);
@@ -147,16 +227,24 @@ impl Coming {
 
     async fn begin(&mut self, data: &Path, head: Head) -> Result<(), Failure> {
         self.end().await?;
-        let known = self.fields.iter().any(|(name, _)| *name == head.name);
-        if known || (head.file_name.is_some() && self.file.is_some()) {
-            return Err(Failure::invalid("a field of the form comes twice").detail("field", head.name));
+        let named = |failure: Failure| {
+            let name: String = head.name.chars().take(TOLD).collect();
+            failure.detail("field", name)
+        };
+        let is_file = head.file_name.is_some();
+        if !self.allowed.names.contains_key(head.name.as_str()) {
+            return Err(named(Failure::invalid("unknown field of the form")));
         }
-        if head.file_name.is_none() {
+        if is_file && head.name != FILE {
+            return Err(named(Failure::invalid("the file's field is called file")));
+        }
+        let known = self.fields.iter().any(|(name, _)| *name == head.name);
+        if known || (head.name == FILE && self.file.is_some()) {
+            return Err(named(Failure::invalid("a field of the form comes twice")));
+        }
+        if !is_file {
             self.field = Some((head.name, Vec::new()));
             return Ok(());
-        }
-        if head.name != "file" {
-            return Err(Failure::invalid("the file's field is called file").detail("field", head.name));
         }
         let (path, file) = open(data).await.map_err(|error| refused(&error))?;
         self.file = Some((head, Spooled::new(path)));
@@ -236,6 +324,124 @@ fn refused(error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{ChatId, MessageId};
+
+    #[derive(JsonSchema)]
+    #[allow(dead_code, reason = "only its schema is asked for")]
+    struct Media {
+        chat_id: ChatId,
+        reply_to: Option<MessageId>,
+        caption: Option<String>,
+        file: String,
+    }
+
+    /// What becomes of a form with these parts, each a head and bytes.
+    async fn sent(parts: &[(&str, &str)], before: &str) -> Result<(Bytes, bool), Failure> {
+        let data = tempfile::tempdir().expect("a folder");
+        let config = HttpConfig {
+            max_upload_bytes: 1000,
+            ..HttpConfig::default()
+        };
+        let mut text = before.to_owned();
+        for (head, bytes) in parts {
+            text.push_str(&format!(
+                "--b\r\ncontent-disposition: form-data; {head}\r\n\r\n{bytes}\r\n"
+            ));
+        }
+        text.push_str("--b--\r\n");
+        // In pieces: nothing tells beforehand how long it is.
+        let pieces: Vec<_> = text
+            .as_bytes()
+            .chunks(5000)
+            .map(|piece| Ok::<_, io::Error>(hyper::body::Frame::data(Bytes::copy_from_slice(piece))))
+            .collect();
+        let body = http_body_util::StreamBody::new(futures_util::stream::iter(pieces));
+        let allowed = FormFields::of::<Media>();
+        let (fields, file) = receive((data.path(), &config), "b", &allowed, body).await?;
+        Ok((fields, file.is_some()))
+    }
+
+    #[tokio::test]
+    async fn a_form_has_the_fields_of_its_body_and_no_others() {
+        let file = ("name=file; filename=a", "bytes");
+        let (fields, has_file) = sent(
+            &[
+                ("name=chat_id", " -7 "),
+                ("name=reply_to", "8"),
+                ("name=caption", "9"),
+                file,
+            ],
+            "",
+        )
+        .await
+        .expect("taken");
+        let fields: Value = serde_json::from_slice(&fields).expect("JSON");
+        assert_eq!(
+            fields,
+            serde_json::json!({"chat_id": -7, "reply_to": 8, "caption": "9"})
+        );
+        assert!(has_file);
+        let long = format!("name={}", "x".repeat(8000));
+        let big = "x".repeat(1001);
+        let text = "x".repeat(FIELDS + 1);
+        let preamble = "x".repeat(FIELDS + 70_000);
+        for (parts, before, code, field) in [
+            (vec![("name=chat", "1")], "", Code::InvalidRequest, "chat"),
+            (
+                vec![(long.as_str(), "")],
+                "",
+                Code::InvalidRequest,
+                &long[5..5 + TOLD],
+            ),
+            (
+                vec![("name=caption", ""), ("name=caption", "")],
+                "",
+                Code::InvalidRequest,
+                "caption",
+            ),
+            (vec![file, file], "", Code::InvalidRequest, "file"),
+            (
+                vec![("name=file", "eA=="), file],
+                "",
+                Code::InvalidRequest,
+                "file",
+            ),
+            (
+                vec![file, ("name=file", "eA==")],
+                "",
+                Code::InvalidRequest,
+                "file",
+            ),
+            (
+                vec![("name=caption; filename=a", "")],
+                "",
+                Code::InvalidRequest,
+                "caption",
+            ),
+            (
+                vec![("name=file; filename=a", big.as_str())],
+                "",
+                Code::BodyTooLarge,
+                "",
+            ),
+            (vec![("name=caption", text.as_str())], "", Code::BodyTooLarge, ""),
+            (vec![file], preamble.as_str(), Code::BodyTooLarge, ""),
+        ] {
+            let refused = sent(&parts, before)
+                .await
+                .err()
+                .unwrap_or_else(|| panic!("taken: {field}"));
+            let told = refused.details.get("field").and_then(Value::as_str);
+            assert_eq!((refused.code, told.unwrap_or_default()), (code, field));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_form_of_many_parts_costs_no_memory() {
+        let parts: Vec<_> = (0..2000).map(|_| ("name=\"caption\"", "")).collect();
+        let refused = sent(&parts, "").await.expect_err("once each");
+        assert_eq!(refused.code, Code::InvalidRequest);
+    }
 
     #[test]
     fn what_a_dead_process_left_is_removed() {

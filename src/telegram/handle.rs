@@ -1,7 +1,7 @@
 //! The door to everything Telegram: a cheap, cloneable handle that outlives every restart behind it.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -29,7 +29,7 @@ use crate::model::SessionState;
 use crate::ops::Incidents;
 use crate::ops::audit::{Deed, Initiator};
 use crate::runtime::{
-    Address, Backoff, CallError, ChildSpec, Intensity, Quarantine, Strategy, SupervisorSpec,
+    Address, Backoff, CallError, ChildSpec, Dynamic, Intensity, Quarantine, Strategy, SupervisorSpec,
 };
 use crate::store::{Store, Trouble};
 
@@ -38,6 +38,8 @@ use crate::store::{Store, Trouble};
 pub struct Telegram {
     pub(super) context: Arc<Context>,
     pub(super) links: Links,
+    /// The supervisor of the sessions' subtrees, once it was made.
+    subtrees: Arc<Mutex<Option<Dynamic>>>,
 }
 
 /// A session as others see it.
@@ -139,6 +141,7 @@ impl Telegram {
         Ok(Self {
             context: Arc::new(context),
             links: Links::default(),
+            subtrees: Arc::default(),
         })
     }
 
@@ -157,6 +160,7 @@ impl Telegram {
         let (subtrees, dynamic) = SupervisorSpec::dynamic();
         let (rotating, rotations) = SupervisorSpec::dynamic();
         let manager = self.context.manager.clone();
+        *self.subtrees.lock().unwrap_or_else(PoisonError::into_inner) = Some(dynamic.clone());
         dynamic.on_quarantine(Arc::new(move |quarantine: Quarantine| {
             if let Ok(id) = quarantine.id.parse() {
                 let told = manager.try_cast(Msg::Quarantined(id, quarantine.reason.to_string()));
@@ -252,6 +256,23 @@ impl Telegram {
         let links = self.links.read().expect("nothing panics under this lock");
         let mut accounts = links.values().map(|link| link.account());
         accounts.find(|account| account.replaces == Some(id))
+    }
+
+    /// How many restarts of each session that runs are still borne before it is quarantined. One supervisor is asked,
+    /// whatever is below it.
+    pub async fn restarts_left(&self) -> HashMap<SessionId, u32> {
+        let subtrees = self
+            .subtrees
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(subtrees) = subtrees else {
+            return HashMap::new();
+        };
+        let children = subtrees.children().await.into_iter();
+        children
+            .filter_map(|child| Some((child.id.parse().ok()?, child.restarts_left?)))
+            .collect()
     }
 
     /// The longest time since a channel was asked whose messages matter to somebody; none if there is no such channel.

@@ -34,7 +34,7 @@ pub(crate) fn routes() -> Vec<Route> {
         "Send a photo, a video or another file",
     );
     let send = send.scope(Scope::Send).of(Binding::Body).within(UPLOAD);
-    vec![send.or_form(&["chat_id", "reply_to"]).takes(send_media)]
+    vec![send.or_form().takes(send_media)]
 }
 
 /// A file to be sent.

@@ -18,13 +18,9 @@ use crate::http::texts::said;
 use crate::limiter::{Budgets, Cause, CostClass};
 use crate::model::{ChatId, SessionState, Wanted};
 use crate::ops::audit::Deed;
-use crate::runtime::TreeNode;
 use crate::telegram::SessionView;
 
 const TAG: &str = "session health";
-
-/// Where the sessions' subtrees hang.
-const SUBTREES: [&str; 4] = ["work", "services", "sessions", "subtrees"];
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -191,33 +187,29 @@ async fn disconnect(call: Call, parting: Parting) -> Result<Json<Parted>, Failur
 
 async fn health(call: Call) -> Result<Json<SessionHealth>, Failure> {
     let view = call.api.telegram.view(call.session()?)?;
-    Ok(Json(Surroundings::look(&call).await?.health(&call, view).await))
+    Ok(Json(Surroundings::look(&call).await.health(&call, view).await))
 }
 
 /// What is looked up once for several sessions.
 pub(super) struct Surroundings {
-    tree: Option<TreeNode>,
+    restarts_left: HashMap<SessionId, u32>,
     queues: HashMap<SessionId, Queues>,
     now: Timestamp,
 }
 
 impl Surroundings {
-    /// Looks around.
-    pub(super) async fn look(call: &Call) -> Result<Self, Failure> {
+    /// Looks around: at what is in memory, and at one supervisor.
+    pub(super) async fn look(call: &Call) -> Self {
         let mut queues: HashMap<SessionId, Queues> = HashMap::new();
-        for pair in call.api.pairs.list()? {
-            queues.entry(pair.source.session).or_default().forward_in += pair.stats.waiting;
-            queues.entry(pair.destination.session).or_default().forward_out += pair.stats.waiting;
+        for (source, destination, waiting) in call.api.pairs.waiting() {
+            queues.entry(source).or_default().forward_in += waiting;
+            queues.entry(destination).or_default().forward_out += waiting;
         }
-        let tree = match call.api.tree.get() {
-            Some(tree) => Some(tree.snapshot().await),
-            None => None,
-        };
-        Ok(Self {
-            tree,
+        Self {
+            restarts_left: call.api.telegram.restarts_left().await,
             queues,
             now: Timestamp::now(),
-        })
+        }
     }
 
     /// How a session has been of late.
@@ -229,9 +221,6 @@ impl Surroundings {
         if let Some(budgets) = &budgets {
             queues.calls = budgets.classes.iter().map(|class| class.waiting as u64).sum();
         }
-        let subtrees = self.tree.as_ref().and_then(|tree| tree.find(&SUBTREES));
-        let name = account.id.to_string();
-        let subtree = subtrees.and_then(|subtrees| subtrees.find(&[&name]));
         let authorised = account.user_id.is_some() && !account.state.is_terminal();
         let authorised_at = account.connected_at.filter(|_| authorised);
         SessionHealth {
@@ -258,7 +247,7 @@ impl Surroundings {
             poll_lag_s: view.health.poll_lag.map(|lag| lag.as_secs()),
             reconnects_last_hour: view.health.reconnects,
             restarts_last_hour: view.health.restarts,
-            restarts_left: subtree.and_then(|node| node.restarts_left),
+            restarts_left: self.restarts_left.get(&account.id).copied(),
             flood_waits: budgets.as_ref().map(|budgets| flood_waits(budgets, now)),
             queues,
             authorised_at,
