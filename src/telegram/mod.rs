@@ -30,6 +30,7 @@ mod manager;
 mod met;
 mod outgoing;
 mod params;
+mod pauses;
 mod peers;
 mod portable;
 mod reading;

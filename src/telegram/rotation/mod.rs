@@ -23,6 +23,7 @@ pub(crate) use record::{Rotation, RotationStep, Rotations};
 use super::error::TelegramError;
 use super::link::Link;
 use super::manager;
+use super::pauses::pauses;
 use super::session::Context;
 use super::side::Side;
 use super::spares::{self, Spare, Spares};
@@ -145,7 +146,7 @@ impl Process<'_> {
     async fn complete(&self) -> Result<(), StoreError> {
         let stored = self.context.store.get::<Rotations>(&self.link.id)?;
         if let Some(RotationStep::Switched(former)) = stored.map(|rotation| rotation.step) {
-            let mut pauses = pauses();
+            let mut pauses = usual_pauses();
             while let Err(error) = log_out(self.context, &former).await {
                 tracing::info!(session = %self.link.id, %error, "the former authorisation is not ended yet");
                 sleep(pauses.next_backoff().unwrap_or(Duration::from_secs(60))).await;
@@ -178,7 +179,7 @@ impl Process<'_> {
     /// Ends a fresh key that is not needed any more; if Telegram is not reached soon, it is left to `spares`.
     async fn forget(&self, keys: Authorisation) -> Result<(), StoreError> {
         let spare = Spare::of_rotation(keys);
-        let mut pauses = pauses();
+        let mut pauses = usual_pauses();
         for _ in 0..TRIES {
             let Err(error) = Box::pin(spares::end(self.context, &spare)).await else {
                 return Ok(());
@@ -243,11 +244,6 @@ fn word(error: &TelegramError) -> Word {
     error.rpc_name().unwrap_or(error.code().as_str()).to_owned()
 }
 
-fn pauses() -> ExponentialBackoff {
-    ExponentialBackoff {
-        initial_interval: Duration::from_millis(500),
-        max_interval: Duration::from_secs(60),
-        max_elapsed_time: None,
-        ..ExponentialBackoff::default()
-    }
+fn usual_pauses() -> ExponentialBackoff {
+    pauses(Duration::from_millis(500), 1.5, Duration::from_secs(60))
 }

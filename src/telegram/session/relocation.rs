@@ -19,6 +19,7 @@ use crate::model::Refusal;
 use crate::model::SessionState;
 use crate::telegram::error::TelegramError;
 use crate::telegram::link::Link;
+use crate::telegram::pauses::pauses;
 use crate::telegram::session_store::{SessionStore, known_option};
 use crate::telegram::side::{Side, fresh_keys};
 
@@ -42,12 +43,7 @@ pub(super) struct Move {
 impl Default for Move {
     fn default() -> Self {
         Self {
-            pauses: ExponentialBackoff {
-                initial_interval: Duration::from_secs(1),
-                max_interval: Duration::from_secs(60),
-                max_elapsed_time: None,
-                ..ExponentialBackoff::default()
-            },
+            pauses: pauses(Duration::from_secs(1), 1.5, Duration::from_secs(60)),
             refusals: 0,
             not_before: Instant::now(),
             between: between(),
@@ -58,13 +54,7 @@ impl Default for Move {
 
 /// Ten seconds after the first move, five minutes at most.
 fn between() -> ExponentialBackoff {
-    ExponentialBackoff {
-        initial_interval: Duration::from_secs(10),
-        multiplier: 2.0,
-        max_interval: Duration::from_secs(300),
-        max_elapsed_time: None,
-        ..ExponentialBackoff::default()
-    }
+    pauses(Duration::from_secs(10), 2.0, Duration::from_secs(300))
 }
 
 impl Move {

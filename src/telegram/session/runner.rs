@@ -29,6 +29,7 @@ use crate::telegram::exchange::{ExchangeError, create_auth_key};
 use crate::telegram::key_check::{self, Opinion};
 use crate::telegram::link::Link;
 use crate::telegram::params::params;
+use crate::telegram::pauses::pauses;
 use crate::telegram::session_store::{NotKept, SessionStore};
 
 /// A connection that lived for so long was of use.
@@ -103,24 +104,12 @@ fn was_of_use(link: &Link, lived: Duration) -> bool {
 
 /// Short first, a minute at most, and it never gives up.
 fn reconnect_pauses() -> ExponentialBackoff {
-    ExponentialBackoff {
-        initial_interval: Duration::from_millis(300),
-        randomization_factor: 0.5,
-        multiplier: 2.0,
-        max_interval: Duration::from_secs(60),
-        max_elapsed_time: None,
-        ..ExponentialBackoff::default()
-    }
+    pauses(Duration::from_millis(300), 2.0, Duration::from_secs(60))
 }
 
 /// After connections that answered no call: such a one may have told all before, and would seem to be of use.
 fn introduction_pauses() -> ExponentialBackoff {
-    ExponentialBackoff {
-        initial_interval: Duration::from_secs(2),
-        randomization_factor: 0.25,
-        multiplier: 10.0,
-        ..reconnect_pauses()
-    }
+    pauses(Duration::from_secs(2), 10.0, Duration::from_secs(60))
 }
 
 /// How a connection ended.
