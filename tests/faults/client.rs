@@ -72,6 +72,12 @@ impl World {
             .expect("an id")
     }
 
+    /// A channel that anybody may find by its name.
+    pub async fn public(&self, username: &str, creator: i64) {
+        let new = json!({"kind": "channel", "title": username, "creator": creator, "username": username});
+        self.ask(Method::POST, "/chats", Some(new)).await;
+    }
+
     /// The last login code of a number.
     pub async fn code(&self, phone: &str) -> String {
         let url = format!("{}/codes/{}", self.base, phone.trim_start_matches('+'));
@@ -263,6 +269,32 @@ impl Api {
             None => request,
         };
         let response = request.send().await.ok()?;
+        let status = response.status().as_u16();
+        Some((status, response.json().await.unwrap_or(Value::Null)))
+    }
+
+    /// Sends a form with a file; status and body of the answer, none if there was no answer.
+    pub async fn form(&self, path: &str, fields: &[(&str, &str)], file: &[u8]) -> Option<(u16, Value)> {
+        const BOUNDARY: &str = "between-the-fields";
+        let mut body = String::new();
+        for (name, value) in fields {
+            body += &format!(
+                "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            );
+        }
+        body += &format!(
+            "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"data.bin\"\r\n\r\n"
+        );
+        let end = format!("\r\n--{BOUNDARY}--\r\n");
+        let body = [body.as_bytes(), file, end.as_bytes()].concat();
+        let request = self.request(Method::POST, path);
+        let form = format!("multipart/form-data; boundary={BOUNDARY}");
+        let response = request
+            .header("content-type", form)
+            .body(body)
+            .send()
+            .await
+            .ok()?;
         let status = response.status().as_u16();
         Some((status, response.json().await.unwrap_or(Value::Null)))
     }

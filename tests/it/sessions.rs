@@ -81,8 +81,6 @@ async fn what_was_missed_comes_after_a_restart_once() {
             .expect("posted");
     };
     say(Peer::Channel(channel), "before the login");
-    // What is said in the very second of a login may have come after it, and is told.
-    tokio::time::sleep(Duration::from_millis(1100)).await;
     let daemon = stage.daemon().await;
     let session = stage.log_in(&daemon, "+989120000001").await;
     say(Peer::User(ann), "one");

@@ -121,9 +121,19 @@ impl Stage {
 
     /// Logs an account in by code and waits until it is connected.
     pub async fn log_in(&self, daemon: &Daemon, phone: &str) -> SessionId {
+        self.next_second().await;
         let id = self.session(daemon).await;
         self.log_in_again(daemon, id, phone).await;
         id
+    }
+
+    /// What was said in a channel in the very second of a login may have come after it, and is told: then a story waits
+    /// for the next one.
+    async fn next_second(&self) {
+        if self.world.world(|world| !world.channels.is_empty()) {
+            let millis = u64::try_from(Timestamp::now().0 % 1000).unwrap_or_default();
+            tokio::time::sleep(Duration::from_millis(1000 - millis)).await;
+        }
     }
 
     /// A new session, not logged in yet.

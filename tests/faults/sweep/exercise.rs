@@ -35,9 +35,11 @@ pub enum Work {
     ChannelPresent,
     /// A channel's difference is too long: its history is read.
     History,
-    /// The account is put out of the channel, or basic group, and taken in again.
-    Kicked,
-    KickedFromGroup,
+    /// The same, with a message that was deleted meanwhile.
+    HistoryGone,
+    /// The pair is paused and resumed, which has its chats looked at anew: a channel, a basic group.
+    Look,
+    LookAtGroup,
     /// The session is started anew.
     Restart,
     /// It is logged in: with a code, with a second code, with a code and a password, with a QR.
@@ -70,14 +72,14 @@ impl Work {
         ("auth.sendCode", Self::LogIn),
         ("auth.signIn", Self::LogIn),
         ("channels.deleteMessages", Self::Delete),
-        ("channels.getChannels", Self::Kicked),
-        ("channels.getFullChannel", Self::History),
+        ("channels.getChannels", Self::Look),
+        ("channels.getFullChannel", Self::HistoryGone),
         ("channels.getMessages", Self::Reference),
         ("contacts.resolveUsername", Self::Resolve),
         ("messages.deleteMessages", Self::DeleteInGroup),
         ("messages.editMessage", Self::Edit),
         ("messages.forwardMessages", Self::Forward),
-        ("messages.getChats", Self::KickedFromGroup),
+        ("messages.getChats", Self::LookAtGroup),
         ("messages.getDialogs", Self::LogIn),
         ("messages.getHistory", Self::History),
         ("messages.getMessages", Self::ReferenceInGroup),
@@ -102,7 +104,7 @@ impl Work {
 
     /// Whether the source is a basic group.
     fn in_group(self) -> bool {
-        matches!(self, Self::Gap | Self::ReferenceInGroup | Self::KickedFromGroup)
+        matches!(self, Self::Gap | Self::ReferenceInGroup | Self::LookAtGroup)
     }
 
     /// Whether the daemon forwards while it is watched.
@@ -118,6 +120,9 @@ impl Work {
         )
     }
 }
+
+/// The name of a channel that anybody may find.
+pub const PUBLIC: &str = "sweep_public";
 
 /// The account's password, where it has one.
 const PASSWORD: &str = "correct horse";
@@ -236,7 +241,8 @@ impl Account {
 
     /// Posts what the work is about before anything goes wrong.
     async fn prepare(&self) {
-        if matches!(self.work, Work::Edit | Work::Delete | Work::DeleteInGroup) {
+        let about = [Work::Edit, Work::Delete, Work::DeleteInGroup, Work::HistoryGone];
+        if about.contains(&self.work) {
             for _ in 0..2 {
                 let (said, number) = (self.say().await, *now(&self.said));
                 now(&self.before).push((said, self.text(number)));
@@ -344,10 +350,20 @@ impl Account {
                 self.say().await;
                 self.say().await;
             }
-            Work::Kicked | Work::KickedFromGroup => {
-                self.world.role(self.source, self.user, "banned").await;
-                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-                self.world.role(self.source, self.user, "member").await;
+            Work::HistoryGone => {
+                let long = json!({"kind": "too_long", "method": "updates.getChannelDifference", "chat": self.source});
+                self.fault(long).await;
+                self.fault(json!({"kind": "gap", "chat": self.source})).await;
+                let (of, _) = now(&self.before)[turn % 2].clone();
+                self.world.delete(self.source, of, self.author).await;
+                self.say().await;
+            }
+            Work::Look | Work::LookAtGroup => {
+                let pair = self.pair_id().unwrap_or_default();
+                for verb in ["pause", "resume"] {
+                    let path = format!("/api/pairs/{pair}/{verb}");
+                    self.asks(Method::POST, &path, None).await;
+                }
             }
             Work::Restart => {
                 let path = format!("/api/sessions/{session}/restart");
@@ -394,7 +410,7 @@ impl Account {
                 self.asks(Method::GET, &path, None).await;
             }
             Work::Resolve => {
-                let message = json!({"chat": "@sweep_public", "text": "hello"});
+                let message = json!({"chat": format!("@{PUBLIC}"), "text": "hello"});
                 let path = format!("/api/sessions/{session}/messages");
                 self.asks(Method::POST, &path, Some(message)).await;
             }
@@ -402,13 +418,16 @@ impl Account {
     }
 
     async fn upload(&self, size: usize) {
-        use base64::Engine as _;
-        let file = base64::engine::general_purpose::STANDARD.encode(vec![7; size]);
         // Into the account's Saved Messages: the destination is the pair's.
-        let body = json!({"session_id": self.session, "chat_id": self.user, "kind": "document",
-            "file": file, "file_name": "data.bin"});
-        self.asks(Method::POST, "/api/telegram/send-media", Some(body))
-            .await;
+        let user = self.user.to_string();
+        let fields = [
+            ("session_id", self.session.as_str()),
+            ("chat_id", &user),
+            ("kind", "document"),
+        ];
+        let file = vec![7; size];
+        let answer = self.api.form("/api/telegram/send-media", &fields, &file).await;
+        now(&self.answers).extend(answer);
     }
 
     /// One attempt to log in with all that the login asks for; whether it succeeded.

@@ -28,7 +28,7 @@ use trunkline::sandbox::ledger::{Evidence, Ledger, Line, Terms};
 use trunkline::sandbox::receiver::Received;
 
 use self::cases::{Case, batches};
-use self::exercise::{Account, Work};
+use self::exercise::{Account, PUBLIC, Work};
 pub use self::report::Report;
 use self::watch::Seen;
 use crate::class::Dice;
@@ -39,8 +39,9 @@ use crate::scene::{Scene, Stage};
 pub struct Size {
     /// The part of all cases.
     pub share: f64,
-    /// Accounts in a batch.
+    /// Accounts in a batch, and batches that run side by side.
     pub batch: usize,
+    pub beside: usize,
     /// Whether the neighbours are compared with a round without errors.
     pub compares: bool,
 }
@@ -49,12 +50,14 @@ impl Size {
     pub const FULL: Self = Self {
         share: 1.0,
         batch: 220,
+        beside: 1,
         compares: true,
     };
     /// A tenth.
     pub const SHORT: Self = Self {
         share: 0.1,
         batch: 220,
+        beside: 4,
         compares: false,
     };
 }
@@ -86,31 +89,30 @@ pub fn perform(size: &Size, seed: u64, only: &str) -> Report {
 
 async fn play(size: &Size, seed: u64, only: &str) -> Report {
     let begun = Instant::now();
-    let mut report = Report {
-        seed,
-        ..Report::default()
-    };
+    let mut report = Report::of(seed);
     let mut dice = Dice::seed_from_u64(seed);
     let batches = batches(&mut dice, size.share, size.batch, only);
     if size.compares {
-        report.calm_p99_ms = Batch::set(Vec::new()).await.play(&mut report).await;
+        let calm = Batch::set(Vec::new()).await.play(seed).await;
+        report.calm_p99_ms = calm.worst_p99_ms;
     }
     let count = batches.len();
-    for (at, cases) in batches.into_iter().enumerate() {
-        let (cases_in, since, known) = (cases.len(), Instant::now(), report.faults.len());
-        let p99 = Batch::set(cases).await.play(&mut report).await;
-        report.worst_p99_ms = report.worst_p99_ms.max(p99);
-        for fault in &report.faults[known..] {
-            println!("FAULT {fault}");
-        }
-        {
-            println!(
-                "batch {} of {count}: {cases_in} cases, {} faults so far, neighbours' p99 {p99:?} ms, {:.0} s",
-                at + 1,
-                report.faults.len(),
-                since.elapsed().as_secs_f64()
-            );
-        }
+    let played = stream::iter(batches.into_iter().enumerate()).map(|(at, cases)| async move {
+        let (cases_in, since) = (cases.len(), Instant::now());
+        let played = Batch::set(cases).await.play(seed).await;
+        println!(
+            "batch {} of {count}: {cases_in} cases, {} faults, neighbours' p99 {:?} ms, {:.0} s",
+            at + 1,
+            played.faults.len(),
+            played.worst_p99_ms,
+            since.elapsed().as_secs_f64()
+        );
+        played.faults.iter().for_each(|fault| println!("FAULT {fault}"));
+        played
+    });
+    let mut played = Box::pin(played.buffer_unordered(size.beside));
+    while let Some(batch) = played.next().await {
+        report.add(batch);
     }
     if let (Some(calm), Some(worst)) = (report.calm_p99_ms, report.worst_p99_ms)
         && worst > calm + calm / 5 + 5
@@ -147,6 +149,7 @@ impl Batch {
         let cases = cases.into_iter().map(Some);
         let all = cases.chain(std::iter::repeat_with(|| None).take(NEIGHBOURS));
         let (world, api, author) = (&scene.world, &scene.api, scene.author.user);
+        world.public(PUBLIC, author).await;
         let made = stream::iter(all.enumerate()).map(|(number, case)| {
             let work = case.as_ref().map_or(Work::Text, |case| case.work);
             Account::made(number + 1, case, work, (world, api), author)
@@ -175,8 +178,9 @@ impl Batch {
         batch
     }
 
-    /// Plays it and notes what was wrong; the neighbours' p99.
-    async fn play(mut self, report: &mut Report) -> Option<i64> {
+    /// Plays it; what came of it, with the neighbours' p99.
+    async fn play(mut self, seed: u64) -> Report {
+        let mut report = Report::of(seed);
         let log = self.scene.log_since(0).len();
         for account in &self.accounts {
             let case = account.case.as_ref().expect("a case");
@@ -209,7 +213,7 @@ impl Batch {
             let row = report.rows.entry(case.method).or_default();
             row.cases += 1;
             row.met += usize::from(seen.acted > 0);
-            row.calls = row.calls.max(seen.calls.len());
+            row.calls = row.calls.max(seen.matched);
             let faults = seen.faults(case);
             row.faults += faults.len();
             report
@@ -217,7 +221,7 @@ impl Batch {
                 .extend(faults.into_iter().map(|fault| format!("{case}: {fault}")));
         }
         self.scene.world.clear_faults().await;
-        self.settle(report, &seen).await;
+        self.settle(&mut report, &seen).await;
         let panics = self.scene.log_since(log).matches("panicked").count();
         if panics > 0 || self.scene.daemon_ended() {
             report
@@ -227,7 +231,8 @@ impl Batch {
         if report.failed() && std::env::var_os("TRUNKLINE_FAULTS_KEEP").is_some() {
             eprintln!("kept: {}", self.scene.keep().display());
         }
-        delays.get(delays.len() * 99 / 100).copied()
+        report.worst_p99_ms = delays.get(delays.len() * 99 / 100).copied();
+        report
     }
 
     /// What is to be seen of each account.
@@ -256,6 +261,7 @@ impl Batch {
                     calls.retain(|(at, _)| *at >= since.0);
                     calls
                 },
+                matched: fault.and_then(|fault| fault["matched"].as_u64()).unwrap_or(0) as usize,
                 acted: fault.and_then(|fault| fault["acted"].as_u64()).unwrap_or(0),
                 reconnects: own.iter().filter(|line| connects(line)).count(),
                 log_lines: own.len(),

@@ -40,6 +40,31 @@ pub struct Report {
 }
 
 impl Report {
+    pub fn of(seed: u64) -> Self {
+        Self {
+            seed,
+            ..Self::default()
+        }
+    }
+
+    /// Takes what came of a batch.
+    pub fn add(&mut self, batch: Self) {
+        for (method, row) in batch.rows {
+            let sum = self.rows.entry(method).or_default();
+            sum.cases += row.cases;
+            sum.met += row.met;
+            sum.faults += row.faults;
+            sum.calls = sum.calls.max(row.calls);
+        }
+        self.faults.extend(batch.faults);
+        self.produced += batch.produced;
+        self.lost += batch.lost;
+        self.doubled += batch.doubled;
+        self.excused += batch.excused;
+        self.disordered += batch.disordered;
+        self.worst_p99_ms = self.worst_p99_ms.max(batch.worst_p99_ms);
+    }
+
     pub fn cases(&self) -> usize {
         self.rows.values().map(|row| row.cases).sum()
     }
