@@ -28,6 +28,9 @@ pub(super) enum Answer<T> {
     At(i32),
 }
 
+/// Telegram's word for a login that has to begin anew.
+pub(super) const RESTART: &str = "AUTH_RESTART";
+
 /// Somebody who is logged in.
 pub(super) struct Admitted {
     /// Who the server says it is.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use grammers_client::tl;
 
-use super::call::{Admitted, Answer, admitted, call, call_home};
+use super::call::{Admitted, Answer, RESTART, admitted, call, call_home};
 use super::steps::{CodeDetails, SentCode};
 use crate::base::{Code, Coded, Secret, Timestamp};
 use crate::model::Refusal;
@@ -15,9 +15,6 @@ use crate::telegram::logins::Need;
 
 /// How long a code is not asked for anew of which Telegram names neither a next way nor a time.
 const QUIET: Duration = Duration::from_secs(60);
-
-/// Telegram's word for a login that has to begin anew.
-const RESTART: &str = "AUTH_RESTART";
 
 /// The way of a code that only an application gets which proves what it is.
 const ATTESTED: &str = "firebase";

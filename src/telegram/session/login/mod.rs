@@ -47,6 +47,8 @@ pub(super) struct Leading {
     connection: u64,
     /// The latest timer for a renewal; earlier ones are void.
     renewal: u64,
+    /// By how many milliseconds the server's clock is ahead of ours, once it has said so.
+    ahead: Option<i64>,
 }
 
 /// The event that tells how a login goes.
@@ -106,8 +108,17 @@ impl State {
                 }
             }
         }
-        let token = qr::export(&self.context.config, &self.link).await?;
+        let ahead = self.ahead().await;
+        let token = qr::export(&self.context.config, &self.link, ahead).await?;
         self.take_token(token).await
+    }
+
+    /// By how much the server's clock is ahead: the end of a token is told by that.
+    async fn ahead(&mut self) -> Option<i64> {
+        if self.leading.ahead.is_none() {
+            self.leading.ahead = qr::ahead(&self.link).await;
+        }
+        self.leading.ahead
     }
 
     /// Has a code sent, or sent again.
@@ -270,7 +281,7 @@ impl State {
         }
         match (login.step, login.moved) {
             (_, Some(token)) => {
-                let imported = qr::import(&self.link, &token).await;
+                let imported = qr::import(&self.link, &token, self.leading.ahead).await;
                 self.taken(imported).await;
             }
             (LoginStep::DisplayQr, None) => self.ask_for_token().await,
@@ -288,7 +299,8 @@ impl State {
         if self.link.account().login.is_none() {
             return;
         }
-        let token = qr::export(&self.context.config, &self.link).await;
+        let ahead = self.ahead().await;
+        let token = qr::export(&self.context.config, &self.link, ahead).await;
         self.taken(token).await;
     }
 
@@ -314,10 +326,11 @@ impl State {
                 Token::At(dc, elsewhere) => {
                     self.make(Move::SentElsewhere(elsewhere.clone())).await?;
                     self.move_to(dc).await?;
-                    token = match qr::import(&self.link, &elsewhere).await {
+                    let ahead = self.leading.ahead;
+                    token = match qr::import(&self.link, &elsewhere, ahead).await {
                         // It came too late, or is of no use there: another one then.
                         Err(TelegramError::Rpc { .. }) => {
-                            qr::export(&self.context.config, &self.link).await?
+                            qr::export(&self.context.config, &self.link, ahead).await?
                         }
                         imported => imported?,
                     };

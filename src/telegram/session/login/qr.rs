@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use grammers_client::tl;
 
-use super::call::{Admitted, admitted, call};
+use super::call::{Admitted, RESTART, admitted, call};
 use super::steps::ShownQr;
 use crate::base::{Code, Coded, Secret, Timestamp};
 use crate::telegram::config::TelegramConfig;
@@ -37,35 +37,57 @@ pub(super) enum Token {
     PasswordWanted,
 }
 
-/// Makes a token, or learns that the last one was accepted.
+/// By how many milliseconds the server's clock is ahead of ours, if it says what time it is; whole seconds.
+pub(super) async fn ahead(link: &Link) -> Option<i64> {
+    let answer = call(link, &tl::functions::help::GetConfig {}).await;
+    let tl::enums::Config::Config(config) = answer.ok()?;
+    Some(Timestamp::from_secs(config.date.into()).0 - Timestamp::now().0)
+}
+
+/// Makes a token, or learns that the last one was accepted. `ahead` is by how much the server's clock is.
 ///
 /// # Errors
 /// Telegram's refusal; no connection.
-pub(super) async fn export(config: &TelegramConfig, link: &Link) -> Result<Token, TelegramError> {
+pub(super) async fn export(
+    config: &TelegramConfig,
+    link: &Link,
+    ahead: Option<i64>,
+) -> Result<Token, TelegramError> {
     let request = tl::functions::auth::ExportLoginToken {
         api_id: config.api_id,
         api_hash: config.api_hash.expose().to_owned(),
         except_ids: Vec::new(),
     };
-    read(call(link, &request).await)
+    let answer = match call(link, &request).await {
+        // So the documentation has it: at once, from the beginning.
+        Err(error) if error.rpc_name() == Some(RESTART) => call(link, &request).await,
+        answer => answer,
+    };
+    read(answer, ahead)
 }
 
 /// Hands in a token at the DC where the account lives.
 ///
 /// # Errors
 /// Telegram's refusal, such as of a token that came too late; no connection.
-pub(super) async fn import(link: &Link, token: &Secret) -> Result<Token, TelegramError> {
+pub(super) async fn import(link: &Link, token: &Secret, ahead: Option<i64>) -> Result<Token, TelegramError> {
     let token = URL_SAFE_NO_PAD.decode(token.expose());
     let token = token.map_err(|_| TelegramError::Conflict("the stored token is none"))?;
-    read(call(link, &tl::functions::auth::ImportLoginToken { token }).await)
+    let answer = call(link, &tl::functions::auth::ImportLoginToken { token }).await;
+    read(answer, ahead)
 }
 
-fn read(answer: Result<tl::enums::auth::LoginToken, TelegramError>) -> Result<Token, TelegramError> {
+fn read(
+    answer: Result<tl::enums::auth::LoginToken, TelegramError>,
+    ahead: Option<i64>,
+) -> Result<Token, TelegramError> {
     use tl::enums::auth::LoginToken as Kind;
     let text = |token: Vec<u8>| Secret::new(URL_SAFE_NO_PAD.encode(token));
+    let now = Timestamp::now();
+    let theirs = ahead.map_or_else(Timestamp::wall, |ahead| Timestamp(now.0.saturating_add(ahead)));
     match answer {
         Ok(Kind::Token(made)) => Ok(Token::Made(ShownQr {
-            expires_at: end(i64::from(made.expires), Timestamp::wall(), Timestamp::now()),
+            expires_at: end(i64::from(made.expires), theirs, now),
             token: text(made.token),
         })),
         Ok(Kind::MigrateTo(to)) => Ok(Token::At(to.dc_id, text(to.token))),
@@ -75,9 +97,9 @@ fn read(answer: Result<tl::enums::auth::LoginToken, TelegramError>) -> Result<To
     }
 }
 
-/// When a token ends by our clock, if Telegram's says `expires`.
-fn end(expires: i64, wall: Timestamp, now: Timestamp) -> Timestamp {
-    let life = Timestamp::from_secs(expires).since(wall);
+/// When a token ends by our clock, if Telegram's says `expires` and now `theirs`.
+fn end(expires: i64, theirs: Timestamp, now: Timestamp) -> Timestamp {
+    let life = Timestamp::from_secs(expires).since(theirs);
     match life {
         life if life.is_zero() || life > LONGEST_LIFE => now.plus(USUAL_LIFE),
         life => now.plus(life),
@@ -124,7 +146,7 @@ mod tests {
             expires: 0,
             token: vec![0xfb, 0xff, 0xfe, 1],
         };
-        let Ok(Token::Made(qr)) = read(Ok(made.into())) else {
+        let Ok(Token::Made(qr)) = read(Ok(made.into()), None) else {
             panic!("a token was made")
         };
         assert_eq!(qr.url(), "tg://login?token=-__-AQ");
