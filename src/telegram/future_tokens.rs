@@ -68,12 +68,16 @@ pub(crate) async fn keep(store: &Store, account: &Account, token: Option<Vec<u8>
 /// If the store cannot be read.
 pub(crate) fn of(store: &Store, owner: &Owner, phone: &str) -> Result<Vec<Vec<u8>>, StoreError> {
     let kept = store.scan::<FutureTokens>(Scan::all(), usize::MAX)?;
+    Ok(shown(&kept, owner, phone))
+}
+
+/// The tokens of an owner's number.
+fn shown(kept: &[Row], owner: &Owner, phone: &str) -> Vec<Vec<u8>> {
     let own = kept
-        .into_iter()
+        .iter()
         .filter(|(_, row)| row.owner == *owner && row.phone.expose() == phone);
-    Ok(own
-        .filter_map(|(_, row)| STANDARD.decode(row.token.expose()).ok())
-        .collect())
+    own.filter_map(|(_, row)| STANDARD.decode(row.token.expose()).ok())
+        .collect()
 }
 
 type Row = ((SessionId, Timestamp), FutureToken);
@@ -95,6 +99,27 @@ fn surplus(kept: &[Row], owner: &Owner, phone: &Secret, now: Timestamp) -> Vec<(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_shown_for_its_owners_number_alone() {
+        let row = |owner: &str, phone: &str, token: &[u8]| {
+            let row = FutureToken {
+                owner: Owner(owner.to_owned()),
+                phone: Secret::new(phone),
+                token: Secret::new(STANDARD.encode(token)),
+            };
+            ((SessionId::generate(), Timestamp(0)), row)
+        };
+        let kept = [
+            row("ann", "+1", b"one"),
+            row("ann", "+2", b"two"),
+            row("bob", "+1", b"three"),
+        ];
+        let of = |owner: &str, phone: &str| shown(&kept, &Owner(owner.to_owned()), phone);
+        assert_eq!(of("ann", "+1"), [b"one".to_vec()]);
+        assert_eq!(of("bob", "+1"), [b"three".to_vec()]);
+        assert!(of("bob", "+2").is_empty());
+    }
 
     #[test]
     fn the_latest_of_a_number_are_kept_and_none_for_ever() {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use trunkline::access::Scope;
 use trunkline::app::Daemon;
+use trunkline::sandbox::world::ways::{Plan, Way};
 
 use crate::control_api::caller::Caller;
 use crate::stage::Stage;
@@ -137,6 +138,29 @@ async fn an_agent_types_the_code() {
         (&session["agent_id"], &session["user_id"]),
         (&(-7).into(), &ann.into())
     );
+    daemon.stop(std::time::Duration::from_secs(10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_sent_a_phrase_is_told_how_it_begins() {
+    let stage = Stage::new().await;
+    let ann = stage.user(PHONE, "Ann");
+    let plan = Plan {
+        ways: vec![Way::Phrase],
+        ..Plan::default()
+    };
+    stage.handle().plan_codes(PHONE, plan).expect("planned");
+    let daemon = stage.daemon().await;
+    let login = Login::begin(&daemon, &["--phone", PHONE]).await;
+    let (mut login, asked) = login.tells("Code from Telegram").await;
+    let code = stage.handle().code(PHONE).expect("a code is sent");
+    let beginning = code.split(' ').next().expect("a word");
+    assert_eq!(
+        asked,
+        format!("Code from Telegram (the phrase that begins with {beginning}):")
+    );
+    login.types(&format!("  {code} "));
+    assert_eq!(login.answer().await["user_id"], ann);
     daemon.stop(std::time::Duration::from_secs(10)).await;
 }
 
