@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::AccessError;
 use super::scope::{Principal, Scope};
 use super::secret::{self, Hashed};
+use crate::base::name::is_name;
 use crate::base::{KeyId, Owner, SessionId, Timestamp};
 
 /// For how long at most a rotated text still works.
@@ -77,8 +78,10 @@ pub struct NewKey {
 impl NewKey {
     /// Refuses what makes no sense.
     pub fn check(&self, now: Timestamp) -> Result<(), AccessError> {
-        if self.name.trim().is_empty() || self.name.chars().count() > LONGEST_NAME {
-            return Err(AccessError::Invalid("name must have 1 to 100 characters"));
+        if !is_name(&self.name, LONGEST_NAME) {
+            return Err(AccessError::Invalid(
+                "name must have 1 to 100 characters, none of them a control character",
+            ));
         }
         if self.scopes.is_empty() {
             return Err(AccessError::Invalid("scopes must name at least one scope"));

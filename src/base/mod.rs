@@ -12,6 +12,7 @@ pub mod digits;
 pub mod fault;
 pub mod file;
 pub mod id;
+pub mod name;
 pub mod owner;
 pub mod secret;
 pub mod span;

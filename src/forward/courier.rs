@@ -2,6 +2,8 @@
 
 use futures_util::future::BoxFuture;
 
+use tokio::sync::watch;
+
 use crate::base::{Code, Coded, SessionId, Timestamp};
 use crate::limiter::Patience;
 use crate::model::Refusal;
@@ -51,6 +53,8 @@ pub(super) enum Sight {
         protected: bool,
         /// Whether the session was in it once and is no more.
         left: bool,
+        /// Whether it has topics; none where that is not known.
+        forum: Option<bool>,
     },
 }
 
@@ -112,6 +116,9 @@ pub(super) trait Courier: Send + Sync + 'static {
 
     /// What is known of a chat.
     fn sight(&self, session: SessionId, chat: ChatId) -> Result<Sight, Trouble>;
+
+    /// Changes whenever a session was deleted.
+    fn deletions(&self) -> watch::Receiver<u64>;
 }
 
 impl Courier for Telegram {
@@ -179,11 +186,16 @@ impl Courier for Telegram {
         Box::pin(async move { Ok(Telegram::look_anew(self, session, chat, patience).await?) })
     }
 
+    fn deletions(&self) -> watch::Receiver<u64> {
+        self.deletions()
+    }
+
     fn sight(&self, session: SessionId, chat: ChatId) -> Result<Sight, Trouble> {
         match self.chat(session, chat) {
             Ok(Some(info)) => Ok(Sight::Known {
                 protected: info.protected,
                 left: info.left,
+                forum: info.forum,
             }),
             Ok(None) => Ok(Sight::Unknown),
             Err(TelegramError::UnknownSession) => Ok(Sight::NoSession),

@@ -15,6 +15,7 @@ use super::graph::Node;
 use super::map::{AlbumsTable, MapRow, MapTable, PairsTable};
 use super::moving::turns;
 use super::origins::origins;
+use super::orphans::deleted;
 use super::pairs::Pairs;
 use super::plan::{Plan, Planner, View, Waits};
 use super::registry::Registry;
@@ -52,9 +53,11 @@ pub(super) async fn run(pairs: Pairs, context: TaskContext) -> Result<(), BoxErr
         config: pairs.config().clone(),
         cursor: 0,
         stored: 0,
+        orphans: true,
     };
     let store = dispatcher.registry.store.clone();
     let mut head = store.head();
+    let mut deletions = dispatcher.registry.courier.deletions();
     loop {
         context.alive();
         match dispatcher.begin(&pairs).await {
@@ -69,6 +72,8 @@ pub(super) async fn run(pairs: Pairs, context: TaskContext) -> Result<(), BoxErr
     while !context.stop.is_cancelled() {
         context.alive();
         head.borrow_and_update();
+        dispatcher.orphans |= deletions.has_changed().unwrap_or(false);
+        deletions.borrow_and_update();
         let pause = match dispatcher.turn().await {
             Ok(true) => continue,
             Ok(false) => None,
@@ -84,6 +89,7 @@ pub(super) async fn run(pairs: Pairs, context: TaskContext) -> Result<(), BoxErr
                     // The store outlives this task: its end of the channel is never dropped before.
                     _ = head.changed() => {}
                     () = dispatcher.registry.news.notified() => {}
+                    () = deleted(&mut deletions) => {}
                 },
             }
         };
@@ -112,6 +118,8 @@ struct Dispatcher {
     cursor: u64,
     /// The cursor as it is stored.
     stored: u64,
+    /// Whether there may be pairs of sessions that are gone.
+    orphans: bool,
 }
 
 impl Dispatcher {
@@ -121,7 +129,7 @@ impl Dispatcher {
         for id in self.registry.load().await? {
             pairs.start_worker(id).await?;
         }
-        Ok(())
+        self.registry.go_on_if_met().await
     }
 
     /// Deals with the next events; false if there are none.
@@ -135,6 +143,10 @@ impl Dispatcher {
                     return Err(error);
                 }
             }
+        }
+        if self.orphans {
+            self.registry.hold_orphans().await?;
+            self.orphans = false;
         }
         let events = self.registry.store.events(self.cursor, self.config.batch)?;
         let Some((last, _)) = events.last() else {
@@ -151,6 +163,7 @@ impl Dispatcher {
             None => (&events[..], last),
         };
         let (plan, reached) = self.dispatch(events, None).await?;
+        self.registry.go_on_with(events).await?;
         for session in &plan.back {
             self.registry.refresh();
             self.registry.account_is_back(*session).await?;

@@ -1,5 +1,6 @@
 //! What can go wrong with pairs.
 
+use super::pair::Place;
 use crate::base::{Code, Coded, PairId, Retry};
 use crate::runtime::StartError;
 use crate::store::StoreError;
@@ -28,6 +29,9 @@ pub enum PairError {
     /// The account is in the source chat no more.
     #[error("the account is in the source chat no more, or that has moved: nothing comes from it")]
     Left,
+    /// A topic of a chat that has none.
+    #[error("{name}.topic: the chat has no topics", name = .0.0)]
+    NoForum((&'static str, Place)),
     /// Telegram could not be asked.
     #[error("{0}")]
     Telegram(String, Code),
@@ -51,7 +55,7 @@ impl Coded for PairError {
     fn code(&self) -> Code {
         match self {
             Self::Unknown(_) | Self::UnknownSession => Code::NotFound,
-            Self::Invalid(_) => Code::InvalidRequest,
+            Self::Invalid(_) | Self::NoForum(_) => Code::InvalidRequest,
             Self::Loop(_) => Code::PairLoop,
             Self::Exists(_) | Self::Left => Code::Conflict,
             Self::Protected => Code::ForwardsRestricted,
@@ -64,6 +68,9 @@ impl Coded for PairError {
     fn details(&self) -> Option<serde_json::Value> {
         match self {
             Self::UnknownSession => Some(serde_json::json!({ "reason": self.to_string() })),
+            Self::Exists(id) => Some(serde_json::json!({ "pair": id })),
+            Self::Loop(pairs) if !pairs.is_empty() => Some(serde_json::json!({ "pairs": pairs })),
+            Self::NoForum((end, _)) => Some(serde_json::json!({ "field": format!("{end}.topic") })),
             _ => None,
         }
     }

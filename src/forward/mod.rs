@@ -25,6 +25,7 @@ mod map;
 mod moving;
 mod name;
 mod origins;
+mod orphans;
 mod pair;
 mod pairs;
 mod plan;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::PairError;
+use crate::base::name::is_name;
 use crate::base::{Owner, PairId, SessionId, Timestamp};
 use crate::model::{ChatId, Message, MessageId};
 
@@ -12,6 +13,9 @@ const GENERAL_TOPIC: MessageId = 1;
 const LONGEST_DELAY: u32 = 30 * 24 * 3600;
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 200;
+
+/// Why a pair stops whose session has not met the source (yet).
+pub(super) const SOURCE_UNKNOWN: &str = "source_unknown";
 
 /// What is joined to what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -288,6 +292,16 @@ impl PairRow {
         Ok(row)
     }
 
+    /// It stops until its source is met.
+    pub(super) fn await_source(&mut self) {
+        (self.state, self.reason) = (PairState::Held, Some(SOURCE_UNKNOWN.to_owned()));
+    }
+
+    /// Whether it stopped only because its session has not met the source.
+    pub(super) fn awaits_source(&self) -> bool {
+        self.state == PairState::Held && self.reason.as_deref() == Some(SOURCE_UNKNOWN)
+    }
+
     pub(super) fn patched(&self, patch: PairPatch) -> Result<Self, PairError> {
         let row = Self {
             name: patch.name.unwrap_or_else(|| self.name.clone()),
@@ -329,7 +343,13 @@ impl PairRow {
                 "this release joins Telegram to Telegram only: kind must be t2t",
             ));
         }
-        if [self.source, self.destination]
+        let places = [self.source, self.destination];
+        if !places.iter().all(|place| place.chat.can_be()) {
+            return Err(PairError::Invalid(
+                "chat: no chat has this number; they are numbered as the Bot API does",
+            ));
+        }
+        if places
             .iter()
             .any(|place| place.topic.is_some_and(|topic| topic < 1))
         {
@@ -348,8 +368,10 @@ impl PairRow {
         if self.delay > LONGEST_DELAY {
             return Err(PairError::Invalid("delay: at most 2592000 seconds (30 days)"));
         }
-        if self.name.chars().count() > LONGEST_NAME {
-            return Err(PairError::Invalid("name: at most 200 characters"));
+        if !(self.name.is_empty() || is_name(&self.name, LONGEST_NAME)) {
+            return Err(PairError::Invalid(
+                "name: at most 200 characters, none of them a control character",
+            ));
         }
         Ok(())
     }
@@ -462,6 +484,17 @@ mod tests {
     fn what_is_not_there_yet_is_refused_clearly() {
         for more in [r#","kind":"t2d""#, r#","kind":"d2t""#, r#","delay":2592001"#] {
             assert!(made(more).is_err(), "{more}");
+        }
+        for more in [r#","name":"a\u0000b""#, r#","name":"a\nb""#, r#","name":" ""#] {
+            assert!(made(more).is_err(), "{more}");
+        }
+        for chat in [0, -1_000_000_000_000, i64::MIN, i64::MAX] {
+            let mut new = new_pair("").expect("parses");
+            new.destination.chat = ChatId(chat);
+            assert!(
+                PairRow::new(new, Owner::admin(), Timestamp(0), 0).is_err(),
+                "{chat}"
+            );
         }
     }
 

@@ -109,14 +109,11 @@ impl Pairs {
             return self.show(&made);
         }
         let head = *self.registry.store.head().borrow();
-        let row = PairRow::new(
-            id.unwrap_or_else(PairId::generate),
-            new,
-            owner,
-            Timestamp::now(),
-            head,
-        )?;
-        self.look(&row).await?;
+        let id = id.unwrap_or_else(PairId::generate);
+        let mut row = PairRow::new(id, new, owner, Timestamp::now(), head)?;
+        if !self.look(&row).await? {
+            row.await_source();
+        }
         let row = {
             let _turn = self.registry.turn.lock().await;
             let node = |place: &super::pair::Place| self.registry.node(place.session, place.chat);
@@ -189,8 +186,8 @@ impl Pairs {
     pub async fn resume(&self, id: PairId) -> Result<Pair, PairError> {
         let row = self.registry.store.get::<PairsTable>(&id)?;
         let row = row.ok_or(PairError::Unknown(id))?;
-        if row.state != PairState::Running {
-            self.look(&row).await?;
+        if row.state != PairState::Running && !self.look(&row).await? {
+            return self.show(&*self.registry.await_source(id).await?);
         }
         let row = self.registry.resume(id).await?;
         match self.workers.release(&id.to_string()).await {
@@ -263,34 +260,41 @@ impl Pairs {
         }
     }
 
-    /// What is known of both ends speaks against some pairs. What does is asked for anew before it counts.
-    async fn look(&self, row: &PairRow) -> Result<(), PairError> {
-        let Err(error) = self.judge(row) else {
-            return Ok(());
+    /// What is known of both ends speaks against some pairs. What does is asked for anew before it counts. Answers whether
+    /// the session has met the source.
+    async fn look(&self, row: &PairRow) -> Result<bool, PairError> {
+        let doubtful = match self.judge(row) {
+            Err(PairError::Left | PairError::Protected) => row.source,
+            Err(PairError::NoForum((_, place))) => place,
+            judged => return judged,
         };
-        if !matches!(error, PairError::Left | PairError::Protected) {
-            return Err(error);
-        }
-        let (courier, source) = (&self.registry.courier, row.source);
-        let patience = (*self.config.patience).into();
-        if let Err(trouble) = courier.look_anew(source.session, source.chat, patience).await {
-            tracing::info!(pair = %row.id, error = trouble.text, "its source was not shown anew");
+        let (courier, patience) = (&self.registry.courier, (*self.config.patience).into());
+        let anew = courier.look_anew(doubtful.session, doubtful.chat, patience);
+        if let Err(trouble) = anew.await {
+            tracing::info!(pair = %row.id, error = trouble.text, "its chat was not shown anew");
         }
         self.judge(row)
     }
 
-    fn judge(&self, row: &PairRow) -> Result<(), PairError> {
-        for (place, is_source) in [(row.source, true), (row.destination, false)] {
+    fn judge(&self, row: &PairRow) -> Result<bool, PairError> {
+        let mut met = true;
+        for (end, place) in [("source", row.source), ("destination", row.destination)] {
+            let is_source = end == "source";
             let sight = self.registry.courier.sight(place.session, place.chat);
             match sight.map_err(|trouble| PairError::Telegram(trouble.text, trouble.code))? {
                 Sight::NoSession => return Err(PairError::UnknownSession),
                 Sight::Known { left: true, .. } if is_source => return Err(PairError::Left),
                 Sight::Known { protected: true, .. } if is_source => return Err(PairError::Protected),
-                // A chat that is not known may become so; the first send tells.
+                Sight::Known {
+                    forum: Some(false), ..
+                } if place.topic.is_some() => return Err(PairError::NoForum((end, place))),
+                // A chat that is not known may become so: the first message of a source tells, and the first to a
+                // destination.
+                Sight::Unknown if is_source => met = false,
                 Sight::Known { .. } | Sight::Unknown => {}
             }
         }
-        Ok(())
+        Ok(met)
     }
 
     fn show(&self, row: &PairRow) -> Result<Pair, PairError> {

@@ -33,6 +33,8 @@ pub(super) struct Registry {
     pub(super) life: u64,
     desks: RwLock<HashMap<PairId, Arc<Desk>>>,
     routes: RwLock<Arc<Routes>>,
+    /// Pairs that wait until their sources are met: mostly none.
+    awaiting: RwLock<Vec<Arc<PairRow>>>,
     /// Held by whoever changes pairs.
     pub(super) turn: tokio::sync::Mutex<()>,
     quarantined: Mutex<Vec<PairId>>,
@@ -49,6 +51,7 @@ impl Registry {
             life: rand::random(),
             desks: RwLock::default(),
             routes: RwLock::default(),
+            awaiting: RwLock::default(),
             turn: tokio::sync::Mutex::new(()),
             quarantined: Mutex::default(),
             news: Notify::new(),
@@ -130,13 +133,26 @@ impl Registry {
 
     /// Makes the routes anew from what is known now.
     pub(super) fn refresh(&self) {
+        let mut awaiting = Vec::new();
         let routes = self.desks().into_iter().map(|desk| {
             let pair = desk.pair().borrow().clone();
+            if pair.awaits_source() {
+                awaiting.push(pair.clone());
+            }
             let destination = self.node_of(&pair.destination);
             Route { pair, destination }
         });
         let routes = Arc::new(routes.collect::<Routes>());
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
+        *self.awaiting.write().unwrap_or_else(PoisonError::into_inner) = awaiting;
+    }
+
+    /// The pairs that wait until their sources are met.
+    pub(super) fn awaiting(&self) -> Vec<Arc<PairRow>> {
+        self.awaiting
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The edges of the graph of pairs.

@@ -60,6 +60,15 @@ impl ChatId {
         self.0 > 0
     }
 
+    /// Whether a chat can have this number, as far as the Bot API has given ranges to them.
+    pub fn can_be(self) -> bool {
+        const USERS: std::ops::RangeInclusive<i64> = 1..=(1 << 40) - 1;
+        const GROUPS: std::ops::RangeInclusive<i64> = -999_999_999_999..=-1;
+        // Chats of channels with their readers are numbered after the channels.
+        const CHANNELS: std::ops::Range<i64> = -4_000_000_000_000..CHANNEL_OFFSET;
+        USERS.contains(&self.0) || GROUPS.contains(&self.0) || CHANNELS.contains(&self.0)
+    }
+
     /// Telegram's own number of the user, group or channel.
     pub fn bare(self) -> i64 {
         if self.is_channel() {
@@ -87,5 +96,11 @@ mod tests {
             assert_eq!(chat.bare(), 7);
         }
         assert!(ChatId::channel(7).is_channel() && !ChatId::group(7).is_channel());
+        for chat in [ChatId::user(1 << 39), ChatId::group(7), ChatId::channel(1 << 31)] {
+            assert!(chat.can_be(), "{chat}");
+        }
+        for number in [0, CHANNEL_OFFSET, 1 << 40, i64::MIN, i64::MAX] {
+            assert!(!ChatId(number).can_be(), "{number}");
+        }
     }
 }

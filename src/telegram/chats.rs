@@ -31,6 +31,8 @@ pub struct ChatInfo {
     pub protected: bool,
     /// Whether the account was in it once and is no more.
     pub left: bool,
+    /// Whether it has topics; none where that is not known.
+    pub forum: Option<bool>,
 }
 
 impl Telegram {
@@ -207,5 +209,6 @@ fn info(chat: ChatId, peer: Peer) -> ChatInfo {
         username: peer.username,
         protected: peer.protected,
         left: peer.left || peer.migrated,
+        forum: peer.forum,
     }
 }

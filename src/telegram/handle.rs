@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::sync::watch;
 
 use super::account::{Account, AccountPatch, NewAccount, normalise_phone};
 use super::audience::{Asks, Listening};
@@ -125,6 +126,7 @@ impl Telegram {
             store,
             limiter,
             incidents,
+            deletions: watch::Sender::default(),
             dcs,
             server_key,
             starts: tokio::sync::Semaphore::new(config.start_at_once),
@@ -365,6 +367,11 @@ impl Telegram {
     pub async fn delete(&self, id: SessionId, by: Initiator) -> Result<(), TelegramError> {
         let entry = by.does(Deed::Deleted, id);
         self.ask(|reply| Msg::Delete(id, entry, reply)).await
+    }
+
+    /// Changes whenever a session was deleted.
+    pub fn deletions(&self) -> watch::Receiver<u64> {
+        self.context.deletions.subscribe()
     }
 
     /// What was asked of Telegram in this process.

@@ -48,6 +48,7 @@ fn of_chat(chat: &tl::enums::Chat) -> Option<(ChatId, Peer)> {
                 title: Some(chat.title.clone()),
                 protected: chat.noforwards,
                 member: !chat.left && !chat.deactivated,
+                forum: Some(false),
                 ..Peer::default()
             };
             Some((ChatId::group(chat.id), peer))
@@ -65,6 +66,7 @@ fn of_chat(chat: &tl::enums::Chat) -> Option<(ChatId, Peer)> {
                 username: username(channel.username.as_ref(), channel.usernames.as_ref()),
                 protected: channel.noforwards,
                 member: !channel.left,
+                forum: Some(channel.forum),
                 ..Peer::default()
             };
             Some((ChatId::channel(channel.id), peer))
@@ -90,6 +92,7 @@ pub(crate) fn merge(known: Peer, found: Peer) -> Peer {
         member: found.member,
         left: known.left && !found.member,
         migrated: found.migrated || known.migrated,
+        forum: found.forum.or(known.forum),
         // Whoever is known in full is named by its access hash.
         seen: found
             .seen

@@ -95,6 +95,9 @@ pub(crate) struct Peer {
     /// Whether it was told that the basic group became a supergroup.
     #[serde(default)]
     pub migrated: bool,
+    /// Whether it has topics; none where that is not known.
+    #[serde(default)]
+    pub forum: Option<bool>,
 }
 
 /// A message by which somebody can be named of whom no access hash is known.

@@ -15,6 +15,7 @@ use crate::stage::{Stage, events, state, until};
 
 mod changes;
 mod edits;
+mod ends;
 mod gone;
 mod lanes;
 mod limited;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::access::Scope;
 use crate::base::{Code, PairId};
-use crate::forward::{Mode, NewPair, OnDelete, OnEdit, Pair, PairKind, PairPatch, Place, Rules};
+use crate::forward::{Mode, NewPair, OnDelete, OnEdit, Pair, PairError, PairKind, PairPatch, Place, Rules};
 use crate::http::answer::{Done, Json};
 use crate::http::binding::{Binding, sees_pair};
 use crate::http::call::Call;
@@ -152,9 +152,21 @@ async fn create(call: Call, draft: PairDraft) -> Result<Json<Pair>, Failure> {
         on_edit: draft.on_edit,
         on_delete: draft.on_delete,
     };
-    let owner = call.principal()?.owner.clone();
+    let caller = call.principal()?;
     let id = call.new_id(PairId::from_bytes);
-    Ok(Json(call.api.pairs.create_as(id, new, owner).await?))
+    match call.api.pairs.create_as(id, new, caller.owner.clone()).await {
+        // Whoever may not see that pair is not told which it is.
+        Err(PairError::Exists(other))
+            if !call
+                .api
+                .pairs
+                .get(other)
+                .is_ok_and(|pair| sees_pair(caller, &pair)) =>
+        {
+            Err(Failure::new(Code::Conflict))
+        }
+        made => Ok(Json(made?)),
+    }
 }
 
 async fn show(call: Call) -> Result<Json<Pair>, Failure> {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::access::Scope;
+use crate::base::name::is_name;
 use crate::base::{Owner, Secret, SessionId, Timestamp};
 use crate::http::answer::{Done, Json};
 use crate::http::binding::Binding;
@@ -281,8 +282,9 @@ const LONGEST_NAME: usize = 100;
 const LARGEST_METADATA: usize = 16 * 1024;
 
 pub(super) fn check(name: Option<&String>, metadata: Option<&Map<String, Value>>) -> Result<(), Failure> {
-    if name.is_some_and(|name| name.trim().is_empty() || name.chars().count() > LONGEST_NAME) {
-        return Err(Failure::invalid("name must have 1 to 100 characters").detail("field", "name"));
+    if name.is_some_and(|name| !is_name(name, LONGEST_NAME)) {
+        let why = "name must have 1 to 100 characters, none of them a control character";
+        return Err(Failure::invalid(why).detail("field", "name"));
     }
     let size = metadata.map_or(0, |metadata| Value::from(metadata.clone()).to_string().len());
     if size > LARGEST_METADATA {

@@ -143,6 +143,7 @@ impl State {
             .write()
             .expect("nothing panics under this lock")
             .remove(&id);
+        self.context.deletions.send_modify(|many| *many += 1);
         incident::settle(&self.context.incidents, id).await;
         Ok(())
     }

@@ -54,6 +54,8 @@ pub(crate) struct Context {
     pub limiter: Limiter,
     /// What waits for a person.
     pub incidents: Incidents,
+    /// How many sessions were deleted in this process: word for whoever has to do with one.
+    pub deletions: tokio::sync::watch::Sender<u64>,
     /// The section of the config.
     pub config: TelegramConfig,
     /// A self-hosted server's data centres.
