@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use jiff::fmt::serde::unsigned_duration::friendly;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// A duration that reads and writes as a friendly text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// The longest: a time that far ahead can still be reckoned with, by every clock there is.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// A duration that reads and writes as a friendly text; none is read that is longer than a hundred years.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Span(
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")] pub Duration,
@@ -20,6 +24,16 @@ impl Span {
     /// This many milliseconds.
     pub const fn millis(millis: u64) -> Self {
         Self(Duration::from_millis(millis))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let duration = friendly::compact::required::deserialize(deserializer)?;
+        match duration <= LONGEST {
+            true => Ok(Self(duration)),
+            false => Err(de::Error::custom("must be at most 876000h (100 years)")),
+        }
     }
 }
 
@@ -61,5 +75,12 @@ mod tests {
         }
         assert!(serde_json::from_str::<Span>("\"-5s\"").is_err());
         assert!(serde_json::from_str::<Span>("\"soon\"").is_err());
+        assert!(serde_json::from_str::<Span>("\"876000h\"").is_ok());
+        for long in ["876000h 1s", "5124095576030h", "18446744073709551615s"] {
+            assert!(
+                serde_json::from_value::<Span>(serde_json::json!(long)).is_err(),
+                "{long}"
+            );
+        }
     }
 }

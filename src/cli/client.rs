@@ -114,6 +114,8 @@ impl CliError {
 
 /// A connection to the daemon's API.
 pub struct Client {
+    /// How long the daemon may be silent.
+    pub(super) silence: Duration,
     http: reqwest::Client,
     url: String,
     key: Secret,
@@ -134,10 +136,16 @@ impl Client {
             .build()
             .map_err(|error| CliError::Here(format!("no HTTP client: {error}")))?;
         Ok(Self {
+            silence,
             http,
             url: target.url.trim_end_matches('/').to_owned(),
             key: find_key(target)?,
         })
+    }
+
+    /// Where the daemon is.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Asks for something.

@@ -73,8 +73,15 @@ impl Events {
     async fn listen(&mut self, client: &Client, as_json: bool) -> Result<(), CliError> {
         let connection = client.upgrade(&self.path()).await?;
         let mut socket = WebSocketStream::from_raw_socket(connection, Role::Client, None).await;
-        // An end without a word is an end.
-        while let Some(Ok(message)) = socket.next().await {
+        // An end without a word is an end; a daemon that lives asks for a sign of life now and then.
+        let silent = |_| CliError::Unreachable {
+            url: client.url().to_owned(),
+            cause: format!("not a word in {} s", client.silence.as_secs()),
+        };
+        while let Some(Ok(message)) = tokio::time::timeout(client.silence, socket.next())
+            .await
+            .map_err(silent)?
+        {
             let Message::Text(text) = message else { continue };
             let frame: Value = serde_json::from_str(&text)
                 .map_err(|error| CliError::Here(format!("the daemon's frame can't be read: {error}")))?;

@@ -72,6 +72,9 @@ pub struct DcConfig {
     pub address: SocketAddr,
 }
 
+/// The most of anything at the same time that can be asked for.
+const MOST: usize = 1_000_000;
+
 impl Default for TelegramConfig {
     fn default() -> Self {
         Self {
@@ -111,8 +114,8 @@ impl TelegramConfig {
             ("logins_at_once", self.logins_at_once),
             ("updates_buffer", self.updates_buffer),
         ] {
-            if value == 0 {
-                fault(key, "must be at least 1");
+            if !(1..=MOST).contains(&value) {
+                fault(key, "must be 1 to 1000000");
             }
         }
         for (key, value) in [

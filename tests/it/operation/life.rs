@@ -254,6 +254,42 @@ fn variables_of_any_bytes_and_keys_that_are_none_are_told_of() {
     }
 }
 
+/// Numbers that the check lets pass are numbers with which the daemon starts, however large.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_number_that_passes_the_check_ends_the_start() {
+    let (mut section, mut tried) = (String::new(), 0);
+    for line in trunkline::config::DEFAULT.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.split(']').next()) {
+            section = name.to_owned();
+        }
+        let Some((key, value)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) else {
+            continue;
+        };
+        let large = match value {
+            number if number.parse::<u64>().is_ok() => ["9223372036854775807", "4294967295"],
+            span if span.ends_with("s\"") || span.ends_with("h\"") => ["\"876000h\"", "\"1ms\""],
+            _ => continue,
+        };
+        for value in large {
+            let text = format!("[{section}]\n{key} = {value}\n");
+            // What is set twice is not TOML: the listeners go into tables of their own.
+            let Ok(mut config) = trunkline::config::Config::from_text(&text) else {
+                continue;
+            };
+            tried += 1;
+            let place = tempfile::tempdir().expect("a folder");
+            config.store.folder = place.path().join("data");
+            config.http.listen.set_port(0);
+            config.http.metrics_listen = None;
+            let started = tokio::spawn(trunkline::app::Daemon::start(config)).await;
+            let daemon = started.unwrap_or_else(|error| panic!("{text}: {error}"));
+            let daemon = daemon.unwrap_or_else(|error| panic!("{text}: {}", trunkline::base::chain(&error)));
+            daemon.stop(Duration::from_secs(5)).await;
+        }
+    }
+    assert!(tried > 20, "{tried}");
+}
+
 #[test]
 fn a_data_folder_is_found_or_asked_for_and_is_for_its_owner_alone() {
     let place = Place::new("");
