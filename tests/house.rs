@@ -396,6 +396,21 @@ fn crates_stay_behind_their_fences() {
 }
 
 #[test]
+fn calls_of_sessions_pass_one_door() {
+    let door = "src/telegram/limits.rs";
+    let beside = |source: &Source| source.path != door && source.code.contains("link.invoke(");
+    let faults: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| source.path.starts_with("src/telegram/") && beside(source))
+        .map(|source| source.path)
+        .collect();
+    assert!(
+        faults.is_empty(),
+        "calls that the limiter never hears of: {faults:?}"
+    );
+}
+
+#[test]
 fn the_edges_do_not_touch_tables() {
     let mut faults = Vec::new();
     for source in sources() {

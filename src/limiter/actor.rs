@@ -15,13 +15,15 @@ use tokio::time::Instant;
 use super::budget::Tick;
 use super::core::{Answer, Core, Mark, Notice, Replies, Row, Ticket};
 use super::means::{LearnedCap, Place};
+use super::number::Number;
 use super::pace::Pace;
 use super::restriction::Restriction;
 use super::spent::{self, SpentRow};
-use super::table::{self, KeptHour, KeptLesson, KeptRest, KeptWait, Learner};
+use super::table::{self, KeptHour, KeptLesson, KeptNumber, KeptRest, KeptWait, Learner};
 use super::view::Budgets;
 use super::{Ask, CostClass, Grant, Limited, LimiterConfig};
 use crate::base::{SessionId, Timestamp};
+use crate::model::ChatId;
 use crate::runtime::Address;
 use crate::store::{Batch, Store};
 
@@ -61,6 +63,9 @@ pub(super) struct Keeping {
     pub(super) row: Option<SpentRow>,
 }
 
+/// What is to be stored now: rows, chats of which nothing is remembered any more, and what is told.
+pub(super) type ToKeep = (Vec<Keeping>, Vec<(SessionId, ChatId)>, Vec<Notice>);
+
 pub(super) enum Msg {
     /// Read what is kept.
     Load,
@@ -80,8 +85,14 @@ pub(super) enum Msg {
     Rests(SessionId, RpcReplyPort<Option<Timestamp>>),
     /// Since when a session is in use here was told anew.
     Aged(SessionId),
+    /// A session is no more.
+    Forget(SessionId, RpcReplyPort<()>),
+    /// Telegram asked for a wait with logins by a number.
+    NumberFlooded(Number, Duration, RpcReplyPort<(KeptNumber, Vec<Number>)>),
+    /// Until when logins by a number wait.
+    NumberRests(Number, RpcReplyPort<Option<Timestamp>>),
     /// What is to be stored now?
-    Keep(RpcReplyPort<(Vec<Keeping>, Vec<Notice>)>),
+    Keep(RpcReplyPort<ToKeep>),
     /// What was to be stored is, or is not.
     Kept(bool),
     /// What is to be stored before the end?
@@ -99,6 +110,8 @@ pub(super) struct State {
     loaded: bool,
     waiting: HashMap<Ticket, (Ask, Port)>,
     armed: Option<Tick>,
+    /// Until when logins by a number wait.
+    numbers: HashMap<Number, Tick>,
 }
 
 impl Actor for LimiterActor {
@@ -117,6 +130,7 @@ impl Actor for LimiterActor {
             loaded: false,
             waiting: HashMap::new(),
             armed: None,
+            numbers: HashMap::new(),
         })
     }
 
@@ -136,6 +150,9 @@ impl Actor for LimiterActor {
             Msg::Look(session, port) => state.look(session, port),
             Msg::Rests(session, port) => state.rests(session, port),
             Msg::Aged(session) => state.aged(session),
+            Msg::Forget(session, port) => state.forget(session, port),
+            Msg::NumberFlooded(number, wait, port) => state.number_flooded(number, wait, port),
+            Msg::NumberRests(number, port) => state.number_rests(number, port),
             Msg::Keep(port) => state.keep(port),
             Msg::Kept(stored) => state.kept(stored),
             Msg::GiveBack(port) => state.give_back(port),
@@ -183,6 +200,10 @@ impl State {
                 at: tick(lesson.at),
                 ends: tick(lesson.ends),
             };
+            if pace.is_over(&self.args.rules.after_flood, now) {
+                table::forget_lesson(&mut batch, lesson.session, lesson.learner);
+                continue;
+            }
             self.meet(lesson.session, now);
             self.core.restore_pace(lesson.session, lesson.learner, pace);
         }
@@ -195,6 +216,13 @@ impl State {
             };
             self.core.restore_learned(hour.session, learned);
         }
+        let (live, over): (Vec<_>, Vec<_>) = kept.numbers.into_iter().partition(|wait| wait.until > wall);
+        for wait in live {
+            let left = wait.until.since(wall).min(wait.until.since(wait.noted));
+            self.numbers.insert(wait.number, now.plus(left));
+        }
+        let over: Vec<Number> = over.into_iter().map(|wait| wait.number).collect();
+        table::forget_numbers(&mut batch, &over);
         for (session, place, row) in ledgers {
             match row.ledger(now, wall) {
                 Some(ledger) => {
@@ -340,10 +368,53 @@ impl State {
         port.send(until.map(|until| at(until, now, wall))).ok();
     }
 
-    fn keep(&mut self, port: RpcReplyPort<(Vec<Keeping>, Vec<Notice>)>) {
-        let (rows, notices) = self.core.keep();
+    fn forget(&mut self, session: SessionId, port: RpcReplyPort<()>) {
+        let now = self.now();
+        let mut replies = Replies::new();
+        self.core.forget(session, now, &mut replies);
+        self.answer(replies, now);
+        // As above.
+        port.send(()).ok();
+    }
+
+    fn number_flooded(
+        &mut self,
+        number: Number,
+        wait: Duration,
+        port: RpcReplyPort<(KeptNumber, Vec<Number>)>,
+    ) {
+        let (now, wall) = (self.now(), Timestamp::now());
+        let over = self.numbers.iter().filter(|(_, until)| **until <= now);
+        let over: Vec<Number> = over.map(|(number, _)| *number).collect();
+        for number in &over {
+            self.numbers.remove(number);
+        }
+        let until = self.numbers.entry(number).or_default();
+        *until = (*until).max(now.plus(wait));
+        let kept = KeptNumber {
+            number,
+            until: at(*until, now, wall),
+            noted: wall,
+        };
+        // As above.
+        port.send((kept, over)).ok();
+    }
+
+    fn number_rests(&self, number: Number, port: RpcReplyPort<Option<Timestamp>>) {
+        if !self.loaded {
+            // Nobody knows yet: an unanswered port says so.
+            return;
+        }
+        let (now, wall) = (self.now(), Timestamp::now());
+        let until = self.numbers.get(&number).filter(|until| **until > now);
+        // As above.
+        port.send(until.map(|until| at(*until, now, wall))).ok();
+    }
+
+    fn keep(&mut self, port: RpcReplyPort<ToKeep>) {
+        let keep = self.core.keep();
         // A keeper that is gone has stored nothing; the next one is told again.
-        if let Err(error) = port.send((self.keepings(rows), notices)) {
+        if let Err(error) = port.send((self.keepings(keep.rows), keep.forgotten, keep.notices)) {
             tracing::debug!(%error, "the keeper is gone");
         }
     }

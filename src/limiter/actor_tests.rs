@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ask, Cause, CostClass, Limiter, LimiterConfig};
+use super::{Ask, Cause, CostClass, Limiter, LimiterConfig, Number};
 use crate::base::{SessionId, Timestamp};
 use crate::model::ChatId;
 use crate::runtime::{Root, Strategy, SupervisorSpec};
@@ -201,5 +201,67 @@ async fn a_storm_of_calls_passes_the_one_mailbox() {
     let rate = (CALLERS * EACH) as f64 / began.elapsed().as_secs_f64();
     println!("{rate:.0} calls a second");
     assert!(rate > 5_000.0, "{rate:.0} calls a second, not optimised");
+    root.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn of_a_session_that_is_no_more_nothing_is_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (gone, other) = (SessionId::generate(), SessionId::generate());
+    let minute = Duration::from_secs(60);
+    let store = open(&folder);
+    let mut config = LimiterConfig::sandbox();
+    (config.account.per_hour, config.account.per_day) = (200, 1000);
+    (config.after_flood.slowdown, config.after_flood.slowest) = (2.0, 8.0);
+    config.after_flood.hold = minute;
+    let (limiter, root) = start(&store, config.clone()).await;
+    for session in [gone, other] {
+        limiter.in_use_since(session, None);
+        let call = ask(session, 7, CostClass::Send);
+        limiter.acquire(call).await.expect("granted");
+        limiter
+            .flooded(session, Some(ChatId(8)), CostClass::Send, minute)
+            .await;
+        limiter.flooded(session, None, CostClass::History, minute).await;
+        limiter.peer_flooded(session).await;
+    }
+    let waits = {
+        let limiter = limiter.clone();
+        let mut call = ask(gone, 8, CostClass::Edit);
+        call.class = CostClass::History;
+        call.patience = (2 * minute).into();
+        tokio::spawn(async move { limiter.acquire(call).await })
+    };
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    limiter.forget(gone).await;
+    let refused = tokio::time::timeout(Duration::from_secs(5), waits).await;
+    assert!(
+        refused.expect("at once").expect("no panic").is_err(),
+        "nobody waits for it any more"
+    );
+    let left = |session| {
+        let rows = super::table::sessions(&store).expect("rows");
+        let spent = super::spent::sessions(&store).expect("rows");
+        (rows.contains(&session), spent.contains(&session))
+    };
+    assert_eq!((left(gone), left(other)), ((false, false), (true, true)));
+    // What an earlier release left of sessions that are no more goes, too; numbers are no sessions.
+    let number = Number::of(&[1; 32], "989120000000", "SendCode");
+    limiter.login_flooded(number, minute).await;
+    let strangers = limiter.forget_strangers(|session| session != other).await;
+    assert_eq!(strangers.expect("read"), 1);
+    assert_eq!(left(other), (false, false));
+    root.stop(Duration::from_secs(5)).await;
+    let (limiter, root) = start(&store, config).await;
+    let budgets = limiter.budgets(other).await.expect("there");
+    assert!(budgets.waits.is_empty() && budgets.peer_flood.is_none());
+    let rests = limiter.login_rests_until(number).await.expect("it rests");
+    let left = rests.since(Timestamp::now());
+    assert!(
+        left > Duration::from_secs(50) && left <= Duration::from_secs(61),
+        "{left:?}"
+    );
+    let another = Number::of(&[1; 32], "989120000000", "SignIn");
+    assert_eq!(limiter.login_rests_until(another).await, None);
     root.stop(Duration::from_secs(5)).await;
 }

@@ -14,12 +14,14 @@ use super::means::{LearnedCap, Place, rule_of};
 use super::pace::Pace;
 use super::restriction::Restriction;
 use super::table::Learner;
-use super::{Ask, CostClass};
+use super::{Ask, Cause, CostClass};
 use crate::base::SessionId;
 use crate::model::ChatId;
 
 /// Waits shorter than this are never taken for the whole account's.
 const SHARED_WAIT: Duration = Duration::from_secs(10);
+/// When those may ask again who waited for an account that is no more.
+const GONE: Duration = Duration::from_secs(1);
 /// Two waits that end this close to each other are one and the same.
 const SAME_END: Duration = Duration::from_secs(2);
 
@@ -45,6 +47,17 @@ pub(super) struct Notice {
 /// A budget's row as it is to be stored: its ledger and how many units more than that it counts; none if it goes.
 pub(super) type Row = (SessionId, Place, Option<(Ledger, u32)>);
 
+/// What is to be stored now.
+#[derive(Default)]
+pub(super) struct Keep {
+    /// What was spent.
+    pub(super) rows: Vec<Row>,
+    /// Chats whose waits and lessons are over.
+    pub(super) forgotten: Vec<(SessionId, ChatId)>,
+    /// Caps that were passed.
+    pub(super) notices: Vec<Notice>,
+}
+
 /// A row on its way: how many units more than its ledger it counts.
 type Reserved = (SessionId, Place, Option<u32>);
 
@@ -60,8 +73,9 @@ pub(super) struct Core {
     /// Budgets whose rows should be written.
     unkept: BTreeSet<(SessionId, Place)>,
     notices: Vec<Notice>,
+    forgotten: Vec<(SessionId, ChatId)>,
     /// What was handed out to be stored and is neither stored nor refused yet.
-    flying: (Vec<Reserved>, Vec<Notice>),
+    flying: (Vec<Reserved>, Vec<(SessionId, ChatId)>, Vec<Notice>),
 }
 
 #[derive(Default)]
@@ -79,6 +93,7 @@ impl Core {
             next: 1,
             unkept: BTreeSet::new(),
             notices: Vec::new(),
+            forgotten: Vec::new(),
             flying: Default::default(),
         }
     }
@@ -194,14 +209,14 @@ impl Core {
 
     /// Whether rows should be written or somebody be told.
     pub(super) fn has_unkept(&self) -> bool {
-        !self.unkept.is_empty() || !self.notices.is_empty()
+        !self.unkept.is_empty() || !self.notices.is_empty() || !self.forgotten.is_empty()
     }
 
     /// Begins to store: the rows, and what is told in the same commit. [`Self::kept`] tells what became of it.
-    pub(super) fn keep(&mut self) -> (Vec<Row>, Vec<Notice>) {
+    pub(super) fn keep(&mut self) -> Keep {
         // Who asks again without having said what became of it has begun anew.
-        let (lost, untold) = std::mem::take(&mut self.flying);
-        self.not_kept(&lost, untold);
+        let (lost, remembered, untold) = std::mem::take(&mut self.flying);
+        self.not_kept(&lost, remembered, untold);
         let mut rows = Vec::new();
         while rows.len() < ROWS
             && let Some((session, place)) = self.unkept.pop_first()
@@ -218,11 +233,22 @@ impl Core {
         let notices = std::mem::take(&mut self.notices);
         let reserved =
             |(session, place, row): &Row| (*session, *place, row.as_ref().map(|(_, reserved)| *reserved));
-        self.flying = (rows.iter().map(reserved).collect(), notices.clone());
-        (rows, notices)
+        let at = self.forgotten.len().saturating_sub(ROWS);
+        let forgotten = self.forgotten.split_off(at);
+        self.flying = (
+            rows.iter().map(reserved).collect(),
+            forgotten.clone(),
+            notices.clone(),
+        );
+        Keep {
+            rows,
+            forgotten,
+            notices,
+        }
     }
 
-    fn not_kept(&mut self, rows: &[Reserved], notices: Vec<Notice>) {
+    fn not_kept(&mut self, rows: &[Reserved], forgotten: Vec<(SessionId, ChatId)>, notices: Vec<Notice>) {
+        self.forgotten.extend(forgotten);
         for (session, place, _) in rows {
             let entry = self.accounts.get_mut(session);
             if let Some(ledger) = entry.and_then(|entry| entry.account.ledger_mut(*place)) {
@@ -235,12 +261,16 @@ impl Core {
 
     /// What was handed out last is durable; or, with `stored` false, it is to be handed out again.
     pub(super) fn kept(&mut self, stored: bool, now: Tick, replies: &mut Replies) {
-        let (rows, notices) = std::mem::take(&mut self.flying);
+        let (rows, forgotten, notices) = std::mem::take(&mut self.flying);
         if !stored {
-            self.not_kept(&rows, notices);
+            self.not_kept(&rows, forgotten, notices);
             return;
         }
         for (session, place, reserved) in rows {
+            if reserved.is_some() && self.is_unknown(session) {
+                // It was forgotten meanwhile: its row goes, too.
+                self.unkept.insert((session, place));
+            }
             let entry = self.accounts.get_mut(&session);
             let ledger = entry.and_then(|entry| entry.account.ledger_mut(place));
             if let (Some(ledger), Some(reserved)) = (ledger, reserved) {
@@ -308,6 +338,21 @@ impl Core {
         }
     }
 
+    /// Forgets an account that is no more; whoever waits for it is told so.
+    pub(super) fn forget(&mut self, session: SessionId, now: Tick, replies: &mut Replies) {
+        let Some(entry) = self.accounts.remove(&session) else {
+            return;
+        };
+        if let Some(wake) = entry.wake {
+            self.wakes.remove(&(wake, session));
+        }
+        self.unkept.retain(|(of, _)| *of != session);
+        self.forgotten.retain(|(of, _)| *of != session);
+        self.notices.retain(|notice| notice.session != session);
+        let gone = |ticket| (ticket, Answer::Refused(now.plus(GONE), Cause::Budget));
+        replies.extend(entry.account.tickets().map(gone));
+    }
+
     /// Forgets the account's peer flood and what its flood waits taught; running flood waits stay.
     pub(super) fn clear(&mut self, session: SessionId, now: Tick, replies: &mut Replies) {
         if let Some(entry) = self.accounts.get_mut(&session) {
@@ -336,6 +381,8 @@ impl Core {
             return;
         };
         let outbox = &mut entry.account.outbox;
+        self.forgotten
+            .extend(outbox.forgotten.drain(..).map(|chat| (session, chat)));
         self.unkept
             .extend(outbox.unkept.drain(..).map(|place| (session, place)));
         self.notices

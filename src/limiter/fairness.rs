@@ -313,3 +313,29 @@ fn a_place_is_kept_for_a_moment_and_no_longer() {
     while bench.step() {}
     assert!(bench.time_of(second) < bench.time_of(later));
 }
+
+#[test]
+fn chats_are_forgotten_once_nothing_is_left_of_them_and_never_become_too_many() {
+    let mut bench = Bench::new(uncapped());
+    let chats = |bench: &Bench| {
+        bench
+            .core
+            .account(bench.session)
+            .map_or(0, |account| account.chats.len())
+    };
+    for chat in 1..=20_000i64 {
+        bench.mark(Mark::Chat(CostClass::Send, ChatId(chat)), secs(1));
+        bench.rest(secs(2));
+        // Asking is what looks for chats to forget.
+        bench.ask(0, CostClass::Other, secs(60));
+    }
+    assert!(chats(&bench) <= 6_000, "{} chats", chats(&bench));
+    assert!(bench.forgotten >= 14_000, "their rows go: {}", bench.forgotten);
+    // All lessons are over in the end.
+    bench.rest(4 * DAY);
+    for chat in 1..=1_500i64 {
+        bench.mark(Mark::Chat(CostClass::Send, ChatId(-chat)), secs(1));
+        bench.ask(0, CostClass::Other, secs(60));
+    }
+    assert!(chats(&bench) <= 1_500, "{} chats", chats(&bench));
+}

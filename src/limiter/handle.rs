@@ -10,17 +10,20 @@ use tokio::time::Instant;
 use super::actor::{Args, LimiterActor, Msg};
 use super::core::Mark;
 use super::means::Place;
+use super::number::Number;
 use super::view::Budgets;
-use super::{Ask, Cause, CostClass, Grant, Limited, LimiterConfig, keeper, table};
+use super::{Ask, Cause, CostClass, Grant, Limited, LimiterConfig, keeper, spent, table};
 use crate::base::{SessionId, Timestamp};
 use crate::model::ChatId;
 use crate::runtime::{Address, CallError, ChildSpec, Strategy, SupervisorSpec};
-use crate::store::{Batch, Store};
+use crate::store::{Batch, Store, StoreError};
 
 /// How much longer than a caller's patience its answer may take on the way.
 const MARGIN: Duration = Duration::from_secs(10);
 /// How long a call is put off when the limiter itself is away.
 const AWAY: Duration = Duration::from_secs(1);
+/// How many rows of a session are forgotten by one commit.
+const FORGET: usize = 200;
 /// How often a wait is offered to a limiter, or a store, that is being restarted.
 const TRIES: u32 = 5;
 
@@ -171,6 +174,84 @@ impl Limiter {
             tracing::warn!(%session, %error, "lessons of flood waits stay in the store for now");
         }
         self.args.address.call(|port| Msg::Clear(session, port)).await
+    }
+
+    /// Until when logins by a number wait; none if they do not, or if that cannot be known now.
+    pub async fn login_rests_until(&self, number: Number) -> Option<Timestamp> {
+        let asked = self.args.address.call(|port| Msg::NumberRests(number, port));
+        asked.await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "whether a login has to wait is not known");
+            None
+        })
+    }
+
+    /// Telegram answered a login with a wait that is the number's. On return it is remembered, also across a restart.
+    pub async fn login_flooded(&self, number: Number, wait: Duration) {
+        metrics::counter!("trunkline_flood_waits_total", "class" => "login").increment(1);
+        for _ in 0..TRIES {
+            let heard = |port| Msg::NumberFlooded(number, wait, port);
+            let (kept, over) = match self.args.address.call(heard).await {
+                Ok(kept) => kept,
+                Err(error) => {
+                    tracing::warn!(%error, "a wait with logins did not reach the limiter");
+                    continue;
+                }
+            };
+            let mut batch = Batch::new();
+            table::keep_number(&mut batch, &kept);
+            table::forget_numbers(&mut batch, &over);
+            match self.args.store.commit(batch).await {
+                Ok(_) => return,
+                Err(error) => tracing::warn!(%error, "a wait with logins was not stored"),
+            }
+            tokio::time::sleep(AWAY).await;
+        }
+    }
+
+    /// Forgets a session that is no more, and its rows. What is left of it, if that fails, goes with
+    /// [`Self::forget_strangers`].
+    pub async fn forget(&self, session: SessionId) {
+        self.args
+            .since
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&session);
+        if let Err(error) = self.args.address.call(|port| Msg::Forget(session, port)).await {
+            tracing::warn!(%session, %error, "the limiter did not forget a session");
+        }
+        if let Err(error) = self.forget_rows(session).await {
+            tracing::warn!(%session, %error, "rows of a session that is no more stay for now");
+        }
+    }
+
+    async fn forget_rows(&self, session: SessionId) -> Result<(), StoreError> {
+        let store = &self.args.store;
+        loop {
+            let mut batch = Batch::new();
+            let rows = table::forget_session(store, &mut batch, session, FORGET)?
+                + spent::forget_session(store, &mut batch, session, FORGET)?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            store.commit(batch).await?;
+            if rows < FORGET {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Forgets every session that is not known; how many those were.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn forget_strangers(&self, known: impl Fn(SessionId) -> bool) -> Result<usize, StoreError> {
+        let mut sessions = table::sessions(&self.args.store)?;
+        sessions.extend(spent::sessions(&self.args.store)?);
+        let strangers: Vec<SessionId> = sessions.into_iter().filter(|id| !known(*id)).collect();
+        for session in &strangers {
+            self.forget(*session).await;
+        }
+        Ok(strangers.len())
     }
 
     /// What is left of an account's budgets.

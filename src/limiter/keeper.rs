@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::actor::{Args, Keeping, Msg};
 use super::core::Notice;
 use super::means::Place;
-use super::spent;
+use super::{spent, table};
 use crate::base::{EventId, Owner, Timestamp};
 use crate::model::{ChatId, Event, EventBody};
 use crate::runtime::{CallError, ChildSpec, Shutdown, TaskContext};
@@ -67,9 +67,12 @@ async fn run(args: &Args, context: &TaskContext) {
 
 /// Stores what there is to store; false if the store refused.
 async fn keep(args: &Args) -> Result<bool, CallError> {
-    let (rows, notices) = args.address.call(Msg::Keep).await?;
+    let (rows, forgotten, notices) = args.address.call(Msg::Keep).await?;
     let mut batch = Batch::new();
     put(&mut batch, &rows);
+    for (session, chat) in forgotten {
+        table::forget_chat(&mut batch, session, chat);
+    }
     for notice in &notices {
         batch.append(event(notice), None);
     }

@@ -35,6 +35,7 @@ mod handle;
 mod keeper;
 mod ledger;
 mod means;
+mod number;
 mod pace;
 mod queue;
 mod restriction;
@@ -49,6 +50,7 @@ mod view;
 
 pub use config::{Budget, FloodLesson, LimiterConfig, Profile, Quota, WarmUp};
 pub use handle::Limiter;
+pub use number::Number;
 pub use share::{Patience, Turn, Urgency};
 pub use view::{Budgets, CapView, ClassBudget, PeerFloodView, Wait, WarmUpView};
 

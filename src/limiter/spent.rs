@@ -3,6 +3,7 @@
 //! A row tells ages, and when it was noted; a clock that was set back meanwhile makes nothing younger than it was.
 //! What the row is ahead by counts as spent when it is read: see `ledger`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,26 @@ impl Table for SpentTable {
     /// Session, kind of budget, class, chat; 0 where there is none.
     type Key = (SessionId, u8, u8, i64);
     type Value = SpentRow;
+}
+
+/// Forgets a session; how many rows that were, of so many at most.
+pub(super) fn forget_session(
+    store: &Store,
+    batch: &mut Batch,
+    session: SessionId,
+    most: usize,
+) -> Result<usize, StoreError> {
+    let rows = store.scan::<SpentTable>(Scan::prefix(&session), most)?;
+    for (key, _) in &rows {
+        batch.remove::<SpentTable>(key);
+    }
+    Ok(rows.len())
+}
+
+/// The sessions of which something is kept.
+pub(super) fn sessions(store: &Store) -> Result<BTreeSet<SessionId>, StoreError> {
+    let rows = store.scan::<SpentTable>(Scan::all(), usize::MAX)?;
+    Ok(rows.into_iter().map(|(key, _)| key.0).collect())
 }
 
 /// A ledger as it is stored.

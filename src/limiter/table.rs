@@ -3,11 +3,14 @@
 //! A row names its end by the machine's clock and when it was noted; a clock that was set back
 //! meanwhile cannot make a wait longer than it was.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::CostClass;
 use super::core::Mark;
 use super::means::LearnedCap;
+use super::number::Number;
 use super::pace::Pace;
 use crate::base::{SessionId, Timestamp};
 use crate::model::ChatId;
@@ -42,6 +45,8 @@ const PEER_FLOOD: u8 = 4;
 const LESSON: u8 = 5;
 const CHAT_LESSON: u8 = 6;
 const HOUR: u8 = 7;
+/// Of a phone number: what stands for the session is its name.
+const NUMBER: u8 = 8;
 
 /// A wait, as it is kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,9 +92,18 @@ pub(super) struct KeptHour {
     pub(super) until: Timestamp,
 }
 
+/// A wait with logins by a phone number, as it is kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct KeptNumber {
+    pub(super) number: Number,
+    pub(super) until: Timestamp,
+    pub(super) noted: Timestamp,
+}
+
 /// Everything that is kept.
 #[derive(Default)]
 pub(super) struct Kept {
+    pub(super) numbers: Vec<KeptNumber>,
     pub(super) waits: Vec<KeptWait>,
     pub(super) lessons: Vec<KeptLesson>,
     pub(super) rests: Vec<KeptRest>,
@@ -171,6 +185,28 @@ pub(super) fn keep_hour(batch: &mut Batch, hour: &KeptHour) {
     batch.put::<LimitsTable>(&(hour.session, HOUR, 0, 0), &row);
 }
 
+/// Writes a wait with logins by a number into a batch.
+pub(super) fn keep_number(batch: &mut Batch, wait: &KeptNumber) {
+    let row = Row {
+        until: wait.until,
+        noted: wait.noted,
+        level: 0.0,
+        failed: 0.0,
+    };
+    batch.put::<LimitsTable>(&number_key(wait.number), &row);
+}
+
+/// Forgets waits with logins by numbers.
+pub(super) fn forget_numbers(batch: &mut Batch, numbers: &[Number]) {
+    for number in numbers {
+        batch.remove::<LimitsTable>(&number_key(*number));
+    }
+}
+
+fn number_key(number: Number) -> Key {
+    (SessionId::from_bytes(number.0), NUMBER, CostClass::Login as u8, 0)
+}
+
 /// Everything that is kept.
 pub(super) fn load(store: &Store) -> Result<Kept, StoreError> {
     let mut kept = Kept::default();
@@ -195,6 +231,11 @@ pub(super) fn load(store: &Store) -> Result<Kept, StoreError> {
                 noted: row.noted,
                 strikes: row.level as u32,
             }),
+            NUMBER => kept.numbers.push(KeptNumber {
+                number: Number(session.to_bytes()),
+                until: row.until,
+                noted: row.noted,
+            }),
             HOUR => kept.hours.push(KeptHour {
                 session,
                 units: row.level as u32,
@@ -216,6 +257,41 @@ pub(super) fn forget(batch: &mut Batch, over: &[KeptWait]) {
     for wait in over {
         batch.remove::<LimitsTable>(&key(wait.session, wait.mark));
     }
+}
+
+/// Forgets waits and lessons of a chat.
+pub(super) fn forget_chat(batch: &mut Batch, session: SessionId, chat: ChatId) {
+    for class in CostClass::ALL {
+        batch.remove::<LimitsTable>(&key(session, Mark::Chat(class, chat)));
+    }
+    batch.remove::<LimitsTable>(&key(session, Mark::SlowMode(chat)));
+    batch.remove::<LimitsTable>(&lesson_key(session, Learner::Chat(chat)));
+}
+
+/// Forgets what taught a class or a chat.
+pub(super) fn forget_lesson(batch: &mut Batch, session: SessionId, learner: Learner) {
+    batch.remove::<LimitsTable>(&lesson_key(session, learner));
+}
+
+/// Forgets a session; how many rows that were, of so many at most.
+pub(super) fn forget_session(
+    store: &Store,
+    batch: &mut Batch,
+    session: SessionId,
+    most: usize,
+) -> Result<usize, StoreError> {
+    let rows = store.scan::<LimitsTable>(Scan::prefix(&session), most)?;
+    for (key, _) in rows.iter().filter(|(key, _)| key.1 != NUMBER) {
+        batch.remove::<LimitsTable>(key);
+    }
+    Ok(rows.len())
+}
+
+/// The sessions of which something is kept.
+pub(super) fn sessions(store: &Store) -> Result<BTreeSet<SessionId>, StoreError> {
+    let rows = store.scan::<LimitsTable>(Scan::all(), usize::MAX)?;
+    let of_sessions = rows.into_iter().filter(|(key, _)| key.1 != NUMBER);
+    Ok(of_sessions.map(|(key, _)| key.0).collect())
 }
 
 /// Forgets a session's peer flood.

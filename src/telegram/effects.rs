@@ -327,14 +327,7 @@ impl Effects<'_> {
             stranger: class.is_send() && self.is_stranger(chat)?,
             patience: self.patience,
         };
-        let limiter = &self.context.limiter;
-        let answer = match limits::pass(limiter, ask).await {
-            Ok(grant) => {
-                let answer = self.link.invoke(request).await;
-                limits::heed(limiter, self.link.id, chat, (class, grant), answer).await
-            }
-            Err(limited) => Err(limited),
-        };
+        let answer = limits::through(&self.context.limiter, self.link, ask, request).await;
         if let Err(error) = &answer
             && error.class() == Refusal::PeerFlood
         {

@@ -112,7 +112,11 @@ impl Telegram {
         for outcome in ["completed", "failed"] {
             metrics::counter!("trunkline_rotations_total", "outcome" => outcome).increment(0);
         }
-        for counter in ["trunkline_updates_total", "trunkline_gaps_filled_total"] {
+        for counter in [
+            "trunkline_updates_total",
+            "trunkline_gaps_filled_total",
+            "trunkline_address_floods_total",
+        ] {
             // Told as 0 from the start: a rule that looks for growth does not see a series whose first value is 1.
             metrics::counter!(counter).increment(0);
         }
@@ -133,6 +137,7 @@ impl Telegram {
             logins: tokio::sync::Semaphore::new(config.logins_at_once),
             ended: Ended::default(),
             spares: tokio::sync::Notify::new(),
+            crowding: session::Crowding::default(),
             next_start: tokio::sync::Mutex::new(tokio::time::Instant::now()),
             shifts: session::Shifts::new(),
             audience: Default::default(),
@@ -347,7 +352,7 @@ impl Telegram {
         by: Initiator,
     ) -> Result<RotationId, TelegramError> {
         let link = self.link(id)?;
-        rotation::require_password(&link, password.is_some()).await?;
+        rotation::require_password(&self.context.limiter, &link, password.is_some()).await?;
         self.ask(|reply| Msg::Rotate(id, password, by, reply)).await
     }
 

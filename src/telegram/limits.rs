@@ -17,6 +17,9 @@ use super::link::Link;
 /// How long a page of dialogs or of a history may wait for its turn when nobody waits for it.
 const READING: Duration = Duration::from_secs(60);
 
+/// How long another call of the session itself may wait.
+const OWN: Duration = Duration::from_secs(10);
+
 /// Reads a page for the session itself, with all the limiter has to do with that.
 ///
 /// # Errors
@@ -27,18 +30,51 @@ pub(crate) async fn read<R: RemoteCall>(
     chat: Option<ChatId>,
     request: &R,
 ) -> Result<R::Return, TelegramError> {
-    let class = CostClass::History;
     let ask = Ask {
         session: link.id,
         chat,
-        class,
+        class: CostClass::History,
         units: 1,
         stranger: false,
         patience: Patience::from(READING).with(Urgency::Background),
     };
+    through(limiter, link, ask, request).await
+}
+
+/// Makes any other call of the session itself.
+///
+/// # Errors
+/// If the limiter or Telegram refused.
+pub(crate) async fn made<R: RemoteCall>(
+    limiter: &Limiter,
+    link: &Link,
+    class: CostClass,
+    request: &R,
+) -> Result<R::Return, TelegramError> {
+    let ask = Ask {
+        session: link.id,
+        chat: None,
+        class,
+        units: 1,
+        stranger: false,
+        patience: OWN.into(),
+    };
+    through(limiter, link, ask, request).await
+}
+
+/// The one door: a call waits for its turn, is made, and what the answer says about limits is learned.
+///
+/// # Errors
+/// If the limiter or Telegram refused.
+pub(crate) async fn through<R: RemoteCall>(
+    limiter: &Limiter,
+    link: &Link,
+    ask: Ask,
+    request: &R,
+) -> Result<R::Return, TelegramError> {
     let grant = pass(limiter, ask).await?;
     let answer = link.invoke(request).await;
-    heed(limiter, link.id, chat, (class, grant), answer).await
+    heed(limiter, link.id, ask.chat, (ask.class, grant), answer).await
 }
 
 /// Waits for the call's turn.

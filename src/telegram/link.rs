@@ -6,7 +6,7 @@
 //! it. Calls to Telegram pass through [`Link::invoke`], which takes every answer as a proof of life and
 //! reports the end of an authorisation; it does not retry and does not ask the limiter.
 
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use super::account::Account;
 use super::awaited::Awaited;
 use super::calls::{Calls, Outcome};
 use super::error::TelegramError;
-use super::session::{Msg, Observation};
+use super::session::{Msg, Observation, is_crowded};
 use super::tables::Accounts;
 use super::vitals::Vitals;
 use crate::base::{EventId, SessionId, Timestamp};
@@ -87,6 +87,7 @@ pub(crate) struct Link {
     found_broken: Notify,
     /// The latest connection of which the server has forgotten who speaks.
     strange: AtomicU64,
+    crowded: AtomicBool,
     /// The latest connection over which all that was missed has been fetched.
     caught_up: AtomicU64,
     /// The latest connection over which Telegram has told what was missed.
@@ -123,6 +124,7 @@ impl Link {
             broken: AtomicU64::new(0),
             found_broken: Notify::new(),
             strange: AtomicU64::new(0),
+            crowded: AtomicBool::new(false),
             caught_up: AtomicU64::new(0),
             told: AtomicU64::new(0),
             proof: AtomicI64::new(0),
@@ -531,11 +533,21 @@ impl Link {
         took: Duration,
         bytes: (usize, usize),
     ) {
+        if let Some(Err(error)) = answer
+            && is_crowded(error)
+        {
+            self.crowded.store(true, Ordering::Relaxed);
+        }
         let outcome = Outcome::of(answer);
         if outcome != Outcome::Done {
             self.vitals.failed();
         }
         self.tally.note(std::any::type_name::<R>(), outcome, took, bytes);
+    }
+
+    /// Whether a call was told, since this was asked last, that the address makes too many connections.
+    pub fn take_crowded(&self) -> bool {
+        self.crowded.swap(false, Ordering::Relaxed)
     }
 
     /// Tells the session's actor what was observed. While the actor is being restarted nobody listens: its

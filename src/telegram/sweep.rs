@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::session::Context;
-use super::tables::{MessageChats, ToldEdits, Tombstones, Whereabouts};
+use super::tables::{Accounts, MessageChats, ToldEdits, Tombstones, Whereabouts};
 use crate::base::Timestamp;
 use crate::runtime::{BoxError, TaskContext};
 use crate::store::{SWEEP_EVERY, SWEEP_FIRST, Store, StoreError};
@@ -19,6 +19,12 @@ pub(super) async fn run(context: Arc<Context>, task: TaskContext) -> Result<(), 
             () = tokio::time::sleep(pause) => {}
         }
         pause = SWEEP_EVERY;
+        let known = |id| context.store.contains::<Accounts>(&id).unwrap_or(true);
+        match context.limiter.forget_strangers(known).await {
+            Ok(0) => {}
+            Ok(sessions) => tracing::info!(sessions, "limits of sessions that are no more were cleared"),
+            Err(error) => tracing::warn!(%error, "limits of sessions that are no more could not be cleared"),
+        }
         let now = Timestamp::now();
         match sweep(&context.store, now.minus(*context.config.remember), now).await {
             Ok(0) => {}

@@ -75,6 +75,44 @@ async fn too_many_connections_pass_however_they_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn when_the_address_has_too_many_connections_all_sessions_wait() {
+    let stage = Stage::new().await;
+    let ann = stage.user("+989120000001", "Ann");
+    let bob = stage.user("+989120000002", "Bob");
+    let daemon = stage.daemon().await;
+    stage.log_in(&daemon, "+989120000001").await;
+    let other = stage.log_in(&daemon, "+989120000002").await;
+    until("the other is there", || {
+        state(&daemon, other) == SessionState::Connected
+    })
+    .await;
+    fault(
+        &stage,
+        json!({"kind": "transport_error", "code": -429, "account": ann, "times": 3}),
+    );
+    fault(&stage, json!({"kind": "disconnect", "account": ann}));
+    until("the trouble has acted", || acted(&stage) == 3).await;
+    assert_eq!(
+        state(&daemon, other),
+        SessionState::Connected,
+        "what stands is left alone"
+    );
+    let cut = std::time::Instant::now();
+    fault(&stage, json!({"kind": "disconnect", "account": bob}));
+    until("the other is away", || {
+        state(&daemon, other) != SessionState::Connected
+    })
+    .await;
+    until("the other is back", || {
+        state(&daemon, other) == SessionState::Connected
+    })
+    .await;
+    // One that nothing holds up is back in less than half a second.
+    let away = cut.elapsed();
+    assert!(away > Duration::from_millis(800), "it was back after {away:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_stays_unknown_ends_the_session_in_both_forms_of_the_word() {
     for framed in [false, true] {
         let stage = Stage::new().await;

@@ -8,6 +8,7 @@ use grammers_client::tl;
 
 use super::State;
 use crate::base::{Code, Coded, SessionId, Timestamp};
+use crate::limiter::CostClass;
 use crate::model::{EventBody, SessionState};
 use crate::ops::audit::{self, Deed, Entry, Initiator};
 use crate::store::{Batch, StoreError};
@@ -18,7 +19,7 @@ use crate::telegram::logins::Ending;
 use crate::telegram::session;
 use crate::telegram::spares::{Spare, Spares};
 use crate::telegram::tables::{Accounts, Activity, Authorisations};
-use crate::telegram::{forget, future_tokens, incident};
+use crate::telegram::{forget, future_tokens, incident, limits};
 
 /// How long a log-out at Telegram may take before the session is forgotten without it.
 const LOGOUT: Duration = Duration::from_secs(10);
@@ -144,6 +145,7 @@ impl State {
             .expect("nothing panics under this lock")
             .remove(&id);
         self.context.deletions.send_modify(|many| *many += 1);
+        self.context.limiter.forget(id).await;
         incident::settle(&self.context.incidents, id).await;
         Ok(())
     }
@@ -167,7 +169,8 @@ impl State {
             return Err(now);
         }
         let log_out = tl::functions::auth::LogOut {};
-        match tokio::time::timeout(LOGOUT, link.invoke(&log_out)).await {
+        let called = limits::made(&self.context.limiter, link, CostClass::Login, &log_out);
+        match tokio::time::timeout(LOGOUT, called).await {
             Ok(Ok(tl::enums::auth::LoggedOut::Out(out))) => {
                 self.keep_token(link, out.future_auth_token).await;
                 Ok(())

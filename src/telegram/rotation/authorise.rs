@@ -7,9 +7,11 @@ use grammers_client::tl;
 use super::{Process, RotationStep, Rotations, Word, word};
 use crate::base::fault::fault_point;
 use crate::base::{Code, Coded, Secret};
+use crate::limiter::{CostClass, Limiter};
 use crate::model::Refusal;
 use crate::store::Batch;
 use crate::telegram::error::TelegramError;
+use crate::telegram::limits;
 use crate::telegram::link::Link;
 use crate::telegram::side::{Side, fresh_keys};
 use crate::telegram::srp;
@@ -19,9 +21,14 @@ use crate::telegram::tables::{Authorisation, Authorisations};
 ///
 /// # Errors
 /// If it is missing; no connection.
-pub(crate) async fn require_password(link: &Link, given: bool) -> Result<(), TelegramError> {
+pub(crate) async fn require_password(
+    limiter: &Limiter,
+    link: &Link,
+    given: bool,
+) -> Result<(), TelegramError> {
+    let request = tl::functions::account::GetPassword {};
     let tl::enums::account::Password::Password(known) =
-        link.invoke(&tl::functions::account::GetPassword {}).await?;
+        limits::made(limiter, link, CostClass::Login, &request).await?;
     match known.has_password && !given {
         true => Err(TelegramError::Rpc {
             class: Refusal::Login,
@@ -63,7 +70,9 @@ async fn authorise(
     prepared(process, keys).await?;
     fault_point!("rotation.prepared");
     let accept = tl::functions::auth::AcceptLoginToken { token };
-    let tl::enums::Authorization::Authorization(accepted) = process.link.invoke(&accept).await?;
+    let limiter = &process.context.limiter;
+    let tl::enums::Authorization::Authorization(accepted) =
+        limits::made(limiter, process.link, CostClass::Login, &accept).await?;
     fault_point!("rotation.accepted");
     let confirmed = confirm(process, side, password).await;
     if confirmed.is_err() {
@@ -95,7 +104,8 @@ async fn confirm(process: &Process<'_>, side: &Side, password: Option<Secret>) -
 /// A key that waits for its password cannot log itself out: the session does it, if it is old enough to end others.
 async fn end_unconfirmed(process: &Process<'_>, hash: i64) {
     let end = tl::functions::account::ResetAuthorization { hash };
-    if let Err(error) = process.link.invoke(&end).await {
+    let limiter = &process.context.limiter;
+    if let Err(error) = limits::made(limiter, process.link, CostClass::Login, &end).await {
         tracing::info!(session = %process.link.id, %error, "an unconfirmed login is left to end by itself");
     }
 }

@@ -242,7 +242,7 @@ async fn begun(context: &Context, link: &Link, page: &Page) -> Result<Begun, Tel
     };
     let matters = |dialog: &Dialog| !dialog.chat.is_channel() && begun.speaks(dialog);
     if link.account().is_first_login() && page.dialogs.iter().any(matters) {
-        begun.others = server_pts(link).await? != login.pts;
+        begun.others = server_pts(context, link).await? != login.pts;
     }
     Ok(begun)
 }

@@ -74,7 +74,7 @@ pub(super) async fn catch_up(
         .into_iter()
         .partition(|(_, mark)| mark.unreadable);
     read_left_out(context, link, pen, readable).await?;
-    if comparison.patient && recently(link) && server_pts(link).await? > pen.stored_pts()? {
+    if comparison.patient && recently(link) && server_pts(context, link).await? > pen.stored_pts()? {
         return Ok(false);
     }
     let before = high_water(context, link)?;
@@ -222,8 +222,11 @@ async fn read_above(
     }
     let unseen = (below + 1..=mark.above).filter(|id| read.binary_search(id).is_err());
     let known = pen.known(chat, unseen)?;
-    let gone = if_readable(link, gone(context, link, chat, &known).await)?;
-    pen.write_deleted(chat, gone.unwrap_or_default()).await?;
+    // What is not known to be gone is asked for again.
+    let Some(gone) = if_readable(link, gone(context, link, chat, &known).await)? else {
+        return Ok(false);
+    };
+    pen.write_deleted(chat, gone).await?;
     Ok(true)
 }
 

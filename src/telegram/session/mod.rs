@@ -8,6 +8,7 @@ mod actor;
 mod clock;
 mod commit;
 mod convert;
+mod crowding;
 mod dialogs;
 mod doubt;
 mod draft;
@@ -30,6 +31,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use actor::Msg;
 pub(crate) use clock::{Shifts, run as watch_clock};
+pub(crate) use crowding::{Crowding, is_crowded};
 pub use login::steps::{CodeDetails, Login, SentCode, ShownQr};
 pub(crate) use pages::{rested, take as take_messages};
 pub(crate) use pump::tell_held;
@@ -70,6 +72,8 @@ pub(crate) struct Context {
     pub ended: super::logins::Ended,
     /// A key came that is to be ended.
     pub spares: tokio::sync::Notify,
+    /// Whether the machine's address makes too many connections.
+    pub crowding: Crowding,
     /// When the next start may begin: starts are spaced.
     pub next_start: tokio::sync::Mutex<tokio::time::Instant>,
     /// To whom sessions' messages matter.

@@ -8,6 +8,7 @@ use grammers_client::tl;
 
 use super::Context;
 use crate::base::Timestamp;
+use crate::limiter::CostClass;
 use crate::model::{ChatId, Message, MessageId};
 use crate::telegram::error::TelegramError;
 use crate::telegram::from_tl::{self, Names};
@@ -162,8 +163,10 @@ async fn hidden_up_to(context: &Context, link: &Link, chat: ChatId) -> Result<Me
 }
 
 /// The account's own pts at Telegram.
-pub(super) async fn server_pts(link: &Link) -> Result<i32, TelegramError> {
-    let tl::enums::updates::State::State(state) = link.invoke(&tl::functions::updates::GetState {}).await?;
+pub(super) async fn server_pts(context: &Context, link: &Link) -> Result<i32, TelegramError> {
+    let request = tl::functions::updates::GetState {};
+    let answer = limits::made(&context.limiter, link, CostClass::Updates, &request).await?;
+    let tl::enums::updates::State::State(state) = answer;
     Ok(state.pts)
 }
 

@@ -60,11 +60,26 @@ pub(super) async fn run(context: Arc<Context>, link: Arc<Link>, task: TaskContex
         }
         link.withdraw();
         let mut pause = pauses.next_backoff();
+        // Whichever call was told so.
+        let outcome = if link.take_crowded() {
+            Given::Crowded
+        } else {
+            outcome
+        };
         match outcome {
             Given::Refused => {
                 link.vitals.failed();
                 link.observe(Observation::Lost("CONNECTION_NOT_INITED"));
                 pause = pause.max(refused.next_backoff());
+            }
+            Given::Crowded => {
+                if let Some(rest) = context.crowding.met(Instant::now()) {
+                    let seconds = rest.as_secs();
+                    metrics::counter!("trunkline_address_floods_total").increment(1);
+                    tracing::warn!(session = %link.id, seconds, "Telegram takes no more connections from this address: all sessions wait");
+                }
+                link.vitals.failed();
+                link.observe(Observation::Lost("TRANSPORT_FLOOD"));
             }
             Given::Up(reason) => {
                 link.vitals.failed();
@@ -120,6 +135,8 @@ enum Given {
     Refused,
     /// The server says that it does not know this session's key. It may be mistaken.
     Doubted,
+    /// The server takes no more connections from this address.
+    Crowded,
 }
 
 /// One connection from its beginning to its end.
@@ -137,6 +154,11 @@ async fn connection(
         && let Err(given) = clear_doubt(context, session).await
     {
         return given;
+    }
+    // Meanwhile Telegram may have said that there are too many.
+    while let Some(until) = context.crowding.rests(Instant::now()) {
+        task.idle(tokio::time::sleep_until(until)).await;
+        task.idle(tokio::time::sleep(*context.config.start_spacing)).await;
     }
     if let Err(given) = Box::pin(ensure_key(context, session)).await {
         return given;

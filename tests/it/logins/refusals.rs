@@ -36,10 +36,12 @@ async fn a_number_that_gets_no_code_leaves_nothing() {
             "SESSION_UNAVAILABLE",
         ),
     ];
-    for (fault, status, code) in cases {
+    for (case, (fault, status, code)) in cases.into_iter().enumerate() {
         fail(&backend, "auth.sendCode", fault.clone());
+        // A number that is to wait is not asked for again.
+        let phone = format!("+98912000010{case}");
         let refused = backend
-            .post("request-code", json!({"agent_id": 1, "phone": PHONE}))
+            .post("request-code", json!({"agent_id": 1, "phone": phone}))
             .await;
         assert_eq!(refused.refusal(), (status, code));
         if fault["seconds"] == 77 {
@@ -64,8 +66,8 @@ async fn a_code_that_is_not_taken_keeps_the_step() {
     let body = json!({"session_id": session, "code": backend.code(PHONE)});
     let cases = [
         (error(400, "PHONE_CODE_EXPIRED"), 400, "PHONE_CODE_EXPIRED"),
-        (json!({"kind": "flood_wait", "seconds": 9}), 429, "FLOOD_WAIT"),
         (error(400, "SOMETHING_NEW"), 422, "TELEGRAM_ERROR"),
+        (json!({"kind": "flood_wait", "seconds": 2}), 429, "FLOOD_WAIT"),
     ];
     for (fault, status, code) in cases {
         fail(&backend, "auth.signIn", fault);
@@ -74,7 +76,35 @@ async fn a_code_that_is_not_taken_keeps_the_step() {
         let shown = backend.get(&format!("status/{session}")).await.ok();
         assert_eq!(shown["login_step"], "input_code", "{code}");
     }
+    let early = backend.post("verify-code", body.clone()).await;
+    assert_eq!(
+        early.refusal(),
+        (429, "FLOOD_WAIT"),
+        "Telegram is not asked again inside the wait"
+    );
+    tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;
     assert_eq!(backend.post("verify-code", body).await.ok()["connected"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_waits_whoever_logs_in_by_it() {
+    let backend = Backend::new().await;
+    backend.stage.user(PHONE, "Ann");
+    fail(
+        &backend,
+        "auth.sendCode",
+        json!({"kind": "flood_wait", "seconds": 300}),
+    );
+    for agent in 1..=3 {
+        let refused = backend
+            .post("request-code", json!({"agent_id": agent, "phone": PHONE}))
+            .await;
+        assert_eq!(refused.refusal(), (429, "FLOOD_WAIT"), "agent {agent}");
+        let wait: u64 = refused.retry_after.expect("a time").parse().expect("seconds");
+        assert!((280..=300).contains(&wait), "{wait}");
+        backend.empty().await;
+    }
+    backend.request_code(4, "+989120000002").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

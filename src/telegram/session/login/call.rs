@@ -2,15 +2,18 @@
 //!
 //! A login has no authorisation that could end: what is said of the number or the password is said of these.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use grammers_client::InvocationError;
 use grammers_client::tl::{self, RemoteCall};
 
-use crate::base::Timestamp;
+use crate::base::{Secret, Timestamp};
+use crate::limiter::{Ask, CostClass, Limiter, Number};
 use crate::model::Refusal;
 use crate::model::refusal::Scope;
 use crate::telegram::error::TelegramError;
+use crate::telegram::limits;
 use crate::telegram::link::Link;
 use crate::telegram::logins::UNOCCUPIED;
 
@@ -56,42 +59,114 @@ pub(super) fn admitted(authorization: tl::enums::auth::Authorization) -> Result<
     }
 }
 
+/// How long a call of a login may wait for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The way of a login's calls: each counts, and a wait that Telegram asks for is remembered: that of the number that
+/// logs in, or of the session if there is none.
+pub(super) struct Line {
+    pub(super) limiter: Limiter,
+    pub(super) link: Arc<Link>,
+    /// The number, if it is known, and the secret that names it.
+    pub(super) number: Option<([u8; 32], Secret)>,
+}
+
+impl Line {
+    async fn make<R: RemoteCall>(
+        &self,
+        request: &R,
+        read: impl FnOnce(InvocationError) -> TelegramError,
+    ) -> Result<R::Return, TelegramError> {
+        let (limiter, session) = (&self.limiter, self.link.id);
+        let name = self
+            .number
+            .as_ref()
+            .map(|(secret, phone)| Number::of(secret, phone.expose(), method::<R>()));
+        if let Some(name) = name
+            && let Some(until) = limiter.login_rests_until(name).await
+        {
+            return Err(rests(until));
+        }
+        let ask = Ask {
+            session,
+            chat: None,
+            class: CostClass::Login,
+            units: 1,
+            stranger: false,
+            patience: PATIENCE.into(),
+        };
+        let grant = limits::pass(limiter, ask).await?;
+        let (number, wire) = self.link.wire()?;
+        let answer = self.link.invoke_by((number, &wire), request).await.map_err(read);
+        let Some(name) = name else {
+            return limits::heed(limiter, session, None, (CostClass::Login, grant), answer).await;
+        };
+        if let Err(error) = &answer
+            && let Refusal::Wait { until, .. } = error.class()
+        {
+            limiter.login_flooded(name, until.since(Timestamp::now())).await;
+        }
+        answer
+    }
+}
+
+/// A call's method, without where it is defined.
+fn method<R>() -> &'static str {
+    let name = std::any::type_name::<R>();
+    name.rsplit("::").next().unwrap_or(name)
+}
+
+/// What a login is told whose number is to wait.
+fn rests(until: Timestamp) -> TelegramError {
+    TelegramError::Rpc {
+        class: Refusal::Wait {
+            until,
+            scope: Scope::Account,
+        },
+        name: "FLOOD_WAIT".to_owned(),
+    }
+}
+
 /// Makes a call of a login.
 ///
 /// # Errors
-/// Telegram's refusal; no connection.
-pub(super) async fn call<R: RemoteCall>(link: &Link, request: &R) -> Result<R::Return, TelegramError> {
-    let (number, wire) = link.wire()?;
-    link.invoke_by((number, &wire), request).await.map_err(refusal)
+/// Telegram's refusal; no connection; a wait that it or the limiter asks for.
+pub(super) async fn call<R: RemoteCall>(line: &Line, request: &R) -> Result<R::Return, TelegramError> {
+    line.make(request, refusal).await
 }
 
 /// The same for a call that only the account's home DC answers.
 ///
 /// # Errors
-/// Telegram's refusal; no connection.
+/// As above.
 pub(super) async fn call_home<R: RemoteCall>(
-    link: &Link,
+    line: &Line,
     request: &R,
 ) -> Result<Answer<R::Return>, TelegramError> {
-    let (number, wire) = link.wire()?;
-    match link.invoke_by((number, &wire), request).await {
-        Ok(value) => Ok(Answer::Here(value)),
-        Err(InvocationError::Rpc(error)) if error.code == ELSEWHERE => {
-            let dc = error.value.and_then(|dc| i32::try_from(dc).ok());
-            dc.map(Answer::At)
-                .ok_or(TelegramError::Conflict("the account lives in an unknown place"))
+    let mut elsewhere = None;
+    let read = |error: InvocationError| {
+        if let InvocationError::Rpc(rpc) = &error
+            && rpc.code == ELSEWHERE
+        {
+            elsewhere = rpc.value.and_then(|dc| i32::try_from(dc).ok());
+            return TelegramError::Conflict("the account lives in an unknown place");
         }
-        Err(error) => Err(refusal(error)),
+        refusal(error)
+    };
+    let answer = line.make(request, read).await;
+    match elsewhere {
+        Some(dc) => Ok(Answer::At(dc)),
+        None => answer.map(Answer::Here),
     }
 }
 
 /// The account that a key belongs to already, if it does: an answer may have been lost on its way.
-pub(super) async fn who(link: &Link) -> Option<Box<Admitted>> {
+pub(super) async fn who(line: &Line) -> Option<Box<Admitted>> {
     let request = tl::functions::users::GetUsers {
         id: vec![tl::enums::InputUser::UserSelf],
     };
     // A refusal is the usual answer: nobody is logged in.
-    let user = call(link, &request).await.ok()?.into_iter().next()?;
+    let user = call(line, &request).await.ok()?.into_iter().next()?;
     Some(Box::new(Admitted { user, token: None }))
 }
 

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use grammers_client::tl;
 
-use super::call::{Admitted, Answer, RESTART, admitted, call, call_home};
+use super::call::{Admitted, Answer, Line, RESTART, admitted, call, call_home};
 use super::steps::{CodeDetails, SentCode};
 use crate::base::{Code, Coded, Secret, Timestamp};
 use crate::model::Refusal;
 use crate::telegram::config::TelegramConfig;
 use crate::telegram::error::TelegramError;
-use crate::telegram::link::Link;
 use crate::telegram::logins::Need;
 
 /// How long a code is not asked for anew of which Telegram names neither a next way nor a time.
@@ -50,7 +49,7 @@ pub(super) enum Signed {
 /// Telegram's refusal, or what it wants that is not done here; no connection.
 pub(super) async fn send(
     config: &TelegramConfig,
-    link: &Link,
+    line: &Line,
     phone: &str,
     tokens: Vec<Vec<u8>>,
 ) -> Result<Sent, TelegramError> {
@@ -71,13 +70,13 @@ pub(super) async fn send(
         api_hash: config.api_hash.expose().to_owned(),
         settings: settings.into(),
     };
-    let answer = match call_home(link, &request).await {
+    let answer = match call_home(line, &request).await {
         // So the documentation has it: at once, from the beginning.
-        Err(error) if error.rpc_name() == Some(RESTART) => call_home(link, &request).await,
+        Err(error) if error.rpc_name() == Some(RESTART) => call_home(line, &request).await,
         answer => answer,
     };
     match answer {
-        Ok(Answer::Here(sent)) => usable(link, phone, read(sent, Timestamp::now())?).await,
+        Ok(Answer::Here(sent)) => usable(line, phone, read(sent, Timestamp::now())?).await,
         Ok(Answer::At(dc)) => Ok(Sent::At(dc)),
         Err(error) if error.code() == Code::PasswordRequired => Ok(Sent::PasswordWanted),
         Err(error) => Err(error),
@@ -90,14 +89,14 @@ pub(super) async fn send(
 /// As [`send`].
 pub(super) async fn resend(
     config: &TelegramConfig,
-    link: &Link,
+    line: &Line,
     phone: &str,
     before: &SentCode,
 ) -> Result<Sent, TelegramError> {
-    match next_way(link, phone, before).await {
-        Ok(sent) => usable(link, phone, sent).await,
+    match next_way(line, phone, before).await {
+        Ok(sent) => usable(line, phone, sent).await,
         // There is no other way left for this code, it is too old, or the login has to begin anew.
-        Err(error) if is_over(&error) => send(config, link, phone, Vec::new()).await,
+        Err(error) if is_over(&error) => send(config, line, phone, Vec::new()).await,
         Err(error) => Err(error),
     }
 }
@@ -107,22 +106,22 @@ fn is_over(error: &TelegramError) -> bool {
         || error.rpc_name() == Some(RESTART)
 }
 
-async fn next_way(link: &Link, phone: &str, before: &SentCode) -> Result<Sent, TelegramError> {
+async fn next_way(line: &Line, phone: &str, before: &SentCode) -> Result<Sent, TelegramError> {
     let request = tl::functions::auth::ResendCode {
         phone_number: phone.to_owned(),
         phone_code_hash: before.hash.expose().to_owned(),
         reason: None,
     };
-    read(call(link, &request).await?, Timestamp::now())
+    read(call(line, &request).await?, Timestamp::now())
 }
 
 /// Passes over the ways that need an application of Telegram's own.
-async fn usable(link: &Link, phone: &str, sent: Sent) -> Result<Sent, TelegramError> {
+async fn usable(line: &Line, phone: &str, sent: Sent) -> Result<Sent, TelegramError> {
     let mut sent = sent;
     for _ in 0..MOST_WAYS {
         match &sent {
             Sent::Code(code) if code.kind == ATTESTED && code.has_next => {
-                sent = next_way(link, phone, code).await?;
+                sent = next_way(line, phone, code).await?;
             }
             Sent::Code(code) if code.kind == ATTESTED => break,
             _ => return Ok(sent),
@@ -218,7 +217,7 @@ fn beginning(beginning: Option<String>) -> CodeDetails {
 /// # Errors
 /// A wrong or old code; a number that nobody has.
 pub(super) async fn sign_in(
-    link: &Link,
+    line: &Line,
     phone: &Secret,
     sent: &SentCode,
     code: &Secret,
@@ -231,7 +230,7 @@ pub(super) async fn sign_in(
         phone_code: (!mailed).then(|| typed.clone()),
         email_verification: mailed.then(|| tl::types::EmailVerificationCode { code: typed }.into()),
     };
-    match call_home(link, &request).await {
+    match call_home(line, &request).await {
         Ok(Answer::Here(authorization)) => Ok(Signed::In(Box::new(admitted(authorization)?))),
         Ok(Answer::At(dc)) => Ok(Signed::At(dc)),
         Err(error) if error.code() == Code::PasswordRequired => Ok(Signed::PasswordWanted),

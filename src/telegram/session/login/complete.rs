@@ -5,12 +5,14 @@ use grammers_client::tl;
 use super::call::Admitted;
 use super::login_event;
 use crate::base::{Secret, Timestamp};
+use crate::limiter::CostClass;
 use crate::model::{ChatId, ChatKind};
 use crate::ops::audit::{Deed, Entry};
 use crate::store::Batch;
 use crate::telegram::error::TelegramError;
 use crate::telegram::from_tl::username;
 use crate::telegram::future_tokens;
+use crate::telegram::limits;
 use crate::telegram::link::Link;
 use crate::telegram::logins::Ending;
 use crate::telegram::session::Context;
@@ -34,7 +36,9 @@ pub(super) async fn complete(
     if link.account().is_anothers(user.id) {
         return Err(TelegramError::LoginEnded(Ending::AnotherAccount));
     }
-    let tl::enums::updates::State::State(state) = link.invoke(&tl::functions::updates::GetState {}).await?;
+    let request = tl::functions::updates::GetState {};
+    let answer = limits::made(&context.limiter, link, CostClass::Updates, &request).await?;
+    let tl::enums::updates::State::State(state) = answer;
     let name = username(user.username.as_ref(), user.usernames.as_ref());
     let own = Peer {
         hash: user.access_hash,

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use grammers_client::tl::enums::{Update, Updates};
 
-use self::call::Admitted;
+use self::call::{Admitted, Line};
 use self::code::{Sent, Signed};
 use self::qr::Token;
 use self::steps::{Again, Entry, Fit, Login, Move, ShownQr, Submit, after, fit};
@@ -109,16 +109,29 @@ impl State {
             }
         }
         let ahead = self.ahead().await;
-        let token = qr::export(&self.context.config, &self.link, ahead).await?;
+        let token = qr::export(&self.context.config, &self.line(None), ahead).await?;
         self.take_token(token).await
     }
 
     /// By how much the server's clock is ahead: the end of a token is told by that.
     async fn ahead(&mut self) -> Option<i64> {
         if self.leading.ahead.is_none() {
-            self.leading.ahead = qr::ahead(&self.link).await;
+            self.leading.ahead = qr::ahead(&self.line(None)).await;
         }
         self.leading.ahead
+    }
+
+    /// The way of the process's calls: by this number, or the one that it was begun with.
+    fn line(&self, phone: Option<&str>) -> Line {
+        let begun = self.link.account().login.and_then(|login| login.phone);
+        let phone = phone.or(begun.as_ref().map(|phone| phone.expose()));
+        // Without its secret a number cannot be named; it is not counted then.
+        let secret = self.context.store.installation_secret().ok();
+        Line {
+            limiter: self.context.limiter.clone(),
+            link: self.link.clone(),
+            number: secret.zip(phone.map(Secret::new)),
+        }
     }
 
     /// Has a code sent, or sent again.
@@ -162,13 +175,15 @@ impl State {
         let mut sent = match again {
             // What was sent is on its way still, and Telegram sends no other: it is told once more.
             Some((Again::Wait, sent, step)) if step != LoginStep::InputPassword => Sent::Code(Box::new(sent)),
-            Some((Again::NextWay, sent, _)) => code::resend(config, &self.link, &phone, &sent).await?,
+            Some((Again::NextWay, sent, _)) => {
+                code::resend(config, &self.line(Some(&phone)), &phone, &sent).await?
+            }
             _ => {
                 let tokens = match with_tokens {
                     true => future_tokens::of(&self.context.store, &account.owner, &phone)?,
                     false => Vec::new(),
                 };
-                code::send(config, &self.link, &phone, tokens).await?
+                code::send(config, &self.line(Some(&phone)), &phone, tokens).await?
             }
         };
         let mut moves = 0;
@@ -181,7 +196,8 @@ impl State {
                 Sent::At(dc) => {
                     moves += 1;
                     self.move_to(dc).await?;
-                    sent = code::send(&self.context.config, &self.link, &phone, Vec::new()).await?;
+                    sent = code::send(&self.context.config, &self.line(Some(&phone)), &phone, Vec::new())
+                        .await?;
                 }
             }
         }
@@ -201,9 +217,9 @@ impl State {
             return Err(TelegramError::LoginStep(login.step));
         };
         self.until_client(0).await?;
-        let signed = match code::sign_in(&self.link, phone, sent, &typed).await {
+        let signed = match code::sign_in(&self.line(None), phone, sent, &typed).await {
             // The answer to an earlier try may have been lost, and the code with it.
-            Err(error) if error.code() == Code::PhoneCodeExpired => match call::who(&self.link).await {
+            Err(error) if error.code() == Code::PhoneCodeExpired => match call::who(&self.line(None)).await {
                 Some(user) => Signed::In(user),
                 None => {
                     self.make(Move::CodeEnded).await?;
@@ -234,7 +250,7 @@ impl State {
             return Ok(());
         }
         self.until_client(0).await?;
-        let user = password::check(&self.link, &typed).await?;
+        let user = password::check(&self.line(None), &typed).await?;
         self.complete(user).await
     }
 
@@ -281,12 +297,12 @@ impl State {
         }
         match (login.step, login.moved) {
             (_, Some(token)) => {
-                let imported = qr::import(&self.link, &token, self.leading.ahead).await;
+                let imported = qr::import(&self.line(None), &token, self.leading.ahead).await;
                 self.taken(imported).await;
             }
             (LoginStep::DisplayQr, None) => self.ask_for_token().await,
             _ => {
-                if let Some(user) = call::who(&self.link).await
+                if let Some(user) = call::who(&self.line(None)).await
                     && let Err(error) = self.complete(*user).await
                 {
                     tracing::info!(session = %self.link.id, %error, "a login was not completed");
@@ -300,7 +316,7 @@ impl State {
             return;
         }
         let ahead = self.ahead().await;
-        let token = qr::export(&self.context.config, &self.link, ahead).await;
+        let token = qr::export(&self.context.config, &self.line(None), ahead).await;
         self.taken(token).await;
     }
 
@@ -327,10 +343,10 @@ impl State {
                     self.make(Move::SentElsewhere(elsewhere.clone())).await?;
                     self.move_to(dc).await?;
                     let ahead = self.leading.ahead;
-                    token = match qr::import(&self.link, &elsewhere, ahead).await {
+                    token = match qr::import(&self.line(None), &elsewhere, ahead).await {
                         // It came too late, or is of no use there: another one then.
                         Err(TelegramError::Rpc { .. }) => {
-                            qr::export(&self.context.config, &self.link, ahead).await?
+                            qr::export(&self.context.config, &self.line(None), ahead).await?
                         }
                         imported => imported?,
                     };
@@ -358,7 +374,7 @@ impl State {
     }
 
     async fn want_password(&mut self, typed: Option<Secret>) -> Result<(), TelegramError> {
-        let question = password::question(&self.link).await;
+        let question = password::question(&self.line(None)).await;
         self.make(Move::PasswordWanted(question, typed)).await
     }
 

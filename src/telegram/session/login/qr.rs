@@ -9,12 +9,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use grammers_client::tl;
 
-use super::call::{Admitted, RESTART, admitted, call};
+use super::call::{Admitted, Line, RESTART, admitted, call};
 use super::steps::ShownQr;
 use crate::base::{Code, Coded, Secret, Timestamp};
 use crate::telegram::config::TelegramConfig;
 use crate::telegram::error::TelegramError;
-use crate::telegram::link::Link;
 
 /// How long a token counts as good if its end makes no sense here, since one of the clocks is wrong.
 const USUAL_LIFE: Duration = Duration::from_secs(30);
@@ -38,8 +37,8 @@ pub(super) enum Token {
 }
 
 /// By how many milliseconds the server's clock is ahead of ours, if it says what time it is; whole seconds.
-pub(super) async fn ahead(link: &Link) -> Option<i64> {
-    let answer = call(link, &tl::functions::help::GetConfig {}).await;
+pub(super) async fn ahead(line: &Line) -> Option<i64> {
+    let answer = call(line, &tl::functions::help::GetConfig {}).await;
     let tl::enums::Config::Config(config) = answer.ok()?;
     Some(Timestamp::from_secs(config.date.into()).0 - Timestamp::now().0)
 }
@@ -50,7 +49,7 @@ pub(super) async fn ahead(link: &Link) -> Option<i64> {
 /// Telegram's refusal; no connection.
 pub(super) async fn export(
     config: &TelegramConfig,
-    link: &Link,
+    line: &Line,
     ahead: Option<i64>,
 ) -> Result<Token, TelegramError> {
     let request = tl::functions::auth::ExportLoginToken {
@@ -58,9 +57,9 @@ pub(super) async fn export(
         api_hash: config.api_hash.expose().to_owned(),
         except_ids: Vec::new(),
     };
-    let answer = match call(link, &request).await {
+    let answer = match call(line, &request).await {
         // So the documentation has it: at once, from the beginning.
-        Err(error) if error.rpc_name() == Some(RESTART) => call(link, &request).await,
+        Err(error) if error.rpc_name() == Some(RESTART) => call(line, &request).await,
         answer => answer,
     };
     read(answer, ahead)
@@ -70,10 +69,10 @@ pub(super) async fn export(
 ///
 /// # Errors
 /// Telegram's refusal, such as of a token that came too late; no connection.
-pub(super) async fn import(link: &Link, token: &Secret, ahead: Option<i64>) -> Result<Token, TelegramError> {
+pub(super) async fn import(line: &Line, token: &Secret, ahead: Option<i64>) -> Result<Token, TelegramError> {
     let token = URL_SAFE_NO_PAD.decode(token.expose());
     let token = token.map_err(|_| TelegramError::Conflict("the stored token is none"))?;
-    let answer = call(link, &tl::functions::auth::ImportLoginToken { token }).await;
+    let answer = call(line, &tl::functions::auth::ImportLoginToken { token }).await;
     read(answer, ahead)
 }
 
