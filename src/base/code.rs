@@ -157,6 +157,16 @@ codes! {
     ReceiverRefused = "RECEIVER_REFUSED", Unavailable;
     /// The receiver could not be reached in time.
     ReceiverUnreachable = "RECEIVER_UNREACHABLE", Unavailable;
+    /// The name of the receiver's host does not resolve.
+    ReceiverUnresolved = "RECEIVER_UNRESOLVED", Unavailable;
+    /// Nobody listens where the receiver should.
+    ReceiverAbsent = "RECEIVER_CONNECTION_REFUSED", Unavailable;
+    /// The receiver's certificate is not trusted.
+    ReceiverCertificate = "RECEIVER_CERTIFICATE", Unavailable;
+    /// The receiver speaks no TLS, or none that is understood here.
+    ReceiverTls = "RECEIVER_TLS", Unavailable;
+    /// The receiver's answer is no HTTP.
+    ReceiverGarbled = "RECEIVER_ANSWER_INVALID", Unavailable;
     /// The daemon stops or a part of it restarts.
     Unavailable = "UNAVAILABLE", Unavailable;
     /// The store cannot keep what it is given.

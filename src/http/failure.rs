@@ -207,7 +207,13 @@ pub fn status(code: Code) -> StatusCode {
         Code::PeerFlood | Code::FloodWait | Code::SlowMode | Code::RateLimited | Code::TooSlow => {
             StatusCode::TOO_MANY_REQUESTS
         }
-        Code::ReceiverRefused | Code::ReceiverUnreachable => StatusCode::BAD_GATEWAY,
+        Code::ReceiverRefused
+        | Code::ReceiverUnreachable
+        | Code::ReceiverUnresolved
+        | Code::ReceiverAbsent
+        | Code::ReceiverCertificate
+        | Code::ReceiverTls
+        | Code::ReceiverGarbled => StatusCode::BAD_GATEWAY,
         Code::TooBusy | Code::SessionUnavailable | Code::Unavailable | Code::StoreUnavailable => {
             StatusCode::SERVICE_UNAVAILABLE
         }

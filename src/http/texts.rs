@@ -243,6 +243,23 @@ fn both(code: Code) -> (&'static str, &'static str) {
         ),
         Code::ReceiverRefused => ("The receiver answered with an error", "گیرنده با خطا پاسخ داد"),
         Code::ReceiverUnreachable => ("The receiver could not be reached", "گیرنده در دسترس نبود"),
+        Code::ReceiverUnresolved => (
+            "The name of the receiver's host does not resolve",
+            "نام میزبان گیرنده یافت نشد",
+        ),
+        Code::ReceiverAbsent => ("The receiver refused the connection", "گیرنده اتصال را نپذیرفت"),
+        Code::ReceiverCertificate => (
+            "The receiver's certificate is not trusted",
+            "گواهی گیرنده معتبر نیست",
+        ),
+        Code::ReceiverTls => (
+            "No TLS connection to the receiver could be made",
+            "اتصال TLS با گیرنده برقرار نشد",
+        ),
+        Code::ReceiverGarbled => (
+            "The receiver's answer was not understood",
+            "پاسخ گیرنده قابل فهم نبود",
+        ),
         Code::Unavailable => (
             "Not available at the moment; try again",
             "فعلاً در دسترس نیست؛ دوباره تلاش کنید",

@@ -122,6 +122,8 @@ catalog! {
     WEBHOOK_ERRANDS = 0x53, "webhook_errands", open;
     /// Counters of endpoints.
     ENDPOINT_STATS = 0x54, "endpoint_stats", open;
+    /// What receivers answered to the last attempts of deliveries.
+    DELIVERY_ANSWERS = 0x55, "delivery_answers", open;
 
     /// Incidents.
     INCIDENTS = 0x60, "incidents", open;

@@ -105,8 +105,56 @@ pub struct DeliveryRow {
     /// The form of its body, whatever the endpoint's is today.
     #[serde(default)]
     pub shape: Shape,
-    /// The tries, in order.
+    /// The last tries, in order. What was answered to them stands in rows of its own: see [`AnswerRow`].
     pub attempts: Vec<Attempt>,
+}
+
+/// How many tries of a delivery are kept; `Delivery::attempts` counts all of them.
+pub const ATTEMPTS_KEPT: usize = 20;
+
+/// To how many of them the answer is.
+pub const ANSWERS_KEPT: u32 = 3;
+
+/// What was answered to a try. There are so many rows of a delivery that each try writes over the oldest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnswerRow {
+    /// Which try it was.
+    pub number: u32,
+    /// The beginning of the answer.
+    pub text: String,
+}
+
+impl AnswerRow {
+    /// The place of a try's answer among those of its delivery.
+    pub fn slot(number: u32) -> u8 {
+        (number % ANSWERS_KEPT) as u8
+    }
+}
+
+impl DeliveryRow {
+    /// Puts a try in, and forgets those that are too old.
+    pub fn note(&mut self, attempt: Attempt) {
+        self.attempts.push(attempt);
+        let surplus = self.attempts.len().saturating_sub(ATTEMPTS_KEPT);
+        self.attempts.drain(..surplus);
+        // Rows of earlier releases hold the answers themselves.
+        let old = self.attempts.len().saturating_sub(ANSWERS_KEPT as usize);
+        for attempt in &mut self.attempts[..old] {
+            attempt.answer = String::new();
+        }
+    }
+
+    /// The tries with what was answered to the last of them.
+    pub fn attempts_with(&self, answers: &[AnswerRow]) -> Vec<Attempt> {
+        let mut attempts = self.attempts.clone();
+        for attempt in &mut attempts {
+            let answer = answers.iter().find(|answer| answer.number == attempt.number);
+            if let Some(answer) = answer {
+                attempt.answer.clone_from(&answer.text);
+            }
+        }
+        attempts
+    }
 }
 
 /// One try.
@@ -124,7 +172,10 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// What was wrong, in a few words.
     pub error: Option<String>,
-    /// The beginning of the answer.
+    /// The same as a stable code.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// The beginning of the answer; of the last 3 tries only.
     pub answer: String,
     /// How long it took.
     pub duration_ms: u64,
@@ -137,7 +188,19 @@ pub struct Attempt {
 pub enum NoAnswer {
     /// Not in time.
     Timeout,
-    /// No connection, or one that broke.
+    /// The name of the host leads nowhere.
+    Unresolved,
+    /// Nobody listens there.
+    Refused,
+    /// The certificate is not trusted, and why not.
+    Certificate(&'static str),
+    /// There was no TLS connection to be made.
+    Tls,
+    /// The connection broke.
+    Broken,
+    /// What came back is no HTTP.
+    Garbled,
+    /// There was no connection, for some other reason.
     Unreachable,
     /// The address may not be called.
     Forbidden,
@@ -199,18 +262,40 @@ impl Answer {
             ),
             Ok(status) => (Code::ReceiverRefused, format!("answered {status}")),
             Err(NoAnswer::Timeout) => (Code::ReceiverUnreachable, "no answer in time".to_owned()),
+            Err(NoAnswer::Unresolved) => (
+                Code::ReceiverUnresolved,
+                "the name of its host does not resolve".to_owned(),
+            ),
+            Err(NoAnswer::Refused) => (Code::ReceiverAbsent, "the connection was refused".to_owned()),
+            Err(NoAnswer::Certificate(why)) => (
+                Code::ReceiverCertificate,
+                format!("its certificate is not trusted: {why}"),
+            ),
+            Err(NoAnswer::Tls) => (Code::ReceiverTls, "no TLS connection could be made".to_owned()),
+            Err(NoAnswer::Broken) => (
+                Code::ReceiverUnreachable,
+                "the connection broke before an answer".to_owned(),
+            ),
+            Err(NoAnswer::Garbled) => (
+                Code::ReceiverGarbled,
+                "the answer was not understood as HTTP".to_owned(),
+            ),
             Err(NoAnswer::Unreachable) => (Code::ReceiverUnreachable, "could not be reached".to_owned()),
             Err(NoAnswer::Forbidden) => (Code::AddressForbidden, "the address may not be called".to_owned()),
         })
     }
 
     /// Every word of [`Self::label`].
-    pub const LABELS: [&'static str; 7] = [
+    pub const LABELS: [&'static str; 11] = [
         "delivered",
         "redirected",
         "refused",
         "receiver_error",
         "timeout",
+        "unresolved",
+        "connection_refused",
+        "tls",
+        "garbled",
         "unreachable",
         "forbidden",
     ];
@@ -223,7 +308,11 @@ impl Answer {
             Ok(400..=499) => "refused",
             Ok(_) => "receiver_error",
             Err(NoAnswer::Timeout) => "timeout",
-            Err(NoAnswer::Unreachable) => "unreachable",
+            Err(NoAnswer::Unresolved) => "unresolved",
+            Err(NoAnswer::Refused) => "connection_refused",
+            Err(NoAnswer::Certificate(_) | NoAnswer::Tls) => "tls",
+            Err(NoAnswer::Garbled) => "garbled",
+            Err(NoAnswer::Broken | NoAnswer::Unreachable) => "unreachable",
             Err(NoAnswer::Forbidden) => "forbidden",
         }
     }
@@ -264,6 +353,87 @@ mod tests {
             assert!(answer(Ok(status)).fault().is_some());
         }
         assert_eq!(answer(Ok(410)).verdict(), Verdict::Gone);
+    }
+
+    fn attempt(number: u32, answer: &str) -> Attempt {
+        Attempt {
+            number,
+            at: Timestamp(0),
+            trigger: Trigger::Manual,
+            url: String::new(),
+            status: None,
+            error: None,
+            code: None,
+            answer: answer.to_owned(),
+            duration_ms: 0,
+            next_at: None,
+        }
+    }
+
+    #[test]
+    fn a_row_stays_small_however_often_one_tries() {
+        let task = crate::webhook::tables::DeliveryTask {
+            delivery: DeliveryId::from_bytes([3; 16]),
+            event: EventId::from_bytes([4; 16]),
+            kind: "message.new".to_owned(),
+            seq: 9,
+            session: None,
+            agent_id: None,
+            shape: Shape::default(),
+            created_at: Timestamp(0),
+            trigger: Trigger::Scheduled,
+            body: String::new(),
+        };
+        let endpoint = EndpointId::from_bytes([5; 16]);
+        let mut row = crate::webhook::conclude::fresh_row(endpoint, &task, SessionContext::default());
+        // As an earlier release stored it.
+        row.attempts = (1..=500).map(|number| attempt(number, "long ago")).collect();
+        let mut answers = Vec::<AnswerRow>::new();
+        for number in 501..=600 {
+            row.note(attempt(number, ""));
+            let text = format!("answer {number}");
+            answers.retain(|row| AnswerRow::slot(row.number) != AnswerRow::slot(number));
+            answers.push(AnswerRow { number, text });
+        }
+        let shown = row.attempts_with(&answers);
+        assert_eq!(shown.len(), ATTEMPTS_KEPT);
+        let with: Vec<_> = shown
+            .iter()
+            .filter(|attempt| !attempt.answer.is_empty())
+            .collect();
+        assert_eq!(with.len(), 3);
+        assert_eq!(
+            with.last().map(|attempt| attempt.answer.as_str()),
+            Some("answer 600")
+        );
+        assert!(row.attempts.iter().all(|attempt| attempt.answer.is_empty()));
+    }
+
+    #[test]
+    fn every_fault_has_a_code_and_words_of_its_own() {
+        let why = [
+            NoAnswer::Timeout,
+            NoAnswer::Unresolved,
+            NoAnswer::Refused,
+            NoAnswer::Certificate("it has expired"),
+            NoAnswer::Tls,
+            NoAnswer::Broken,
+            NoAnswer::Garbled,
+            NoAnswer::Unreachable,
+            NoAnswer::Forbidden,
+        ];
+        let mut told: Vec<String> = why
+            .iter()
+            .filter_map(|why| answer(Err(*why)).fault())
+            .map(|(_, words)| words)
+            .collect();
+        assert!(
+            why.iter()
+                .all(|why| Answer::LABELS.contains(&answer(Err(*why)).label()))
+        );
+        told.sort();
+        told.dedup();
+        assert_eq!(told.len(), why.len(), "{told:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::attempt::{Answer, Attempt, Delivery, DeliveryRow, DeliveryState, Trigger, Verdict};
+use super::attempt::{Answer, AnswerRow, Attempt, Delivery, DeliveryRow, DeliveryState, Trigger, Verdict};
 use super::body::SessionContext;
 use super::endpoint::{EndpointHealth, LastError};
 use super::filter::is_reported;
@@ -29,6 +29,8 @@ pub(super) struct Tried {
 #[derive(Debug, PartialEq)]
 pub(super) struct Conclusion {
     pub row: DeliveryRow,
+    /// What was answered, if anything.
+    pub answer: Option<AnswerRow>,
     pub next: Next,
     /// What to tell the others, if anything.
     pub event: Option<EventBody>,
@@ -91,20 +93,27 @@ pub(super) fn conclude(
     row.delivery.last_status = tried.answer.status.ok();
     row.delivery.last_at = Some(tried.at);
     row.delivery.next_at = next_at;
-    row.attempts.push(Attempt {
-        number: row.delivery.attempts,
+    let number = row.delivery.attempts;
+    let (code, error) = tried.answer.fault().unzip();
+    row.note(Attempt {
+        number,
         at: tried.at,
         trigger: tried.trigger,
         url: tried.url.clone(),
         status: tried.answer.status.ok(),
-        error: tried.answer.fault().map(|(_, reason)| reason),
-        answer: tried.answer.text.clone(),
+        error,
+        code: code.map(|code| code.as_str().to_owned()),
+        answer: String::new(),
         duration_ms: u64::try_from(tried.took.as_millis()).unwrap_or(u64::MAX),
         next_at,
     });
     Conclusion {
         event: told(before, after, endpoint, &tried.task),
         gone: verdict == Verdict::Gone,
+        answer: (!tried.answer.text.is_empty()).then(|| AnswerRow {
+            number,
+            text: tried.answer.text.clone(),
+        }),
         row,
         next,
     }
@@ -155,21 +164,26 @@ pub(super) fn fresh_row(endpoint: EndpointId, task: &DeliveryTask, context: Sess
 }
 
 impl EndpointHealth {
-    /// Counts a try in.
-    pub(super) fn note(&mut self, tried: &Tried, next: &Next) {
+    /// Counts a try in. A pause that is longer than the schedule's longest is silence: there was nothing to deliver.
+    pub(super) fn note(&mut self, tried: &Tried, next: &Next, longest: Duration) {
         let at = tried.at.plus(tried.took);
         self.attempts += 1;
-        if let Some((_, error)) = tried.answer.fault() {
+        if let Some((code, error)) = tried.answer.fault() {
             self.failed += 1;
             self.failing_since.get_or_insert(at);
+            let before = self.last_error.as_ref().map_or(at, |last| last.at);
+            let passed = at.since(before).min(longest);
+            self.failing_tries = self.failing_tries.saturating_add(1);
+            self.failing_ms += u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
             self.last_error = Some(LastError {
                 at,
                 status: tried.answer.status.ok(),
+                code: Some(code.as_str().to_owned()),
                 error,
             });
         } else {
             self.delivered += 1;
-            self.failing_since = None;
+            self.begin_anew();
             self.last_error = None;
             self.last_success_at = Some(at);
         }
@@ -178,10 +192,15 @@ impl EndpointHealth {
         }
     }
 
-    /// Whether it has only failed for so long that it counts as dead.
-    pub(super) fn is_dead(&self, now: Timestamp, disable_after: Duration) -> bool {
-        self.failing_since
-            .is_some_and(|since| now >= since.plus(disable_after))
+    /// Forgets for how long it has failed.
+    pub(super) fn begin_anew(&mut self) {
+        self.failing_since = None;
+        (self.failing_tries, self.failing_ms) = (0, 0);
+    }
+
+    /// Whether it has only failed, so often and for so long that it counts as dead.
+    pub(super) fn is_dead(&self, tries: u32, disable_after: Duration) -> bool {
+        self.failing_tries >= tries && Duration::from_millis(self.failing_ms) >= disable_after
     }
 }
 
@@ -293,16 +312,30 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_dead_after_long_failure_only() {
-        let day = Duration::from_secs(24 * 3600);
+        const HOUR: u64 = 3600;
+        let (day, longest) = (Duration::from_secs(24 * HOUR), Duration::from_secs(12 * HOUR));
         let mut health = EndpointHealth::default();
-        let failed = tried(0, Ok(500));
-        health.note(&failed, &conclude_on(&failed, None).next);
-        assert!(!health.is_dead(Timestamp::from_secs(102), day));
-        assert!(health.is_dead(Timestamp::from_secs(102 + 24 * 3600), day));
+        let fail = |health: &mut EndpointHealth, hour: u64| {
+            let failed = Tried {
+                at: Timestamp::from_secs((hour * HOUR).cast_signed()),
+                ..tried(0, Ok(500))
+            };
+            health.note(&failed, &conclude_on(&failed, None).next, longest);
+            health.is_dead(4, day)
+        };
+        assert!(!fail(&mut health, 0));
+        // Five quiet days are no failure.
+        assert!(!fail(&mut health, 120));
+        assert!(!fail(&mut health, 121));
+        assert!(!fail(&mut health, 130), "often enough, but not for long enough");
+        assert!(fail(&mut health, 140));
         let done = tried(0, Ok(200));
-        health.note(&done, &Next::Done);
-        assert!(!health.is_dead(Timestamp(i64::MAX), day));
-        assert_eq!((health.attempts, health.delivered, health.failed), (2, 1, 1));
+        health.note(&done, &Next::Done, longest);
+        assert!(!health.is_dead(0, Duration::from_millis(1)));
+        assert_eq!((health.attempts, health.delivered, health.failed), (6, 1, 5));
         assert_eq!(health.last_error, None);
+        for minute in 0..10 {
+            assert!(!fail(&mut health, minute / 60), "often, but for a moment only");
+        }
     }
 }

@@ -21,8 +21,10 @@ pub struct WebhookConfig {
     pub timeout: Span,
     /// How long a failing delivery may hold back the later ones of its chat.
     pub hold: Span,
-    /// An endpoint that has only failed for this long is disabled.
+    /// An endpoint that has only failed for this long, silence left out, is disabled.
     pub disable_after: Span,
+    /// And not before so many tries have failed since the last success.
+    pub disable_tries: u32,
     /// How many deliveries of one endpoint are under way at once.
     pub in_flight: usize,
     /// How long finished deliveries and their attempts can be looked up.
@@ -78,6 +80,7 @@ impl Default for WebhookConfig {
             timeout: Span::secs(15),
             hold: Span::secs(5 * MINUTE),
             disable_after: Span::secs(120 * HOUR),
+            disable_tries: 16,
             in_flight: 32,
             keep: Span::secs(72 * HOUR),
             allowed_networks: Vec::new(),
@@ -96,6 +99,7 @@ impl WebhookConfig {
             overload_floor: Span::millis(200),
             timeout: Span::secs(5),
             hold: Span::secs(10),
+            disable_tries: 4,
             allowed_networks: vec![
                 IpNet::V4(ipnet::Ipv4Net::new_assert([127, 0, 0, 0].into(), 8)),
                 IpNet::V6(ipnet::Ipv6Net::new_assert(std::net::Ipv6Addr::LOCALHOST, 128)),
@@ -128,6 +132,9 @@ impl WebhookConfig {
         }
         if self.timeout.is_zero() {
             fault("timeout", "must be longer than nothing");
+        }
+        if self.disable_tries == 0 {
+            fault("disable_tries", "must be at least 1");
         }
         if self.in_flight == 0 {
             fault("in_flight", "must be at least 1");

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::attempt::Trigger;
 use super::body::SessionContext;
@@ -27,8 +28,11 @@ const EVENTS: usize = 64;
 /// How many deliveries one commit makes, about.
 const DRAFTS: usize = 128;
 
-/// While there is no endpoint the cursor is stored after so many events: one that is made later begins behind them.
+/// While no endpoint wants anything the cursor is stored after so many events; what changes what they want stores it, too.
 const UNCONCERNED: u64 = 1000;
+
+/// And after so long without another event.
+const REST: Duration = Duration::from_secs(60);
 
 /// The task child.
 pub(super) async fn run(service: Arc<Service>, context: TaskContext) -> Result<(), BoxError> {
@@ -36,24 +40,27 @@ pub(super) async fn run(service: Arc<Service>, context: TaskContext) -> Result<(
     context.ready();
     let mut head = service.store.head();
     let mut cursor = Cursor::at(service.store.cursor(CONSUMER)?);
+    service.has_read(cursor.read);
     while !context.stop.is_cancelled() {
         context.alive();
         head.borrow_and_update();
         if dispatch(&service, &mut cursor).await? {
             continue;
         }
+        let lags = cursor.is_ahead_by(1);
         let news = context.idle(async {
             tokio::select! {
-                () = context.stop.cancelled() => Ok(()),
-                news = head.changed() => news,
+                () = context.stop.cancelled() => Ok(false),
+                news = head.changed() => news.map(|()| false),
+                () = tokio::time::sleep(REST), if lags => Ok(true),
             }
         });
-        news.await?;
+        if news.await? {
+            cursor.store(&service).await?;
+        }
     }
     if cursor.is_ahead_by(1) {
-        let mut batch = Batch::new();
-        batch.set_cursor(CONSUMER, cursor.read);
-        service.store.commit(batch).await?;
+        cursor.store(&service).await?;
     }
     Ok(())
 }
@@ -68,6 +75,14 @@ struct Cursor {
 impl Cursor {
     fn at(stored: u64) -> Self {
         Self { read: stored, stored }
+    }
+
+    async fn store(&mut self, service: &Service) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        batch.set_cursor(CONSUMER, self.read);
+        service.store.commit(batch).await?;
+        self.stored = self.read;
+        Ok(())
     }
 
     fn is_ahead_by(self, events: u64) -> bool {
@@ -88,8 +103,7 @@ async fn dispatch(service: &Service, cursor: &mut Cursor) -> Result<bool, StoreE
         .filter(|live| live.is_active())
         .collect();
     let mut sessions = Sessions::default();
-    let nobody = service.registry.all().is_empty();
-    let (mut batch, mut drafts, mut done) = (Batch::new(), 0, None);
+    let (mut batch, mut drafts, mut done, mut wanted) = (Batch::new(), 0, None, false);
     let now = Timestamp::now();
     let due = now.plus(service.first_delay());
     for (seq, event) in &events {
@@ -109,6 +123,7 @@ async fn dispatch(service: &Service, cursor: &mut Cursor) -> Result<bool, StoreE
             draft.enqueue(&mut batch, due);
             draft.record(&mut batch);
             drafts += 1;
+            wanted = true;
             if drafts >= 2 * DRAFTS {
                 // very many endpoints want one event: a part of them first, the cursor with the last
                 announce(
@@ -125,7 +140,8 @@ async fn dispatch(service: &Service, cursor: &mut Cursor) -> Result<bool, StoreE
     }
     let Some(seq) = done else { return Ok(false) };
     cursor.read = seq;
-    if nobody && !cursor.is_ahead_by(UNCONCERNED) {
+    if !wanted && !cursor.is_ahead_by(UNCONCERNED) {
+        service.has_read(seq);
         return Ok(true);
     }
     batch.set_cursor(CONSUMER, seq);
@@ -133,6 +149,7 @@ async fn dispatch(service: &Service, cursor: &mut Cursor) -> Result<bool, StoreE
     let stored = service.store.commit(batch).await?;
     fault_point!("webhook.dispatch.after");
     cursor.stored = seq;
+    service.has_read(seq);
     announce(service, stored.tasks, due);
     Ok(true)
 }

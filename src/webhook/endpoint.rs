@@ -96,6 +96,12 @@ impl EndpointRecord {
 pub struct EndpointHealth {
     /// Since when every try has failed.
     pub failing_since: Option<Timestamp>,
+    /// How many those are.
+    #[serde(default)]
+    pub failing_tries: u32,
+    /// For how long, silence left out.
+    #[serde(default)]
+    pub failing_ms: u64,
     /// The last failure.
     pub last_error: Option<LastError>,
     /// The last success.
@@ -117,7 +123,10 @@ pub struct LastError {
     pub at: Timestamp,
     /// The status that was answered, if one was.
     pub status: Option<u16>,
-    /// What was wrong, in a few words.
+    /// What was wrong, as a stable code.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// The same in a few words.
     pub error: String,
 }
 

@@ -12,7 +12,7 @@ use super::attempt::{DeliveryState, Trigger, delivery_id};
 use super::dispatcher::{Sessions, announce};
 use super::draft::{Source, draft};
 use super::service::Service;
-use super::tables::{Deliveries, EndpointStats, Errands, sound, task_id};
+use super::tables::{Deliveries, EndpointStats, Errands, remove_delivery, sound, task_id};
 use crate::base::{EndpointId, TaskId, Timestamp};
 use crate::runtime::{BoxError, TaskContext};
 use crate::store::{Batch, DeadFilter, LaneKind, Scan, StoreError};
@@ -189,7 +189,7 @@ async fn clear(service: &Service, id: TaskId, endpoint: EndpointId) -> Result<()
         }
     }
     for (place, _) in store.scan::<Deliveries>(Scan::prefix(&endpoint), STEP)? {
-        batch.remove::<Deliveries>(&place);
+        remove_delivery(&mut batch, &place);
     }
     if batch.is_empty() {
         batch.remove::<EndpointStats>(&endpoint);

@@ -19,11 +19,12 @@ use super::errand::{self, Errand, last_before};
 use super::error::WebhookError;
 use super::examples;
 use super::registry::{Letter, Seat};
-use super::resolve::{Reach, reach, system};
+use super::resolve::{Reach, reach};
 use super::secret::Secrets;
 use super::service::{Service, reason};
 use super::tables::{
-    Deliveries, DeliveryTask, EndpointSecrets, EndpointStats, Endpoints, Errands, lane, sound, task_id,
+    Answers, Deliveries, DeliveryTask, EndpointSecrets, EndpointStats, Endpoints, Errands, lane, sound,
+    task_id,
 };
 use super::{dispatcher, endpoint};
 use crate::base::{DeliveryId, EndpointId, Owner, Secret, SessionId, TaskId, Timestamp};
@@ -55,7 +56,7 @@ pub struct DeliveryDetail {
     /// The delivery.
     #[serde(flatten)]
     pub delivery: Delivery,
-    /// Its tries, in order.
+    /// Its last 20 tries, in order; `attempts` counts all of them.
     pub tries: Vec<Attempt>,
 }
 
@@ -147,6 +148,11 @@ impl Webhooks {
         Ok((self.get(id)?, secret))
     }
 
+    /// How far the journal has been read; 0 if that has not begun. The stored cursor follows.
+    pub fn read(&self) -> u64 {
+        self.service.read()
+    }
+
     /// Whether an endpoint gets a session's messages.
     pub fn want_messages_of(&self, session: SessionId) -> bool {
         self.service.registry.all().iter().any(|seat| {
@@ -212,7 +218,7 @@ impl Webhooks {
         Ok(())
     }
 
-    /// A new secret; the old one signs too for a day.
+    /// A new secret; each old one signs too for a day.
     pub async fn rotate_secret(&self, id: EndpointId) -> Result<Secret, WebhookError> {
         let _edit = self.service.edit.lock().await;
         let (record, secrets) = self.service.stored(id)?;
@@ -281,7 +287,10 @@ impl Webhooks {
             since,
             after: last_before(&self.service, since)?,
             // What came before the endpoint is nobody's but this errand's, read or not.
-            until: store.cursor(dispatcher::CONSUMER)?.max(from_seq),
+            until: store
+                .cursor(dispatcher::CONSUMER)?
+                .max(self.service.read())
+                .max(from_seq),
         };
         let mut batch = Batch::new();
         batch.put::<Errands>(&TaskId::generate(), &errand);
@@ -315,10 +324,13 @@ impl Webhooks {
 
     /// A delivery with its attempts.
     pub fn delivery(&self, id: DeliveryId) -> Result<DeliveryDetail, WebhookError> {
-        let (_, row) = self.find(id)?;
+        let (seat, row) = self.find(id)?;
+        let scan = Scan::prefix(&(seat.id, id));
+        let answers = self.service.store.scan::<Answers>(scan, usize::MAX)?;
+        let answers: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
         Ok(DeliveryDetail {
+            tries: row.attempts_with(&answers),
             delivery: row.delivery,
-            tries: row.attempts,
         })
     }
 
@@ -330,10 +342,13 @@ impl Webhooks {
         let store = &self.service.store;
         let (task, now) = (task_id(id), Timestamp::now());
         let mut batch = Batch::new();
-        let key = if let Some(key) = store.task_place(task)? {
-            if let Some(waiting) = store.task::<IgnoredAny>(&key)? {
-                batch.reschedule(&key, now, waiting.attempts, waiting.last_error);
-            }
+        // Of a task that has just been finished the place may still be known.
+        let waiting = match store.task_place(task)? {
+            Some(key) => store.task::<IgnoredAny>(&key)?.map(|waiting| (key, waiting)),
+            None => None,
+        };
+        let key = if let Some((key, waiting)) = waiting {
+            batch.reschedule(&key, now, waiting.attempts, waiting.last_error);
             store.commit(batch).await?;
             Some(key)
         } else {
@@ -441,7 +456,14 @@ impl Webhooks {
             .rules
             .check_url(&url, record.trust())
             .map_err(endpoint::EndpointFault::Url)?;
-        match reach(&url, &self.service.rules, record.trust(), &system()).await {
+        match reach(
+            &url,
+            &self.service.rules,
+            record.trust(),
+            self.service.postman.lookup(),
+        )
+        .await
+        {
             Reach::Allowed => Ok(()),
             Reach::Forbidden => Err(WebhookError::Forbidden),
             Reach::Nowhere => Err(WebhookError::Unresolvable),

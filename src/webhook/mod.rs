@@ -33,6 +33,7 @@ pub mod secret;
 mod service;
 pub mod sign;
 mod tables;
+mod trouble;
 
 pub use attempt::{Attempt, Delivery, DeliveryState, Trigger};
 pub use body::{SessionContext, SessionLookup};

@@ -14,8 +14,9 @@ use url::Url;
 
 use super::address::{AddressRules, Trust};
 use super::attempt::{Answer, NoAnswer};
-use super::resolve::{Guard, Lookup, NoneAllowed, system};
+use super::resolve::{Guard, Lookup, system};
 use super::schedule::parse_retry_after;
+use super::trouble::why;
 use crate::base::Timestamp;
 
 /// How much of an answer is read and kept.
@@ -54,6 +55,11 @@ impl Postman {
             in_flight,
             clients: Mutex::default(),
         }
+    }
+
+    /// How names are looked up.
+    pub fn lookup(&self) -> &Lookup {
+        &self.lookup
     }
 
     /// Sends a parcel. The second value is how long it took.
@@ -109,21 +115,6 @@ impl Postman {
             .build()?;
         clients.insert((trust, encrypted), client.clone());
         Ok(client)
-    }
-}
-
-/// Why a request had no answer; forbidden addresses are found among the causes.
-fn why(error: &reqwest::Error) -> NoAnswer {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<NoneAllowed>() {
-            return NoAnswer::Forbidden;
-        }
-        cause = error.source();
-    }
-    match error.is_timeout() {
-        true => NoAnswer::Timeout,
-        false => NoAnswer::Unreachable,
     }
 }
 

@@ -35,8 +35,8 @@ pub(super) struct Live {
     /// The headers that are the same on every try.
     headers: HeaderMap,
     signing: SigningKey,
-    /// The key that signs only until then.
-    retiring: Option<(SigningKey, Timestamp)>,
+    /// The keys that sign only until then.
+    retiring: Vec<(SigningKey, Timestamp)>,
 }
 
 impl Live {
@@ -63,7 +63,7 @@ impl Live {
             url,
             headers,
             signing: secrets.key(),
-            retiring: secrets.retiring_key(),
+            retiring: secrets.retiring_keys(),
             record,
         })
     }

@@ -24,6 +24,13 @@ pub struct Failure {
 }
 
 impl Schedule {
+    /// The longest pause between two tries of a delivery.
+    pub fn longest(&self) -> Duration {
+        let planned = self.delays.iter().max().copied().unwrap_or_default();
+        // A receiver may ask for twice as long.
+        planned.max(self.overload_floor).mul_f64(1.0 + JITTER) * 2
+    }
+
     /// How many tries a delivery gets.
     pub fn tries(&self) -> u32 {
         u32::try_from(self.delays.len()).unwrap_or(u32::MAX)
@@ -47,14 +54,25 @@ impl Schedule {
     }
 }
 
-/// The wait that a `Retry-After` header asks for: seconds, or a date.
+/// The wait that a `Retry-After` header asks for: seconds, or a date in any of HTTP's three forms.
 pub fn parse_retry_after(value: &str, now: crate::base::Timestamp) -> Option<Duration> {
     let value = value.trim();
-    if let Ok(secs) = value.parse::<u64>() {
-        return Some(Duration::from_secs(secs));
+    let is_number = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+    if !value.is_empty() && value.bytes().all(is_number) {
+        return Duration::try_from_secs_f64(value.parse().ok()?).ok();
     }
-    let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-    Some(crate::base::Timestamp(date.as_millisecond()).since(now))
+    let date = match httpdate::parse_http_date(value) {
+        Ok(date) => {
+            let since = date.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            i64::try_from(since.as_millis()).ok()?
+        }
+        // What mail writes: with another zone than GMT, and so on.
+        Err(_) => jiff::fmt::rfc2822::parse(value)
+            .ok()?
+            .timestamp()
+            .as_millisecond(),
+    };
+    Some(crate::base::Timestamp(date).since(now))
 }
 
 #[cfg(test)]
@@ -91,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_in_both_forms() {
+    fn retry_after_is_read_in_every_form() {
         let now = Timestamp::from_secs(1_445_412_440);
         assert_eq!(parse_retry_after(" 120 ", now), Some(Duration::from_secs(120)));
         assert_eq!(
@@ -102,7 +120,21 @@ mod tests {
             parse_retry_after("Wed, 21 Oct 2015 07:00:00 GMT", now),
             Some(Duration::ZERO)
         );
-        assert_eq!(parse_retry_after("soon", now), None);
+        for date in [
+            "Wednesday, 21-Oct-15 07:28:00 GMT",
+            "Wed Oct 21 07:28:00 2015",
+            "Wed, 21 Oct 2015 09:28:00 +0200",
+        ] {
+            assert_eq!(
+                parse_retry_after(date, now),
+                Some(Duration::from_secs(40)),
+                "{date}"
+            );
+        }
+        assert_eq!(parse_retry_after("1.5", now), Some(Duration::from_millis(1500)));
+        for nonsense in ["soon", "", ".", "1.2.3", "-5", "nan", "inf", "1e3"] {
+            assert_eq!(parse_retry_after(nonsense, now), None, "{nonsense}");
+        }
     }
 
     proptest! {

@@ -18,6 +18,9 @@ const PREFIX: &str = "whsec_";
 /// How long the old secret signs too after a rotation.
 pub const OVERLAP: Duration = Duration::from_secs(24 * 3600);
 
+/// How many old secrets sign at once, at most.
+pub const MOST_OLD: usize = 8;
+
 /// A key that signs.
 pub type SigningKey = Zeroizing<Vec<u8>>;
 
@@ -29,6 +32,9 @@ pub struct Secrets {
     /// The one before, and until when it signs too.
     #[serde(default)]
     pub previous: Option<(Secret, Timestamp)>,
+    /// Those before that one, the latest first.
+    #[serde(default)]
+    pub earlier: Vec<(Secret, Timestamp)>,
     /// Sent as `Authorization: Bearer …`, if set.
     #[serde(default)]
     pub bearer: Option<Secret>,
@@ -43,16 +49,21 @@ impl Secrets {
         Ok(Self {
             signing: signing_secret()?,
             previous: None,
+            earlier: Vec::new(),
             bearer: None,
             secret_token: None,
         })
     }
 
-    /// The same with a new signing secret; the old one signs on for [`OVERLAP`].
+    /// The same with a new signing secret; each old one signs on for [`OVERLAP`] after it was replaced. Of more than
+    /// [`MOST_OLD`] the oldest go.
     pub fn rotated(&self, now: Timestamp) -> Result<Self, getrandom::Error> {
+        let valid = |(_, until): &&(Secret, Timestamp)| now < *until;
+        let earlier = self.previous.iter().chain(&self.earlier).filter(valid);
         Ok(Self {
             signing: signing_secret()?,
             previous: Some((self.signing.clone(), now.plus(OVERLAP))),
+            earlier: earlier.take(MOST_OLD - 1).cloned().collect(),
             ..self.clone()
         })
     }
@@ -74,10 +85,10 @@ impl Secrets {
         key_bytes(&self.signing)
     }
 
-    /// The key that signs too, and until when.
-    pub fn retiring_key(&self) -> Option<(SigningKey, Timestamp)> {
-        let (secret, until) = self.previous.as_ref()?;
-        Some((key_bytes(secret), *until))
+    /// The keys that sign too, the latest first, and until when.
+    pub fn retiring_keys(&self) -> Vec<(SigningKey, Timestamp)> {
+        let old = self.previous.iter().chain(&self.earlier);
+        old.map(|(secret, until)| (key_bytes(secret), *until)).collect()
     }
 }
 
@@ -106,13 +117,33 @@ mod tests {
     #[test]
     fn the_old_secret_signs_for_a_day() {
         let first = Secrets::generate().expect("random");
-        assert_eq!(first.retiring_key(), None);
+        assert_eq!(first.retiring_keys(), []);
         let now = Timestamp(1_000_000);
         let second = first.rotated(now).expect("random");
         assert_ne!(first.key(), second.key());
-        assert_eq!(second.retiring_key(), Some((first.key(), now.plus(OVERLAP))));
-        let third = second.rotated(now).expect("random");
-        assert_eq!(third.retiring_key().map(|(key, _)| key), Some(second.key()));
+        assert_eq!(second.retiring_keys(), [(first.key(), now.plus(OVERLAP))]);
+        let hour = Duration::from_secs(3600);
+        let third = second.rotated(now.plus(hour)).expect("random");
+        let expected = [
+            (second.key(), now.plus(hour + OVERLAP)),
+            (first.key(), now.plus(OVERLAP)),
+        ];
+        assert_eq!(third.retiring_keys(), expected, "each for its day");
+        let fourth = third.rotated(now.plus(OVERLAP)).expect("random");
+        let keys: Vec<_> = fourth.retiring_keys().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, [third.key(), second.key()], "the first's day is over");
+    }
+
+    #[test]
+    fn there_are_never_many_old_secrets() {
+        let mut secrets = Secrets::generate().expect("random");
+        let mut latest = Vec::new();
+        for second in 0..30 {
+            latest.insert(0, secrets.key());
+            secrets = secrets.rotated(Timestamp::from_secs(second)).expect("random");
+        }
+        let keys: Vec<_> = secrets.retiring_keys().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, latest[..MOST_OLD]);
     }
 
     #[test]

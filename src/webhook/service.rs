@@ -1,6 +1,7 @@
 //! What the parts of this domain share: the store, the registry, the postman; and the changes that
 //! concern them all: loading at the start, enabling and disabling an endpoint.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::address::AddressRules;
 use super::body::SessionLookup;
 use super::config::WebhookConfig;
 use super::deliverer;
+use super::dispatcher;
 use super::endpoint::{EndpointRecord, EndpointState};
 use super::error::WebhookError;
 use super::post::Postman;
@@ -64,6 +66,8 @@ pub(super) struct Service {
     pub gate: RwLock<()>,
     /// Held while a record is read, changed and written.
     pub edit: tokio::sync::Mutex<()>,
+    /// How far the dispatcher has read.
+    read: AtomicU64,
     /// Rung when there is work in the background.
     pub errands: Notify,
     /// Deliverers that were given up, until an incident is opened.
@@ -93,6 +97,7 @@ impl Service {
             deliverers: deliverers.clone(),
             gate: RwLock::new(()),
             edit: tokio::sync::Mutex::new(()),
+            read: AtomicU64::new(0),
             errands: Notify::new(),
             quarantined: Mutex::default(),
         });
@@ -107,6 +112,16 @@ impl Service {
         service
     }
 
+    /// How far the dispatcher has read the journal, stored or not; 0 if it has not begun.
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Acquire)
+    }
+
+    /// The dispatcher has read so far, and stored what came of it.
+    pub fn has_read(&self, seq: u64) {
+        self.read.store(seq, Ordering::Release);
+    }
+
     /// The wait before a delivery's first try.
     pub fn first_delay(&self) -> Duration {
         self.schedule.delays.first().copied().unwrap_or_default()
@@ -115,8 +130,8 @@ impl Service {
     /// Takes up all endpoints of the store and of the configuration, and sees that each has its
     /// deliverer. What is there already stays; it runs at each start of the dispatcher.
     pub async fn load(self: &Arc<Self>) -> Result<(), BoxError> {
-        let gate = self.gate.write().await;
         let edit = self.edit.lock().await;
+        let gate = self.gate.write().await;
         let mut records = Vec::new();
         let mut scan = Scan::all();
         loop {
@@ -141,7 +156,7 @@ impl Service {
             self.store.commit(batch).await?;
         }
         let ids: Vec<EndpointId> = lives.into_iter().map(|live| self.registry.put(live).id).collect();
-        drop((edit, gate));
+        drop((gate, edit));
         for id in damaged {
             let cause = "its secrets could not be read; it signs with a new one and sends no tokens";
             let action = "rotate its secret, give the new one to the receiver, and set its tokens anew";
@@ -258,6 +273,11 @@ impl Service {
     ) -> Result<(), WebhookError> {
         let live = Live::new(record, &secrets)?;
         let id = live.record.id;
+        // What was read before was judged by the endpoints as they were: it is not read again after a crash.
+        let _gate = self.gate.write().await;
+        if self.read() > 0 {
+            batch.set_cursor(dispatcher::CONSUMER, self.read());
+        }
         batch.put::<Endpoints>(&id, &live.record);
         batch.put::<EndpointSecrets>(&id, &secrets);
         self.store.commit(batch).await?;
@@ -275,7 +295,7 @@ impl Service {
             record.reason = None;
             let mut batch = Batch::new();
             if let Some(mut health) = sound::<EndpointStats>(&self.store, &id)? {
-                health.failing_since = None;
+                health.begin_anew();
                 batch.put::<EndpointStats>(&id, &health);
             }
             self.write(record, secrets, batch).await?;
@@ -309,7 +329,9 @@ impl Service {
         if why != reason::MANUAL {
             let cause = match why {
                 reason::GONE => "the receiver answered 410: it wants no deliveries any more",
-                _ => "every delivery has failed for longer than webhook.disable_after",
+                _ => {
+                    "every try has failed, for longer than webhook.disable_after and more than webhook.disable_tries times"
+                }
             };
             let action = "repair or move the receiver, enable the endpoint, then recover what it missed";
             self.incidents

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::attempt::{DeliveryRow, Trigger};
+use super::attempt::{ANSWERS_KEPT, AnswerRow, DeliveryRow, Trigger};
 use super::endpoint::{EndpointHealth, EndpointRecord, Shape};
 use super::errand::Errand;
 use super::secret::Secrets;
 use crate::base::{DeliveryId, EndpointId, EventId, SessionId, TaskId, Timestamp};
 use crate::model::ChatId;
 use crate::store::catalog::{self, Entry};
-use crate::store::{Lane, LaneKind, Store, StoreError, Table};
+use crate::store::{Batch, Lane, LaneKind, Store, StoreError, Table};
 
 /// Endpoints. Sealed, since a URL may carry a token.
 pub(super) struct Endpoints;
@@ -45,6 +45,23 @@ impl Table for Deliveries {
     const ENTRY: Entry = catalog::DELIVERIES;
     type Key = (EndpointId, DeliveryId);
     type Value = DeliveryRow;
+}
+
+/// What was answered to the last attempts of deliveries; the last of the key is [`AnswerRow::slot`].
+pub(super) struct Answers;
+
+impl Table for Answers {
+    const ENTRY: Entry = catalog::DELIVERY_ANSWERS;
+    type Key = (EndpointId, DeliveryId, u8);
+    type Value = AnswerRow;
+}
+
+/// Removes a delivery with what was answered to its attempts.
+pub(super) fn remove_delivery(batch: &mut Batch, place: &(EndpointId, DeliveryId)) {
+    batch.remove::<Deliveries>(place);
+    for number in 0..ANSWERS_KEPT {
+        batch.remove::<Answers>(&(place.0, place.1, AnswerRow::slot(number)));
+    }
 }
 
 /// Work in the background.
@@ -123,6 +140,7 @@ mod tests {
         bears_any_row::<EndpointSecrets>();
         bears_any_row::<EndpointStats>();
         bears_any_row::<Deliveries>();
+        bears_any_row::<Answers>();
         bears_any_row::<Errands>();
         bears_any_bytes::<DeliveryTask>();
     }

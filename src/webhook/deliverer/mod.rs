@@ -29,16 +29,16 @@ use super::order::{Plan, Settled};
 use super::post::Parcel;
 use super::registry::{Live, Seat};
 use super::service::Service;
-use super::tables::{Deliveries, DeliveryTask, EndpointStats, sound};
+use super::tables::{Deliveries, DeliveryTask, EndpointStats, remove_delivery, sound, task_id};
 use crate::base::fault::fault_point;
-use crate::base::{EndpointId, Timestamp};
+use crate::base::{DeliveryId, EndpointId, Timestamp};
 use crate::runtime::{BoxError, TaskContext};
 use crate::store::{Batch, Committed, LaneKind, Scan, StoreError, TaskKey};
 use lane::PLAN_LIMIT;
 use outcomes::{BACKLOG, Outcome, Stored, Storing};
 
 /// How often finished deliveries that are too old are cleared away.
-const CLEARING: Duration = Duration::from_secs(600);
+const CLEARING: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 600_000 });
 
 /// The longest wait without a look at the clock, which may have been set meanwhile.
 const NAP: Duration = Duration::from_secs(60);
@@ -190,7 +190,7 @@ impl Deliverer {
     fn change(&mut self, live: Arc<Live>) {
         if live.is_active() && !self.live.is_active() {
             self.gone = false;
-            self.health.failing_since = None;
+            self.health.begin_anew();
         }
         self.plan.reorder(live.record.order, Timestamp::now());
         self.live = live;
@@ -252,8 +252,8 @@ impl Deliverer {
                 .collect();
             let mut batch = Batch::new();
             for (place, row) in &old {
-                if row.delivery.state.is_final() {
-                    batch.remove::<Deliveries>(place);
+                if row.delivery.state.is_final() || self.is_dropped(place.1)? {
+                    remove_delivery(&mut batch, place);
                 }
             }
             if !batch.is_empty() {
@@ -265,6 +265,12 @@ impl Deliverer {
                 _ => return Ok(()),
             }
         }
+    }
+
+    /// Whether nothing is left of a delivery's task: somebody took it out, or it was damaged.
+    fn is_dropped(&self, delivery: DeliveryId) -> Result<bool, StoreError> {
+        let (store, task) = (&self.service.store, task_id(delivery));
+        Ok(store.task_place(task)?.is_none() && store.dead_letter(task)?.is_none())
     }
 
     /// The end: what is under way lands and is stored, nothing new takes off. What does not land in

@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use super::super::attempt::AnswerRow;
 use super::super::conclude::{Conclusion, Next, Tried, conclude};
 use super::super::error::WebhookError;
 use super::super::order::Settled;
 use super::super::service::reason;
-use super::super::tables::{Deliveries, EndpointStats, sound};
+use super::super::tables::{Answers, Deliveries, EndpointStats, sound};
 use super::Deliverer;
 use crate::base::fault::fault_point;
 use crate::base::{EventId, Timestamp};
@@ -47,7 +48,9 @@ impl Deliverer {
         let place = (self.seat.id, tried.task.delivery);
         let row = sound::<Deliveries>(&self.service.store, &place)?;
         let conclusion = conclude(self.seat.id, &tried, row, &self.service.schedule, rand::random());
-        self.health.note(&tried, &conclusion.next);
+        self.tell_trouble(&tried);
+        let longest = self.service.schedule.longest();
+        self.health.note(&tried, &conclusion.next, longest);
         self.gone |= conclusion.gone;
         count(&tried, &conclusion);
         let settled = match conclusion.next {
@@ -67,6 +70,19 @@ impl Deliverer {
         Ok(())
     }
 
+    /// Tells of trouble that is not the last one's.
+    fn tell_trouble(&self, tried: &Tried) {
+        let Some((code, error)) = tried.answer.fault() else {
+            return;
+        };
+        let known = self.health.last_error.as_ref();
+        let known = known.and_then(|last| last.code.as_deref());
+        if known != Some(code.as_str()) {
+            let (endpoint, code) = (self.seat.id, code.as_str());
+            tracing::warn!(%endpoint, code, error, "an endpoint does not take its deliveries");
+        }
+    }
+
     /// Begins to store what has landed, one commit at a time.
     pub(super) fn store_outcomes(&mut self) {
         if self.outcomes.is_empty() || !self.storing.is_empty() {
@@ -77,13 +93,9 @@ impl Deliverer {
             let Some(outcome) = self.outcomes.pop_front() else {
                 break;
             };
-            bytes += outcome
-                .conclusion
-                .row
-                .attempts
-                .iter()
-                .map(|attempt| attempt.answer.len())
-                .sum::<usize>();
+            bytes += outcome.tried.answer.text.len();
+            let kept = outcome.conclusion.row.attempts.iter();
+            bytes += kept.map(|attempt| attempt.answer.len()).sum::<usize>();
             tasks.push(self.put_outcome(&mut batch, outcome));
         }
         batch.put::<EndpointStats>(&self.seat.id, &self.health);
@@ -137,7 +149,12 @@ impl Deliverer {
             };
             batch.append(event, None);
         }
-        batch.put::<Deliveries>(&(self.seat.id, tried.task.delivery), &conclusion.row);
+        let delivery = tried.task.delivery;
+        batch.put::<Deliveries>(&(self.seat.id, delivery), &conclusion.row);
+        if let Some(answer) = &conclusion.answer {
+            let slot = AnswerRow::slot(answer.number);
+            batch.put::<Answers>(&(self.seat.id, delivery, slot), answer);
+        }
         Stored { key, again }
     }
 
@@ -155,7 +172,8 @@ impl Deliverer {
                 self.plan.settle(key, Settled::Retry(due), now);
             }
         }
-        let dead = self.health.is_dead(now, *self.service.config.disable_after);
+        let config = &self.service.config;
+        let dead = self.health.is_dead(config.disable_tries, *config.disable_after);
         if self.live.is_active() && (self.gone || dead) {
             let why = if self.gone { reason::GONE } else { reason::FAILING };
             match self.service.disable(self.seat.id, why).await {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::base::{EventId, Owner, Timestamp};
+use crate::base::{EventId, Owner, Span, Timestamp};
 use crate::model::{ChatId, Event, EventBody, Message};
 use crate::ops::Incidents;
 use crate::runtime::{Root, Strategy, SupervisorSpec};
@@ -106,6 +106,11 @@ struct Stage {
 }
 
 async fn stage() -> Stage {
+    stage_with(WebhookConfig::sandbox()).await
+}
+
+async fn stage_with(config: WebhookConfig) -> Stage {
+    let webhook = config;
     // another test of this process may have been first
     drop(rustls::crypto::ring::default_provider().install_default());
     let folder = tempfile::tempdir().expect("a folder");
@@ -115,12 +120,7 @@ async fn stage() -> Stage {
     };
     let store = Store::open(config).expect("opens");
     let incidents = Incidents::new(store.clone());
-    let webhooks = Webhooks::new(
-        WebhookConfig::sandbox(),
-        store.clone(),
-        incidents,
-        Arc::new(|_| None),
-    );
+    let webhooks = Webhooks::new(webhook, store.clone(), incidents, Arc::new(|_| None));
     let spec = SupervisorSpec::new(Strategy::OneForOne).child(webhooks.child());
     let root = Root::start(spec).await.expect("starts");
     Stage {
@@ -206,4 +206,99 @@ async fn what_the_dispatcher_did_not_tell_is_found() {
     batch.enqueue(lane, &draft);
     stage.store.commit(batch).await.expect("is stored");
     until("it is found", || log.lock().expect("not poisoned").len() == 2).await;
+}
+
+#[tokio::test]
+async fn records_of_tasks_that_were_taken_out_are_cleared() {
+    let (url, _) = receiver(|_| true).await;
+    let config = WebhookConfig {
+        retry_delays: vec![Span::millis(0), Span::secs(3600)],
+        keep: Span::millis(1),
+        ..WebhookConfig::sandbox()
+    };
+    let stage = stage_with(config).await;
+    let (made, _) = stage
+        .webhooks
+        .create(Owner::admin(), endpoint(url, ChatOrder::None))
+        .await
+        .expect("is made");
+    happen(&stage.store, [(1, 1), (1, 2)]).await;
+    let failed = || stage.webhooks.stats(made.id).is_ok_and(|stats| stats.failed == 2);
+    until("both have failed", failed).await;
+    let records = || {
+        stage
+            .webhooks
+            .deliveries(made.id, None, 9)
+            .map(|(page, _)| page.len())
+            .unwrap_or(9)
+    };
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(records(), 2, "they wait for their next try");
+    let tasks = stage
+        .store
+        .tasks::<serde::de::IgnoredAny>(LaneKind::Webhook, Some(made.id.to_bytes()), None, 9)
+        .expect("tasks");
+    let mut batch = Batch::new();
+    batch.complete(&tasks[0].key);
+    stage.store.commit(batch).await.expect("is stored");
+    until("its record is gone", || records() == 1).await;
+}
+
+#[tokio::test]
+async fn events_that_nobody_wants_cost_no_commit_and_are_nobodys_later() {
+    let (url, log) = receiver(|_| false).await;
+    let stage = stage().await;
+    let mut new = endpoint(url, ChatOrder::None);
+    new.events = vec!["session.*".to_owned()];
+    let (made, _) = stage.webhooks.create(Owner::admin(), new).await.expect("is made");
+    let cursor = || {
+        stage
+            .store
+            .cursor(crate::webhook::dispatcher::CONSUMER)
+            .expect("a cursor")
+    };
+    let before = cursor();
+    happen(&stage.store, (1..=30).map(|number| (1, number))).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(cursor(), before);
+    // From now on it wants them. What was read is not read again, should the daemon be killed.
+    let patch = serde_json::from_value(serde_json::json!({"events": ["message.*"]})).expect("a patch");
+    stage.webhooks.patch(made.id, patch).await.expect("is changed");
+    let head = *stage.store.head().borrow();
+    assert_eq!(cursor(), head);
+    happen(&stage.store, [(1, 31)]).await;
+    until("it arrives", || log.lock().expect("not poisoned").len() == 1).await;
+    assert_eq!(log.lock().expect("not poisoned")[0], (1, 31));
+}
+
+#[tokio::test]
+async fn a_delivery_shows_its_last_tries_however_often_it_is_sent() {
+    let (url, log) = receiver(|_| false).await;
+    let stage = stage().await;
+    let (made, _) = stage
+        .webhooks
+        .create(Owner::admin(), endpoint(url, ChatOrder::None))
+        .await
+        .expect("is made");
+    happen(&stage.store, [(1, 1)]).await;
+    until("it arrives", || log.lock().expect("not poisoned").len() == 1).await;
+    let id = stage.webhooks.deliveries(made.id, None, 1).expect("deliveries").0[0].id;
+    for sent in 1..30u32 {
+        let settled = || {
+            let detail = stage.webhooks.delivery(id).expect("is kept");
+            detail.delivery.attempts == sent
+        };
+        until("it is noted", settled).await;
+        stage.webhooks.resend(id).await.expect("is sent again");
+    }
+    until("the last is noted", || {
+        stage
+            .webhooks
+            .delivery(id)
+            .is_ok_and(|detail| detail.delivery.attempts == 30)
+    })
+    .await;
+    let tries = stage.webhooks.delivery(id).expect("is kept").tries;
+    let numbers: Vec<u32> = tries.iter().map(|attempt| attempt.number).collect();
+    assert_eq!(numbers, (11..=30).collect::<Vec<_>>());
 }

@@ -242,6 +242,86 @@ async fn no_spelling_of_a_forbidden_address_is_connected_to() {
     assert_eq!(asked.load(Ordering::SeqCst), 0, "none of them is a name");
 }
 
+/// What a receiver is told of that answers like this.
+async fn told(address: SocketAddr, scheme: &str) -> Result<u16, NoAnswer> {
+    let (lookup, _) = changing(&[&[ALLOWED]]);
+    let (answer, _) = postman(lookup, PATIENCE)
+        .post(parcel(&format!("{scheme}://{address}/hook")))
+        .await;
+    assert_eq!(answer.fault().is_none(), answer.status.is_ok(), "{answer:?}");
+    answer.status
+}
+
+/// A receiver with a certificate that nobody known has issued; it answers one request.
+fn unknown_issuer() -> SocketAddr {
+    let certificate = include_bytes!("../../../tests/data/receiver.crt.der").to_vec();
+    let key = include_bytes!("../../../tests/data/receiver.key.der").to_vec();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key).into();
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.into()], key)
+        .expect("a certificate");
+    let listener = std::net::TcpListener::bind((ALLOWED, 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut tls = rustls::ServerConnection::new(Arc::new(config)).expect("a server");
+        // It is the other side that ends this.
+        while tls.complete_io(&mut stream).is_ok() && !tls.wants_write() && tls.is_handshaking() {}
+    });
+    address
+}
+
+#[tokio::test]
+async fn what_keeps_a_delivery_from_its_receiver_is_told_apart() {
+    let status = told(unknown_issuer(), "https").await;
+    assert!(matches!(status, Err(NoAnswer::Certificate(_))), "{status:?}");
+
+    let plain = Server::start((ALLOWED, 0).into(), Script::answer(FINE))
+        .await
+        .expect("a port");
+    let silent = Script::answer("");
+    let garbled = Script::answer("SSH-2.0-OpenSSH_9.6\r\n");
+    let broken = Server::start((ALLOWED, 0).into(), silent).await.expect("a port");
+    let other = Server::start((ALLOWED, 0).into(), garbled).await.expect("a port");
+    let nobody = TcpListener::bind((ALLOWED, 0)).await.expect("a port");
+    let nowhere = nobody.local_addr().expect("an address");
+    drop(nobody);
+    assert_eq!(told(plain.address, "http").await, Ok(200));
+    assert_eq!(told(nowhere, "http").await, Err(NoAnswer::Refused));
+    assert_eq!(told(nowhere, "https").await, Err(NoAnswer::Refused));
+    assert_eq!(told(broken.address, "http").await, Err(NoAnswer::Broken));
+    assert_eq!(told(other.address, "http").await, Err(NoAnswer::Garbled));
+
+    let dead: Lookup = Arc::new(|_| Box::pin(async { Err(std::io::ErrorKind::NotFound.into()) }));
+    let empty: Lookup = Arc::new(|_| Box::pin(async { Ok(Vec::new()) }));
+    for lookup in [dead, empty] {
+        let (answer, _) = postman(lookup, PATIENCE)
+            .post(parcel("https://receiver.example/"))
+            .await;
+        assert_eq!(answer.status, Err(NoAnswer::Unresolved));
+        assert_eq!(
+            answer.fault().map(|(code, _)| code.as_str()),
+            Some("RECEIVER_UNRESOLVED")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_speaks_no_tls_is_told_so() {
+    let listener = TcpListener::bind((ALLOWED, 0)).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut hello = [0; 64];
+            drop(stream.read(&mut hello).await);
+            drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await);
+        }
+    });
+    assert_eq!(told(address, "https").await, Err(NoAnswer::Tls));
+}
+
 /// An answer by chance: nonsense, or a head with a bit of everything and any body.
 fn scripts() -> impl Strategy<Value = Script> {
     let line = prop_oneof![

@@ -17,10 +17,15 @@ const ROUNDS: usize = 60;
 const AT_ONCE: usize = 8;
 
 /// The codes of 5xx that say something true: a session or a receiver is away.
-const AWAY: [&str; 4] = [
+const AWAY: [&str; 9] = [
     "SESSION_UNAVAILABLE",
     "RECEIVER_REFUSED",
     "RECEIVER_UNREACHABLE",
+    "RECEIVER_UNRESOLVED",
+    "RECEIVER_CONNECTION_REFUSED",
+    "RECEIVER_CERTIFICATE",
+    "RECEIVER_TLS",
+    "RECEIVER_ANSWER_INVALID",
     "TOO_BUSY",
 ];
 

@@ -58,7 +58,7 @@ async fn whatever_a_receiver_does_first_each_delivery_arrives_under_one_id_with_
         ("answered 404", 10),
         ("answered 429", 10),
         ("answered 500", 10),
-        ("could not be reached", 10),
+        ("the connection broke before an answer", 10),
         ("no answer in time", 10),
     ];
     assert_eq!(

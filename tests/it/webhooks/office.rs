@@ -154,8 +154,8 @@ impl Office {
     /// before it counts its tasks.
     pub async fn until_quiet(&self) {
         let quiet = || {
-            let cursor = self.store.cursor("webhook").expect("readable");
-            cursor == *self.store.head().borrow() && self.store.lane_stats(LaneKind::Webhook).depth == 0
+            let read = self.webhooks.read();
+            read == *self.store.head().borrow() && self.store.lane_stats(LaneKind::Webhook).depth == 0
         };
         let mut in_a_row = 0;
         while in_a_row < 10 {

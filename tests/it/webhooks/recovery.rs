@@ -80,10 +80,7 @@ async fn what_was_missed_can_be_recovered() {
         .await;
     office
         .until("they went by", || {
-            office
-                .store
-                .cursor("webhook")
-                .is_ok_and(|cursor| cursor == *office.store.head().borrow())
+            office.webhooks.read() == *office.store.head().borrow()
         })
         .await;
     office.webhooks.enable(endpoint.id).await.expect("enables");

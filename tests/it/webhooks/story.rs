@@ -67,14 +67,17 @@ async fn messages_arrive_signed_and_each_chat_in_order() {
 }
 
 #[tokio::test]
-async fn after_a_rotation_both_secrets_verify() {
+async fn after_rotations_every_secret_of_the_last_day_verifies() {
     let receiver = Receiver::content().await;
     let office = Office::open(quick()).await;
     let (endpoint, old) = office.endpoint(json!({"url": receiver.url()})).await;
+    let second = office.webhooks.rotate_secret(endpoint.id).await.expect("rotates");
     let new = office.webhooks.rotate_secret(endpoint.id).await.expect("rotates");
     office.message(1, 1).await;
     let seen = receiver.until("one request", |seen| !seen.is_empty()).await;
-    assert!(verified(&seen[0], &old) && verified(&seen[0], new.expose()));
+    assert!(
+        verified(&seen[0], &old) && verified(&seen[0], second.expose()) && verified(&seen[0], new.expose())
+    );
     let office = office.restart().await;
     office.message(1, 2).await;
     let seen = receiver.until("another", |seen| seen.len() == 2).await;
