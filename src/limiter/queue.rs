@@ -143,6 +143,8 @@ struct Lane {
 pub(super) struct Queue {
     lanes: HashMap<LaneKey, Lane>,
     stands: BTreeMap<Stand, Standing>,
+    /// How many stand in each pool with each urgency: most often nobody does.
+    counts: [[u32; Urgency::ALL.len()]; Pool::COUNT],
     absent: HashMap<Ticket, Absent>,
     turns: HashMap<(Turn, CostClass), Ticket>,
 }
@@ -170,8 +172,9 @@ impl Queue {
     fn stand_anew(&mut self, key: LaneKey) -> Option<Stand> {
         let lane = self.lanes.get_mut(&key)?;
         let Some(head) = lane.line.front() else {
-            self.stands.remove(&lane.stand);
+            let stand = lane.stand;
             self.lanes.remove(&key);
+            self.leave(stand);
             return None;
         };
         let urgency = lane.line.iter().map(|waiter| waiter.urgency).min();
@@ -179,10 +182,22 @@ impl Queue {
         if stand == lane.stand {
             return None;
         }
-        self.stands.remove(&lane.stand);
-        self.stands.insert(stand, Standing::Head(key));
-        lane.stand = stand;
+        let before = std::mem::replace(&mut lane.stand, stand);
+        self.leave(before);
+        self.stand(stand, Standing::Head(key));
         Some(stand)
+    }
+
+    fn stand(&mut self, stand: Stand, who: Standing) {
+        if self.stands.insert(stand, who).is_none() {
+            self.counts[stand.0.index()][stand.1 as usize] += 1;
+        }
+    }
+
+    fn leave(&mut self, stand: Stand) {
+        if self.stands.remove(&stand).is_some() {
+            self.counts[stand.0.index()][stand.1 as usize] -= 1;
+        }
     }
 
     /// Takes a call out of its lane; tells where the lane's head stands if it stands there since now.
@@ -205,7 +220,7 @@ impl Queue {
             self.forget_absent(before);
         }
         self.absent.insert(ticket, Absent { key, waiter, until });
-        self.stands.insert(absent_stand(&waiter), Standing::Absent);
+        self.stand(absent_stand(&waiter), Standing::Absent);
         true
     }
 
@@ -219,7 +234,7 @@ impl Queue {
         let Some(absent) = self.absent.remove(&ticket) else {
             return;
         };
-        self.stands.remove(&absent_stand(&absent.waiter));
+        self.leave(absent_stand(&absent.waiter));
         if let Some(turn) = absent.waiter.turn
             && self.turns.get(&(turn, absent.waiter.class)) == Some(&ticket)
         {
@@ -229,6 +244,9 @@ impl Queue {
 
     /// Whoever stands first in a pool with this urgency, from a ticket on.
     pub(super) fn first(&self, pool: Pool, urgency: Urgency, from: Ticket) -> Option<(Ticket, Standing)> {
+        if self.counts[pool.index()][urgency as usize] == 0 {
+            return None;
+        }
         let mut stands = self
             .stands
             .range((pool, urgency, from)..=(pool, urgency, Ticket::MAX));
@@ -237,10 +255,7 @@ impl Queue {
 
     /// Whether somebody stands in a pool.
     pub(super) fn is_in_use(&self, pool: Pool) -> bool {
-        let mut stands = self
-            .stands
-            .range((pool, Urgency::Look, 0)..=(pool, Urgency::Background, Ticket::MAX));
-        stands.next().is_some()
+        self.counts[pool.index()].iter().any(|count| *count > 0)
     }
 
     /// The heads and absent ones of a pool that are at most as urgent as this and asked before.
