@@ -5,10 +5,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::base::{Code, Coded, SessionId, Timestamp};
-use crate::limiter::Patience;
 use crate::model::Refusal;
 use crate::model::{ChatId, Message, MessageId};
-use crate::telegram::{Outgoing, Reach, Revision, SentPart, Telegram, TelegramError};
+use crate::telegram::{Outgoing, Patience, Reach, Revision, SentPart, Telegram, TelegramError};
 
 /// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]

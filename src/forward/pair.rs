@@ -492,7 +492,7 @@ mod tests {
             let mut new = new_pair("").expect("parses");
             new.destination.chat = ChatId(chat);
             assert!(
-                PairRow::new(new, Owner::admin(), Timestamp(0), 0).is_err(),
+                PairRow::new(PairId::generate(), new, Owner::admin(), Timestamp(0), 0).is_err(),
                 "{chat}"
             );
         }

@@ -17,10 +17,10 @@ use super::pair::{PairRow, PairState};
 use super::verdict::{CHAT_UNKNOWN, PROTECTED, Step, Verdict, verdict};
 use super::worker::Worker;
 use crate::base::{Code, SessionId, Timestamp};
-use crate::limiter::{Patience, Turn, Urgency};
 use crate::model::refusal::Obstacle;
 use crate::model::{ChatId, Message, MessageId, Refusal};
 use crate::store::{Batch, StoreError, Task};
+use crate::telegram::{Patience, Turn, Urgency};
 
 /// How long a message that may itself be a copy waits for the commit that says so.
 const BARRIER: Duration = Duration::from_secs(2);

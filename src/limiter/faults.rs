@@ -241,18 +241,21 @@ mod tests {
             units in count(),
             share in number(),
         ) {
-            let mut config = LimiterConfig::default();
-            config.account = account;
-            config.classes.insert(CostClass::History, history);
-            config.after_flood = FloodLesson {
-                slowdown,
-                slowest,
-                hold: spans[0],
-                recovery: spans[1],
-                remember: spans[2],
+            let mut config = LimiterConfig {
+                account,
+                after_flood: FloodLesson {
+                    slowdown,
+                    slowest,
+                    hold: spans[0],
+                    recovery: spans[1],
+                    remember: spans[2],
+                },
+                peer_flood_rest: spans[3],
+                peer_flood_longest: spans[4],
+                ..LimiterConfig::default()
             };
+            config.classes.insert(CostClass::History, history);
             config.warm_up.days = vec![share; 3];
-            (config.peer_flood_rest, config.peer_flood_longest) = (spans[3], spans[4]);
             // Each that is wrong takes the default's place, so that many cases have none.
             for (key, _) in config.faults() {
                 let fine = LimiterConfig::default();

@@ -51,6 +51,7 @@ mod updates;
 mod upload;
 mod vitals;
 
+pub use crate::limiter::{Patience, Turn, Urgency};
 pub use account::{Account, AccountPatch, NewAccount};
 pub use audience::{Asks, Listening};
 pub use calls::{CallsView, MethodCalls, Quantiles};
