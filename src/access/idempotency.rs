@@ -205,6 +205,8 @@ impl Idempotency {
 
     /// Forgets what is older than a day.
     pub async fn sweep(&self, now: Timestamp) -> Result<usize, AccessError> {
+        // Counted here, and not while the first request waits.
+        self.with_counts(|_| ())?;
         let end = now.minus(RETENTION);
         let mut gone = 0;
         loop {
@@ -249,12 +251,16 @@ impl Idempotency {
     }
 
     fn count(&self, key: KeyId) -> Result<usize, AccessError> {
+        self.with_counts(|counts| counts.get(&key).copied().unwrap_or(0))
+    }
+
+    fn with_counts<T>(&self, look: impl FnOnce(&HashMap<KeyId, usize>) -> T) -> Result<T, AccessError> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = match &mut *counts {
             Some(counts) => counts,
             none => none.insert(count_all(&self.store)?),
         };
-        Ok(counts.get(&key).copied().unwrap_or(0))
+        Ok(look(counts))
     }
 
     /// A key has so many rows more, or fewer.

@@ -209,10 +209,13 @@ pub(super) fn refused<E: std::fmt::Display>(error: &serde_path_to_error::Error<E
         (None, Some((leaf, _))) => Some(leaf.to_owned()),
         (None, None) => None,
     };
-    let failure = Failure::invalid(reason.clone());
     match field {
-        Some(field) => failure.detail("field", field),
-        None => failure,
+        // What serde says of a value does not say which.
+        Some(field) if named.is_none() => {
+            Failure::invalid(format!("{field}: {reason}")).detail("field", field)
+        }
+        Some(field) => Failure::invalid(reason.clone()).detail("field", field),
+        None => Failure::invalid(reason.clone()),
     }
 }
 

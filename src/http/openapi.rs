@@ -8,6 +8,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::answer::JSON;
+use super::binding::Binding;
 use super::failure::status;
 use super::route::{Route, Takes};
 use crate::base::{Category, Code};
@@ -64,12 +65,7 @@ pub fn document(routes: &[Route]) -> Value {
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
                 "bearer": {"type": "http", "scheme": "bearer"},
             },
-            "responses": {
-                "Error": {
-                    "description": "It failed; the code says why. Every 429 and 503 carries Retry-After.",
-                    "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
-                },
-            },
+            "responses": error_responses(),
         },
     })
 }
@@ -89,6 +85,10 @@ fn operation(route: &Route, asked: &mut SchemaGenerator, answered: &mut SchemaGe
             "default": {"$ref": "#/components/responses/Error"},
         },
     });
+    for status in refusals(route) {
+        let target = format!("#/components/responses/Error{status}");
+        operation["responses"][status.to_string()] = json!({"$ref": target});
+    }
     let Some(fields) = operation.as_object_mut() else {
         return operation;
     };
@@ -139,6 +139,59 @@ fn operation(route: &Route, asked: &mut SchemaGenerator, answered: &mut SchemaGe
         );
     }
     operation
+}
+
+/// What dispatch itself may refuse a request of a row with; what its domain refuses comes besides.
+pub fn refusals(route: &Route) -> BTreeSet<u16> {
+    let mut codes = vec![
+        Code::InvalidRequest,
+        Code::TooBusy,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+        Code::Internal,
+        // A body is read whatever the method.
+        Code::BodyTooLarge,
+        Code::UnsupportedMediaType,
+        Code::RequestTimeout,
+    ];
+    if route.scope.is_some() {
+        codes.extend([Code::Unauthorized, Code::Forbidden]);
+        if route.method == Method::POST {
+            codes.extend([
+                Code::IdempotencyMismatch,
+                Code::IdempotencyInProgress,
+                Code::RateLimited,
+            ]);
+        }
+    }
+    let names_session = matches!(
+        route.binding,
+        Binding::Path(_) | Binding::Query | Binding::Chosen | Binding::Body
+    );
+    if names_session {
+        // A session that ended with its login is told so.
+        codes.extend([Code::NotFound, Code::LoginExpired, Code::AnotherAccount]);
+    } else if route.binding != Binding::Nothing {
+        codes.push(Code::NotFound);
+    }
+    codes.into_iter().map(|code| status(code).as_u16()).collect()
+}
+
+/// The responses of errors: one of each status, and one of any.
+fn error_responses() -> Value {
+    let content = json!({JSON: {"schema": {"$ref": "#/components/schemas/Error"}}});
+    let any = "It failed; the code says why. Every 429 and 503 carries Retry-After.";
+    let mut responses = json!({"Error": {"description": any, "content": content}});
+    let statuses: BTreeSet<u16> = Code::ALL.iter().map(|code| status(*code).as_u16()).collect();
+    for number in statuses {
+        let codes: Vec<_> = Code::ALL
+            .iter()
+            .filter(|code| status(**code).as_u16() == number)
+            .map(|code| code.as_str())
+            .collect();
+        responses[format!("Error{number}")] = json!({"description": codes.join(", "), "content": content});
+    }
+    responses
 }
 
 /// Method and words of the path: `post_sessions_id_start`.

@@ -1,5 +1,7 @@
 //! Health, metrics and the document of the API.
 
+use std::sync::LazyLock;
+
 use hyper::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -81,6 +83,9 @@ async fn metrics(call: Call) -> Result<Text, Failure> {
     ))
 }
 
-async fn openapi(_: Call) -> Result<Json<Value>, Failure> {
-    Ok(Json(document(&table())))
+/// Made once: it is the same for everybody.
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document(&table()));
+
+async fn openapi(_: Call) -> Result<Json<&'static Value>, Failure> {
+    Ok(Json(&DOCUMENT))
 }
