@@ -175,14 +175,17 @@ fn closed_and_full_descriptors_are_borne() {
     }
 }
 
-/// Somebody who shows the log and does not read on any more, such as a pager.
+/// Somebody who shows the log and does not read on any more, such as a pager: the pipe is full.
 #[test]
 fn a_log_that_nobody_reads_holds_nothing_up() {
-    let place = Place::new("[log]\nlevel = \"trace\"");
-    let mut daemon = place.through("RUN");
-    let daemon = daemon.stderr(Stdio::piped()).spawn().expect("started");
+    let place = Place::new("");
+    let pipe = place.0.path().join("pipe");
+    let prepared = format!(
+        "mkfifo {0} && exec 3<>{0} && head -c 65536 /dev/zero >&3 && RUN 2>&3",
+        pipe.display()
+    );
+    let daemon = place.through(&prepared).spawn().expect("started");
     place.serves();
-    std::thread::sleep(Duration::from_secs(2));
     signal(&daemon, "TERM");
     assert_eq!(ended(daemon).code(), Some(0));
 }
