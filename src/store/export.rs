@@ -71,7 +71,9 @@ pub(super) struct Order {
 
 /// Who waits for an export: the first answer counts, the writer's or the committer's.
 #[derive(Clone)]
-struct Reply(Arc<Mutex<Option<oneshot::Sender<Result<ExportSummary, StoreError>>>>>);
+struct Reply(Arc<Mutex<Option<Waiting>>>);
+
+type Waiting = oneshot::Sender<Result<ExportSummary, StoreError>>;
 
 impl Reply {
     fn give(&self, answer: Result<ExportSummary, StoreError>) {

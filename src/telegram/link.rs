@@ -470,9 +470,11 @@ impl Link {
         if matches!(answer, Ok(_) | Err(InvocationError::Rpc(_))) {
             self.proved();
         }
-        if let Some(dc) = answer.as_ref().err().and_then(sent_on) {
-            self.note_elsewhere(dc);
-        }
+        answer
+            .as_ref()
+            .err()
+            .and_then(sent_on)
+            .inspect(|dc| self.note_elsewhere(*dc));
         if answer.as_ref().is_err_and(wants_introduction) {
             // It answers nothing any more. A new one introduces itself.
             self.strange.fetch_max(number, Ordering::Relaxed);
@@ -521,8 +523,8 @@ impl Link {
             ping_id: Timestamp::now().0,
         };
         let asked = Timestamp::now();
-        let answered = tokio::time::timeout(patience, self.invoke_by(wire, &ping)).await;
         // A refusal is an answer, too.
+        let answered = tokio::time::timeout(patience, self.invoke_by(wire, &ping)).await;
         answered.is_ok() && self.last_proof().is_some_and(|proof| proof >= asked)
     }
 
@@ -565,13 +567,11 @@ impl Link {
 
     /// Takes note of what an error tells about the session.
     pub fn failed(&self, error: InvocationError) -> TelegramError {
-        let word = match &error {
-            InvocationError::Rpc(rpc) => {
-                self.proved();
-                rpc.name.clone()
-            }
-            _ => String::new(),
-        };
+        let mut word = String::new();
+        if let InvocationError::Rpc(rpc) = &error {
+            self.proved();
+            word.clone_from(&rpc.name);
+        }
         let error = TelegramError::from(error);
         match error.class() {
             Refusal::Ended(state) if self.status.borrow().authorised => {
@@ -591,12 +591,11 @@ pub(crate) fn wants_introduction(error: &InvocationError) -> bool {
 
 /// Where an account lives that has moved to another DC: each call says so.
 fn sent_on(error: &InvocationError) -> Option<i32> {
-    match error {
-        InvocationError::Rpc(rpc) if (rpc.code, rpc.name.as_str()) == (303, "USER_MIGRATE") => {
-            i32::try_from(rpc.value?).ok()
-        }
-        _ => None,
-    }
+    let InvocationError::Rpc(rpc) = error else {
+        return None;
+    };
+    let moved = (rpc.code, rpc.name.as_str()) == (303, "USER_MIGRATE");
+    i32::try_from(rpc.value?).ok().filter(|_| moved)
 }
 
 fn known(time: &AtomicI64) -> Option<Timestamp> {

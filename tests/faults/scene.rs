@@ -527,11 +527,6 @@ impl Scene {
         String::from_utf8_lossy(&log[length.min(log.len())..]).into_owned()
     }
 
-    /// Whether the daemon ended by itself.
-    pub fn daemon_ended(&mut self) -> bool {
-        self.daemon.as_mut().and_then(Process::ended).is_some()
-    }
-
     /// The end of the daemon's log.
     pub fn log_tail(&self, lines: usize) -> String {
         let log = self.log_since(0);

@@ -38,14 +38,14 @@ async fn run(scene: &mut Scene, dice: &mut Dice, rounds: u32) -> Outcome {
         scene
             .until("something is acknowledged", async |_| witness.acknowledged() > 3)
             .await;
-        trouble.syncs_fail(EIO);
+        trouble.flushes_fail(EIO);
         told(scene, "disk_fault").await;
         tokio::time::sleep(Duration::from_millis(dice.random_range(500..2000))).await;
         let killed = round % 2 == 0;
         if killed {
             scene.kill();
         }
-        trouble.syncs_fail(0);
+        trouble.flushes_fail(0);
         if killed {
             scene.start();
             scene.ready().await;

@@ -26,6 +26,7 @@ struct orders {
     int32_t acted;
     int64_t clock_millis;
     int32_t exports_hang;
+    int32_t flush_error;
 };
 
 enum { BLOCK = 4096, BLOCKS = 1 << 18 };
@@ -141,7 +142,7 @@ static int sync_fails(int fd) {
         __sync_fetch_and_add(&orders->acted, 1);
         usleep((useconds_t)orders->sync_millis * 1000);
     }
-    return fails(orders->sync_error, fd);
+    return fails(orders->sync_error ? orders->sync_error : orders->flush_error, fd);
 }
 
 static int synced(int fd, int (*real)(int)) {

@@ -85,6 +85,11 @@ impl Trouble {
         self.order(4, &error.to_ne_bytes());
     }
 
+    /// Every sync of a whole file of the data folder fails with this error, as where the disk's own memory is lost.
+    pub fn flushes_fail(&self, error: i32) {
+        self.order(28, &error.to_ne_bytes());
+    }
+
     /// Every sync of the data folder takes so long.
     pub fn syncs_take(&self, span: Duration) {
         let millis = i32::try_from(span.as_millis()).expect("some seconds");

@@ -228,7 +228,13 @@ impl Batch {
         self.scene.world.clear_faults().await;
         self.settle(&mut report, &seen).await;
         let panics = self.scene.log_since(log).matches("panicked").count();
-        if panics > 0 || self.scene.daemon_ended() {
+        if panics > 0
+            || self
+                .scene
+                .daemon
+                .as_mut()
+                .is_some_and(|daemon| daemon.ended().is_some())
+        {
             report
                 .faults
                 .push(format!("{panics} panics, or the daemon ended"));
