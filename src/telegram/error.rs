@@ -137,6 +137,20 @@ impl From<InvocationError> for TelegramError {
     }
 }
 
+/// Whether the server has forgotten how this connection introduced itself.
+pub(crate) fn wants_introduction(error: &InvocationError) -> bool {
+    error.is("CONNECTION_NOT_INITED") || error.is("CONNECTION_LAYER_INVALID")
+}
+
+/// Where an account lives that has moved to another DC: each call says so.
+pub(crate) fn sent_on(error: &InvocationError) -> Option<i32> {
+    let InvocationError::Rpc(rpc) = error else {
+        return None;
+    };
+    let moved = (rpc.code, rpc.name.as_str()) == (303, "USER_MIGRATE");
+    i32::try_from(rpc.value?).ok().filter(|_| moved)
+}
+
 impl Coded for TelegramError {
     fn code(&self) -> Code {
         match self {

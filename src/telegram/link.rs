@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::account::Account;
 use super::awaited::Awaited;
 use super::calls::{Calls, Outcome};
-use super::error::TelegramError;
+use super::error::{TelegramError, sent_on, wants_introduction};
 use super::session::{Msg, Observation, is_crowded};
 use super::tables::Accounts;
 use super::vitals::Vitals;
@@ -470,11 +470,9 @@ impl Link {
         if matches!(answer, Ok(_) | Err(InvocationError::Rpc(_))) {
             self.proved();
         }
-        answer
-            .as_ref()
-            .err()
-            .and_then(sent_on)
-            .inspect(|dc| self.note_elsewhere(*dc));
+        if let Some(dc) = answer.as_ref().err().and_then(sent_on) {
+            self.note_elsewhere(dc);
+        }
         if answer.as_ref().is_err_and(wants_introduction) {
             // It answers nothing any more. A new one introduces itself.
             self.strange.fetch_max(number, Ordering::Relaxed);
@@ -582,20 +580,6 @@ impl Link {
         }
         error
     }
-}
-
-/// Whether the server has forgotten how this connection introduced itself.
-pub(crate) fn wants_introduction(error: &InvocationError) -> bool {
-    error.is("CONNECTION_NOT_INITED") || error.is("CONNECTION_LAYER_INVALID")
-}
-
-/// Where an account lives that has moved to another DC: each call says so.
-fn sent_on(error: &InvocationError) -> Option<i32> {
-    let InvocationError::Rpc(rpc) = error else {
-        return None;
-    };
-    let moved = (rpc.code, rpc.name.as_str()) == (303, "USER_MIGRATE");
-    i32::try_from(rpc.value?).ok().filter(|_| moved)
 }
 
 fn known(time: &AtomicI64) -> Option<Timestamp> {
