@@ -164,7 +164,7 @@ impl Account {
     /// When one unit of a class could go, as far as the account alone is concerned.
     pub(super) fn next(&self, rules: &LimiterConfig, class: CostClass, now: Tick) -> (Tick, Cause) {
         let (mark, cause) = self.mark(class, now);
-        let budget = self.budget(rules, class, 1, now);
+        let budget = self.budget(rules, class, 1, now, Urgency::Interactive);
         if mark > budget {
             (mark, cause)
         } else {
@@ -329,7 +329,7 @@ impl Account {
             return (again, moved);
         }
         if waits {
-            reserved.put(due.blocked, due.shared);
+            reserved.hold(&due);
         }
         self.want(rules, key, &head);
         let (lost, ends, moved) = self.queue.expire_behind(key, now, earliest.0);
@@ -360,7 +360,7 @@ impl Account {
             return absent.expires();
         }
         if !due.blocked.is_none() {
-            reserved.put(due.blocked, due.shared);
+            reserved.hold(&due);
             return due.shared.min(absent.expires());
         }
         if absent.until <= now {
@@ -381,10 +381,17 @@ impl Account {
     }
 
     /// When the account's own budgets allow so many units of a class.
-    pub(super) fn budget(&self, rules: &LimiterConfig, class: CostClass, units: u32, now: Tick) -> Tick {
+    pub(super) fn budget(
+        &self,
+        rules: &LimiterConfig,
+        class: CostClass,
+        units: u32,
+        now: Tick,
+        urgency: Urgency,
+    ) -> Tick {
         let speed = self.speed(rules, class, now);
         let meter = &self.classes[class.index()].meter;
-        let own = meter.earliest(class_rule(rules, class), units, speed);
+        let own = meter.earliest_of(class_rule(rules, class), units, speed, urgency);
         if class.is_send() {
             own.max(self.meter.earliest(&rules.account, units, speed))
                 .max(self.learned_room(units, now))

@@ -72,10 +72,10 @@ impl Meter {
         self.earliest_after(self.even, self.distance(rule, speed.slowdown), rule, units, speed)
     }
 
-    /// The same with this urgency: what a send waits for does not wait for distances that others have made grow.
+    /// The same with this urgency: what a send or a person waits for does not wait for distances that others have made grow.
     pub(super) fn earliest_of(&self, rule: &Budget, units: u32, speed: Speed, urgency: Urgency) -> Tick {
         match urgency {
-            Urgency::Look => {
+            Urgency::Look | Urgency::Interactive => {
                 let every = rule.every.mul_f64(speed.slowdown);
                 self.earliest_after(self.ungrown, every, rule, units, speed)
             }

@@ -25,6 +25,8 @@ pub(super) struct Due {
     pub(super) shared: Tick,
     /// Those that it waits for.
     pub(super) blocked: Shared,
+    /// Until when it waits for each of them.
+    pub(super) times: [Tick; Shared::COUNT],
     /// Those that it draws on.
     pub(super) uses: Shared,
 }
@@ -44,7 +46,7 @@ impl Due {
 pub(super) struct Shared(u16);
 
 impl Shared {
-    const COUNT: usize = CostClass::ALL.len() + 2;
+    pub(super) const COUNT: usize = CostClass::ALL.len() + 2;
     const ACCOUNT: Self = Self(1 << CostClass::ALL.len());
     const STRANGERS: Self = Self(2 << CostClass::ALL.len());
 
@@ -64,6 +66,11 @@ impl Shared {
     pub(super) fn is_none(self) -> bool {
         self.0 == 0
     }
+
+    /// The place of a single one among all.
+    fn place(self) -> usize {
+        (self.0.trailing_zeros() as usize).min(Self::COUNT - 1)
+    }
 }
 
 /// Shared budgets that somebody further ahead waits for, and until when.
@@ -74,6 +81,15 @@ pub(super) struct Reserved {
 }
 
 impl Reserved {
+    /// What this call waits for, each as long as it is waited for: a cap that is spent for the day holds up nobody who
+    /// does not draw on it.
+    pub(super) fn hold(&mut self, due: &Due) {
+        self.what.0 |= due.blocked.0;
+        for at in (0..Shared::COUNT).filter(|at| due.blocked.0 & (1 << at) != 0) {
+            self.until[at] = self.until[at].max(due.times[at]);
+        }
+    }
+
     pub(super) fn put(&mut self, what: Shared, until: Tick) {
         self.what.0 |= what.0;
         for at in (0..Shared::COUNT).filter(|at| what.0 & (1 << at) != 0) {
@@ -113,11 +129,13 @@ impl Account {
             }
         }
         let (mut shared, mut blocked, mut uses) = (Tick::default(), Shared::default(), Shared::default());
+        let mut times = [Tick::default(); Shared::COUNT];
         let mut share = |what: Shared, at: Tick| {
             uses.0 |= what.0;
             shared = shared.max(at);
             if at > now {
                 blocked.0 |= what.0;
+                times[what.place()] = at;
             }
         };
         let meter = &self.classes[class.index()].meter;
@@ -135,6 +153,7 @@ impl Account {
             own,
             shared,
             blocked,
+            times,
             uses,
         };
         if due.own.0.max(due.shared) <= now {
@@ -143,7 +162,10 @@ impl Account {
             for place in self.uncovered(rules, key, waiter) {
                 match place {
                     Place::Chat(_) => due.own = (soon, Cause::Budget),
-                    _ => due.shared = soon,
+                    _ => {
+                        due.shared = soon;
+                        due.times[Shared::of(place).place()] = soon;
+                    }
                 }
                 due.blocked.0 |= Shared::of(place).0;
             }
@@ -197,7 +219,7 @@ impl Account {
         }
         let last = last?;
         let units = last.units.saturating_add(self.ahead(key, last, now));
-        let budget = self.budget(rules, last.class, units, now);
+        let budget = self.budget(rules, last.class, units, now, last.urgency);
         Some(if budget > latest.0 {
             (budget, Cause::Budget)
         } else {
