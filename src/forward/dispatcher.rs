@@ -188,7 +188,7 @@ impl Dispatcher {
         if let Some(session) = event.session {
             match self.registry.turn_with(session, &event.body).await {
                 // A pair was deleted meanwhile: once more without it.
-                Err(PairError::Store(StoreError::Conflict { .. })) => {
+                Err(PairError::Store(error)) if is_gone(&error) => {
                     self.registry.load().await?;
                     return Ok(());
                 }
@@ -284,7 +284,7 @@ impl Dispatcher {
             match stored {
                 Ok(_) => self.stored = seq,
                 // A pair was deleted meanwhile: plan again without it.
-                Err(StoreError::Conflict { .. }) => {
+                Err(error) if is_gone(&error) => {
                     drop(view);
                     self.registry.load().await?;
                     return Ok((Plan::default(), Reached::Nothing));
@@ -398,4 +398,12 @@ impl View for StoreView<'_> {
     fn origins(&mut self, session: SessionId, message: &Message) -> Result<Vec<Node>, StoreError> {
         origins(self.registry, session, message)
     }
+}
+
+/// Whether a pair is gone that a plan counted on: it was deleted, or its row was moved aside as damaged.
+fn is_gone(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Conflict { .. } | StoreError::BadRow { table: "pairs", .. }
+    )
 }

@@ -36,6 +36,10 @@ const WARNED: u32 = 3;
 const LOOK: Duration = Duration::from_secs(2);
 /// A pause that is longer is written into the store.
 const SHOWN: Duration = Duration::from_secs(5);
+/// A clock that is put back by more than this was wrong before.
+const CLOCK_SET: Duration = Duration::from_secs(3600);
+/// How often the clock is looked at while nothing is due.
+const CLOCK_LOOK: Duration = Duration::from_secs(30);
 /// The pause after the store failed.
 const STORE_AWAY: Duration = Duration::from_millis(500);
 /// The longest pause between looks whether a session is back.
@@ -57,6 +61,9 @@ pub(super) struct Worker {
     revision: u64,
     /// Nothing is tried before.
     not_before: Timestamp,
+    /// The clock as it was last, and by how much it was put back since the worker began.
+    clock: (std::time::Instant, Timestamp),
+    put_back_by: Duration,
     /// How often in a row the session was away.
     awaited: u32,
     settling: FuturesOrdered<Settling>,
@@ -95,6 +102,8 @@ pub(super) async fn run(
         pair: id,
         queue: VecDeque::new(),
         not_before: Timestamp(0),
+        clock: (std::time::Instant::now(), Timestamp::now()),
+        put_back_by: Duration::ZERO,
         awaited: 0,
         settling: FuturesOrdered::new(),
         fresh: HashMap::new(),
@@ -131,20 +140,22 @@ impl Worker {
             self.read()?;
         }
         let now = Timestamp::now();
-        let Some(task) = self.queue.front() else {
+        let head = self.queue.front();
+        let Some((id, due)) = head.map(|task| (task.id, task.due.max(self.not_before))) else {
             self.rest(LOOK, None).await;
             return Ok(());
         };
-        let due = task.due.max(self.not_before);
+        let due = self.by_the_clock(due);
         if due > now {
-            self.rest(due.since(now), None).await;
+            // The clock may be set right meanwhile.
+            self.rest(due.since(now).min(CLOCK_LOOK), None).await;
             return Ok(());
         }
         if self.settling.len() >= self.config.window {
             self.settle_one().await;
             return Ok(());
         }
-        match self.desk.claim(task.id, self.revision, now) {
+        match self.desk.claim(id, self.revision, now) {
             Claim::Granted(first) => {
                 if let Some(task) = self.queue.pop_front() {
                     self.try_task(pair, task, first).await?;
@@ -405,6 +416,20 @@ impl Worker {
         self.not_before = until;
         self.put_back(task, untried);
         Ok(())
+    }
+
+    /// When something is due that was put off, perhaps before the clock was set right: a year ahead is no time to wait.
+    fn by_the_clock(&mut self, due: Timestamp) -> Timestamp {
+        let now = Timestamp::now();
+        let (then, seen) = std::mem::replace(&mut self.clock, (std::time::Instant::now(), now));
+        let back = seen.plus(then.elapsed()).since(now);
+        if back > CLOCK_SET {
+            self.put_back_by += back;
+        }
+        match self.put_back_by > CLOCK_SET && due.since(now) > self.put_back_by / 2 {
+            true => due.minus(self.put_back_by),
+            false => due,
+        }
     }
 
     fn put_back(&mut self, task: Task<Job>, untried: bool) {

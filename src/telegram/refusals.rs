@@ -71,9 +71,9 @@ fn of_wait(name: &str, until: Timestamp) -> Option<Refusal> {
 /// What concerns the call and not what it is about.
 fn of_call(code: i32, name: &str) -> Option<Refusal> {
     Some(match name {
-        "USER_MIGRATE" | "PHONE_MIGRATE" | "NETWORK_MIGRATE" | "STATS_MIGRATE" if code == 303 => {
-            Refusal::Elsewhere
-        }
+        "PHONE_MIGRATE" | "NETWORK_MIGRATE" | "STATS_MIGRATE" if code == 303 => Refusal::Elsewhere,
+        // No call was made, and none is until the session has followed the account.
+        "USER_MIGRATE" if code == 303 => Refusal::Unavailable,
         "FILE_MIGRATE" => Refusal::Elsewhere,
         // No call was made: the connection has to introduce itself anew.
         "CONNECTION_NOT_INITED" | "CONNECTION_LAYER_INVALID" => Refusal::Unavailable,
