@@ -225,7 +225,8 @@ impl Begun {
     /// Whether something may have been written in a chat since. Telegram's clock counts seconds: of a channel's message of
     /// the login's own second it is not known.
     fn speaks(&self, dialog: &Dialog) -> bool {
-        let since = dialog.date.is_some_and(|date| date >= self.at);
+        let known = self.at > Timestamp(0);
+        let since = known && dialog.date.is_some_and(|date| date >= self.at);
         since && (dialog.chat.is_channel() || self.others)
     }
 }

@@ -114,7 +114,7 @@ pub(super) async fn catch_up(
         match fill(context, link, pen, dialog.chat, Reach::above(&mark, mark.above)).await {
             Ok(Some(_)) => pen.settle_left_out(dialog.chat.0, mark).await?,
             Ok(None) => pen.keep_unreadable(dialog.chat.0, dialog.chat, mark).await?,
-            Err(error) if is_for_later(&error) => waits = Some(error),
+            Err(error) if is_of_chat(&error) => waits = Some(error),
             Err(error) => return Err(error),
         }
     }
@@ -133,7 +133,7 @@ fn high_water(context: &Context, link: &Link) -> Result<HashMap<ChatId, MessageI
 }
 
 /// Whether the call is made again later, over the same connection: Telegram or the limiter refused it, or the answer has a
-/// form that we do not know. The end of an authorisation is no such refusal.
+/// form that we do not know.
 pub(super) fn is_for_later(error: &TelegramError) -> bool {
     matches!(
         error,
@@ -141,6 +141,15 @@ pub(super) fn is_for_later(error: &TelegramError) -> bool {
             | TelegramError::Limited(_)
             | TelegramError::Network(InvocationError::Deserialize(_))
     )
+}
+
+/// Whether other chats are read all the same.
+fn is_of_chat(error: &TelegramError) -> bool {
+    let for_all = matches!(
+        error.class(),
+        Refusal::Frozen | Refusal::Ended(_) | Refusal::Elsewhere | Refusal::Unavailable
+    );
+    is_for_later(error) && !for_all
 }
 
 /// Whether updates arrived so lately that more may follow.
@@ -186,7 +195,7 @@ async fn read_left_out(
                     pen.keep_unreadable(place, chat, mark).await?;
                     settled &= chat.0 != place;
                 }
-                Err(error) if is_for_later(&error) => {
+                Err(error) if is_of_chat(&error) => {
                     // From now on it has a mark of its own, and the others are read.
                     pen.mark_gap(chat, mark.above, mark.since).await?;
                     settled &= chat.0 != place;

@@ -165,7 +165,7 @@ async fn hidden_up_to(context: &Context, link: &Link, chat: ChatId) -> Result<Me
 /// The account's own pts at Telegram.
 pub(super) async fn server_pts(context: &Context, link: &Link) -> Result<i32, TelegramError> {
     let request = tl::functions::updates::GetState {};
-    let answer = limits::made(&context.limiter, link, CostClass::Updates, &request).await?;
+    let answer = limits::made(&context.limiter, link, CostClass::Other, &request).await?;
     let tl::enums::updates::State::State(state) = answer;
     Ok(state.pts)
 }

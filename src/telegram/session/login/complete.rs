@@ -37,7 +37,7 @@ pub(super) async fn complete(
         return Err(TelegramError::LoginEnded(Ending::AnotherAccount));
     }
     let request = tl::functions::updates::GetState {};
-    let answer = limits::made(&context.limiter, link, CostClass::Updates, &request).await?;
+    let answer = limits::made(&context.limiter, link, CostClass::Other, &request).await?;
     let tl::enums::updates::State::State(state) = answer;
     let name = username(user.username.as_ref(), user.usernames.as_ref());
     let own = Peer {
@@ -80,7 +80,10 @@ pub(super) async fn complete(
         ((), events)
     })
     .await?;
-    future_tokens::keep(&context.store, &link.account(), admitted.token).await?;
+    // The account is logged in with or without it.
+    if let Err(error) = future_tokens::keep(&context.store, &link.account(), admitted.token).await {
+        tracing::warn!(session = %link.id, %error, "a token for a later login was not kept");
+    }
     context
         .limiter
         .in_use_since(link.id, link.account().in_use_since());
