@@ -18,13 +18,13 @@ use super::error::AccessError;
 use super::scope::Principal;
 use super::tables::{Name, Named, RequestTimes, Requests};
 use crate::base::{KeyId, Owner, Timestamp};
-use crate::store::{Batch, Scan, Store};
+use crate::store::{Batch, Scan, Store, StoreError};
 
 /// For how long a name stands for its request.
 pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
 
 /// How many requests of one API key are remembered at once.
-pub const MOST_OF_ONE: usize = 100_000;
+pub const MOST_OF_ONE: usize = 2_000_000;
 
 /// How many names are forgotten in one commit, or counted at a time.
 const SWEEP: usize = 500;
@@ -220,8 +220,12 @@ impl Idempotency {
             for (first, key, name) in &old {
                 batch.remove::<RequestTimes>(&(*first, *key, *name));
                 // The name may stand for a younger request by now.
-                let row = self.store.get::<Requests>(&(*key, *name))?;
-                if row.is_some_and(|row| row.first == *first) {
+                let goes = match self.store.get::<Requests>(&(*key, *name)) {
+                    // It cannot be read, and keeps no other from being forgotten.
+                    Err(StoreError::BadRow { .. } | StoreError::Decode { .. }) => true,
+                    row => row?.is_some_and(|row| row.first == *first),
+                };
+                if goes {
                     batch.remove::<Requests>(&(*key, *name));
                 }
             }

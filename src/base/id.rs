@@ -41,9 +41,11 @@ fn follow(stored: Ulid) {
     *latest = stored.max(*latest);
 }
 
-/// The fresh id if it is later than the latest one, else the one after that.
+/// The fresh id if it is later than the latest one, else one after that: by chance how far, so that a process that began
+/// with the same latest one does not make the same.
 fn after(latest: Ulid, fresh: Ulid) -> Ulid {
-    match latest.0.checked_add(1) {
+    let step = 1 + (fresh.0 & u128::from(u64::MAX));
+    match latest.0.checked_add(step).or(latest.0.checked_add(1)) {
         Some(next) => fresh.max(Ulid(next)),
         // Nothing is later than the last of all ids; that it is stored is damage, and no reason to stop.
         None => fresh,

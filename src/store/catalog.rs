@@ -123,7 +123,7 @@ catalog! {
     /// Counters of endpoints.
     ENDPOINT_STATS = 0x54, "endpoint_stats", open;
     /// What receivers answered to the last attempts of deliveries.
-    DELIVERY_ANSWERS = 0x55, "delivery_answers", open;
+    DELIVERY_ANSWERS = 0x55, "delivery_answers", sealed;
 
     /// Incidents.
     INCIDENTS = 0x60, "incidents", open;

@@ -94,6 +94,9 @@ pub(super) struct Committer {
     exports: Exports,
 }
 
+/// The clock was never right before this: 2026-11-01.
+const BUILT: Timestamp = Timestamp(1_793_491_200_000);
+
 /// Which events are to go.
 #[derive(Clone, Copy)]
 struct Trim {
@@ -105,7 +108,8 @@ struct Trim {
 
 impl Trim {
     fn is_old(&self, at: Timestamp) -> bool {
-        at < self.before || at > self.after
+        // By a clock that is behind this build all would be of the future.
+        at < self.before || at > self.after && self.after > BUILT
     }
 }
 

@@ -130,11 +130,13 @@ impl Webhooks {
         owner: Owner,
         new: NewEndpoint,
     ) -> Result<(Endpoint, Secret), WebhookError> {
-        let id = id.unwrap_or_else(EndpointId::generate);
-        if let Ok((_, secrets)) = self.service.stored(id) {
+        if let Some(id) = id
+            && let Ok((_, secrets)) = self.service.stored(id)
+        {
             self.service.ensure_deliverer(id).await?;
             return Ok((self.get(id)?, secrets.signing.clone()));
         }
+        let id = id.unwrap_or_else(EndpointId::generate);
         check_token(new.bearer.as_ref())?;
         check_token(new.secret_token.as_ref())?;
         let record = new.record(id, owner, Timestamp::now(), *self.service.store.head().borrow());

@@ -66,6 +66,8 @@ struct Deliverer {
     /// How often reading anew found nothing.
     vain: u32,
     clear_at: Instant,
+    /// When trouble with the endpoint was last told.
+    told: Option<Instant>,
     gone: bool,
 }
 
@@ -103,6 +105,7 @@ pub(super) async fn run(service: Arc<Service>, id: EndpointId, context: TaskCont
         doubt: None,
         vain: 0,
         clear_at: Instant::now() + CLEARING,
+        told: None,
         gone: false,
         service,
         seat: seat.clone(),
@@ -270,7 +273,12 @@ impl Deliverer {
     /// Whether nothing is left of a delivery's task: somebody took it out, or it was damaged.
     fn is_dropped(&self, delivery: DeliveryId) -> Result<bool, StoreError> {
         let (store, task) = (&self.service.store, task_id(delivery));
-        Ok(store.task_place(task)?.is_none() && store.dead_letter(task)?.is_none())
+        let dead = match store.dead_letter(task) {
+            // What cannot be read is in quarantine, and is requeued by nobody.
+            Err(StoreError::BadRow { .. } | StoreError::Decode { .. }) => None,
+            dead => dead?,
+        };
+        Ok(store.task_place(task)?.is_none() && dead.is_none())
     }
 
     /// The end: what is under way lands and is stored, nothing new takes off. What does not land in

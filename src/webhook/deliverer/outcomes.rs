@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use super::super::attempt::AnswerRow;
 use super::super::conclude::{Conclusion, Next, Tried, conclude};
@@ -24,6 +25,9 @@ const ANSWER_BYTES: usize = 512 * 1024;
 
 /// How many outcomes may wait for their commit before no more deliveries are made.
 pub(super) const BACKLOG: usize = 4 * OUTCOMES;
+
+/// How long no other trouble with an endpoint is told after one was.
+const BETWEEN_WORDS: Duration = Duration::from_secs(60);
 
 /// A commit of outcomes under way.
 pub(super) type Storing = Pin<Box<dyn Future<Output = (Vec<Stored>, Result<Committed, StoreError>)> + Send>>;
@@ -70,14 +74,16 @@ impl Deliverer {
         Ok(())
     }
 
-    /// Tells of trouble that is not the last one's.
-    fn tell_trouble(&self, tried: &Tried) {
+    /// Tells of trouble that is not the last one's, now and then: an endpoint may fail every other time.
+    fn tell_trouble(&mut self, tried: &Tried) {
         let Some((code, error)) = tried.answer.fault() else {
             return;
         };
         let known = self.health.last_error.as_ref();
         let known = known.and_then(|last| last.code.as_deref());
-        if known != Some(code.as_str()) {
+        let lately = self.told.is_some_and(|told| told.elapsed() < BETWEEN_WORDS);
+        if known != Some(code.as_str()) && !lately {
+            self.told = Some(Instant::now());
             let (endpoint, code) = (self.seat.id, code.as_str());
             tracing::warn!(%endpoint, code, error, "an endpoint does not take its deliveries");
         }
