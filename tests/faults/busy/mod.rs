@@ -273,7 +273,9 @@ async fn keep(town: Town, lines: Arc<Vec<Arc<Line>>>, over: Arc<AtomicBool>) {
             let Some(line) = lines.iter().find(of) else {
                 continue;
             };
-            if pair["state"] != "held" || line.out.load(Ordering::SeqCst) {
+            // One whose source the session has not met yet goes on by itself.
+            let goes_on = pair["reason"] == "source_unknown";
+            if pair["state"] != "held" || goes_on || line.out.load(Ordering::SeqCst) {
                 continue;
             }
             let path = format!("/api/pairs/{id}/resume");

@@ -69,7 +69,6 @@ pub const YEAR_AHEAD: Class = Class {
 pub const BACK: Class = Class {
     name: "clock put back while keys are made",
     injection: "the wall clock is put back by a minute, an hour or a day while API keys are made and an account logs in",
-    // Not in the short form while the ids of the audit log wait for the clock.
     rounds: Rounds { full: 12, short: 1 },
     aim: Aim::secs(10, 30),
     stage: Stage::default,
