@@ -315,6 +315,45 @@ fn a_place_is_kept_for_a_moment_and_no_longer() {
 }
 
 #[test]
+fn a_spent_cap_holds_up_nobody_who_does_not_draw_on_it() {
+    let mut bench = Bench::new(super::LimiterConfig::default());
+    let session = bench.session;
+    let stranger = |chat: i64, patience: Patience| Ask {
+        session,
+        chat: Some(ChatId(chat)),
+        class: CostClass::Send,
+        units: 1,
+        stranger: true,
+        patience,
+    };
+    for chat in 1..=30 {
+        bench.ask_for(stranger(chat, DAY.into()));
+    }
+    while bench.granted.len() < 30 {
+        assert!(bench.step(), "an hour's strangers go");
+    }
+    bench.rest(secs(10));
+    // The pace is used up as well, for a moment.
+    for chat in 101..=103 {
+        bench.ask(chat, CostClass::Send, secs(60));
+    }
+    let waits = Patience {
+        span: secs(10),
+        urgency: Urgency::Work,
+        turn: Some(Turn([7; 16])),
+    };
+    let refused = bench.ask_for(stranger(31, waits));
+    assert!(
+        bench.refusal_of(refused).is_some(),
+        "the hour's strangers are spent"
+    );
+    let known = bench.ask(104, CostClass::Send, secs(10));
+    bench.rest(secs(10));
+    assert_eq!(bench.refusal_of(known), None);
+    assert!(bench.time_of(known).is_some());
+}
+
+#[test]
 fn chats_are_forgotten_once_nothing_is_left_of_them_and_never_become_too_many() {
     let mut bench = Bench::new(uncapped());
     let chats = |bench: &Bench| {
