@@ -191,6 +191,10 @@ impl<'a> Trial<'a> {
                         Err(trouble) => self.end(Step::Send, trouble),
                     });
                 }
+                // Another account's files are no matter of rights here: no resuming would mend it.
+                Verdict::Hold(_) if trouble.code == Code::MediaNotReachable && self.crosses() => {
+                    return Ok(End::Discard(trouble.code, trouble.text));
+                }
                 Verdict::Skip => return Ok(self.passed_over(parts, trouble)),
                 Verdict::Apart if parts.len() > 1 => {
                     let (first, rest) = parts.split_at(1);
@@ -240,6 +244,11 @@ impl<'a> Trial<'a> {
         }
         landed(&others).await;
         Ok(origins(&registry, self.pair.source.session, first)?.contains(&node))
+    }
+
+    /// Whether one account reads and another writes.
+    fn crosses(&self) -> bool {
+        self.pair.source.session != self.pair.destination.session
     }
 
     /// Whether the pair was stopped since the try began: a look may take minutes.

@@ -430,7 +430,12 @@ impl Effects<'_> {
             };
             let origin = match ahead.message(chat, id).await {
                 // The account does not see the chat that the file came from, or is not told.
-                Err(error) if is_of_origin(&error) => return Err(not_reachable(Refusal::Refused)),
+                Err(error) if is_of_origin(&error) => {
+                    return Err(not_reachable(match error.class() {
+                        hold @ Refusal::Hold(_) => hold,
+                        _ => Refusal::Refused,
+                    }));
+                }
                 origin => origin?,
             };
             let file = origin

@@ -38,7 +38,7 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(50);
 const RENEW_AGAIN: Duration = Duration::from_secs(3);
 
 /// How often the account may turn out to live at yet another DC.
-const MOST_MOVES: usize = 3;
+const MOST_MOVES: usize = 2;
 
 /// What the process keeps in the actor, beside the stored record.
 #[derive(Default)]
