@@ -56,6 +56,12 @@ impl Size {
         waits: true,
         compares: true,
     };
+    /// What runs as a test, beside others on a machine that may be busy: a thirtieth.
+    pub const TEST: Self = Self {
+        share: 0.033,
+        beside: 1,
+        ..Self::SHORT
+    };
     /// A tenth; a wait that is not named takes a minute, which is more than it has.
     pub const SHORT: Self = Self {
         share: 0.1,
@@ -78,7 +84,7 @@ const AT_ONCE: usize = 16;
 /// How long all may take to be in its place once no error is left; and where a wait of a minute was asked for.
 /// When a session is started anew of which something is still missing.
 const RESTARTS: Duration = Duration::from_secs(12);
-const SETTLES: Duration = Duration::from_secs(60);
+const SETTLES: Duration = Duration::from_secs(80);
 const SETTLES_LATE: Duration = Duration::from_secs(130);
 
 /// Runs a sweep in a runtime of its own; only cases that contain `only`.
