@@ -396,7 +396,7 @@ fn crates_stay_behind_their_fences() {
 }
 
 #[test]
-fn calls_of_sessions_pass_one_door() {
+fn calls_of_sessions_go_through_the_limiter() {
     let door = "src/telegram/limits.rs";
     let beside = |source: &Source| source.path != door && source.code.contains("link.invoke(");
     let faults: Vec<_> = sources()

@@ -57,7 +57,7 @@ fn rows() -> Vec<Route> {
 }
 
 /// A daemon's routes without a connection, so that a header may hold anything.
-struct Desk {
+struct Orders {
     service: Service,
     sender: String,
     other: String,
@@ -78,7 +78,7 @@ impl Got {
     }
 }
 
-impl Desk {
+impl Orders {
     async fn new(rows: Vec<Route>) -> Self {
         let (api, keep) = crate::http::fixture::api();
         let sender = crate::http::fixture::key(&api, Scope::Admin).await;
@@ -130,7 +130,7 @@ fn word(word: &str) -> String {
 
 #[tokio::test]
 async fn a_repeat_is_given_the_answer_of_the_first() {
-    let desk = Desk::new(rows()).await;
+    let desk = Orders::new(rows()).await;
     let first = desk.post("/count", "n1", &word("a")).await;
     assert_eq!((first.status, first.replayed), (201, false));
     assert!(
@@ -164,7 +164,7 @@ async fn a_repeat_is_given_the_answer_of_the_first() {
 
 #[tokio::test]
 async fn what_may_be_otherwise_next_time_is_not_given_again() {
-    let desk = Desk::new(rows()).await;
+    let desk = Orders::new(rows()).await;
     let before = COUNT.load(Ordering::SeqCst);
     for (at, passing) in ["busy", "limited", "panic"].into_iter().enumerate() {
         for _ in 0..2 {
@@ -195,7 +195,7 @@ async fn what_may_be_otherwise_next_time_is_not_given_again() {
 
 #[tokio::test]
 async fn a_secret_is_shown_once() {
-    let desk = Desk::new(rows()).await;
+    let desk = Orders::new(rows()).await;
     let first = desk.post("/secret", "n1", &word("a")).await;
     assert_eq!(
         (first.status, &first.body["key"]),
@@ -212,7 +212,7 @@ async fn a_secret_is_shown_once() {
 
 #[tokio::test]
 async fn a_repeat_of_one_that_runs_is_told_to_wait() {
-    let desk = Desk::new(rows()).await;
+    let desk = Orders::new(rows()).await;
     let meanwhile = async {
         until("it is at work", async || SLOW.load(Ordering::SeqCst)).await;
         let got = desk.post("/slow", "n1", "").await;
@@ -228,7 +228,7 @@ async fn a_repeat_of_one_that_runs_is_told_to_wait() {
 
 #[tokio::test]
 async fn no_post_of_the_daemon_passes_by_a_key_that_is_none() {
-    let desk = Desk::new(table()).await;
+    let desk = Orders::new(table()).await;
     let wrong: [&[&[u8]]; 6] = [
         &["سفارش-1".as_bytes()],
         &[b""],

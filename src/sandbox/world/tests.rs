@@ -318,7 +318,7 @@ fn a_code_is_the_key_s_that_asked_and_takes_its_time() {
 }
 
 #[test]
-fn a_token_of_a_log_out_spares_one_code() {
+fn a_future_token_of_a_log_out_spares_one_code() {
     let mut state = world();
     let phone = "7000101";
     assert_eq!(state.future_token(ALICE), None, "nobody is given any");
